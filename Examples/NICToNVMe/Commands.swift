@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Crypto
+import Glibc
+import PeerMR
+import PeerStorage
+import SystemPackage
+
+/// Bytes on a command line: `4096`, `64K`, `2M`, `1G`.
+struct Bytes: ExpressibleByArgument {
+    let count: UInt64
+    init(_ count: UInt64) { self.count = count }
+    init?(argument: String) {
+        guard let count = ByteCount.parse(argument) else { return nil }
+        self.count = count
+    }
+    var defaultValueDescription: String { ByteCount.describe(count) }
+}
+
+/// Runs a command's body: a failure is one sentence on standard error, and exit status 1 (130 after a signal).
+func reporting(_ body: () throws(CallError) -> Int32) throws {
+    var status: Int32
+    do throws(CallError) {
+        status = try body()
+    } catch {
+        say("error: \(error)")
+        status = error == .stopped ? 130 : 1
+    }
+    if status != 0 { throw ExitCode(status) }
+}
+
+/// The slots, as both sides are told of them.
+struct SlotOptions: ParsableArguments {
+    @Option(help: "Size of a slot: whole pages.") var slotSize = Bytes(256 << 10)
+    @Option(help: "Slots: how many chunks are in flight.") var slots: UInt16 = 8
+    @Option(help: "Port.") var port: UInt16 = 18_515
+    @Flag(help: "Print the outcome as JSON, one object a line, on standard output.") var json = false
+
+    func validate() throws {
+        guard slotSize.count > 0, slotSize.count % 4096 == 0, slotSize.count <= 1 << 30 else {
+            throw ValidationError("--slot-size must be a multiple of 4096 bytes, and at most 1G.")
+        }
+        guard slots > 0, slots <= Message.slotLimit else {
+            throw ValidationError("--slots must be between 1 and \(Message.slotLimit).")
+        }
+    }
+}
+
+struct Serve: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Offers a range of a drive: run this on the host that has it.")
+
+    enum Memory: String, ExpressibleByArgument, CaseIterable { case p2pmem, host }
+    enum FlushPolicy: String, ExpressibleByArgument, CaseIterable { case auto, always }
+
+    @Option(help: "The address to listen on: one of an interface that an RDMA device stands on.")
+    var listen: String
+    @Option(help: "The drive, for example /dev/nvme0n1.") var nvme: String
+    @Option(help: "Where the offered range begins on the drive.") var offset = Bytes(0)
+    @Option(help: "How long the offered range is; to the end of the drive when not given.")
+    var length: Bytes?
+    @Option(help: "What the slots are made of: the drive's p2pmem, or host memory to compare with.")
+    var memory = Memory.p2pmem
+    @Option(help: "Take the p2pmem of this PCI function instead of the drive's own.")
+    var provider: String?
+    @Flag(help: "Use host memory where p2pmem cannot be had; the bytes are then counted as bounced.")
+    var allowBounce = false
+    @Option(help: "A client's address, or ADDRESS/BITS; may be repeated. This host's own are always served.")
+    var allow: [String] = []
+    @Flag(help: "Take a drive that is mounted or holds a partition table or a file system: that is lost.")
+    var overwrite = false
+    @Option(help: "Make sure of arrivals by an RDMA READ: where a NIC does the DMA, or always.")
+    var flushPeerWrites = FlushPolicy.auto
+    @Option(help: "Seconds without headway after which a client is given up.") var timeout = 30
+    @Flag(help: "Stop after one transfer; the exit status is then the transfer's.") var once = false
+    @OptionGroup var common: SlotOptions
+
+    func validate() throws {
+        guard AllowList(allow) != nil else {
+            throw ValidationError("--allow takes a numeric address, or ADDRESS/BITS.")
+        }
+        guard provider == nil || PCIAddress(provider ?? "") != nil else {
+            throw ValidationError("--provider takes a PCI address such as 0000:01:00.0.")
+        }
+        guard SocketAddress(listen, port: common.port) != nil else {
+            throw ValidationError("--listen takes a numeric address.")
+        }
+        guard timeout > 0, timeout <= 86_400 else {
+            throw ValidationError("--timeout must be between 1 and 86400 seconds.")
+        }
+    }
+
+    func run() throws {
+        try reporting { () throws(CallError) in
+            guard let address = SocketAddress(listen, port: common.port),
+                let allowList = AllowList(allow)
+            else { return 2 }
+            let device = try BlockDevice(opening: FilePath(nvme), overwrite: overwrite)
+            let options = ServerOptions(
+                memory: try request(device), fallback: allowBounce ? .bounce : .refuse,
+                slotBytes: UInt32(common.slotSize.count), slotCount: common.slots,
+                alwaysFlush: flushPeerWrites == .always, timeoutSeconds: timeout, allow: allowList,
+                json: common.json, once: once)
+            let range = try device.range(at: offset.count, count: length?.count)
+            let queue = try StorageQueue(device, range: range, depth: 2 * Int(common.slots) + 2)
+            return try Server(options, queue: queue, address: address).run()
+        }
+    }
+
+    private func request(_ device: borrowing BlockDevice) throws(CallError) -> MemoryRequest {
+        guard memory == .p2pmem else { return .host }
+        if let provider = provider.flatMap({ PCIAddress($0) }) { return .p2pmem(provider) }
+        guard let function = device.function else {
+            throw CallError(
+                .notFound, reason: "\(device.path) is on no PCI function, so it has no p2pmem",
+                remedy: "take an NVMe drive with a controller memory buffer, name another's with --provider, or say --memory host")
+        }
+        return .p2pmem(function)
+    }
+}
+
+/// How a client finds its server.
+struct ClientArguments: ParsableArguments {
+    @Option(help: "The server's address.") var connect: String
+    @Option(help: "The own address to connect from.") var bind: String?
+    @Option(help: "Where in the server's range: a multiple of the drive's block.") var offset = Bytes(0)
+    @Flag(inversion: .prefixedNo, help: "Draw a progress bar; on a terminal by default.")
+    var progress: Bool = ProgressBar.isTerminal
+    @OptionGroup var common: SlotOptions
+
+    func validate() throws {
+        guard SocketAddress(connect, port: common.port) != nil,
+            bind == nil || SocketAddress(bind ?? "", port: 0) != nil
+        else { throw ValidationError("--connect and --bind take numeric addresses.") }
+    }
+
+    func options() throws(CallError) -> ClientOptions {
+        guard let server = SocketAddress(connect, port: common.port) else {
+            throw CallError(.invalidArgument, reason: "\(connect) is no numeric address")
+        }
+        return ClientOptions(
+            server: server, source: bind.flatMap { SocketAddress($0, port: 0) },
+            slotBytes: UInt32(common.slotSize.count), slotCount: common.slots,
+            showsProgress: progress)
+    }
+
+    func report(_ operation: String, _ outcome: Outcome, sha256: String?, verified: Bool?) {
+        let welcome = outcome.welcome
+        let isPeer = welcome.memory != .host
+        guard common.json else {
+            let rate = ByteCount.describe(UInt64(Double(outcome.byteCount) / max(outcome.seconds, 1e-9)))
+            let digest = sha256.map { ", sha256 \($0)" } ?? ""
+            let check = verified.map { $0 ? ", verified" : ", NOT the bytes that were expected" } ?? ""
+            say("\(operation) \(outcome.byteCount) bytes in \(outcome.seconds) s, \(rate)/s\(digest)\(check)")
+            return
+        }
+        printJSON([
+            ("operation", .text(operation)), ("bytes", .integer(outcome.byteCount)),
+            ("seconds", .number(outcome.seconds)), ("memory", .text(welcome.memory.rawValue)),
+            ("method", .text(welcome.method.rawValue)), ("nic", .text(welcome.nic.rawValue)),
+            ("bytesPeerToPeer", .integer(isPeer ? outcome.byteCount : 0)),
+            ("bytesBounced", .integer(welcome.isBounce ? outcome.byteCount : 0)),
+            ("sha256", sha256.map { .text($0) } ?? .null),
+            ("verified", verified.map { .flag($0) } ?? .null),
+        ])
+    }
+}
+
+struct Put: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Sends a file, and reads it back to compare digests.")
+
+    @OptionGroup var client: ClientArguments
+    @Flag(inversion: .prefixedNo, help: "Read it back over the network and compare SHA-256 digests.")
+    var verify = true
+    @Argument(help: "The file to send.") var file: String
+
+    func run() throws {
+        try reporting { () throws(CallError) in
+            let source = try openFile(file, .readOnly)
+            defer { try? source.close() }
+            let byteCount = try size(of: source, file)
+            let options = try client.options()
+            let expected = verify ? try digest(of: source, byteCount) : nil
+            let outcome = try put(source, byteCount: byteCount, at: client.offset.count, options)
+            guard verify else {
+                client.report("put", outcome, sha256: nil, verified: nil)
+                return 0
+            }
+            let back = try get(nil, byteCount: byteCount, at: client.offset.count, options)
+            let isEqual = back.digest == expected
+            client.report("put", outcome, sha256: expected, verified: isEqual)
+            guard isEqual else { throw .mismatch(expected, back.digest) }
+            return 0
+        }
+    }
+}
+
+struct Get: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Fetches bytes from the drive into a file.")
+
+    @OptionGroup var client: ClientArguments
+    @Option(help: "How many bytes.") var length: Bytes
+    @Option(help: "The file to write; none to only compute the digest.") var output: String?
+    @Option(help: "The SHA-256 that the bytes must have, in hexadecimal.") var sha256: String?
+
+    func run() throws {
+        try reporting { () throws(CallError) in
+            let options = try client.options()
+            let file = try output.map { path throws(CallError) in try openFile(path, .writeOnly) }
+            defer { try? file?.close() }
+            let outcome = try get(
+                file, byteCount: length.count, at: client.offset.count, options)
+            let isEqual = sha256.map { $0.lowercased() == outcome.digest }
+            client.report("get", outcome, sha256: outcome.digest, verified: isEqual)
+            guard isEqual ?? true else { throw .mismatch(sha256, outcome.digest) }
+            return 0
+        }
+    }
+}

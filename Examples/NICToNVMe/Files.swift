@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Crypto
+import PeerMR
+import SystemPackage
+
+/// Opens a file to send, or makes one to receive into.
+func openFile(
+    _ path: String, _ mode: FileDescriptor.AccessMode
+) throws(CallError) -> FileDescriptor {
+    do {
+        if mode == .readOnly { return try FileDescriptor.open(FilePath(path), .readOnly, options: .closeOnExec) }
+        return try FileDescriptor.open(
+            FilePath(path), mode, options: [.create, .truncate, .closeOnExec],
+            permissions: [.ownerReadWrite, .groupRead, .otherRead])
+    } catch {
+        throw CallError(
+            .notFound, call: "open", errno: error as? Errno, reason: "\(path) cannot be opened",
+            remedy: mode == .readOnly ? "name a file that this user may read" : "name a place that this user may write to")
+    }
+}
+
+/// A file's size; there must be something in it.
+func size(of file: FileDescriptor, _ path: String) throws(CallError) -> UInt64 {
+    guard let end = try? file.seek(offset: 0, from: .end) else {
+        throw CallError(
+            .invalidArgument, reason: "\(path) has no size", remedy: "name a regular file, not a pipe")
+    }
+    guard end > 0 else {
+        throw CallError(.invalidArgument, reason: "\(path) is empty", remedy: "name a file with something in it")
+    }
+    return UInt64(end)
+}
+
+/// SHA-256 of a file's first bytes, in hexadecimal.
+func digest(of file: FileDescriptor, _ byteCount: UInt64) throws(CallError) -> String {
+    var digest = SHA256()
+    var chunk = [UInt8](repeating: 0, count: 1 << 18)
+    var position: UInt64 = 0
+    while position < byteCount {
+        let wanted = Int(min(UInt64(chunk.count), byteCount - position))
+        let count: Int
+        do {
+            count = try unsafe chunk.withUnsafeMutableBytes { buffer in
+                try unsafe file.read(
+                    fromAbsoluteOffset: Int64(position),
+                    into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<wanted]))
+            }
+        } catch { throw .file((error as? Errno) ?? .ioError, "read") }
+        guard count > 0 else {
+            throw CallError(.invalidArgument, reason: "the file became shorter while it was read")
+        }
+        digest.update(data: chunk[..<count])
+        position += UInt64(count)
+    }
+    return hexadecimal(digest.finalize())
+}
+
+/// A digest as people write it.
+func hexadecimal(_ digest: SHA256.Digest) -> String {
+    digest.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+}
+
+extension CallError {
+    static func file(_ errno: Errno, _ what: String) -> CallError {
+        CallError(
+            .system, errno: errno, reason: "the file cannot be \(what)",
+            remedy: errno == .noSpace ? "make room for it" : "")
+    }
+
+    static func mismatch(_ expected: String?, _ found: String?) -> CallError {
+        CallError(
+            .dataMismatch,
+            reason: "the bytes that came back are others than expected: sha256 \(found ?? "?") instead of \(expected ?? "?")",
+            remedy: "do not trust this path; compare with --memory host on the server")
+    }
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PeerMR
+import SystemPackage
+
+/// What a work request was for: the kind and the slot, in its request ID.
+struct Tag: Equatable {
+    enum Kind: UInt8 {
+        case receive, message, chunk, arrival, probe
+    }
+
+    var kind: Kind
+    var slot: Int
+
+    var requestID: UInt64 { UInt64(kind.rawValue) << 32 | UInt64(UInt32(slot)) }
+
+    init(_ kind: Kind, slot: Int = 0) {
+        self.kind = kind
+        self.slot = slot
+    }
+
+    init?(requestID: UInt64) {
+        guard let kind = Kind(rawValue: UInt8(truncatingIfNeeded: requestID >> 32)) else { return nil }
+        self.init(kind, slot: Int(UInt32(truncatingIfNeeded: requestID)))
+    }
+}
+
+/// One connection with its queues, the same on both sides: messages out, completions in, and a probe for silence.
+final class Link {
+    let connection: Connection
+    let domain: ProtectionDomain
+    let queue: CompletionQueue
+    let channel: CompletionChannel
+    var queuePair: QueuePair
+    private var batch = CompletionBatch(capacity: 32)
+    private var lastSign = monotonicNanoseconds()
+    private var isProbing = false
+    /// Messages whose arrival the peer's device has not yet confirmed.
+    private(set) var messagesInFlight = 0
+
+    /// Makes the queues for `window` chunks in flight, and posts the receives for the peer's messages.
+    init(_ connection: Connection, domain: ProtectionDomain, window: Int) throws(CallError) {
+        let sends = 2 * window + 8
+        let receives = 2 * window + 8
+        self.connection = connection
+        self.domain = domain
+        channel = try CompletionChannel(domain.context)
+        queue = try CompletionQueue(
+            domain.context, capacity: sends + receives + window, channel: channel)
+        queuePair = try QueuePair(
+            for: connection, domain: domain, sendQueue: queue, receiveQueue: queue,
+            capacity: QueuePairCapacity(sends: sends, receives: receives))
+        for _ in 0..<receives { try postReceive() }
+        try request()
+    }
+
+    private func postReceive() throws(CallError) {
+        do {
+            try queuePair.postReceive(requestID: Tag(.receive).requestID)
+        } catch { throw .post(error) }
+    }
+
+    private func request() throws(CallError) {
+        do { try queue.requestNotification() } catch { throw .post(error) }
+    }
+
+    func send(_ message: Message) throws(CallError) {
+        do {
+            try queuePair.postSend(
+                immediate: message.immediate, requestID: Tag(.message).requestID)
+            messagesInFlight += 1
+        } catch { throw .post(error) }
+    }
+
+    func write(
+        _ entry: ScatterEntry, to remote: RemoteSlice, slot: Int, sequence: UInt64
+    ) throws(CallError) {
+        let message = Message.chunk(
+            slot: UInt16(slot), sequence: UInt16(truncatingIfNeeded: sequence))
+        do {
+            try queuePair.postWrite(
+                entry, to: remote, immediate: message.immediate,
+                requestID: Tag(.chunk, slot: slot).requestID)
+        } catch { throw .post(error) }
+    }
+
+    /// Takes all completions that are there, and asks to be woken for the next.
+    ///
+    /// - Returns: whether there were any.
+    func take(_ body: (Tag, Completion) throws(CallError) -> Void) throws(CallError) -> Bool {
+        channel.drain()
+        try request()
+        var any = false
+        while true {
+            let count: Int
+            do { count = try queue.poll(into: &batch) } catch { throw .post(error) }
+            if count == 0 { break }
+            any = true
+            for index in 0..<count { try handle(batch[index], body) }
+        }
+        if any { lastSign = monotonicNanoseconds() }
+        return any
+    }
+
+    private func handle(
+        _ completion: Completion, _ body: (Tag, Completion) throws(CallError) -> Void
+    ) throws(CallError) {
+        guard completion.status == .success else { throw .lost(completion) }
+        guard let tag = Tag(requestID: completion.requestID) else { return }
+        switch tag.kind {
+        case .receive:
+            try postReceive()
+            try body(tag, completion)
+        case .probe: isProbing = false
+        case .message: messagesInFlight -= 1
+        case .chunk, .arrival: try body(tag, completion)
+        }
+    }
+
+    /// Asks the peer's device for a sign of life after a silence; a dead one shows as a failed completion.
+    func probe(afterSeconds seconds: Int) throws(CallError) {
+        let silence = monotonicNanoseconds() - lastSign
+        guard !isProbing, silence > UInt64(seconds) * 1_000_000_000 else { return }
+        isProbing = true
+        do { try queuePair.postProbe(requestID: Tag(.probe).requestID) } catch { throw .post(error) }
+    }
+}
+
+extension CallError {
+    static func post(_ errno: Errno) -> CallError {
+        CallError(
+            .system, call: "ibv_post_send", errno: errno,
+            reason: "the RDMA device takes no more work", remedy: "see the kernel log (dmesg)")
+    }
+
+    static func lost(_ completion: Completion) -> CallError {
+        let transport = completion.status.failureClass
+        let code: CallError.Code =
+            transport == .transport || transport == .flushed ? .peerLost : .system
+        let syndrome =
+            completion.vendorSyndrome == 0 ? "" : ", vendor code \(completion.vendorSyndrome)"
+        return CallError(
+            code, reason: "the connection failed: \(completion.status) (\(completion.status.hint)\(syndrome))",
+            remedy: "see whether the other side runs, and the link is up (rdma link show)")
+    }
+
+    static func outOfTurn(_ what: String) -> CallError {
+        CallError(
+            .protocolViolation, reason: "the other side broke the protocol: \(what)",
+            remedy: "run the same nic-to-nvme on both sides")
+    }
+}

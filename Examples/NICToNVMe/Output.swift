@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Glibc
+import PeerMR
+
+/// A line for people, on standard error.
+func say(_ text: String) {
+    writeAll(2, "nic-to-nvme: \(text)\n")
+}
+
+/// Everything or nothing is lost: a closed pipe ends the output, not the transfer.
+func writeAll(_ descriptor: Int32, _ text: String) {
+    var bytes = Array(text.utf8)[...]
+    while !bytes.isEmpty {
+        let count = unsafe bytes.withUnsafeBytes { buffer in
+            unsafe write(descriptor, buffer.baseAddress, buffer.count)
+        }
+        guard count > 0 else { return }
+        bytes = bytes.dropFirst(count)
+    }
+}
+
+/// A value of the JSON that programs read.
+enum JSONValue {
+    case text(String)
+    case integer(UInt64)
+    case number(Double)
+    case flag(Bool)
+    case null
+
+    var encoded: String {
+        switch self {
+        case .text(let text): Self.quote(text)
+        case .integer(let value): String(value)
+        case .number(let value): value.isFinite ? String(value) : "null"
+        case .flag(let value): value ? "true" : "false"
+        case .null: "null"
+        }
+    }
+
+    private static func quote(_ text: String) -> String {
+        var quoted = "\""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"": quoted += "\\\""
+            case "\\": quoted += "\\\\"
+            case "\n": quoted += "\\n"
+            case _ where scalar.value < 32: quoted += " "
+            default: quoted.unicodeScalars.append(scalar)
+            }
+        }
+        return quoted + "\""
+    }
+}
+
+/// One object on one line of standard output.
+func printJSON(_ fields: [(String, JSONValue)]) {
+    let body = fields.map { "\"\($0)\": \($1.encoded)" }.joined(separator: ", ")
+    writeAll(1, "{\(body)}\n")
+}
+
+/// A progress bar on standard error, drawn at most ten times a second.
+struct ProgressBar {
+    let total: UInt64
+    let verb: String
+    let isShown: Bool
+    private var drawnAt: UInt64 = 0
+    private let began = monotonicNanoseconds()
+
+    init(_ verb: String, total: UInt64, isShown: Bool) {
+        self.verb = verb
+        self.total = total
+        self.isShown = isShown
+    }
+
+    mutating func show(_ done: UInt64) {
+        let now = monotonicNanoseconds()
+        guard isShown, total > 0, done == total || now - drawnAt > 100_000_000 else { return }
+        drawnAt = now
+        let filled = Int(done * 30 / total)
+        let bar = String(repeating: "#", count: filled) + String(repeating: ".", count: 30 - filled)
+        let rate = ByteCount.describe(UInt64(Double(done) / (Double(now - began + 1) / 1e9)))
+        writeAll(
+            2, "\r\(verb) [\(bar)] \(done * 100 / total) %  \(ByteCount.describe(done))  \(rate)/s   ")
+        if done == total { writeAll(2, "\n") }
+    }
+
+    /// Whether standard error is a terminal.
+    static var isTerminal: Bool { isatty(2) == 1 }
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PeerMR
+import PeerStorage
+
+/// One client, from its request to the end of its connection. The slots are allocated, and wiped, for it alone.
+final class Session {
+    let client: String
+    let hello: Hello
+    let connection: Connection
+    private let link: Link
+    private let stage: Stage
+    private let drive: Drive
+    private let options: ServerOptions
+    private var transfer: (any Transfer)?
+    private var lastProgress = monotonicNanoseconds()
+    private var started: UInt64 = 0
+    /// Why it ended before its time; nil while all is well.
+    private(set) var failure: CallError?
+    /// When the connection is taken down after a last message; nil while it is in use.
+    private var closeAt: UInt64?
+    private var isDisconnected = false
+    /// From the first credit to the last acknowledgement, for people.
+    private(set) var seconds = 0.0
+
+    /// Takes a connection request: checks it, allocates the slots, and accepts.
+    ///
+    /// - Throws: the refusal to answer with, after printing what concerns the server alone.
+    init(
+        _ connection: Connection, client: String, hello: Hello, options: ServerOptions,
+        drive: Drive, domain: ProtectionDomain
+    ) throws(Refusal) {
+        self.client = client
+        self.hello = hello
+        self.connection = connection
+        self.drive = drive
+        self.options = options
+        let chunks = try Self.chunks(hello, options, drive)
+        do {
+            let region = try options.allocateSlots(on: domain)
+            let welcome = Self.welcome(region, chunks, drive.queue.range)
+            connection.setAcknowledgeTimeout(exponent: acknowledgeExponent)
+            link = try Link(connection, domain: domain, window: chunks.slotCount)
+            stage = Stage(link: link, region: region, chunks: chunks, hello: hello, drive: drive)
+            try connection.accept(privateData: welcome.bytes, outstandingReads: 0)
+        } catch {
+            say("cannot serve \(client): \(error)")
+            throw Refusal(.noMemory, detail: UInt64(error.errno?.rawValue ?? 0))
+        }
+    }
+
+    private static func chunks(
+        _ hello: Hello, _ options: ServerOptions, _ drive: Drive
+    ) throws(Refusal) -> Chunks {
+        let range = drive.queue.range
+        let block = UInt64(drive.queue.device.blockBytes)
+        guard hello.byteCount > 0 else { throw Refusal(.empty) }
+        guard hello.offset <= range.byteCount, hello.byteCount <= range.byteCount - hello.offset
+        else { throw Refusal(.outOfRange, detail: range.byteCount) }
+        guard hello.offset % block == 0 else { throw Refusal(.offBlock, detail: block) }
+        return Chunks(
+            byteCount: hello.byteCount, slotBytes: UInt64(min(hello.slotBytes, options.slotBytes)),
+            slotCount: Int(min(hello.slotCount, options.slotCount)), blockBytes: block)
+    }
+
+    private static func welcome(
+        _ region: borrowing PeerRegion, _ chunks: Chunks, _ range: BlockRange
+    ) -> Welcome {
+        Welcome(
+            slotCount: UInt16(chunks.slotCount), slotBytes: UInt32(chunks.slotBytes),
+            capacity: range.byteCount, blockBytes: UInt32(chunks.blockBytes),
+            buffer: RemoteSlice(address: region.window.address, key: region.window.remoteKey),
+            memory: region.kind, method: region.choice.method, nic: region.nic,
+            isBounce: region.bounceReason != nil)
+    }
+}
+
+extension Session {
+    /// What has gone through the slots so far.
+    var count: TransferCount { stage.count }
+    /// Whether the transfer has been done to its end.
+    var isComplete: Bool { transfer?.isComplete ?? false }
+    /// Whether nothing of it is under way any more, so that it can be let go of.
+    var isOver: Bool { isDisconnected && drive.queue.inFlight == 0 }
+
+    /// Readable when completions have come; -1 after the end.
+    var descriptor: Int32 { isDisconnected ? -1 : link.channel.descriptor }
+
+    /// The connection stands: the transfer begins, if the path is fit for the slots.
+    func establish() {
+        started = monotonicNanoseconds()
+        lastProgress = started
+        do {
+            try link.queuePair.check(stage.region.window.shape)
+            let transfer: any Transfer =
+                hello.operation == .put
+                ? try PutTransfer(stage, ensureArrival: options.mustFlush(stage.region))
+                : GetTransfer(stage)
+            self.transfer = transfer
+            try transfer.begin()
+        } catch { fail(error) }
+    }
+
+    /// Handles all that has completed.
+    ///
+    /// - Returns: whether there was anything.
+    func pump() -> Bool {
+        var any = false
+        while let completion = drive.queue.next() {
+            any = true
+            guard failure == nil, let transfer else { continue }
+            do { try transfer.handle(completion) } catch { fail(error) }
+        }
+        guard !isDisconnected else { return any }
+        do {
+            let transfer = transfer
+            let isFailed = failure != nil
+            let polled = try link.take { tag, completion throws(CallError) in
+                guard !isFailed, let transfer else { return }
+                try transfer.handle(tag, completion)
+            }
+            any = any || polled
+        } catch { fail(error) }
+        if any { progressed() }
+        return any
+    }
+
+    private func progressed() {
+        lastProgress = monotonicNanoseconds()
+        guard isComplete, seconds == 0 else { return }
+        seconds = Double(lastProgress - started) / 1e9
+        close(within: 5)
+    }
+
+    /// Looks after silence: a dead client, one that makes no headway, and the end of a last message's time.
+    func watch() {
+        let now = monotonicNanoseconds()
+        if let closeAt, now >= closeAt { disconnect() }
+        guard !isDisconnected, failure == nil, !isComplete else { return }
+        do { try link.probe(afterSeconds: 2) } catch { fail(error) }
+        if now - lastProgress > UInt64(options.timeoutSeconds) * 1_000_000_000 {
+            fail(
+                CallError(
+                    .peerLost, reason: "the client made no headway for \(options.timeoutSeconds) s",
+                    remedy: "see whether it hangs; --timeout sets the limit"))
+        }
+    }
+
+    /// Ends it with a reason; the client is told where that can still reach it.
+    func fail(_ error: CallError) {
+        guard failure == nil, !isComplete else { return disconnect() }
+        failure = error
+        let code: Refusal.Code? =
+            switch error.code {
+            case .peerLost: nil
+            case .protocolViolation: .outOfTurn
+            case .unsafeHere: .smallPackets
+            case .refused: .stopping
+            default: .driveFailed
+            }
+        guard let code else { return disconnect() }
+        let detail =
+            code == .smallPackets
+            ? UInt16(clamping: (try? link.queuePair.pathMTU().bytes) ?? 0)
+            : UInt16(clamping: error.errno?.rawValue ?? 0)
+        do {
+            try link.send(.failed(code, errno: detail))
+            close(within: 1)
+        } catch { disconnect() }
+    }
+
+    /// The client has ended the connection, or is gone.
+    func peerDisconnected() {
+        if failure == nil, !isComplete {
+            failure = CallError(
+                .peerLost, reason: "the client went away in the middle of its transfer",
+                remedy: "what it had sent may be on the drive; let it send again")
+        }
+        disconnect()
+    }
+
+    private func close(within seconds: UInt64) {
+        closeAt = monotonicNanoseconds() + seconds * 1_000_000_000
+    }
+
+    /// Takes the connection down. The slots stay until the drive is through with them.
+    func disconnect() {
+        guard !isDisconnected else { return }
+        isDisconnected = true
+        connection.disconnect()
+    }
+}

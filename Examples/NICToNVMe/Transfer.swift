@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PeerMR
+import PeerStorage
+import SystemPackage
+
+/// A transfer cut into chunks: chunk `n` goes through slot `n` modulo the number of slots.
+struct Chunks {
+    let byteCount: UInt64
+    let slotBytes: UInt64
+    let slotCount: Int
+    let blockBytes: UInt64
+
+    var count: UInt64 { (byteCount + slotBytes - 1) / slotBytes }
+
+    func slot(of chunk: UInt64) -> Int { Int(chunk % UInt64(slotCount)) }
+    func offset(of chunk: UInt64) -> UInt64 { chunk * slotBytes }
+
+    /// The bytes of a chunk: all of a slot, but for the last.
+    func bytes(of chunk: UInt64) -> UInt64 { min(slotBytes, byteCount - offset(of: chunk)) }
+
+    /// The same in whole blocks, as the drive takes them.
+    func blocks(of chunk: UInt64) -> Int {
+        Int((bytes(of: chunk) + blockBytes - 1) / blockBytes * blockBytes)
+    }
+
+    /// The last block, where the transfer fills only part of it: its place in the last chunk. Nil where all are full.
+    var partialBlock: (chunk: UInt64, place: UInt64)? {
+        guard byteCount % blockBytes != 0 else { return nil }
+        return (count - 1, (byteCount - offset(of: count - 1)) / blockBytes * blockBytes)
+    }
+}
+
+/// What a storage operation was for: the kind and the slot, in its tag.
+enum StorageTag {
+    static let data: UInt64 = 0
+    static let tail: UInt64 = 1
+    static let flush: UInt64 = 2
+
+    static func make(_ kind: UInt64, slot: Int = 0) -> UInt64 { kind << 32 | UInt64(slot) }
+    static func kind(_ tag: UInt64) -> UInt64 { tag >> 32 }
+    static func slot(_ tag: UInt64) -> Int { Int(tag & 0xffff_ffff) }
+}
+
+/// What both directions of a transfer share on the server: the link, the slots in peer memory, and the drive.
+final class Stage {
+    let link: Link
+    let region: PeerRegion
+    let chunks: Chunks
+    let hello: Hello
+    /// Where the client's bytes begin in the server's range.
+    let base: UInt64
+    var count = TransferCount()
+    private let drive: Drive
+
+    init(link: Link, region: consuming PeerRegion, chunks: Chunks, hello: Hello, drive: Drive) {
+        self.link = link
+        self.region = region
+        self.chunks = chunks
+        self.hello = hello
+        self.drive = drive
+        base = hello.offset
+    }
+
+    /// Starts the drive on part of a slot.
+    func storage(
+        _ direction: Direction, slot: Int, place: UInt64 = 0, byteCount: Int, at offset: UInt64,
+        tag: UInt64
+    ) throws(CallError) {
+        do {
+            let start = slot * Int(chunks.slotBytes) + Int(place)
+            let slice = try region.slice(at: start, count: byteCount)
+            switch direction {
+            case .read: try drive.queue.read(slice, at: base + offset, tag: tag)
+            case .write: try drive.queue.write(slice, at: base + offset, tag: tag)
+            }
+            try drive.queue.submit()
+        } catch {
+            throw failure((error as? Errno) ?? .invalidArgument, direction.rawValue)
+        }
+    }
+
+    enum Direction: String { case read, write }
+
+    func flush() throws(CallError) {
+        do {
+            try drive.queue.flush(tag: StorageTag.make(StorageTag.flush))
+            try drive.queue.submit()
+        } catch { throw failure(error, "flush") }
+    }
+
+    /// The sentence for a drive that failed.
+    func failure(_ errno: Errno, _ operation: String) -> CallError {
+        .storage(errno, operation, on: drive.queue.device, memory: region.kind)
+    }
+
+    /// The part of the region that a chunk fills.
+    func entry(of chunk: UInt64) throws(CallError) -> ScatterEntry {
+        do {
+            return try region.window.entry(
+                at: UInt64(chunks.slot(of: chunk)) * chunks.slotBytes, count: chunks.bytes(of: chunk))
+        } catch {
+            throw CallError(
+                .invalidArgument, reason: "chunk \(chunk) has no place in its region (\(error))")
+        }
+    }
+}
+
+/// The drive that the server serves from: one queue, used by one transfer at a time.
+final class Drive {
+    var queue: StorageQueue
+    init(_ queue: consuming StorageQueue) { self.queue = queue }
+}
+
+/// One direction of a transfer, as the server's loop drives it.
+protocol Transfer: AnyObject {
+    var stage: Stage { get }
+    /// Whether everything is done, and the client has been told or knows.
+    var isComplete: Bool { get }
+    func begin() throws(CallError)
+    func handle(_ tag: Tag, _ completion: Completion) throws(CallError)
+    func handle(_ completion: StorageCompletion) throws(CallError)
+}

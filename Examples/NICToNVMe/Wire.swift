@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the two sides of nic-to-nvme say to each other: a hello and a welcome (or a refusal) in the private data of
+// the connection, then 32-bit messages as immediates. Numbers are little-endian. README.md beside this file has the tables.
+
+import PeerMR
+
+/// The version that this program speaks. Another one is refused, with both numbers named.
+let wireVersion: UInt16 = 1
+private let magic: UInt32 = 0x524d_5031  // "1PMR"
+
+/// What the client wants.
+enum Operation: UInt8 {
+    case put = 1
+    case get = 2
+}
+
+/// From client to server, 44 of the 56 bytes that a connection request may carry.
+struct Hello: Equatable {
+    var operation: Operation
+    /// Where in the server's range, in bytes.
+    var offset: UInt64
+    var byteCount: UInt64
+    /// The client's slots: where the server writes to, for `get`.
+    var buffer: RemoteSlice
+    var slotBytes: UInt32
+    var slotCount: UInt16
+
+    var bytes: [UInt8] {
+        var writer = ByteWriter()
+        writer.put(magic)
+        writer.put(wireVersion)
+        writer.put(operation.rawValue)
+        writer.put(UInt8(0))
+        writer.put(offset)
+        writer.put(byteCount)
+        writer.put(buffer.address)
+        writer.put(buffer.key)
+        writer.put(slotBytes)
+        writer.put(slotCount)
+        writer.put(UInt16(0))
+        return writer.bytes
+    }
+
+    /// Reads what a client has sent.
+    ///
+    /// - Throws: the refusal that answers it.
+    init(parsing bytes: [UInt8]) throws(Refusal) {
+        var reader = ByteReader(bytes)
+        guard reader.take(UInt32.self) == magic, let version = reader.take(UInt16.self) else {
+            throw Refusal(.malformed, detail: UInt64(wireVersion))
+        }
+        guard version == wireVersion else {
+            throw Refusal(.otherVersion, detail: UInt64(wireVersion))
+        }
+        guard let operation = reader.take(UInt8.self).flatMap(Operation.init(rawValue:)),
+            reader.take(UInt8.self) == 0, let offset = reader.take(UInt64.self),
+            let byteCount = reader.take(UInt64.self), let address = reader.take(UInt64.self),
+            let key = reader.take(UInt32.self), let slotBytes = reader.take(UInt32.self),
+            let slotCount = reader.take(UInt16.self)
+        else { throw Refusal(.malformed, detail: UInt64(wireVersion)) }
+        guard slotBytes > 0, slotBytes % 4096 == 0, slotCount > 0, slotCount <= Message.slotLimit
+        else { throw Refusal(.badSlots) }
+        self.init(
+            operation: operation, offset: offset, byteCount: byteCount,
+            buffer: RemoteSlice(address: address, key: key), slotBytes: slotBytes,
+            slotCount: slotCount)
+    }
+
+    init(
+        operation: Operation, offset: UInt64, byteCount: UInt64, buffer: RemoteSlice,
+        slotBytes: UInt32, slotCount: UInt16
+    ) {
+        self.operation = operation
+        self.offset = offset
+        self.byteCount = byteCount
+        self.buffer = buffer
+        self.slotBytes = slotBytes
+        self.slotCount = slotCount
+    }
+}
+
+/// From server to client, when it accepts.
+struct Welcome: Equatable {
+    /// The slots that both sides use, and their size: the smaller of what the two have.
+    var slotCount: UInt16
+    var slotBytes: UInt32
+    /// The server's range, in bytes, and the block that offsets must be a multiple of.
+    var capacity: UInt64
+    var blockBytes: UInt32
+    /// The server's slots: where the client writes to, for `put`.
+    var buffer: RemoteSlice
+    /// What the slots are made of, how they were registered, who moves the bytes, and whether it is a bounce.
+    var memory: MemoryKind
+    var method: Method
+    var nic: NICKind
+    var isBounce: Bool
+
+    var bytes: [UInt8] {
+        var writer = ByteWriter()
+        writer.put(magic)
+        writer.put(wireVersion)
+        writer.put(slotCount)
+        writer.put(slotBytes)
+        writer.put(blockBytes)
+        writer.put(capacity)
+        writer.put(buffer.address)
+        writer.put(buffer.key)
+        writer.put(UInt8(MemoryKind.allCases.firstIndex(of: memory) ?? 0))
+        writer.put(UInt8(Method.allCases.firstIndex(of: method) ?? 0))
+        writer.put(UInt8(nic == .software ? 1 : 0))
+        writer.put(UInt8(isBounce ? 1 : 0))
+        return writer.bytes
+    }
+
+    /// Reads what a server has answered; nil where it is not this protocol.
+    init?(parsing bytes: [UInt8]) {
+        var reader = ByteReader(bytes)
+        guard reader.take(UInt32.self) == magic, reader.take(UInt16.self) == wireVersion,
+            let slotCount = reader.take(UInt16.self), let slotBytes = reader.take(UInt32.self),
+            let blockBytes = reader.take(UInt32.self), let capacity = reader.take(UInt64.self),
+            let address = reader.take(UInt64.self), let key = reader.take(UInt32.self),
+            let memory = reader.take(UInt8.self), let method = reader.take(UInt8.self),
+            let nic = reader.take(UInt8.self), let bounce = reader.take(UInt8.self),
+            slotCount > 0, slotBytes > 0, blockBytes > 0, memory < MemoryKind.allCases.count,
+            method < Method.allCases.count
+        else { return nil }
+        self.init(
+            slotCount: slotCount, slotBytes: slotBytes, capacity: capacity, blockBytes: blockBytes,
+            buffer: RemoteSlice(address: address, key: key),
+            memory: MemoryKind.allCases[Int(memory)], method: Method.allCases[Int(method)],
+            nic: nic == 1 ? .software : .device, isBounce: bounce == 1)
+    }
+
+    init(
+        slotCount: UInt16, slotBytes: UInt32, capacity: UInt64, blockBytes: UInt32,
+        buffer: RemoteSlice, memory: MemoryKind, method: Method, nic: NICKind, isBounce: Bool
+    ) {
+        self.slotCount = slotCount
+        self.slotBytes = slotBytes
+        self.capacity = capacity
+        self.blockBytes = blockBytes
+        self.buffer = buffer
+        self.memory = memory
+        self.method = method
+        self.nic = nic
+        self.isBounce = isBounce
+    }
+}
+
+/// A message of 32 bits: 4 for the kind, 12 for a slot or a code, 16 for a sequence number or a detail.
+enum Message: Equatable {
+    /// A slot's bytes have been written; `sequence` is the chunk's number, modulo 65536.
+    case chunk(slot: UInt16, sequence: UInt16)
+    /// The receiver of chunks has emptied a slot, or offers it for the first time.
+    case credit(slot: UInt16)
+    /// Everything is on stable storage.
+    case done
+    /// The server gives up, and why.
+    case failed(Refusal.Code, errno: UInt16)
+
+    /// Slots have numbers below this.
+    static let slotLimit: UInt16 = 4096
+
+    var immediate: UInt32 {
+        switch self {
+        case .chunk(let slot, let sequence): 1 << 28 | UInt32(slot) << 16 | UInt32(sequence)
+        case .credit(let slot): 2 << 28 | UInt32(slot) << 16
+        case .done: 3 << 28
+        case .failed(let code, let errno): 4 << 28 | UInt32(code.rawValue) << 16 | UInt32(errno)
+        }
+    }
+
+    /// Reads an immediate; nil for one that this protocol does not have.
+    init?(immediate: UInt32) {
+        let slot = UInt16(immediate >> 16 & 0xfff)
+        let low = UInt16(truncatingIfNeeded: immediate)
+        switch immediate >> 28 {
+        case 1: self = .chunk(slot: slot, sequence: low)
+        case 2 where low == 0: self = .credit(slot: slot)
+        case 3 where slot == 0 && low == 0: self = .done
+        case 4:
+            guard slot <= 255, let code = Refusal.Code(rawValue: UInt8(slot)) else { return nil }
+            self = .failed(code, errno: low)
+        default: return nil
+        }
+    }
+}

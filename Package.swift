@@ -1,0 +1,71 @@
+// swift-tools-version: 6.2
+// SPDX-License-Identifier: Apache-2.0
+
+import PackageDescription
+
+/// What every Swift target is built with: Swift 6, strict memory safety, and imports that say what they leak.
+let strict: [SwiftSetting] = [
+    .strictMemorySafety(),
+    .treatWarning("StrictMemorySafety", as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
+
+let package = Package(
+    name: "peermr",
+    products: [
+        .library(name: "PeerMR", targets: ["PeerMR"]),
+        .library(name: "PeerStorage", targets: ["PeerStorage"]),
+        .library(name: "Verbs", targets: ["Verbs"]),
+        .executable(name: "nic-to-nvme", targets: ["NICToNVMe"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+    ],
+    targets: [
+        // The only places that name C headers.
+        .systemLibrary(
+            name: "CVerbs", pkgConfig: "libibverbs",
+            providers: [.apt(["libibverbs-dev", "librdmacm-dev"])]),
+        .target(name: "CUring", linkerSettings: [.linkedLibrary("uring")]),
+        .systemLibrary(name: "CBlkid", pkgConfig: "blkid", providers: [.apt(["libblkid-dev"])]),
+        .target(name: "CLinux"),
+
+        .target(name: "SystemSupport", dependencies: ["CLinux", system], swiftSettings: strict),
+        .target(
+            name: "PCITopology", dependencies: ["SystemSupport", system], swiftSettings: strict),
+        .target(
+            name: "Verbs", dependencies: ["CVerbs", "CLinux", "SystemSupport", system],
+            swiftSettings: strict),
+        .target(
+            name: "PeerMemory",
+            dependencies: ["Verbs", "PCITopology", "CLinux", "SystemSupport", system],
+            swiftSettings: strict),
+        .target(
+            name: "PeerMR",
+            dependencies: ["PeerMemory", "PCITopology", "Verbs", "SystemSupport", system],
+            swiftSettings: strict),
+        .target(
+            name: "PeerStorage",
+            dependencies: [
+                "PeerMR", "PeerMemory", "PCITopology", "CUring", "CBlkid", "CLinux",
+                "SystemSupport", system,
+            ],
+            swiftSettings: strict),
+
+        .executableTarget(
+            name: "NICToNVMe",
+            dependencies: [
+                "PeerMR", "PeerStorage", "CLinux", system,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Crypto", package: "swift-crypto"),
+            ],
+            path: "Examples/NICToNVMe", swiftSettings: strict),
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Linux calls and constants that Swift's Glibc module cannot see: request codes that are macros with
+ * sizeof in them, flags behind _GNU_SOURCE, and stores that the compiler must not rewrite.
+ */
+#ifndef PEERMR_LINUX_SHIM_H
+#define PEERMR_LINUX_SHIM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* open(2) flags that are hidden behind _GNU_SOURCE. */
+int peermr_o_direct(void);
+
+/* ioctl(2) on a block device: 0, or -1 with errno. */
+int peermr_block_size(int fd, uint32_t *logical_block_bytes);
+int peermr_block_bytes(int fd, uint64_t *bytes);
+
+/* major(3) and minor(3) of a file's st_rdev; -1 with errno when it is no block device (ENOTBLK). */
+int peermr_block_number(int fd, uint32_t *major_number, uint32_t *minor_number);
+
+/* A descriptor that becomes readable when SIGINT, SIGTERM or SIGHUP comes; they are blocked from then on. */
+int peermr_termination_descriptor(void);
+
+/*
+ * Device memory is not RAM: memset may use instructions that fault on it (DC ZVA on arm64) or that
+ * split stores. These loops store and load 64 bits at a time, in order. Both counts are bytes and
+ * must be multiples of 8, addresses 8-byte aligned.
+ */
+void peermr_device_zero(void *address, size_t bytes);
+
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "linux_shim.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+int peermr_o_direct(void)
+{
+    return O_DIRECT;
+}
+
+int peermr_block_size(int fd, uint32_t *logical_block_bytes)
+{
+    int value = 0;
+    if (ioctl(fd, BLKSSZGET, &value) != 0)
+        return -1;
+    *logical_block_bytes = (uint32_t)value;
+    return 0;
+}
+
+int peermr_block_bytes(int fd, uint64_t *bytes)
+{
+    return ioctl(fd, BLKGETSIZE64, bytes);
+}
+
+int peermr_block_number(int fd, uint32_t *major_number, uint32_t *minor_number)
+{
+    struct stat status;
+    if (fstat(fd, &status) != 0)
+        return -1;
+    if (!S_ISBLK(status.st_mode)) {
+        errno = ENOTBLK;
+        return -1;
+    }
+    *major_number = major(status.st_rdev);
+    *minor_number = minor(status.st_rdev);
+    return 0;
+}
+
+int peermr_termination_descriptor(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+        return -1;
+    return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+void peermr_device_zero(void *address, size_t bytes)
+{
+    volatile uint64_t *word = address;
+    for (size_t i = 0; i < bytes / sizeof(*word); i++)
+        word[i] = 0;
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The address of a PCI function: `domain:bus:device.function`, as in `0000:01:00.0`.
+public struct PCIAddress: Hashable, Comparable, Sendable, CustomStringConvertible {
+    /// The PCI domain (segment); above 0xffff where the kernel made it up, as for Intel VMD.
+    public let domain: UInt32
+    /// The bus number.
+    public let bus: UInt8
+    /// The device number, 0 to 31.
+    public let device: UInt8
+    /// The function number, 0 to 7.
+    public let function: UInt8
+
+    /// Reads `DDDD:BB:DD.F`, or `BB:DD.F` in domain 0; nil where it is malformed.
+    public init?(_ text: some StringProtocol) {
+        let colons = text.split(separator: ":", omittingEmptySubsequences: false)
+        guard colons.count == 2 || colons.count == 3, let last = colons.last else { return nil }
+        let dots = last.split(separator: ".", omittingEmptySubsequences: false)
+        guard dots.count == 2,
+            let bus = Self.hexadecimal(colons[colons.count - 2], digits: 2...2),
+            let device = Self.hexadecimal(dots[0], digits: 2...2), device < 32,
+            let function = Self.hexadecimal(dots[1], digits: 1...1), function < 8
+        else { return nil }
+        var domain: UInt32 = 0
+        if colons.count == 3 {
+            guard let number = Self.hexadecimal(colons[0], digits: 4...8) else { return nil }
+            domain = number
+        }
+        self.domain = domain
+        self.bus = UInt8(bus)
+        self.device = UInt8(device)
+        self.function = UInt8(function)
+    }
+
+    private static func hexadecimal(
+        _ text: some StringProtocol, digits: ClosedRange<Int>
+    ) -> UInt32? {
+        guard digits.contains(text.count), text.allSatisfy({ $0.isASCII && $0.isHexDigit }) else {
+            return nil
+        }
+        return UInt32(text, radix: 16)
+    }
+
+    public static func < (a: PCIAddress, b: PCIAddress) -> Bool {
+        (a.domain, a.bus, a.device, a.function) < (b.domain, b.bus, b.device, b.function)
+    }
+
+    /// The address as the kernel writes it.
+    public var description: String {
+        func padded(_ value: some BinaryInteger, _ width: Int) -> String {
+            let text = String(value, radix: 16)
+            return String(repeating: "0", count: max(0, width - text.count)) + text
+        }
+        return "\(padded(domain, 4)):\(padded(bus, 2)):\(padded(device, 2)).\(function)"
+    }
+}

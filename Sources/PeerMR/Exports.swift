@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// `import PeerMR` is all that a user of the package writes.
+@_exported public import PCITopology
+@_exported public import PeerMemory
+@_exported public import SystemPackage
+@_exported public import SystemSupport
+@_exported public import Verbs

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import PCITopology
+public import Verbs
+
+/// What kind of memory it is.
+public enum MemoryKind: String, Hashable, Sendable, CaseIterable {
+    /// Memory of the host.
+    case host
+    /// A mapping of a PCI function's peer-to-peer memory.
+    case p2pmem
+    /// A buffer that another driver exports as a descriptor.
+    case dmabuf
+}
+
+/// Memory of any kind, for code that is the same for all of them.
+public enum AnyMemory: ~Copyable, RegistrableMemory {
+    case host(HostMemory)
+    case p2pmem(P2PMemory)
+
+    /// What kind of memory it is.
+    public var kind: MemoryKind {
+        switch self {
+        case .host: .host
+        case .p2pmem: .p2pmem
+        }
+    }
+
+    /// The PCI function whose memory it is; nil for the host's.
+    public var provider: PCIAddress? {
+        switch self {
+        case .host: nil
+        case .p2pmem(let memory): memory.provider
+        }
+    }
+
+    public var baseAddress: UnsafeMutableRawPointer {
+        switch self {
+        case .host(let memory): unsafe memory.baseAddress
+        case .p2pmem(let memory): unsafe memory.baseAddress
+        }
+    }
+
+    public var byteCount: Int {
+        switch self {
+        case .host(let memory): memory.byteCount
+        case .p2pmem(let memory): memory.byteCount
+        }
+    }
+}
+
+/// A part of some memory, as a system call takes it. Numbers only: keep the memory alive while a device uses them.
+public struct MemorySlice: BitwiseCopyable, Hashable, Sendable {
+    /// The address of the first byte in this process.
+    public let address: UInt
+    /// The length in bytes.
+    public let byteCount: Int
+}
+
+extension RegistrableMemory where Self: ~Copyable {
+    /// A part of the memory, for I/O.
+    ///
+    /// - Throws: ``Verbs/SliceError/outOfBounds``.
+    public func slice(at offset: Int, count: Int) throws(SliceError) -> MemorySlice {
+        guard offset >= 0, count >= 0, offset <= byteCount, count <= byteCount - offset else {
+            throw .outOfBounds
+        }
+        return MemorySlice(address: unsafe UInt(bitPattern: baseAddress) + UInt(offset), byteCount: count)
+    }
+}

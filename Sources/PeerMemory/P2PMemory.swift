@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CLinux
+internal import Glibc
+public import PCITopology
+internal import SystemPackage
+public import SystemSupport
+public import Verbs
+
+/// Memory allocated from a function's ``P2PPool``, mapped into this process.
+///
+/// The pages go back to the pool when the value dies and no I/O or child process holds them any more.
+/// The CPU reaches them over PCIe, uncached: look at a few bytes if you must, and let devices move the rest.
+/// When the function is unplugged or its driver unbound, touching the mapping raises SIGBUS.
+@safe
+public struct P2PMemory: ~Copyable, RegistrableMemory, @unchecked Sendable {
+    public let baseAddress: UnsafeMutableRawPointer
+    public let byteCount: Int
+    /// The function whose memory it is.
+    public let provider: PCIAddress
+
+    /// Allocates a contiguous run, and overwrites what its last owner left in it with zeros.
+    ///
+    /// - Parameters:
+    ///   - byteCount: how much; rounded up to pages.
+    ///   - provider: whose memory.
+    /// - Throws: `notFound` where the function publishes none, `resourceLimit` (ENOMEM) where so much is not free in
+    ///   one piece, `notPermitted` (EACCES) without rights on `p2pmem/allocate`, `notSupported` before Linux 6.2.
+    ///   See drivers/pci/p2pdma.c, `p2pmem_alloc_mmap`.
+    public init(allocating byteCount: Int, from provider: PCIAddress) throws(CallError) {
+        let rounded = (byteCount + pageBytes - 1) / pageBytes * pageBytes
+        guard byteCount > 0, rounded >= byteCount else { throw .emptyAllocation(byteCount) }
+        guard let pool = P2PPool(of: provider) else { throw .noPool(provider) }
+        guard pool.isAllocatable else { throw .poolNotAllocatable(provider) }
+        let path = SystemRoot.live.appending("\(P2PPool.folder(of: provider))/allocate")
+        let file: OwnedDescriptor
+        do {
+            file = try OwnedDescriptor(opening: path, flags: O_RDWR)
+        } catch {
+            throw .openPool(error, provider)
+        }
+        let mapped = unsafe mmap(
+            nil, rounded, PROT_READ | PROT_WRITE, MAP_SHARED, file.rawValue, 0)
+        guard let mapped = unsafe mapped, unsafe mapped != MAP_FAILED else {
+            throw .allocate(currentErrno(), rounded, pool)
+        }
+        unsafe baseAddress = mapped
+        self.byteCount = rounded
+        self.provider = provider
+        wipe()
+    }
+
+    deinit {
+        _ = unsafe munmap(baseAddress, byteCount)
+    }
+
+    /// Writes zeros over all of it, by CPU: about as slow as a device's uncached memory is.
+    public borrowing func wipe() {
+        unsafe peermr_device_zero(baseAddress, byteCount)
+    }
+}

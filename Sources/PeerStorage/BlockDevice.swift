@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CLinux
+internal import Glibc
+public import PCITopology
+public import SystemPackage
+public import SystemSupport
+
+/// A run of bytes of a block device, whole blocks only.
+public struct BlockRange: Hashable, Sendable {
+    /// The first byte.
+    public let offset: UInt64
+    /// How many bytes.
+    public let byteCount: UInt64
+}
+
+/// A block device, opened for direct I/O: no page cache in between, so that peer memory can be read and written.
+public struct BlockDevice: ~Copyable, Sendable {
+    /// What it was opened by.
+    public let path: FilePath
+    /// The kernel's name, for example `nvme0n1`.
+    public let name: String
+    /// Its size, in bytes.
+    public let byteCount: UInt64
+    /// Its logical block: I/O begins and ends on a multiple of this many bytes.
+    public let blockBytes: Int
+    /// The PCI function that does its DMA; nil where it is on another bus.
+    public let function: PCIAddress?
+    let descriptor: OwnedDescriptor
+
+    /// Opens a device for reading and writing.
+    ///
+    /// - Parameters:
+    ///   - path: for example `/dev/nvme0n1`.
+    ///   - overwrite: true to take a device that is in use or holds something; else it is refused.
+    /// - Throws: `busy` (EBUSY) when it is mounted, holds a partition table or a file system, or belongs to a volume;
+    ///   `notFound`, `notPermitted`, `invalidArgument` for what is no block device. See open(2), O_EXCL.
+    public init(opening path: FilePath, overwrite: Bool = false) throws(CallError) {
+        let exclusive = overwrite ? 0 : O_EXCL
+        let file: OwnedDescriptor
+        do {
+            file = try OwnedDescriptor(
+                opening: path, flags: O_RDWR | peermr_o_direct() | exclusive)
+        } catch {
+            throw .openBlockDevice(error, path)
+        }
+        var major: UInt32 = 0
+        var minor: UInt32 = 0
+        var bytes: UInt64 = 0
+        var block: UInt32 = 0
+        guard unsafe peermr_block_number(file.rawValue, &major, &minor) == 0,
+            unsafe peermr_block_bytes(file.rawValue, &bytes) == 0,
+            unsafe peermr_block_size(file.rawValue, &block) == 0, block > 0
+        else { throw .openBlockDevice(currentErrno(), path) }
+        if !overwrite, let content = ContentSignature.find(on: file.rawValue) {
+            throw .holdsContent(path, content)
+        }
+        let node = SystemRoot.live.realPath("sys/dev/block/\(major):\(minor)")
+        self.path = path
+        name = node?.lastComponent?.string ?? "\(major):\(minor)"
+        byteCount = bytes
+        blockBytes = Int(block)
+        function = DeviceLinks.function(ofBlockDevice: name)
+        descriptor = file
+    }
+
+    /// Checks a range against the device.
+    ///
+    /// - Parameters:
+    ///   - byteCount: nil for all that follows `offset`.
+    /// - Throws: `invalidArgument` where it is not of whole blocks, or goes past the end.
+    public func range(at offset: UInt64, count byteCount: UInt64?) throws(CallError) -> BlockRange {
+        let block = UInt64(blockBytes)
+        guard offset % block == 0, (byteCount ?? 0) % block == 0 else {
+            throw CallError(
+                .invalidArgument,
+                reason: "offset \(offset) and length \(byteCount ?? 0) are not of whole blocks of \(path)",
+                remedy: "take multiples of \(blockBytes) bytes")
+        }
+        guard offset < self.byteCount, byteCount ?? 0 <= self.byteCount - offset else {
+            throw CallError(
+                .invalidArgument,
+                reason: "offset \(offset) and length \(byteCount ?? 0) go past the end of \(path), which has \(self.byteCount) bytes",
+                remedy: "take less, or a larger drive")
+        }
+        let count = byteCount ?? (self.byteCount - offset) / block * block
+        guard count > 0 else {
+            throw CallError(
+                .invalidArgument, reason: "a range of no bytes was asked for on \(path)",
+                remedy: "ask for at least one block of \(blockBytes) bytes")
+        }
+        return BlockRange(offset: offset, byteCount: count)
+    }
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import PeerMemory
+public import SystemPackage
+public import SystemSupport
+
+// The one place of this module that turns (call, errno) into words.
+extension CallError {
+    /// See: man 2 open (O_DIRECT, O_EXCL on block devices)
+    static func openBlockDevice(_ errno: Errno, _ path: FilePath) -> CallError {
+        let (code, reason, remedy): (CallError.Code, String, String) =
+            switch errno {
+            case .noSuchFileOrDirectory, .noSuchAddressOrDevice, .operationNotSupportedByDevice:
+                (.notFound, "there is no drive at \(path)", "see lsblk for those that there are")
+            case .permissionDenied, .notPermitted:
+                (
+                    .notPermitted, "this user may not write to \(path)",
+                    "run as root, or give the user rights on it"
+                )
+            case .resourceBusy:
+                (
+                    .busy, "\(path) is in use: it is mounted, swapped to, or part of a volume or array",
+                    "see lsblk \(path); unmount it, or say --overwrite if its contents may go"
+                )
+            case .notBlockDevice, .isDirectory, .invalidArgument, .inappropriateIOCTLForDevice:
+                (
+                    .invalidArgument, "\(path) is no block device",
+                    "name a drive, such as /dev/nvme0n1"
+                )
+            case .readOnlyFileSystem:
+                (.notPermitted, "\(path) is read-only", "take a drive that can be written")
+            default: (.system, "\(path) cannot be opened", "")
+            }
+        return CallError(code, call: "open", errno: errno, reason: reason, remedy: remedy)
+    }
+
+    static func holdsContent(_ path: FilePath, _ content: String) -> CallError {
+        CallError(
+            .busy, reason: "\(path) holds \(content)",
+            remedy: "take an empty drive, or say --overwrite if its contents may go")
+    }
+
+    /// See: man 2 io_uring_setup
+    static func openRing(_ errno: Errno) -> CallError {
+        switch errno {
+        case .noFunction, .notPermitted:
+            CallError(
+                .notSupported, call: "io_uring_setup", errno: errno,
+                reason: "io_uring is not to be had here",
+                remedy: "see sysctl kernel.io_uring_disabled, and the container's seccomp profile")
+        case .noMemory:
+            CallError(
+                .resourceLimit, call: "io_uring_setup", errno: errno,
+                reason: "io_uring gets no memory", remedy: "raise the memory lock limit (ulimit -l)")
+        default:
+            CallError(
+                .system, call: "io_uring_setup", errno: errno, reason: "io_uring cannot be set up")
+        }
+    }
+
+    /// Why a drive did not do what it was told.
+    ///
+    /// See: block/blk-mq-dma.c (EINVAL for a refused pair), mm/gup.c (EREMOTEIO without peer-to-peer in the queue).
+    public static func storage(
+        _ errno: Errno, _ operation: String, on device: borrowing BlockDevice, memory: MemoryKind
+    ) -> CallError {
+        let refused = errno == .invalidArgument || errno.rawValue == 121
+        if memory != .host, refused {
+            return CallError(
+                .notSupported, call: "io_uring", errno: errno,
+                reason: "the drive \(device.name) may not \(operation) that peer memory",
+                remedy: "put both devices under one PCIe switch, or use the drive's own memory; the kernel log says why it refused")
+        }
+        return CallError(
+            errno == .operationNotSupportedByDevice || errno == .ioError ? .peerLost : .system,
+            call: "io_uring", errno: errno,
+            reason: "the drive \(device.name) failed to \(operation) data",
+            remedy: "see the kernel log (dmesg) and smartctl")
+    }
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import SystemPackage
+
+/// What went wrong on the control path: the call, what the system said, why, and what to do about it.
+///
+/// One type serves every layer, so that an application has one thing to print.
+/// The data path (posting and polling) throws ``SystemPackage/Errno`` values instead, which are 4 bytes and never allocate.
+public struct CallError: Error, Hashable, Sendable {
+    /// The class of the failure, for programs; people read ``reason`` and ``remedy``.
+    public struct Code: RawRepresentable, Hashable, Sendable {
+        public let rawValue: String
+        public init(rawValue: String) { self.rawValue = rawValue }
+
+        /// The device, drive, pool or address does not exist here.
+        public static let notFound = Code(rawValue: "notFound")
+        /// A driver, kernel, library or device lacks what was asked for.
+        public static let notSupported = Code(rawValue: "notSupported")
+        /// It exists, and works, but would move data wrongly or unsafely in this setting.
+        public static let unsafeHere = Code(rawValue: "unsafeHere")
+        /// A value is malformed or outside what the object allows.
+        public static let invalidArgument = Code(rawValue: "invalidArgument")
+        /// Memory, a limit such as RLIMIT_MEMLOCK, or a pool is exhausted.
+        public static let resourceLimit = Code(rawValue: "resourceLimit")
+        /// Someone else uses it.
+        public static let busy = Code(rawValue: "busy")
+        /// The rights of this process do not suffice.
+        public static let notPermitted = Code(rawValue: "notPermitted")
+        /// The other side said no.
+        public static let refused = Code(rawValue: "refused")
+        /// The other side does not keep to the protocol.
+        public static let protocolViolation = Code(rawValue: "protocolViolation")
+        /// The other side, the link or the device is gone.
+        public static let peerLost = Code(rawValue: "peerLost")
+        /// Data came back other than it went.
+        public static let dataMismatch = Code(rawValue: "dataMismatch")
+        /// Anything else that the system said.
+        public static let system = Code(rawValue: "system")
+    }
+
+    /// The class of the failure.
+    public let code: Code
+    /// The call that failed, by its C name, for example `ibv_reg_mr`; empty where no call was made.
+    public let call: String
+    /// What the call left in `errno`, or returned; nil where no call failed.
+    public let errno: Errno?
+    /// What happened, with the facts in it: device, offset, length. No full stop at the end.
+    public let reason: String
+    /// What to do about it, as an instruction; empty where nothing can be done.
+    public let remedy: String
+
+    /// Makes an error from its parts.
+    public init(
+        _ code: Code, call: String = "", errno: Errno? = nil, reason: String, remedy: String = ""
+    ) {
+        self.code = code
+        self.call = call
+        self.errno = errno
+        self.reason = reason
+        self.remedy = remedy
+    }
+}
+
+extension CallError: CustomStringConvertible {
+    /// One sentence: reason, cause in brackets, remedy.
+    public var description: String {
+        var text = reason
+        if let errno {
+            let said = "\(errno.explanation), errno \(errno.rawValue)"
+            text += call.isEmpty ? " (\(said))" : " (\(call): \(said))"
+        }
+        if !remedy.isEmpty { text += "; \(remedy)" }
+        return text
+    }
+}
+
+extension Errno {
+    /// What the C library calls this error; Linux's internal numbers, which it does not know, by their kernel names.
+    ///
+    /// Drivers let kernel-internal numbers escape to user space (include/linux/errno.h), where
+    /// they read as "Unknown error 524" and are then looked up as something else.
+    public var explanation: String {
+        switch rawValue {
+        case 512: "ERESTARTSYS, a kernel-internal code"
+        case 517: "EPROBE_DEFER, a kernel-internal code"
+        case 524: "ENOTSUPP, a kernel-internal code: the driver does not support this"
+        case 529: "EIOCBQUEUED, a kernel-internal code"
+        default: description
+        }
+    }
+}

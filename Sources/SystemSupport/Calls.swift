@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Glibc
+public import SystemPackage
+
+/// `errno` of this thread, read before anything else can change it.
+///
+/// Call it directly after a failed C call: a release of an object in between may run code that overwrites it.
+@inline(__always)
+public func currentErrno() -> Errno {
+    Errno(rawValue: Glibc.errno)
+}
+
+/// Waits until one of the descriptors is readable, or the time has passed.
+///
+/// - Parameters:
+///   - descriptors: what to wait for; negative numbers are passed over.
+///   - milliseconds: the longest wait; negative for ever.
+/// - Returns: a bit per entry of `descriptors`, set where it is readable or hung up; 0 after the time-out or a signal.
+/// - Throws: ENOMEM, EINVAL (see poll(2)).
+public func waitReadable(
+    _ descriptors: [4 of Int32], milliseconds: Int32
+) throws(Errno) -> UInt8 {
+    var entries: [4 of pollfd] = .init { index in
+        pollfd(fd: descriptors[index], events: Int16(POLLIN), revents: 0)
+    }
+    var span = entries.mutableSpan
+    let count = unsafe span.withUnsafeMutableBufferPointer { buffer in
+        unsafe poll(buffer.baseAddress, nfds_t(buffer.count), milliseconds)
+    }
+    if count < 0 {
+        let error = currentErrno()
+        if error == .interrupted { return 0 }
+        throw error
+    }
+    var ready: UInt8 = 0
+    for index in 0..<4 where span[index].revents != 0 { ready |= 1 << UInt8(index) }
+    return ready
+}
+
+/// The monotonic clock, in nanoseconds: for time-outs and rates, never goes back.
+public func monotonicNanoseconds() -> UInt64 {
+    var time = timespec()
+    unsafe clock_gettime(CLOCK_MONOTONIC, &time)
+    return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+}
+
+/// The size of a page of this machine, in bytes.
+public let pageBytes = Int(sysconf(Int32(_SC_PAGESIZE)))

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CVerbs
+
+/// The end of a work request. A small value, copied out of the slots that the caller owns.
+public struct Completion: Hashable, Sendable {
+    /// What kind of request ended. Only meaningful where ``status`` is success.
+    public struct Operation: RawRepresentable, Hashable, Sendable {
+        public let rawValue: UInt32
+        public init(rawValue: UInt32) { self.rawValue = rawValue }
+        public static let send = Operation(rawValue: 0)
+        public static let write = Operation(rawValue: 1)
+        public static let read = Operation(rawValue: 2)
+        public static let receive = Operation(rawValue: 128)
+        /// A peer's RDMA WRITE WITH IMMEDIATE has ended here, and used up a receive.
+        public static let receiveWriteWithImmediate = Operation(rawValue: 129)
+    }
+
+    /// The number that the poster gave.
+    public let requestID: UInt64
+    /// Success, or why not.
+    public let status: CompletionStatus
+    /// What kind of request it was.
+    public let operation: Operation
+    /// Bytes received; undefined for what was sent.
+    public let byteCount: UInt32
+    /// The immediate that the peer sent; nil where there was none.
+    public let immediate: UInt32?
+    /// The vendor's own code for the failure; 0 where it has none.
+    public let vendorSyndrome: UInt32
+}
+
+/// How a work request ended. The corresponding C type is `enum ibv_wc_status`.
+public struct CompletionStatus: RawRepresentable, Hashable, Sendable {
+    public let rawValue: UInt32
+    public init(rawValue: UInt32) { self.rawValue = rawValue }
+
+    public static let success = CompletionStatus(rawValue: 0)
+    public static let localLength = CompletionStatus(rawValue: 1)
+    public static let localProtection = CompletionStatus(rawValue: 4)
+    public static let flushed = CompletionStatus(rawValue: 5)
+    public static let remoteInvalidRequest = CompletionStatus(rawValue: 9)
+    public static let remoteAccess = CompletionStatus(rawValue: 10)
+    public static let remoteOperation = CompletionStatus(rawValue: 11)
+    public static let retryExceeded = CompletionStatus(rawValue: 12)
+    public static let receiverNotReady = CompletionStatus(rawValue: 13)
+
+    /// Who has to look into it.
+    public enum Class: String, Sendable {
+        case success, local, remote, transport, flushed, unknown
+    }
+
+    /// Who has to look into it.
+    public var failureClass: Class {
+        switch rawValue {
+        case 0: .success
+        case 1, 2, 3, 4, 6, 7, 8, 14: .local
+        case 5: .flushed
+        case 9, 10, 11, 15, 16: .remote
+        case 12, 13, 20: .transport
+        default: .unknown
+        }
+    }
+
+    /// The likely cause, as half a sentence.
+    public var hint: String {
+        switch self {
+        case .success: "no failure"
+        case .localLength: "a receive buffer was too short, or a message longer than the device takes"
+        case .localProtection:
+            "a local key, address or length is not that of a live region with the needed access"
+        case .flushed: "the queue pair was in the error state before this request began"
+        case .remoteInvalidRequest:
+            "the peer's device found the request malformed (its region, or a receive buffer, too small)"
+        case .remoteAccess:
+            "the peer's region does not allow this access, or its memory has been taken away"
+        case .remoteOperation: "the peer's device could not finish the request"
+        case .retryExceeded: "the peer does not answer: its process, its host or the link is gone"
+        case .receiverNotReady: "the peer posted no receive in time"
+        default: "see ibv_wc_status_str(3)"
+        }
+    }
+}
+
+extension CompletionStatus: CustomStringConvertible {
+    /// The C library's words, and the number of a status that it does not know.
+    public var description: String {
+        guard rawValue <= 23,
+            let text = unsafe ibv_wc_status_str(ibv_wc_status(rawValue: rawValue))
+        else { return "completion status \(rawValue)" }
+        return unsafe String(cString: text)
+    }
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CVerbs
+internal import SystemPackage
+public import SystemSupport
+
+/// An open RDMA device. Immutable, and kept alive by everything made from it.
+@safe
+public final class Context: @unchecked Sendable {
+    /// The C object. Valid as long as this context lives; do not close it.
+    let raw: UnsafeMutablePointer<ibv_context>
+    private let owned: Bool
+
+    /// Wraps an open context.
+    ///
+    /// - Parameter owned: false for a context of librdmacm, which keeps it open as long as the process lives.
+    init(raw: UnsafeMutablePointer<ibv_context>, owned: Bool) {
+        unsafe self.raw = raw
+        self.owned = owned
+    }
+
+    deinit {
+        if owned { _ = unsafe ibv_close_device(raw) }
+    }
+
+    /// The device that this context is of.
+    public var device: Device {
+        guard let device = unsafe raw.pointee.device, let name = unsafe ibv_get_device_name(device)
+        else { return Device(name: "?") }
+        return Device(name: unsafe String(cString: name))
+    }
+
+    /// What the device can do.
+    ///
+    /// - Throws: the errno of the query. The corresponding C function is `ibv_query_device_ex`.
+    public func attributes() throws(CallError) -> DeviceAttributes {
+        var attributes = ibv_device_attr_ex()
+        let result = unsafe ibv_query_device_ex(raw, nil, &attributes)
+        guard result == 0 else { throw .query("ibv_query_device_ex", result, device: device) }
+        return DeviceAttributes(attributes)
+    }
+
+    /// The state of a port, numbered from 1.
+    ///
+    /// - Throws: EINVAL for a port that the device does not have. The corresponding C function is `ibv_query_port`.
+    public func port(_ number: UInt8) throws(CallError) -> PortAttributes {
+        var attributes = ibv_port_attr()
+        let result = unsafe peermr_query_port(raw, number, &attributes)
+        guard result == 0 else { throw .query("ibv_query_port", result, device: device) }
+        return PortAttributes(
+            isActive: attributes.state == IBV_PORT_ACTIVE,
+            mtuBytes: PathMTU(rawValue: attributes.active_mtu.rawValue).bytes,
+            gidCount: Int(attributes.gid_tbl_len), localIdentifier: attributes.lid)
+    }
+
+    /// An entry of the port's GID table.
+    ///
+    /// - Throws: the errno of the query. The corresponding C function is `ibv_query_gid`.
+    public func gid(port: UInt8, index: Int) throws(CallError) -> GID {
+        var gid = ibv_gid()
+        let result = unsafe ibv_query_gid(raw, port, Int32(clamping: index), &gid)
+        guard result == 0 else {
+            throw .query("ibv_query_gid", currentErrno().rawValue, device: device)
+        }
+        return unsafe GID(bytes: withUnsafeBytes(of: &gid) { unsafe Array($0) })
+    }
+}
+
+/// The 16 bytes that address a port in a fabric.
+public struct GID: Hashable, Sendable {
+    /// The bytes in network order.
+    public let bytes: [UInt8]
+}
+
+/// The state of a port.
+public struct PortAttributes: Hashable, Sendable {
+    /// Whether data can flow.
+    public let isActive: Bool
+    /// The largest packet payload that the port will use now, in bytes; 0 where unknown.
+    public let mtuBytes: Int
+    /// The entries of the GID table.
+    public let gidCount: Int
+    /// The LID on InfiniBand, 0 on Ethernet.
+    public let localIdentifier: UInt16
+}
+
+/// A path MTU as the specification codes it: 1 is 256 bytes, 5 is 4096.
+public struct PathMTU: RawRepresentable, Hashable, Sendable {
+    public let rawValue: UInt32
+    public init(rawValue: UInt32) { self.rawValue = rawValue }
+    /// The payload of a full packet, in bytes; 0 for a code that the specification does not have.
+    public var bytes: Int { (1...5).contains(rawValue) ? 128 << Int(rawValue) : 0 }
+}

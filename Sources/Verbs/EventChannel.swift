@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CVerbs
+internal import SystemPackage
+public import SystemSupport
+
+/// Where the connection manager reports: connections that ask, come about, or end.
+@safe
+public final class EventChannel: @unchecked Sendable {
+    let raw: UnsafeMutablePointer<rdma_event_channel>
+
+    /// Opens a channel.
+    ///
+    /// - Throws: ENODEV without the module rdma_ucm, EACCES without rights on `/dev/infiniband/rdma_cm`.
+    ///   The corresponding C function is `rdma_create_event_channel`.
+    public init() throws(CallError) {
+        guard let raw = unsafe rdma_create_event_channel() else {
+            throw .connectionManager(currentErrno())
+        }
+        unsafe self.raw = raw
+        do {
+            try OwnedDescriptor.setNonBlocking(unsafe raw.pointee.fd)
+        } catch {
+            throw .connectionManager(error)
+        }
+    }
+
+    deinit {
+        unsafe rdma_destroy_event_channel(raw)
+    }
+
+    /// The descriptor to wait on.
+    public var descriptor: Int32 { unsafe raw.pointee.fd }
+
+    /// Takes one event, copied and acknowledged; never waits.
+    ///
+    /// - Returns: nil where there is none.
+    /// - Throws: the errno of the read. The corresponding C functions are `rdma_get_cm_event` and `rdma_ack_cm_event`.
+    public func next() throws(CallError) -> ConnectionEvent? {
+        var event: UnsafeMutablePointer<rdma_cm_event>?
+        guard unsafe rdma_get_cm_event(raw, &event) == 0, let event = unsafe event else {
+            let errno = currentErrno()
+            if errno == .wouldBlock || errno == .resourceTemporarilyUnavailable
+                || errno == .interrupted
+            {
+                return nil
+            }
+            throw .connectionManager(errno)
+        }
+        let copy = unsafe ConnectionEvent(event.pointee, channel: self)
+        _ = unsafe rdma_ack_cm_event(event)
+        return copy
+    }
+
+    /// Waits for an event.
+    ///
+    /// - Parameter milliseconds: the longest wait.
+    /// - Returns: nil after the time-out.
+    public func next(within milliseconds: Int32) throws(CallError) -> ConnectionEvent? {
+        let deadline = monotonicNanoseconds() + UInt64(max(0, milliseconds)) * 1_000_000
+        while true {
+            if let event = try next() { return event }
+            let now = monotonicNanoseconds()
+            guard now < deadline else { return nil }
+            let left = Int32(clamping: (deadline - now) / 1_000_000 + 1)
+            do {
+                _ = try waitReadable([descriptor, -1, -1, -1], milliseconds: left)
+            } catch {
+                throw .connectionManager(error)
+            }
+        }
+    }
+}
+
+/// What the connection manager reported.
+public struct ConnectionEvent: Sendable {
+    /// What has happened. The corresponding C type is `enum rdma_cm_event_type`.
+    public struct Kind: RawRepresentable, Hashable, Sendable, CustomStringConvertible {
+        public let rawValue: UInt32
+        public init(rawValue: UInt32) { self.rawValue = rawValue }
+        public static let addressResolved = Kind(rawValue: 0)
+        public static let addressError = Kind(rawValue: 1)
+        public static let routeResolved = Kind(rawValue: 2)
+        public static let routeError = Kind(rawValue: 3)
+        public static let connectRequest = Kind(rawValue: 4)
+        public static let connectError = Kind(rawValue: 6)
+        public static let unreachable = Kind(rawValue: 7)
+        public static let rejected = Kind(rawValue: 8)
+        public static let established = Kind(rawValue: 9)
+        public static let disconnected = Kind(rawValue: 10)
+        public static let deviceRemoval = Kind(rawValue: 11)
+        public static let addressChange = Kind(rawValue: 14)
+        public static let timeWaitExit = Kind(rawValue: 15)
+
+        public var description: String {
+            guard rawValue <= 15,
+                let text = unsafe rdma_event_str(rdma_cm_event_type(rawValue: rawValue))
+            else { return "connection event \(rawValue)" }
+            return unsafe String(cString: text)
+        }
+    }
+
+    /// What has happened.
+    public let kind: Kind
+    /// A negative errno, or for ``Kind/rejected`` the reason code of the specification.
+    public let status: Int32
+    /// Which connection it is about: compare with ``Connection/identity``.
+    public let identity: Connection.Identity
+    /// The connection that asks, for ``Kind/connectRequest``: accept or reject it, or let go of it, which rejects it.
+    public let request: Connection?
+    /// What the peer sent along, padded with zeros; empty where there is none.
+    public let privateData: [UInt8]
+
+    init(_ event: rdma_cm_event, channel: EventChannel) {
+        kind = Kind(rawValue: unsafe event.event.rawValue)
+        status = unsafe event.status
+        identity = unsafe Connection.Identity(event.id)
+        request =
+            kind == .connectRequest
+            ? unsafe Connection(adopting: event.id, channel: channel) : nil
+        let carriers: [Kind] = [.connectRequest, .established, .rejected]
+        guard carriers.contains(kind) else {
+            privateData = []
+            return
+        }
+        let parameters = unsafe event.param.conn
+        let bytes = unsafe UnsafeRawBufferPointer(
+            start: parameters.private_data, count: Int(parameters.private_data_len))
+        privateData = unsafe parameters.private_data == nil ? [] : Array(bytes)
+    }
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import SystemPackage
+internal import SystemSupport
+
+extension CallError {
+    /// See: man 3 rdma_create_event_channel, rdma_create_id, rdma_get_cm_event
+    static func connectionManager(_ errno: Errno) -> CallError {
+        switch errno {
+        case .operationNotSupportedByDevice, .noSuchFileOrDirectory:
+            CallError(
+                .notFound, call: "rdma_create_event_channel", errno: errno,
+                reason: "this machine has no RDMA connection manager",
+                remedy: "load it: modprobe rdma_ucm; then \(noDeviceRemedy)")
+        case .permissionDenied, .notPermitted:
+            CallError(
+                .notPermitted, call: "rdma_create_event_channel", errno: errno,
+                reason: "the RDMA connection manager refuses this user",
+                remedy: "give it rights on /dev/infiniband/rdma_cm")
+        default:
+            CallError(
+                .system, call: "rdma_create_event_channel", errno: errno,
+                reason: "the RDMA connection manager does not answer")
+        }
+    }
+
+    /// See: man 3 rdma_bind_addr, rdma_listen
+    static func bind(_ errno: Errno, _ address: SocketAddress) -> CallError {
+        switch errno {
+        case .addressInUse:
+            return CallError(
+                .busy, call: "rdma_listen", errno: errno,
+                reason: "port \(address.port) of \(address.host) is taken",
+                remedy: "choose another with --port, or stop the program that listens there")
+        case .permissionDenied:
+            return CallError(
+                .notPermitted, call: "rdma_bind_addr", errno: errno,
+                reason: "this user may not listen on port \(address.port)",
+                remedy: "choose a port above 1023")
+        default:
+            let names = ((try? Device.all()) ?? []).map(\.name)
+            let which =
+                names.isEmpty
+                ? "this machine has no RDMA device"
+                : "none of this machine's RDMA devices (\(names.joined(separator: ", "))) has it"
+            return CallError(
+                .notFound, call: "rdma_bind_addr", errno: errno,
+                reason: "\(address.host) is no address to listen on for RDMA: \(which)",
+                remedy: names.isEmpty ? noDeviceRemedy : "name an address of an interface that an RDMA device stands on (rdma link show)")
+        }
+    }
+
+    /// See: man 3 rdma_resolve_addr, rdma_resolve_route
+    static func route(_ errno: Errno, _ peer: SocketAddress) -> CallError {
+        switch errno {
+        case .operationNotSupportedByDevice, .noSuchAddressOrDevice, .invalidArgument,
+            .addressNotAvailable:
+            let names = ((try? Device.all()) ?? []).map(\.name)
+            return CallError(
+                .notFound, call: "rdma_resolve_addr", errno: errno,
+                reason: names.isEmpty
+                    ? "this machine has no RDMA device" : "no RDMA device of this machine leads to \(peer.host)",
+                remedy: names.isEmpty
+                    ? noDeviceRemedy : "see rdma link show and ip route get \(peer.host): they must name the same interface")
+        default:
+            return CallError(
+                .peerLost, call: "rdma_resolve_addr", errno: errno,
+                reason: "\(peer.host) is not to be reached over RDMA",
+                remedy: "see whether ping reaches it and the link is up")
+        }
+    }
+
+    /// See: man 3 rdma_connect, rdma_accept
+    static func connection(_ call: String, _ errno: Errno, _ what: String) -> CallError {
+        CallError(
+            .system, call: call, errno: errno, reason: "the connection cannot \(what)",
+            remedy: "see the kernel log (dmesg) and rdma link show")
+    }
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CVerbs
+internal import SystemPackage
+public import SystemSupport
+
+/// Memory that can become a region: a run of bytes that stays where it is as long as the value lives.
+public protocol RegistrableMemory: ~Copyable {
+    /// The first byte.
+    var baseAddress: UnsafeMutableRawPointer { get }
+    /// How many bytes there are.
+    var byteCount: Int { get }
+}
+
+/// A memory region. It owns its memory: the device is told to forget it before the memory goes.
+@safe
+public struct MemoryRegion<Memory: RegistrableMemory & ~Copyable>: ~Copyable {
+    private let raw: UnsafeMutablePointer<ibv_mr>
+    /// The domain, kept as long as the region lives.
+    public let domain: ProtectionDomain
+    /// The memory, kept as long as the region lives.
+    public let memory: Memory
+    /// What addresses work requests need: plain numbers, valid as long as the region lives.
+    public let window: RegionWindow
+
+    /// Registers memory.
+    ///
+    /// Pinned, unless `access` has ``Access/onDemand``: the pages are locked into RAM now and count against RLIMIT_MEMLOCK.
+    ///
+    /// - Parameters:
+    ///   - memory: what to register; the region becomes its owner. It is freed when registration fails.
+    ///   - domain: the domain that the region belongs to.
+    ///   - access: what the device may do. Remote access lets a peer change or read the memory at any time.
+    ///   - shape: the transfers that the device does right on this region; see ``TransferShape``.
+    /// - Throws: EFAULT where pages cannot be pinned (peer memory), ENOMEM or EPERM at the memory lock limit, EINVAL for
+    ///   remote write without local write, EOPNOTSUPP. The corresponding C function is `ibv_reg_mr`.
+    public init(
+        registering memory: consuming Memory, on domain: ProtectionDomain,
+        access: Access = [.localWrite], shape: TransferShape = .any
+    ) throws(CallError) {
+        let address = unsafe memory.baseAddress
+        let byteCount = memory.byteCount
+        let raw = unsafe ibv_reg_mr(domain.raw, address, byteCount, Int32(access.rawValue))
+        guard let raw = unsafe raw else {
+            throw .register(
+                currentErrno(), byteCount: byteCount, access: access, device: domain.context.device)
+        }
+        unsafe self.raw = raw
+        self.domain = domain
+        self.memory = memory
+        unsafe window = RegionWindow(
+            address: UInt64(UInt(bitPattern: address)), byteCount: UInt64(byteCount),
+            localKey: raw.pointee.lkey, remoteKey: raw.pointee.rkey, shape: shape)
+    }
+
+    deinit {
+        _ = unsafe ibv_dereg_mr(raw)
+    }
+}

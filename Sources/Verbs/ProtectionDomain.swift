@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CVerbs
+internal import SystemPackage
+public import SystemSupport
+
+/// A protection domain: regions and queue pairs work together only within one.
+@safe
+public final class ProtectionDomain: @unchecked Sendable {
+    let raw: UnsafeMutablePointer<ibv_pd>
+    /// The device, kept open as long as this domain lives.
+    public let context: Context
+
+    /// Allocates a domain.
+    ///
+    /// - Throws: ENOMEM when the device has no more. The corresponding C function is `ibv_alloc_pd`.
+    public init(_ context: Context) throws(CallError) {
+        guard let raw = unsafe ibv_alloc_pd(context.raw) else {
+            throw .create("ibv_alloc_pd", currentErrno(), "a protection domain", on: context.device)
+        }
+        unsafe self.raw = raw
+        self.context = context
+    }
+
+    deinit {
+        _ = unsafe ibv_dealloc_pd(raw)
+    }
+}
