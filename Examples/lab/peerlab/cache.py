@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The cache: large things that are built once and used by every later run.
+
+A thing is either wholly there or not there at all. It is built in a temporary directory beside its
+final place, and a symbolic link is put over to it by one rename. All building happens under one
+lock, so whoever holds that lock may delete every temporary directory: its builder is dead.
+Things in use are protected by a second, shared lock: an old generation is deleted only when
+no machine runs.
+"""
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from . import interrupts
+
+
+def cache_root():
+    """The project's cache directory: $PEERMR_CACHE, else as the XDG rules have it."""
+    if named := os.environ.get("PEERMR_CACHE"):
+        return Path(named).absolute()
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(base).absolute() / "peermr"
+
+
+def lab_cache():
+    """The lab's part of the cache, made when first asked for."""
+    path = cache_root() / "lab"
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+@contextlib.contextmanager
+def locked(name, shared=False, wait=True):
+    """Hold the cache's lock `name`; yields False when `wait` is false and somebody else has it."""
+    with open(lab_cache() / f"{name}.lock", "w") as file:
+        mode = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
+        try:
+            fcntl.flock(file, mode)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+@contextlib.contextmanager
+def building(progress):
+    """Hold the build lock, and sweep what earlier, killed builds left behind."""
+    with locked("build", wait=False) as got:
+        if got:
+            sweep()
+            yield
+            return
+    progress("waiting for another run of the lab that is filling the cache")
+    with locked("build"):
+        sweep()
+        yield
+
+
+def sweep():
+    """Delete temporary directories and generations nobody refers to. Needs the build lock."""
+    cache = lab_cache()
+    for path in cache.glob("tmp.*"):
+        remove(path)
+    with locked("use", wait=False) as unused:
+        if not unused:
+            return
+        wanted = {os.readlink(path) for path in cache.iterdir() if path.is_symlink()}
+        for path in cache.glob("*.generation.*"):
+            if path.name not in wanted:
+                remove(path)
+
+
+def remove(path):
+    """Delete a file, a link or a tree; a thing that is gone already is no error."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def generation(name, about):
+    """Build a new generation of `name`: yields an empty directory, published when all went well.
+
+    `about` is kept with it as JSON; a dictionary that the builder may still change.
+    """
+    cache = lab_cache()
+    work = Path(tempfile.mkdtemp(prefix=f"tmp.{name}.", dir=cache))
+    try:
+        work.chmod(0o755)
+        yield work
+        (work / "about.json").write_text(json.dumps(about, indent=1) + "\n")
+        final = cache / f"{name}.generation.{work.name.rsplit('.', 1)[1]}"
+        # What the rename promises must be on the disk before it: a power cut may come between.
+        os.sync()
+        work.rename(final)
+        publish(cache / name, final.name)
+    finally:
+        with interrupts.shielded():
+            remove(work)
+
+
+def publish(link, target):
+    """Point the symbolic link `link` at `target` in one step."""
+    fresh = link.with_name(f"tmp.link.{link.name}")
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(target)
+    fresh.rename(link)
+
+
+def current(name):
+    """The generation of `name` in force as (directory, about), or (None, {}) if there is none."""
+    link = lab_cache() / name
+    try:
+        return link.resolve(strict=True), json.loads((link / "about.json").read_text())
+    except (OSError, ValueError):
+        return None, {}

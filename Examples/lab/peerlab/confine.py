@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run a set-up program so that nothing of it can stay behind.
+
+It gets mount and process namespaces of its own. When it ends, or we do, however brutally, the
+kernel ends every process in it and takes its mounts away.
+"""
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+
+from .errors import LabError
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent():
+    """For `preexec_fn`: SIGKILL this child when the thread that started it ends."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def run_confined(argv, what, env=None, progress=None):
+    """Run `argv` confined and return its output; `what` names the work in the error message.
+
+    The program gets a session of its own, so that Ctrl-C reaches us alone and we end it whole.
+    """
+    unshare = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork",
+               "--kill-child=SIGKILL"]
+    try:
+        child = subprocess.Popen(
+            unshare + argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})},
+            start_new_session=True, preexec_fn=die_with_parent, text=True, errors="replace")
+    except FileNotFoundError as error:
+        raise LabError(f"{what} failed: unshare is missing; install util-linux.") from error
+    lines = []
+    try:
+        for line in child.stdout:
+            lines.append(line)
+            if progress:
+                progress(line.rstrip())
+    except BaseException:
+        child.kill()
+        child.stdout.read()     # ends when the last process of the namespace has
+        child.wait()
+        raise
+    if child.wait() != 0:
+        raise LabError(f"{what} failed with code {child.returncode}. Its last lines:\n"
+                       + "".join("    " + line for line in lines[-15:]).rstrip()
+                       + _hint("".join(lines[-15:])))
+    return "".join(lines)
+
+
+def _hint(text):
+    """The remedy that the output of a failed set-up program points at."""
+    if "unshare failed" in text or "Operation not permitted" in text:
+        return ("\nThe lab needs the right to make namespaces and mounts: run it as root, and in "
+                "a container with --privileged.")
+    if "No space left" in text:
+        return "\nFree some space, or name another place for the cache in PEERMR_CACHE."
+    return ("\nThe network, or the archive's mirror, may be out of reach: try again, or name "
+            "another mirror in PEERMR_LAB_MIRROR.")
+
+
+def require(program, package):
+    """Say which package is missing, rather than that a file was not found."""
+    if shutil.which(program) is None:
+        raise LabError(f"{program} is not installed; install it with: apt-get install {package}")
