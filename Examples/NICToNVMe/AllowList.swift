@@ -14,7 +14,9 @@ struct AllowList {
             let bytes = address.addressBytes
             var prefix = bytes.count * 8
             if parts.count == 2 {
-                guard let bits = Int(parts[1]), (0...prefix).contains(bits) else { return nil }
+                guard parts[1].allSatisfy({ $0.isASCII && $0.isNumber }), let bits = Int(parts[1]),
+                    (0...prefix).contains(bits)
+                else { return nil }
                 prefix = bits
             }
             networks.append((bytes, prefix))

@@ -97,6 +97,12 @@ struct Serve: ParsableCommand {
                 let allowList = AllowList(allow)
             else { return 2 }
             let device = try BlockDevice(opening: FilePath(nvme), overwrite: overwrite)
+            guard common.slotSize.count % UInt64(device.blockBytes) == 0 else {
+                throw CallError(
+                    .invalidArgument,
+                    reason: "slots of \(common.slotSize.count) bytes are not of whole blocks of \(nvme)",
+                    remedy: "take a --slot-size that is a multiple of \(device.blockBytes)")
+            }
             let options = ServerOptions(
                 memory: try request(device), fallback: allowBounce ? .bounce : .refuse,
                 slotBytes: UInt32(common.slotSize.count), slotCount: common.slots,

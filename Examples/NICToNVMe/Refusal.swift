@@ -19,6 +19,25 @@ struct Refusal: Error, Equatable {
         case outOfTurn
         case driveFailed
         case stopping
+
+        /// For the server's own log.
+        var words: String {
+            switch self {
+            case .malformed: "it does not speak this protocol"
+            case .otherVersion: "it speaks another version of the protocol than \(wireVersion)"
+            case .notAllowed: "its address is not among those of --allow"
+            case .busy: "another client is being served"
+            case .outOfRange: "it asks for more than the range that is offered"
+            case .offBlock: "its offset is not at the beginning of a block"
+            case .empty: "it asks for no bytes"
+            case .badSlots: "its slots are not of whole pages and blocks"
+            case .smallPackets: "the path MTU is too small"
+            case .noMemory: "its slots could not be set up"
+            case .outOfTurn: "it broke the protocol"
+            case .driveFailed: "the drive failed"
+            case .stopping: "the server is stopping"
+            }
+        }
     }
 
     var code: Code
@@ -84,7 +103,7 @@ struct Refusal: Error, Equatable {
         case .badSlots:
             CallError(
                 .invalidArgument, reason: "\(server) refuses this client's slots",
-                remedy: "take up to \(Message.slotLimit) slots of whole pages")
+                remedy: "take up to \(Message.slotLimit) slots, each of whole pages and of whole blocks of the drive")
         case .smallPackets:
             CallError(
                 .unsafeHere,

@@ -36,6 +36,13 @@ struct ServerOptions {
     }
 }
 
+/// A client that may connect, and what it wants.
+private struct Request {
+    let connection: Connection
+    let client: String
+    let hello: Hello
+}
+
 /// Listens, and serves one client at a time, until it is told to stop.
 final class Server {
     private let options: ServerOptions
@@ -45,6 +52,8 @@ final class Server {
     private let domain: ProtectionDomain
     private let signals: OwnedDescriptor
     private var session: Session?
+    /// A client that asked while the last one's connection was being taken down: served when that is over.
+    private var waiting: Request?
     private var isStopping = false
     private var exitStatus: Int32 = 0
 
@@ -116,11 +125,9 @@ final class Server {
     }
 
     private func handle(_ event: ConnectionEvent) {
-        if let request = event.request {
-            do throws(Refusal) {
-                try admit(request, event.privateData)
-            } catch {
-                request.reject(privateData: error.bytes)
+        if let connection = event.request {
+            answer(connection) { () throws(Refusal) in
+                try admit(try examine(connection, event.privateData))
             }
             return
         }
@@ -133,26 +140,37 @@ final class Server {
         }
     }
 
-    private func admit(_ request: Connection, _ privateData: [UInt8]) throws(Refusal) {
-        let client = request.peerAddress?.host ?? "?"
-        guard options.allow.admits(request.peerAddress, local: request.localAddress) else {
-            say("refused \(client): not among the addresses of --allow")
+    /// Does what leads to a session; a refusal is sent to the client.
+    private func answer(_ connection: Connection, _ body: () throws(Refusal) -> Void) {
+        do throws(Refusal) {
+            try body()
+        } catch {
+            say("refused \(connection.peerAddress?.host ?? "?"): \(error.code.words)")
+            connection.reject(privateData: error.bytes)
+        }
+    }
+
+    private func examine(
+        _ connection: Connection, _ privateData: [UInt8]
+    ) throws(Refusal) -> Request {
+        guard options.allow.admits(connection.peerAddress, local: connection.localAddress) else {
             throw Refusal(.notAllowed)
         }
-        let hello: Hello
-        do throws(Refusal) {
-            hello = try Hello(parsing: privateData)
-        } catch {
-            say("refused \(client): \(error.code)")
-            throw error
-        }
+        return Request(
+            connection: connection, client: connection.peerAddress?.host ?? "?",
+            hello: try Hello(parsing: privateData))
+    }
+
+    private func admit(_ request: Request) throws(Refusal) {
         guard !isStopping else { throw Refusal(.stopping) }
-        guard session == nil else {
-            say("refused \(client): busy")
-            throw Refusal(.busy)
+        if let session, session.isEnding, waiting == nil {
+            waiting = request
+            return
         }
+        guard session == nil else { throw Refusal(.busy) }
         session = try Session(
-            request, client: client, hello: hello, options: options, drive: drive, domain: domain)
+            request.connection, client: request.client, hello: request.hello, options: options,
+            drive: drive, domain: domain)
     }
 
     /// Lets go of a session: queue pair, region and slots go with it.
@@ -164,6 +182,9 @@ final class Server {
             isStopping = true
             exitStatus = ended.failure == nil ? 0 : 1
         }
+        guard let next = waiting else { return }
+        waiting = nil
+        answer(next.connection) { () throws(Refusal) in try admit(next) }
     }
 
     private func report(_ session: Session) {

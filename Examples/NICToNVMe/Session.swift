@@ -58,8 +58,11 @@ final class Session {
         guard hello.offset <= range.byteCount, hello.byteCount <= range.byteCount - hello.offset
         else { throw Refusal(.outOfRange, detail: range.byteCount) }
         guard hello.offset % block == 0 else { throw Refusal(.offBlock, detail: block) }
+        let slotBytes = UInt64(min(hello.slotBytes, options.slotBytes))
+        // A slot that ended inside a block would let the drive touch the next slot.
+        guard slotBytes % block == 0 else { throw Refusal(.badSlots, detail: block) }
         return Chunks(
-            byteCount: hello.byteCount, slotBytes: UInt64(min(hello.slotBytes, options.slotBytes)),
+            byteCount: hello.byteCount, slotBytes: slotBytes,
             slotCount: Int(min(hello.slotCount, options.slotCount)), blockBytes: block)
     }
 
@@ -80,6 +83,8 @@ extension Session {
     var count: TransferCount { stage.count }
     /// Whether the transfer has been done to its end.
     var isComplete: Bool { transfer?.isComplete ?? false }
+    /// Whether its transfer is over, one way or the other, and only its connection is left to take down.
+    var isEnding: Bool { failure != nil || isComplete }
     /// Whether nothing of it is under way any more, so that it can be let go of.
     var isOver: Bool { isDisconnected && drive.queue.inFlight == 0 }
 
@@ -171,6 +176,8 @@ extension Session {
 
     /// The client has ended the connection, or is gone.
     func peerDisconnected() {
+        // What came before the end is still in the queue: it may be all that was missing.
+        _ = pump()
         if failure == nil, !isComplete {
             failure = CallError(
                 .peerLost, reason: "the client went away in the middle of its transfer",

@@ -8,8 +8,10 @@ public enum DeviceLinks {
     /// The PCI function behind a path of sysfs: the last PCI address among its components; nil where there is none.
     ///
     /// A block device, a partition or an auxiliary device sits below the function whose driver made it.
-    public static func function(of path: FilePath) -> PCIAddress? {
-        for component in path.components.reversed() {
+    /// Components of `root` itself do not count: a captured tree may lie anywhere.
+    public static func function(of path: FilePath, root: SystemRoot = .live) -> PCIAddress? {
+        let above = root.realPath("")?.components.count ?? 0
+        for component in path.components.dropFirst(above).reversed() {
             if let address = PCIAddress(component.string), component.string.count >= 12 {
                 return address
             }
@@ -25,7 +27,7 @@ public enum DeviceLinks {
         let link = "sys/class/infiniband/\(name)/device"
         guard let path = root.realPath(link) else { return nil }
         if root.linkTarget("\(link)/driver")?.lastComponent?.string == "hfi1" { return nil }
-        return function(of: path)
+        return function(of: path, root: root)
     }
 
     /// Whether a NIC does the DMA itself, or the CPU copies for it in the kernel.
@@ -33,7 +35,9 @@ public enum DeviceLinks {
     /// The kernel's test is `ib_uses_virt_dma` (include/rdma/ib_verbs.h): a device without a DMA device.
     public static func isSoftware(rdmaDevice name: String, root: SystemRoot = .live) -> Bool {
         let link = "sys/class/infiniband/\(name)/device"
-        guard root.exists(link) else { return true }
+        // What cannot be looked at counts as hardware: that only costs a flush, the other way round loses data.
+        guard root.exists("sys/class/infiniband/\(name)") else { return false }
+        guard root.linkTarget(link) != nil else { return true }
         return root.linkTarget("\(link)/driver")?.lastComponent?.string == "hfi1"
     }
 
@@ -42,11 +46,11 @@ public enum DeviceLinks {
     /// With NVMe multipath the block device belongs to a virtual subsystem; its first path is taken.
     public static func function(ofBlockDevice name: String, root: SystemRoot = .live) -> PCIAddress? {
         guard let path = root.realPath("sys/class/block/\(name)") else { return nil }
-        if let address = function(of: path) { return address }
+        if let address = function(of: path, root: root) { return address }
         guard let controllers = root.entries("sys/class/block/\(name)/device") else { return nil }
         for entry in controllers where entry.hasPrefix("nvme") {
             if let path = root.realPath("sys/class/block/\(name)/device/\(entry)"),
-                let address = function(of: path)
+                let address = function(of: path, root: root)
             { return address }
         }
         return nil

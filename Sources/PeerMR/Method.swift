@@ -79,10 +79,21 @@ extension MethodChoice {
     public static func choose(
         for kind: MemoryKind, facts: RegistrationFacts
     ) throws(CallError) -> MethodChoice {
-        guard kind == .p2pmem else {
+        switch kind {
+        case .host:
             return MethodChoice(
                 method: .pinned, shape: .any, reason: "pages of the host can be pinned")
+        case .dmabuf:
+            throw CallError(
+                .notSupported, reason: "this version does not register dma-bufs yet",
+                remedy: "use p2pmem or host memory")
+        case .p2pmem: return try chooseForPeer(facts)
         }
+    }
+
+    private static func chooseForPeer(
+        _ facts: RegistrationFacts
+    ) throws(CallError) -> MethodChoice {
         guard facts.onDemand.isSupported,
             facts.onDemand.reliableConnection.isSuperset(of: [.send, .receive, .write, .read])
         else {

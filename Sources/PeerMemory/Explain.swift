@@ -12,8 +12,8 @@ extension CallError {
             remedy: "ask for at least one byte")
     }
 
-    static func noPool(_ provider: PCIAddress) -> CallError {
-        guard SystemRoot.live.exists("sys/bus/pci/devices/\(provider)") else {
+    static func noPool(_ provider: PCIAddress, _ root: SystemRoot) -> CallError {
+        guard root.exists("sys/bus/pci/devices/\(provider)") else {
             return CallError(
                 .notFound, reason: "there is no PCI function \(provider)",
                 remedy: "see lspci -D for those that there are")

@@ -24,15 +24,20 @@ public struct P2PMemory: ~Copyable, RegistrableMemory, @unchecked Sendable {
     /// - Parameters:
     ///   - byteCount: how much; rounded up to pages.
     ///   - provider: whose memory.
+    ///   - root: where sysfs is; tests put another there.
     /// - Throws: `notFound` where the function publishes none, `resourceLimit` (ENOMEM) where so much is not free in
     ///   one piece, `notPermitted` (EACCES) without rights on `p2pmem/allocate`, `notSupported` before Linux 6.2.
     ///   See drivers/pci/p2pdma.c, `p2pmem_alloc_mmap`.
-    public init(allocating byteCount: Int, from provider: PCIAddress) throws(CallError) {
+    public init(
+        allocating byteCount: Int, from provider: PCIAddress, root: SystemRoot = .live
+    ) throws(CallError) {
         let rounded = (byteCount + pageBytes - 1) / pageBytes * pageBytes
         guard byteCount > 0, rounded >= byteCount else { throw .emptyAllocation(byteCount) }
-        guard let pool = P2PPool(of: provider) else { throw .noPool(provider) }
+        guard let pool = P2PPool(of: provider, root: root) else {
+            throw .noPool(provider, root)
+        }
         guard pool.isAllocatable else { throw .poolNotAllocatable(provider) }
-        let path = SystemRoot.live.appending("\(P2PPool.folder(of: provider))/allocate")
+        let path = root.appending("\(P2PPool.folder(of: provider))/allocate")
         let file: OwnedDescriptor
         do {
             file = try OwnedDescriptor(opening: path, flags: O_RDWR)

@@ -5,7 +5,7 @@ public enum ByteCount {
     /// Reads a count; nil where it is malformed, negative or too large for 63 bits.
     public static func parse(_ text: String) -> UInt64? {
         let digits = text.prefix { $0.isASCII && $0.isNumber }
-        guard let number = UInt64(digits), number <= UInt64(Int64.max) else { return nil }
+        guard text.allSatisfy(\.isASCII), let number = UInt64(digits), number <= UInt64(Int64.max) else { return nil }
         let shift: UInt64? =
             switch text.dropFirst(digits.count).lowercased() {
             case "", "b": 0

@@ -18,8 +18,10 @@ public struct KernelRelease: Hashable, Comparable, Sendable, CustomStringConvert
     /// Reads the beginning of a release such as `7.3.4+deb13-amd64`; nil where it does not start with two numbers.
     public init?(release: String) {
         let parts = release.split(separator: ".", maxSplits: 2, omittingEmptySubsequences: false)
-        guard parts.count >= 2, let major = Int(parts[0]) else { return nil }
-        guard let minor = Int(parts[1].prefix { $0.isNumber }), major >= 0 else { return nil }
+        guard parts.count >= 2, parts[0].allSatisfy({ $0.isASCII && $0.isNumber }),
+            let major = Int(parts[0])
+        else { return nil }
+        guard let minor = Int(parts[1].prefix { $0.isNumber }) else { return nil }
         self.init(major, minor)
     }
 

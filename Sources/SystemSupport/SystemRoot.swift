@@ -72,7 +72,7 @@ public struct SystemRoot: Hashable, Sendable {
         unsafe access(appending(relative).string, F_OK) == 0
     }
 
-    /// The last component of what a symbolic link points to; nil where it is no link.
+    /// What a symbolic link points to; nil where it is no link.
     public func linkTarget(_ relative: String) -> FilePath? {
         var buffer = [CChar](repeating: 0, count: Int(PATH_MAX) + 1)
         let count = unsafe readlink(appending(relative).string, &buffer, buffer.count - 1)

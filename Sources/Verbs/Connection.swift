@@ -53,12 +53,12 @@ public final class Connection: @unchecked Sendable {
 
     /// The peer's address; nil before there is one.
     public var peerAddress: SocketAddress? {
-        unsafe rdma_get_peer_addr(id).map { unsafe SocketAddress($0) }
+        unsafe rdma_get_peer_addr(id).flatMap { unsafe SocketAddress($0) }
     }
 
     /// The own address; nil before there is one.
     public var localAddress: SocketAddress? {
-        unsafe rdma_get_local_addr(id).map { unsafe SocketAddress($0) }
+        unsafe rdma_get_local_addr(id).flatMap { unsafe SocketAddress($0) }
     }
 
     /// How long the device waits for an answer before it tries again: 4.096 µs times 2 to the power of `exponent`.

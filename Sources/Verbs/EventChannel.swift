@@ -124,8 +124,11 @@ public struct ConnectionEvent: Sendable {
             return
         }
         let parameters = unsafe event.param.conn
-        let bytes = unsafe UnsafeRawBufferPointer(
-            start: parameters.private_data, count: Int(parameters.private_data_len))
-        privateData = unsafe parameters.private_data == nil ? [] : Array(bytes)
+        guard let start = unsafe parameters.private_data else {
+            privateData = []
+            return
+        }
+        privateData = unsafe Array(
+            UnsafeRawBufferPointer(start: start, count: Int(parameters.private_data_len)))
     }
 }

@@ -13,6 +13,8 @@ public struct TransferShape: Hashable, Sendable {
 
     /// A shape of your own.
     public init(alignment: UInt64, pathMTUBytes: Int) {
+        precondition(
+            alignment > 0 && alignment & (alignment - 1) == 0, "an alignment that is no power of two")
         self.alignment = alignment
         self.pathMTUBytes = pathMTUBytes
     }

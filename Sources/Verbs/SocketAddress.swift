@@ -9,6 +9,9 @@ public struct SocketAddress: Sendable {
 
     /// Reads a numeric address, IPv4 or IPv6 (a zone as in `fe80::1%eth0` too); nil for anything else. No name is looked up.
     public init?(_ host: String, port: UInt16) {
+        // getaddrinfo also takes "10.1" and reads "010" as octal: an address must not be guessed.
+        var scratch = in_addr()
+        guard unsafe host.contains(":") || inet_pton(AF_INET, host, &scratch) == 1 else { return nil }
         var hints = unsafe addrinfo()
         unsafe hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV
         unsafe hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
@@ -20,9 +23,10 @@ public struct SocketAddress: Sendable {
         unsafe self.init(address)
     }
 
-    /// Copies a C address.
-    init(_ address: UnsafePointer<sockaddr>) {
+    /// Copies a C address; nil for one that is not set, or of another family than IP.
+    init?(_ address: UnsafePointer<sockaddr>) {
         let family = unsafe Int32(address.pointee.sa_family)
+        guard family == AF_INET || family == AF_INET6 else { return nil }
         let bytes =
             family == AF_INET6 ? MemoryLayout<sockaddr_in6>.size : MemoryLayout<sockaddr_in>.size
         unsafe withUnsafeMutableBytes(of: &storage) { target in
