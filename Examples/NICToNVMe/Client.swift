@@ -186,18 +186,17 @@ final class Client {
 
     /// Hands a received chunk on: to the digest, and to a file where there is one.
     func unload(
-        chunk: UInt64, slot: Int, to file: FileDescriptor?, _ digest: inout SHA256
+        chunk: UInt64, slot: Int, to file: borrowing OutputFile?, _ digest: inout SHA256
     ) throws(CallError) {
         let count = Int(chunks.bytes(of: chunk))
         guard let bytes = unsafe slots.hostBytes(at: slot * Int(chunks.slotBytes), count: count) else {
             throw .outOfTurn("slot \(slot) does not exist")
         }
         unsafe digest.update(bufferPointer: UnsafeRawBufferPointer(bytes))
-        guard let file else { return }
-        do {
-            _ = try unsafe file.writeAll(
-                toAbsoluteOffset: Int64(chunks.offset(of: chunk)), UnsafeRawBufferPointer(bytes))
-        } catch { throw .file((error as? Errno) ?? .ioError, "written") }
+        switch file {
+        case .some(let file): unsafe try file.append(UnsafeRawBufferPointer(bytes))
+        case .none: break
+        }
     }
 
     /// What a message from the server means for a transfer that goes on.

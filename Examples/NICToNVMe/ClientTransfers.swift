@@ -64,9 +64,9 @@ func put(
 
 /// Receives: the server writes chunks into this client's slots, each is handed on and its slot returned.
 ///
-/// - Parameter file: where the bytes go, at absolute offsets from 0; nil to only compute their digest.
+/// - Parameter file: where the bytes go; nil to only compute their digest.
 func get(
-    _ file: FileDescriptor?, byteCount: UInt64, at offset: UInt64, _ options: ClientOptions
+    _ file: borrowing OutputFile?, byteCount: UInt64, at offset: UInt64, _ options: ClientOptions
 ) throws(CallError) -> Outcome {
     let client = try Client(options, .get, offset: offset, byteCount: byteCount)
     let chunks = client.chunks

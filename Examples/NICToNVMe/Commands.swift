@@ -184,7 +184,7 @@ struct Put: ParsableCommand {
 
     func run() throws {
         try reporting { () throws(CallError) in
-            let source = try openFile(file, .readOnly)
+            let source = try openSource(file)
             defer { try? source.close() }
             let byteCount = try size(of: source, file)
             let options = try client.options()
@@ -215,13 +215,14 @@ struct Get: ParsableCommand {
     func run() throws {
         try reporting { () throws(CallError) in
             let options = try client.options()
-            let file = try output.map { path throws(CallError) in try openFile(path, .writeOnly) }
-            defer { try? file?.close() }
+            let file: OutputFile?
+            if let output { file = try OutputFile(output) } else { file = nil }
             let outcome = try get(
                 file, byteCount: length.count, at: client.offset.count, options)
             let isEqual = sha256.map { $0.lowercased() == outcome.digest }
             client.report("get", outcome, sha256: outcome.digest, verified: isEqual)
             guard isEqual ?? true else { throw .mismatch(sha256, outcome.digest) }
+            try file?.keep()
             return 0
         }
     }

@@ -4,19 +4,14 @@ import Crypto
 import PeerMR
 import SystemPackage
 
-/// Opens a file to send, or makes one to receive into.
-func openFile(
-    _ path: String, _ mode: FileDescriptor.AccessMode
-) throws(CallError) -> FileDescriptor {
+/// Opens a file to send.
+func openSource(_ path: String) throws(CallError) -> FileDescriptor {
     do {
-        if mode == .readOnly { return try FileDescriptor.open(FilePath(path), .readOnly, options: .closeOnExec) }
-        return try FileDescriptor.open(
-            FilePath(path), mode, options: [.create, .truncate, .closeOnExec],
-            permissions: [.ownerReadWrite, .groupRead, .otherRead])
+        return try FileDescriptor.open(FilePath(path), .readOnly, options: .closeOnExec)
     } catch {
         throw CallError(
             .notFound, call: "open", errno: error as? Errno, reason: "\(path) cannot be opened",
-            remedy: mode == .readOnly ? "name a file that this user may read" : "name a place that this user may write to")
+            remedy: "name a file that this user may read")
     }
 }
 

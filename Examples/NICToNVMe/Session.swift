@@ -103,6 +103,7 @@ extension Session {
                 : GetTransfer(stage)
             self.transfer = transfer
             try transfer.begin()
+            try stage.submit()
         } catch { fail(error) }
     }
 
@@ -110,24 +111,35 @@ extension Session {
     ///
     /// - Returns: whether there was anything.
     func pump() -> Bool {
+        let hasStored = takeStorage()
+        let hasPolled = !isDisconnected && takeMessages()
+        // After a failure too: what has been prepared must not wait in the queue for the next client's slots.
+        do { try stage.submit() } catch { fail(error) }
+        guard hasStored || hasPolled else { return false }
+        progressed()
+        return true
+    }
+
+    private func takeStorage() -> Bool {
         var any = false
         while let completion = drive.queue.next() {
             any = true
             guard failure == nil, let transfer else { continue }
             do { try transfer.handle(completion) } catch { fail(error) }
         }
-        guard !isDisconnected else { return any }
-        do {
-            let transfer = transfer
-            let isFailed = failure != nil
-            let polled = try link.take { tag, completion throws(CallError) in
-                guard !isFailed, let transfer else { return }
-                try transfer.handle(tag, completion)
-            }
-            any = any || polled
-        } catch { fail(error) }
-        if any { progressed() }
         return any
+    }
+
+    private func takeMessages() -> Bool {
+        let transfer = failure == nil ? transfer : nil
+        do {
+            return try link.take { tag, completion throws(CallError) in
+                try transfer?.handle(tag, completion)
+            }
+        } catch {
+            fail(error)
+            return true
+        }
     }
 
     private func progressed() {

@@ -62,7 +62,7 @@ final class Stage {
         base = hello.offset
     }
 
-    /// Starts the drive on part of a slot.
+    /// Prepares the drive's work on part of a slot; ``submit()`` starts all that has been prepared.
     func storage(
         _ direction: Direction, slot: Int, place: UInt64 = 0, byteCount: Int, at offset: UInt64,
         tag: UInt64
@@ -74,7 +74,6 @@ final class Stage {
             case .read: try drive.queue.read(slice, at: base + offset, tag: tag)
             case .write: try drive.queue.write(slice, at: base + offset, tag: tag)
             }
-            try drive.queue.submit()
         } catch {
             throw failure((error as? Errno) ?? .invalidArgument, direction.rawValue)
         }
@@ -85,8 +84,12 @@ final class Stage {
     func flush() throws(CallError) {
         do {
             try drive.queue.flush(tag: StorageTag.make(StorageTag.flush))
-            try drive.queue.submit()
         } catch { throw failure(error, "flush") }
+    }
+
+    /// One system call for all that one round of completions has led to.
+    func submit() throws(CallError) {
+        do { try drive.queue.submit() } catch { throw failure(error, "start on") }
     }
 
     /// The sentence for a drive that failed.

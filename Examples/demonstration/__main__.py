@@ -2,10 +2,13 @@
 """The demo's command line. `Examples/demo` starts it when the machine has what it needs."""
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 
 sys.dont_write_bytecode = True
+# Until there is something to tidy up, Ctrl-C just ends this.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lab"))
 
 from peerlab import LabError    # noqa: E402

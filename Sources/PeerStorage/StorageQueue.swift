@@ -17,7 +17,7 @@ public struct StorageQueue: ~Copyable, @unchecked Sendable {
     public let device: BlockDevice
     /// The only part of the device that this queue touches.
     public let range: BlockRange
-    /// Operations submitted whose completion has not been taken.
+    /// Operations prepared or started whose completion has not been taken.
     public private(set) var inFlight = 0
     private var prepared: UInt32 = 0
 
@@ -95,6 +95,7 @@ extension StorageQueue {
     private mutating func took(_ result: Int32) throws(Errno) {
         guard result == 0 else { throw Errno(rawValue: -result) }
         prepared += 1
+        inFlight += 1
     }
 
     /// Starts what has been prepared.
@@ -105,7 +106,6 @@ extension StorageQueue {
         let result = unsafe peermr_uring_submit(ring)
         guard result >= 0 else { throw Errno(rawValue: -result) }
         prepared -= UInt32(result)
-        inFlight += Int(result)
     }
 
     /// Takes one completion; never waits.
