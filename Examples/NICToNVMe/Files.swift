@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Crypto
+import Glibc
 import PeerMR
 import SystemPackage
 
@@ -17,12 +18,18 @@ func openSource(_ path: String) throws(CallError) -> FileDescriptor {
 
 /// A file's size; there must be something in it.
 func size(of file: FileDescriptor, _ path: String) throws(CallError) -> UInt64 {
-    guard let end = try? file.seek(offset: 0, from: .end) else {
+    var status = stat()
+    guard unsafe fstat(file.rawValue, &status) == 0 else { throw .file(currentErrno(), "read") }
+    let kind = status.st_mode & S_IFMT
+    guard kind == S_IFREG || kind == S_IFBLK, let end = try? file.seek(offset: 0, from: .end) else {
         throw CallError(
-            .invalidArgument, reason: "\(path) has no size", remedy: "name a regular file, not a pipe")
+            .invalidArgument,
+            reason: kind == S_IFDIR ? "\(path) is a directory" : "\(path) is no file with a size",
+            remedy: "name a regular file")
     }
     guard end > 0 else {
-        throw CallError(.invalidArgument, reason: "\(path) is empty", remedy: "name a file with something in it")
+        throw CallError(
+            .invalidArgument, reason: "\(path) is empty", remedy: "name a file with something in it")
     }
     return UInt64(end)
 }
@@ -60,7 +67,7 @@ extension CallError {
     static func file(_ errno: Errno, _ what: String) -> CallError {
         CallError(
             .system, errno: errno, reason: "the file cannot be \(what)",
-            remedy: errno == .noSpace ? "make room for it" : "")
+            remedy: errno == .noSpace ? "make room for it" : "see the kernel log (dmesg) for what its drive says")
     }
 
     static func mismatch(_ expected: String?, _ found: String?) -> CallError {

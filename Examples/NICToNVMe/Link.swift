@@ -86,35 +86,39 @@ final class Link {
 
     /// Takes all completions that are there, and asks to be woken for the next.
     ///
-    /// - Returns: whether there were any.
+    /// - Returns: whether `body` was called for any: what a probe brings is a sign of life, but no headway.
     func take(_ body: (Tag, Completion) throws(CallError) -> Void) throws(CallError) -> Bool {
         channel.drain()
         try request()
-        var any = false
+        var isHeadway = false
         while true {
             let count: Int
             do { count = try queue.poll(into: &batch) } catch { throw .post(error) }
-            if count == 0 { break }
-            any = true
-            for index in 0..<count { try handle(batch[index], body) }
+            if count == 0 { return isHeadway }
+            lastSign = monotonicNanoseconds()
+            for index in 0..<count {
+                if try handle(batch[index], body) { isHeadway = true }
+            }
         }
-        if any { lastSign = monotonicNanoseconds() }
-        return any
     }
 
     private func handle(
         _ completion: Completion, _ body: (Tag, Completion) throws(CallError) -> Void
-    ) throws(CallError) {
+    ) throws(CallError) -> Bool {
         guard completion.status == .success else { throw .lost(completion) }
-        guard let tag = Tag(requestID: completion.requestID) else { return }
+        guard let tag = Tag(requestID: completion.requestID) else { return false }
         switch tag.kind {
         case .receive:
             try postReceive()
             try body(tag, completion)
+            return true
+        case .chunk, .arrival:
+            try body(tag, completion)
+            return true
         case .probe: isProbing = false
         case .message: messagesInFlight -= 1
-        case .chunk, .arrival: try body(tag, completion)
         }
+        return false
     }
 
     /// Asks the peer's device for a sign of life after a silence; a dead one shows as a failed completion.

@@ -2,11 +2,16 @@
 
 import Glibc
 import PeerMR
+import Synchronization
 
-/// A line for people, on standard error.
+/// A line for people, on standard error; it begins on a line of its own, also after an unfinished progress bar.
 func say(_ text: String) {
-    writeAll(2, "nic-to-nvme: \(text)\n")
+    let newline = isBarOpen.exchange(false, ordering: .relaxed) ? "\n" : ""
+    writeAll(2, "\(newline)nic-to-nvme: \(text)\n")
 }
+
+/// Whether a progress bar has been drawn whose line is not finished.
+private let isBarOpen = Atomic(false)
 
 /// Everything or nothing is lost: a closed pipe ends the output, not the transfer.
 func writeAll(_ descriptor: Int32, _ text: String) {
@@ -85,6 +90,7 @@ struct ProgressBar {
         writeAll(
             2, "\r\(verb) [\(bar)] \(done * 100 / total) %  \(ByteCount.describe(done))  \(rate)/s   ")
         if done == total { writeAll(2, "\n") }
+        isBarOpen.store(done != total, ordering: .relaxed)
     }
 
     /// Whether standard error is a terminal.

@@ -5,8 +5,9 @@ import PeerMR
 import PeerStorage
 import SystemPackage
 
-/// Tries of 4.096 µs times 2 to the power of 16, about a quarter of a second: a lost peer is found in 2 to 4 seconds.
-let acknowledgeExponent: UInt8 = 16
+/// Tries of 4.096 µs times 2 to the power of 18, about a second: a lost peer is found in some ten seconds, and a virtual
+/// machine that its host lets wait for a while is not.
+let acknowledgeExponent: UInt8 = 18
 
 /// What the server was told on its command line.
 struct ServerOptions {

@@ -6,10 +6,10 @@ internal import SystemSupport
 
 // The one place of this module that turns (call, errno) into words.
 extension CallError {
-    static func emptyAllocation(_ byteCount: Int) -> CallError {
+    static func impossibleAllocation(_ byteCount: Int) -> CallError {
         CallError(
             .invalidArgument, reason: "\(byteCount) bytes of memory cannot be allocated",
-            remedy: "ask for at least one byte")
+            remedy: "ask for one byte or more, and for less than the address space holds")
     }
 
     static func noPool(_ provider: PCIAddress, _ root: SystemRoot) -> CallError {

@@ -16,8 +16,10 @@ public struct HostMemory: ~Copyable, RegistrableMemory, @unchecked Sendable {
     /// - Parameter byteCount: how much; rounded up to pages.
     /// - Throws: ENOMEM. See mmap(2).
     public init(allocating byteCount: Int) throws(CallError) {
+        guard byteCount > 0, byteCount <= Int.max - pageBytes else {
+            throw .impossibleAllocation(byteCount)
+        }
         let rounded = (byteCount + pageBytes - 1) / pageBytes * pageBytes
-        guard byteCount > 0, rounded >= byteCount else { throw .emptyAllocation(byteCount) }
         let mapped = unsafe mmap(
             nil, rounded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
         guard let mapped = unsafe mapped, unsafe mapped != MAP_FAILED else {

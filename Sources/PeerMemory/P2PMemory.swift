@@ -31,8 +31,10 @@ public struct P2PMemory: ~Copyable, RegistrableMemory, @unchecked Sendable {
     public init(
         allocating byteCount: Int, from provider: PCIAddress, root: SystemRoot = .live
     ) throws(CallError) {
+        guard byteCount > 0, byteCount <= Int.max - pageBytes else {
+            throw .impossibleAllocation(byteCount)
+        }
         let rounded = (byteCount + pageBytes - 1) / pageBytes * pageBytes
-        guard byteCount > 0, rounded >= byteCount else { throw .emptyAllocation(byteCount) }
         guard let pool = P2PPool(of: provider, root: root) else {
             throw .noPool(provider, root)
         }

@@ -63,7 +63,7 @@ public final class Connection: @unchecked Sendable {
 
     /// How long the device waits for an answer before it tries again: 4.096 µs times 2 to the power of `exponent`.
     ///
-    /// Call it before connecting or accepting. With seven tries a peer is found lost after about eight times that.
+    /// Call it before connecting or accepting. With ``QueuePair/retryCount`` more tries a peer is found lost after about seven times that.
     /// An old kernel that lacks the option keeps its own time. The corresponding C function is `rdma_set_option`.
     public func setAcknowledgeTimeout(exponent: UInt8) {
         var value = min(exponent, 31)
@@ -178,7 +178,7 @@ extension Connection {
             unsafe parameters.private_data_len = UInt8(clamping: bytes.count)
             unsafe parameters.responder_resources = reads
             unsafe parameters.initiator_depth = reads
-            unsafe parameters.retry_count = 7
+            unsafe parameters.retry_count = QueuePair.retryCount
             unsafe parameters.rnr_retry_count = 7
             return unsafe body(&parameters)
         }

@@ -9,6 +9,9 @@ public struct Device: Hashable, Sendable, CustomStringConvertible {
     /// The kernel's name, for example `mlx5_0` or `rxe0`.
     public let name: String
 
+    /// Names a device; whether there is such a one shows when it is opened.
+    public init(name: String) { self.name = name }
+
     public var description: String { name }
 
     /// The RDMA devices that libibverbs finds a provider for, in its order.

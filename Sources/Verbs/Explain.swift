@@ -77,12 +77,13 @@ extension CallError {
                 .notSupported, call: "ibv_reg_mr", errno: errno,
                 reason: "\(what) on demand: the kernel refuses this device DMA to that memory",
                 remedy: "put both devices under one PCIe switch; the kernel log says why it refused")
-        case .badAddress:
+        // EREMOTEIO is what a region without write access gets for the same pages.
+        case .badAddress, Errno(rawValue: 121):
             return CallError(
                 .notSupported, call: "ibv_reg_mr", errno: errno,
                 reason: "\(what): the kernel cannot pin that memory for long, as with peer memory and device mappings",
                 remedy: "register p2pmem on demand, or a dma-buf of it")
-        case .notSupported, .notSupportedOnSocket:
+        case .notSupported, .notSupportedOnSocket, Errno(rawValue: 524):
             return CallError(
                 .notSupported, call: "ibv_reg_mr", errno: errno,
                 reason: onDemand

@@ -21,6 +21,12 @@ public struct QueuePairCapacity: Hashable, Sendable {
 /// A reliable queue pair. Its owner is its one poster: posting mutates it.
 @safe
 public struct QueuePair: ~Copyable, @unchecked Sendable {
+    /// How often a device tries again when no answer comes, before it gives a peer up.
+    ///
+    /// One less than the field holds: Soft-RoCE takes 7 as "for ever" (drivers/infiniband/sw/rxe/rxe_comp.c), which the
+    /// specification knows of the receiver-not-ready count only.
+    public static let retryCount: UInt8 = 6
+
     let raw: UnsafeMutablePointer<ibv_qp>
     /// The connection that made it, and destroys it; nil where it was made without one.
     private let connection: Connection?
@@ -163,7 +169,7 @@ extension QueuePair {
         ])
         ready.qp_state = IBV_QPS_RTS
         ready.timeout = 14
-        ready.retry_cnt = 7
+        ready.retry_cnt = Self.retryCount
         ready.rnr_retry = 7
         ready.max_rd_atomic = 1
         try modify(&ready, [
