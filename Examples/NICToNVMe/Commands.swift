@@ -120,7 +120,10 @@ struct Serve: ParsableCommand {
         guard let function = device.function else {
             throw CallError(
                 .notFound, reason: "\(device.path) is on no PCI function, so it has no p2pmem",
-                remedy: "take an NVMe drive with a controller memory buffer, name another's with --provider, or say --memory host")
+                remedy:
+                    "take an NVMe drive with a controller memory buffer, name another's with --provider, or say "
+                    + "--memory host"
+            )
         }
         return .p2pmem(function)
     }

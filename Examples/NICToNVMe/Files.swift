@@ -73,7 +73,9 @@ extension CallError {
     static func mismatch(_ expected: String?, _ found: String?) -> CallError {
         CallError(
             .dataMismatch,
-            reason: "the bytes that came back are others than expected: sha256 \(found ?? "?") instead of \(expected ?? "?")",
+            reason:
+                "the bytes that came back are others than expected: sha256 \(found ?? "?") instead of "
+                + "\(expected ?? "?")",
             remedy: "do not trust this path; compare with --memory host on the server")
     }
 }

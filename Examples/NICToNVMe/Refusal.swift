@@ -108,9 +108,11 @@ struct Refusal: Error, Equatable {
             CallError(
                 .unsafeHere,
                 reason:
-                    "the path MTU to \(server) is \(detail) bytes, and its on-demand memory is moved right only at 4096: the driver would corrupt data and report success",
+                    "the path MTU to \(server) is \(detail) bytes, and its on-demand memory is moved right only "
+                    + "at 4096: the driver would corrupt data and report success",
                 remedy:
-                    "set the MTU of both network interfaces to 4200 or more (ip link set IFNAME mtu 4200), or serve from --memory host"
+                    "set the MTU of both network interfaces to 4200 or more (ip link set IFNAME mtu 4200), or "
+                    + "serve from --memory host"
             )
         case .noMemory:
             CallError(

@@ -5,8 +5,8 @@ import PeerMR
 import PeerStorage
 import SystemPackage
 
-/// Tries of 4.096 µs times 2 to the power of 18, about a second: a lost peer is found in some ten seconds, and a virtual
-/// machine that its host lets wait for a while is not.
+/// Tries of 4.096 µs times 2 to the power of 18, about a second: a lost peer is found in some ten seconds, and a
+/// virtual machine that its host lets wait for a while is not.
 let acknowledgeExponent: UInt8 = 18
 
 /// What the server was told on its command line.
@@ -83,13 +83,15 @@ final class Server {
         let owner = region.provider.map { " of \($0)" } ?? ""
         let range = drive.queue.range
         say(
-            "\(options.slotCount) slots of \(ByteCount.describe(options.slotBytes)) in \(region.kind.rawValue)\(owner), \(region.choice.method.rawValue) because \(region.choice.reason)"
+            "\(options.slotCount) slots of \(ByteCount.describe(options.slotBytes)) in "
+                + "\(region.kind.rawValue)\(owner), \(region.choice.method.rawValue) because \(region.choice.reason)"
         )
         if region.nic == .software {
             say("\(device) is a software device: the CPU copies in the kernel, no NIC does DMA")
         }
         say(
-            "serving \(drive.queue.device.path), bytes \(range.offset) to \(range.offset + range.byteCount), on \(address) over \(device)"
+            "serving \(drive.queue.device.path), bytes \(range.offset) to \(range.offset + range.byteCount), on "
+                + "\(address) over \(device)"
         )
     }
 
@@ -194,7 +196,10 @@ final class Server {
         if let failure = session.failure {
             say("\(verb) by \(session.client) failed: \(failure); its slots and queue pair are free again")
         } else {
-            say("\(verb) by \(session.client): \(session.hello.byteCount) bytes, \(count.peerToPeer) through peer memory, \(count.bounced) bounced")
+            say(
+                "\(verb) by \(session.client): \(session.hello.byteCount) bytes, \(count.peerToPeer) through peer "
+                    + "memory, \(count.bounced) bounced"
+            )
         }
         guard options.json else { return }
         printJSON([

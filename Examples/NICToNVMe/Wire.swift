@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What the two sides of nic-to-nvme say to each other: a hello and a welcome (or a refusal) in the private data of
-// the connection, then 32-bit messages as immediates. Numbers are little-endian. README.md beside this file has the tables.
+// the connection, then 32-bit messages as immediates. Numbers are little-endian. README.md beside this file has the
+// tables.
 
 import PeerMR
 

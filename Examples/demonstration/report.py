@@ -84,7 +84,8 @@ def show(report, write=print):
           f"({rate(report['getSeconds'])})")
     write(f"memory    {report['memory']}, registered {report['method']}")
     write(f"sha256    {report['sha256']}")
-    write(f"verified  {'yes: what came back and what stands on the drive is what was sent' if report['verified'] else 'NO'}")
+    check = "yes: what came back and what stands on the drive is what was sent"
+    write(f"verified  {check if report['verified'] else 'NO'}")
     if report["diskImage"]:
         write(f"drive     {report['diskImage']}, the bytes begin at {report['diskOffset']}")
     write(sentence(report))

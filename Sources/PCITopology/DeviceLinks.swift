@@ -51,7 +51,9 @@ public enum DeviceLinks {
         for entry in controllers where entry.hasPrefix("nvme") {
             if let path = root.realPath("sys/class/block/\(name)/device/\(entry)"),
                 let address = function(of: path, root: root)
-            { return address }
+            {
+                return address
+            }
         }
         return nil
     }

@@ -116,7 +116,8 @@ extension CallError {
         return CallError(
             .unsafeHere,
             reason:
-                "\(kernel) maps peer memory for \(facts.device) without checking that the two devices can reach each other, so data may go astray and be reported as arrived",
+                "\(kernel) maps peer memory for \(facts.device) without checking that the two devices can reach "
+                + "each other, so data may go astray and be reported as arrived",
             remedy: "use Linux \(MethodChoice.firstCheckingKernel) or newer, or host memory")
     }
 }

@@ -137,7 +137,8 @@ extension CallError {
             .notSupported, call: error.call, errno: error.errno,
             reason: "p2pmem cannot be registered: \(choice.reason), and the kernel does not pin p2pmem for long",
             remedy:
-                "use a device with on-demand paging (mlx5 on Linux \(MethodChoice.firstCheckingKernel) or newer, or Soft-RoCE on Linux 6.16 or newer), or host memory"
+                "use a device with on-demand paging (mlx5 on Linux \(MethodChoice.firstCheckingKernel) or newer, "
+                + "or Soft-RoCE on Linux 6.16 or newer), or host memory"
         )
     }
 }

@@ -21,7 +21,8 @@ extension CallError {
         return CallError(
             .notFound, reason: "\(provider) publishes no p2pmem",
             remedy:
-                "use a drive whose controller memory buffer may hold data, on a kernel with CONFIG_PCI_P2PDMA, bound to the nvme driver (ls /sys/bus/pci/devices/*/p2pmem), or host memory"
+                "use a drive whose controller memory buffer may hold data, on a kernel with CONFIG_PCI_P2PDMA, "
+                + "bound to the nvme driver (ls /sys/bus/pci/devices/*/p2pmem), or host memory"
         )
     }
 
@@ -50,7 +51,9 @@ extension CallError {
             let free = ByteCount.describe(pool.availableBytes)
             return CallError(
                 .resourceLimit, call: "mmap", errno: errno,
-                reason: "\(asked) of p2pmem are not to be had from \(pool.provider): it has \(whole), of which \(free) are free",
+                reason:
+                    "\(asked) of p2pmem are not to be had from \(pool.provider): it has \(whole), of which "
+                    + "\(free) are free",
                 remedy: "ask for less, stop other users of it, or use a drive with a larger controller memory buffer")
         }
         return CallError(

@@ -80,7 +80,9 @@ public struct BlockDevice: ~Copyable, Sendable {
         guard offset < self.byteCount, byteCount ?? 0 <= self.byteCount - offset else {
             throw CallError(
                 .invalidArgument,
-                reason: "offset \(offset) and length \(byteCount ?? 0) go past the end of \(path), which has \(self.byteCount) bytes",
+                reason:
+                    "offset \(offset) and length \(byteCount ?? 0) go past the end of \(path), which has "
+                    + "\(self.byteCount) bytes",
                 remedy: "take less, or a larger drive")
         }
         let count = byteCount ?? (self.byteCount - offset) / block * block

@@ -69,7 +69,10 @@ extension CallError {
             return CallError(
                 .notSupported, call: "io_uring", errno: errno,
                 reason: "the drive \(device.name) may not \(operation) that peer memory",
-                remedy: "put both devices under one PCIe switch, or use the drive's own memory; the kernel log says why it refused")
+                remedy:
+                    "put both devices under one PCIe switch, or use the drive's own memory; the kernel log says "
+                    + "why it refused"
+            )
         }
         return CallError(
             errno == .operationNotSupportedByDevice || errno == .ioError ? .peerLost : .system,

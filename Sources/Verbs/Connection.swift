@@ -63,8 +63,9 @@ public final class Connection: @unchecked Sendable {
 
     /// How long the device waits for an answer before it tries again: 4.096 µs times 2 to the power of `exponent`.
     ///
-    /// Call it before connecting or accepting. With ``QueuePair/retryCount`` more tries a peer is found lost after about seven times that.
-    /// An old kernel that lacks the option keeps its own time. The corresponding C function is `rdma_set_option`.
+    /// Call it before connecting or accepting. With ``QueuePair/retryCount`` more tries a peer is found lost after
+    /// about seven times that. An old kernel that lacks the option keeps its own time. The corresponding C function is
+    /// `rdma_set_option`.
     public func setAcknowledgeTimeout(exponent: UInt8) {
         var value = min(exponent, 31)
         _ = unsafe rdma_set_option(

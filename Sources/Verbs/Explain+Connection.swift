@@ -46,7 +46,8 @@ extension CallError {
             return CallError(
                 .notFound, call: "rdma_bind_addr", errno: errno,
                 reason: "\(address.host) is no address to listen on for RDMA: \(which)",
-                remedy: names.isEmpty ? noDeviceRemedy : "name an address of an interface that an RDMA device stands on (rdma link show)")
+                remedy: names.isEmpty
+                    ? noDeviceRemedy : "name an address of an interface that an RDMA device stands on (rdma link show)")
         }
     }
 
@@ -61,7 +62,8 @@ extension CallError {
                 reason: names.isEmpty
                     ? "this machine has no RDMA device" : "no RDMA device of this machine leads to \(peer.host)",
                 remedy: names.isEmpty
-                    ? noDeviceRemedy : "see rdma link show and ip route get \(peer.host): they must name the same interface")
+                    ? noDeviceRemedy
+                    : "see rdma link show and ip route get \(peer.host): they must name the same interface")
         default:
             return CallError(
                 .peerLost, call: "rdma_resolve_addr", errno: errno,

@@ -88,11 +88,14 @@ extension CallError {
                 .notSupported, call: "ibv_reg_mr", errno: errno,
                 reason: onDemand
                     ? "\(what): it has no on-demand paging" : "\(what): its driver does not support this",
-                remedy: onDemand ? "use a device with on-demand paging (mlx5, or Soft-RoCE on Linux 6.15 or newer)" : "")
+                remedy: onDemand ? "use a device with on-demand paging (mlx5, or Soft-RoCE on Linux 6.15 or newer)" : ""
+            )
         case .invalidArgument:
             return CallError(
                 .invalidArgument, call: "ibv_reg_mr", errno: errno,
-                reason: "\(what) with access 0x\(String(access.rawValue, radix: 16)): the length or the access is not allowed",
+                reason:
+                    "\(what) with access 0x\(String(access.rawValue, radix: 16)): the length or the access is not "
+                    + "allowed",
                 remedy: "remote write needs local write too; Soft-RoCE takes less than 2 GiB on demand")
         default:
             return CallError(.system, call: "ibv_reg_mr", errno: errno, reason: what)

@@ -25,15 +25,16 @@ public struct MemoryRegion<Memory: RegistrableMemory & ~Copyable>: ~Copyable {
 
     /// Registers memory.
     ///
-    /// Pinned, unless `access` has ``Access/onDemand``: the pages are locked into RAM now and count against RLIMIT_MEMLOCK.
+    /// Pinned, unless `access` has ``Access/onDemand``: the pages are locked into RAM now and count against
+    /// RLIMIT_MEMLOCK.
     ///
     /// - Parameters:
     ///   - memory: what to register; the region becomes its owner. It is freed when registration fails.
     ///   - domain: the domain that the region belongs to.
     ///   - access: what the device may do. Remote access lets a peer change or read the memory at any time.
     ///   - shape: the transfers that the device does right on this region; see ``TransferShape``.
-    /// - Throws: EFAULT where pages cannot be pinned (peer memory), ENOMEM or EPERM at the memory lock limit, EINVAL for
-    ///   remote write without local write, EOPNOTSUPP. The corresponding C function is `ibv_reg_mr`.
+    /// - Throws: EFAULT where pages cannot be pinned (peer memory), ENOMEM or EPERM at the memory lock limit, EINVAL
+    ///   for remote write without local write, EOPNOTSUPP. The corresponding C function is `ibv_reg_mr`.
     public init(
         registering memory: consuming Memory, on domain: ProtectionDomain,
         access: Access = [.localWrite], shape: TransferShape = .any

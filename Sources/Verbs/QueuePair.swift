@@ -113,9 +113,11 @@ extension QueuePair {
         throw CallError(
             .unsafeHere,
             reason:
-                "the path MTU is \(found) bytes, and on-demand memory of a software device is moved right only at \(shape.pathMTUBytes): the driver would corrupt data and report success",
+                "the path MTU is \(found) bytes, and on-demand memory of a software device is moved right only at "
+                + "\(shape.pathMTUBytes): the driver would corrupt data and report success",
             remedy:
-                "set the MTU of both network interfaces to \(shape.pathMTUBytes + 104) or more (ip link set IFNAME mtu 4200), or use host memory"
+                "set the MTU of both network interfaces to \(shape.pathMTUBytes + 104) or more (ip link set "
+                + "IFNAME mtu 4200), or use host memory"
         )
     }
 
@@ -141,9 +143,10 @@ extension QueuePair {
     ///
     /// - Throws: the errno of the state change. The corresponding C function is `ibv_modify_qp`.
     public mutating func connectToItself(like other: borrowing QueuePair) throws(CallError) {
-        let path = try other.query(ibv_qp_attr_mask(
-            rawValue: IBV_QP_AV.rawValue | IBV_QP_PORT.rawValue | IBV_QP_PATH_MTU.rawValue
-                | IBV_QP_PKEY_INDEX.rawValue))
+        let path = try other.query(
+            ibv_qp_attr_mask(
+                rawValue: IBV_QP_AV.rawValue | IBV_QP_PORT.rawValue | IBV_QP_PATH_MTU.rawValue
+                    | IBV_QP_PKEY_INDEX.rawValue))
         let port = path.ah_attr.port_num
         let index = path.ah_attr.grh.sgid_index
         var gid = ibv_gid()
@@ -163,19 +166,23 @@ extension QueuePair {
         ready.ah_attr.grh.hop_limit = 64
         ready.ah_attr.dlid = try domain.context.port(port).localIdentifier
         ready.ah_attr.port_num = port
-        try modify(&ready, [
-            IBV_QP_STATE, IBV_QP_AV, IBV_QP_PATH_MTU, IBV_QP_DEST_QPN, IBV_QP_RQ_PSN,
-            IBV_QP_MAX_DEST_RD_ATOMIC, IBV_QP_MIN_RNR_TIMER,
-        ])
+        try modify(
+            &ready,
+            [
+                IBV_QP_STATE, IBV_QP_AV, IBV_QP_PATH_MTU, IBV_QP_DEST_QPN, IBV_QP_RQ_PSN,
+                IBV_QP_MAX_DEST_RD_ATOMIC, IBV_QP_MIN_RNR_TIMER,
+            ])
         ready.qp_state = IBV_QPS_RTS
         ready.timeout = 14
         ready.retry_cnt = Self.retryCount
         ready.rnr_retry = 7
         ready.max_rd_atomic = 1
-        try modify(&ready, [
-            IBV_QP_STATE, IBV_QP_TIMEOUT, IBV_QP_RETRY_CNT, IBV_QP_RNR_RETRY, IBV_QP_SQ_PSN,
-            IBV_QP_MAX_QP_RD_ATOMIC,
-        ])
+        try modify(
+            &ready,
+            [
+                IBV_QP_STATE, IBV_QP_TIMEOUT, IBV_QP_RETRY_CNT, IBV_QP_RNR_RETRY, IBV_QP_SQ_PSN,
+                IBV_QP_MAX_QP_RD_ATOMIC,
+            ])
     }
 
     private mutating func initialise(port: UInt8, keyIndex: UInt16) throws(CallError) {
@@ -185,9 +192,11 @@ extension QueuePair {
         attributes.pkey_index = keyIndex
         attributes.qp_access_flags =
             IBV_ACCESS_LOCAL_WRITE.rawValue | IBV_ACCESS_REMOTE_READ.rawValue
-        try modify(&attributes, [
-            IBV_QP_STATE, IBV_QP_PKEY_INDEX, IBV_QP_PORT, IBV_QP_ACCESS_FLAGS,
-        ])
+        try modify(
+            &attributes,
+            [
+                IBV_QP_STATE, IBV_QP_PKEY_INDEX, IBV_QP_PORT, IBV_QP_ACCESS_FLAGS,
+            ])
     }
 
     private mutating func modify(

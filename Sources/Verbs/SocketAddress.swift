@@ -7,7 +7,8 @@ internal import Glibc
 public struct SocketAddress: Sendable {
     var storage = sockaddr_storage()
 
-    /// Reads a numeric address, IPv4 or IPv6 (a zone as in `fe80::1%eth0` too); nil for anything else. No name is looked up.
+    /// Reads a numeric address, IPv4 or IPv6 (a zone as in `fe80::1%eth0` too); nil for anything else. No name is
+    /// looked up.
     public init?(_ host: String, port: UInt16) {
         // getaddrinfo also takes "10.1" and reads "010" as octal: an address must not be guessed.
         var scratch = in_addr()
