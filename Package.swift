@@ -19,6 +19,7 @@ let package = Package(
     products: [
         .library(name: "PeerMR", targets: ["PeerMR"]),
         .library(name: "PeerStorage", targets: ["PeerStorage"]),
+        .library(name: "PeerTransfer", targets: ["PeerTransfer"]),
         .library(name: "Verbs", targets: ["Verbs"]),
         .executable(name: "nic-to-nvme", targets: ["NICToNVMe"]),
     ],
@@ -58,10 +59,14 @@ let package = Package(
             ],
             swiftSettings: strict),
 
+        .target(
+            name: "PeerTransfer", dependencies: ["PeerMR", "PeerStorage", "SystemSupport", system],
+            swiftSettings: strict),
+
         .executableTarget(
             name: "NICToNVMe",
             dependencies: [
-                "PeerMR", "PeerStorage", "CLinux", system,
+                "PeerMR", "PeerStorage", "PeerTransfer", "CLinux", system,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Crypto", package: "swift-crypto"),
             ],

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import CLinux
 import Crypto
 import Glibc
 import PeerMR
 import PeerStorage
+import PeerTransfer
 import SystemPackage
 
 /// Bytes on a command line: `4096`, `64K`, `2M`, `1G`.
@@ -41,8 +43,8 @@ struct SlotOptions: ParsableArguments {
         guard slotSize.count > 0, slotSize.count % 4096 == 0, slotSize.count <= 1 << 30 else {
             throw ValidationError("--slot-size must be a multiple of 4096 bytes, and at most 1G.")
         }
-        guard slots > 0, slots <= Message.slotLimit else {
-            throw ValidationError("--slots must be between 1 and \(Message.slotLimit).")
+        guard slots > 0, slots <= slotLimit else {
+            throw ValidationError("--slots must be between 1 and \(slotLimit).")
         }
     }
 }
@@ -97,21 +99,23 @@ struct Serve: ParsableCommand {
                 let allowList = AllowList(allow)
             else { return 2 }
             let device = try BlockDevice(opening: FilePath(nvme), overwrite: overwrite)
-            guard common.slotSize.count % UInt64(device.blockBytes) == 0 else {
-                throw CallError(
-                    .invalidArgument,
-                    reason: "slots of \(common.slotSize.count) bytes are not of whole blocks of \(nvme)",
-                    remedy: "take a --slot-size that is a multiple of \(device.blockBytes)")
-            }
-            let options = ServerOptions(
+            let options = DriveServer.Options(
                 memory: try request(device), fallback: allowBounce ? .bounce : .refuse,
                 slotBytes: UInt32(common.slotSize.count), slotCount: common.slots,
-                alwaysFlush: flushPeerWrites == .always, timeoutSeconds: timeout, allow: allowList,
-                json: common.json, once: once)
+                alwaysFlush: flushPeerWrites == .always, timeoutSeconds: timeout, allow: allowList, once: once)
             let range = try device.range(at: offset.count, count: length?.count)
             let queue = try StorageQueue(device, range: range, depth: 2 * Int(common.slots) + 2)
-            return try Server(options, queue: queue, address: address).run()
+            let stop = OwnedDescriptor(adopting: peermr_termination_descriptor())
+            let server = try DriveServer(options, queue: queue, address: address, stop: stop.rawValue, report: tell)
+            let failures = try server.run()
+            return once && failures > 0 ? 1 : 0
         }
+    }
+
+    /// Each event is a sentence for people; transfers are JSON too where that is asked for.
+    private func tell(_ event: DriveServer.Event) {
+        "\(event)".split(separator: "\n").forEach { say(String($0)) }
+        if common.json, case .ended(let report) = event { printJSON(report) }
     }
 
     private func request(_ device: borrowing BlockDevice) throws(CallError) -> MemoryRequest {
@@ -144,19 +148,17 @@ struct ClientArguments: ParsableArguments {
         else { throw ValidationError("--connect and --bind take numeric addresses.") }
     }
 
-    func options() throws(CallError) -> ClientOptions {
+    func options(_ stop: borrowing OwnedDescriptor) throws(CallError) -> DriveClient.Options {
         guard let server = SocketAddress(connect, port: common.port) else {
             throw CallError(.invalidArgument, reason: "\(connect) is no numeric address")
         }
-        return ClientOptions(
+        return DriveClient.Options(
             server: server, source: bind.flatMap { SocketAddress($0, port: 0) },
-            slotBytes: UInt32(common.slotSize.count), slotCount: common.slots,
-            showsProgress: progress)
+            slotBytes: UInt32(common.slotSize.count), slotCount: common.slots, stop: stop.rawValue)
     }
 
-    func report(_ operation: String, _ outcome: Outcome, sha256: String?, verified: Bool?) {
-        let welcome = outcome.welcome
-        let isPeer = welcome.memory != .host
+    func report(_ operation: String, _ outcome: TransferOutcome, sha256: String?, verified: Bool?) {
+        let isPeer = outcome.memory != .host
         guard common.json else {
             let rate = ByteCount.describe(UInt64(Double(outcome.byteCount) / max(outcome.seconds, 1e-9)))
             let digest = sha256.map { ", sha256 \($0)" } ?? ""
@@ -166,10 +168,10 @@ struct ClientArguments: ParsableArguments {
         }
         printJSON([
             ("operation", .text(operation)), ("bytes", .integer(outcome.byteCount)),
-            ("seconds", .number(outcome.seconds)), ("memory", .text(welcome.memory.rawValue)),
-            ("method", .text(welcome.method.rawValue)), ("nic", .text(welcome.nic.rawValue)),
+            ("seconds", .number(outcome.seconds)), ("memory", .text(outcome.memory.rawValue)),
+            ("method", .text(outcome.method.rawValue)), ("nic", .text(outcome.nic.rawValue)),
             ("bytesPeerToPeer", .integer(isPeer ? outcome.byteCount : 0)),
-            ("bytesBounced", .integer(welcome.isBounce ? outcome.byteCount : 0)),
+            ("bytesBounced", .integer(outcome.isBounce ? outcome.byteCount : 0)),
             ("sha256", sha256.map { .text($0) } ?? .null),
             ("verified", verified.map { .flag($0) } ?? .null),
         ])
@@ -190,19 +192,35 @@ struct Put: ParsableCommand {
             let source = try openSource(file)
             defer { try? source.close() }
             let byteCount = try size(of: source, file)
-            let options = try client.options()
+            let stop = OwnedDescriptor(adopting: peermr_termination_descriptor())
+            let options = try client.options(stop)
             let expected = verify ? try digest(of: source, byteCount) : nil
-            let outcome = try put(source, byteCount: byteCount, at: client.offset.count, options)
+            let outcome = try send(source, byteCount, options)
             guard verify else {
                 client.report("put", outcome, sha256: nil, verified: nil)
                 return 0
             }
-            let back = try get(nil, byteCount: byteCount, at: client.offset.count, options)
-            let isEqual = back.digest == expected
-            client.report("put", outcome, sha256: expected, verified: isEqual)
-            guard isEqual else { throw .mismatch(expected, back.digest) }
+            var found = SHA256()
+            var bar = ProgressBar("get", total: byteCount, isShown: client.progress)
+            _ = try DriveClient.get(
+                byteCount, at: client.offset.count, options,
+                receive: { bytes in unsafe bytes.withUnsafeBytes { unsafe found.update(bufferPointer: $0) } },
+                progress: { bar.show($0) })
+            let digest = hexadecimal(found.finalize())
+            client.report("put", outcome, sha256: expected, verified: digest == expected)
+            guard digest == expected else { throw .mismatch(expected, digest) }
             return 0
         }
+    }
+
+    private func send(
+        _ source: FileDescriptor, _ byteCount: UInt64, _ options: DriveClient.Options
+    ) throws(CallError) -> TransferOutcome {
+        var bar = ProgressBar("put", total: byteCount, isShown: client.progress)
+        return try DriveClient.put(
+            byteCount, at: client.offset.count, options,
+            read: { bytes, offset throws(CallError) in try fill(&bytes, from: source, at: offset) },
+            progress: { bar.show($0) })
     }
 }
 
@@ -217,14 +235,21 @@ struct Get: ParsableCommand {
 
     func run() throws {
         try reporting { () throws(CallError) in
-            let options = try client.options()
-            let file: OutputFile?
-            if let output { file = try OutputFile(output) } else { file = nil }
-            let outcome = try get(
-                file, byteCount: length.count, at: client.offset.count, options)
-            let isEqual = sha256.map { $0.lowercased() == outcome.digest }
-            client.report("get", outcome, sha256: outcome.digest, verified: isEqual)
-            guard isEqual ?? true else { throw .mismatch(sha256, outcome.digest) }
+            let stop = OwnedDescriptor(adopting: peermr_termination_descriptor())
+            let options = try client.options(stop)
+            let file = try output.map { path throws(CallError) in try OutputFile(path) }
+            var found = SHA256()
+            var bar = ProgressBar("get", total: length.count, isShown: client.progress)
+            let outcome = try DriveClient.get(
+                length.count, at: client.offset.count, options,
+                receive: { bytes throws(CallError) in
+                    unsafe bytes.withUnsafeBytes { unsafe found.update(bufferPointer: $0) }
+                    try file?.append(bytes)
+                }, progress: { bar.show($0) })
+            let digest = hexadecimal(found.finalize())
+            let isEqual = sha256.map { $0.lowercased() == digest }
+            client.report("get", outcome, sha256: digest, verified: isEqual)
+            guard isEqual ?? true else { throw .mismatch(sha256, digest) }
             try file?.keep()
             return 0
         }

@@ -34,6 +34,29 @@ func size(of file: FileDescriptor, _ path: String) throws(CallError) -> UInt64 {
     return UInt64(end)
 }
 
+/// Fills memory with a file's bytes from an offset on.
+func fill(
+    _ bytes: inout MutableRawSpan, from file: FileDescriptor, at offset: UInt64
+) throws(CallError) {
+    var done = 0
+    while done < bytes.byteCount {
+        let count: Int
+        do {
+            count = try unsafe bytes.withUnsafeMutableBytes { buffer in
+                try unsafe file.read(
+                    fromAbsoluteOffset: Int64(offset) + Int64(done),
+                    into: UnsafeMutableRawBufferPointer(rebasing: buffer[done...]))
+            }
+        } catch { throw .file((error as? Errno) ?? .ioError, "read") }
+        guard count > 0 else {
+            throw CallError(
+                .invalidArgument, reason: "the file became shorter while it was sent",
+                remedy: "send it again when nobody writes to it")
+        }
+        done += count
+    }
+}
+
 /// SHA-256 of a file's first bytes, in hexadecimal.
 func digest(of file: FileDescriptor, _ byteCount: UInt64) throws(CallError) -> String {
     var digest = SHA256()

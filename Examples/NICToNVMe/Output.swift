@@ -2,6 +2,7 @@
 
 import Glibc
 import PeerMR
+import PeerTransfer
 import Synchronization
 
 /// A line for people, on standard error; it begins on a line of its own, also after an unfinished progress bar.
@@ -64,6 +65,19 @@ enum JSONValue {
 func printJSON(_ fields: [(String, JSONValue)]) {
     let body = fields.map { "\"\($0)\": \($1.encoded)" }.joined(separator: ", ")
     writeAll(1, "{\(body)}\n")
+}
+
+/// A transfer as the server counted it.
+func printJSON(_ report: TransferReport) {
+    printJSON([
+        ("event", .text("transfer")), ("operation", .text(report.operation.name)),
+        ("client", .text(report.client)), ("bytes", .integer(report.byteCount)),
+        ("complete", .flag(report.failure == nil)),
+        ("bytesPeerToPeer", .integer(report.count.peerToPeer)),
+        ("bytesBounced", .integer(report.count.bounced)), ("bytesHost", .integer(report.count.host)),
+        ("seconds", .number(report.seconds)),
+        ("error", report.failure.map { .text($0.description) } ?? .null),
+    ])
 }
 
 /// A progress bar on standard error, drawn at most ten times a second.

@@ -5,7 +5,7 @@ import PeerMR
 import SystemPackage
 
 /// Where received bytes go. A regular file takes its name only when all is there: until then what had that name stays.
-struct OutputFile: ~Copyable {
+final class OutputFile {
     private let descriptor: FileDescriptor
     private let path: String
     /// The name that the file has until it is whole; nil for a pipe or a device, which is written as it is.
@@ -42,9 +42,9 @@ struct OutputFile: ~Copyable {
     }
 
     /// Appends bytes.
-    func append(_ bytes: UnsafeRawBufferPointer) throws(CallError) {
+    func append(_ bytes: RawSpan) throws(CallError) {
         do {
-            _ = unsafe try descriptor.writeAll(bytes)
+            _ = try unsafe bytes.withUnsafeBytes { try unsafe descriptor.writeAll($0) }
         } catch { throw .file((error as? Errno) ?? .ioError, "written") }
     }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the two sides of nic-to-nvme say to each other: a hello and a welcome (or a refusal) in the private data of
-// the connection, then 32-bit messages as immediates. Numbers are little-endian. README.md beside this file has the
-// tables.
+// What client and server say to each other: a hello and a welcome (or a refusal) in the private data of
+// the connection, then 32-bit messages as immediates. Numbers are little-endian. README.md in
+// Examples/NICToNVMe has the tables.
 
 import PeerMR
 
@@ -10,11 +10,19 @@ import PeerMR
 let wireVersion: UInt16 = 1
 private let magic: UInt32 = 0x524d_5031  // "1PMR"
 
-/// What the client wants.
-enum Operation: UInt8 {
+/// What a client wants.
+public enum Operation: UInt8, Sendable {
+    /// To write to the drive.
     case put = 1
+    /// To read from it.
     case get = 2
+
+    /// For people and reports.
+    public var name: String { self == .put ? "put" : "get" }
 }
+
+/// Slots have numbers below this.
+public let slotLimit: UInt16 = 4096
 
 /// From client to server, 44 of the 56 bytes that a connection request may carry.
 struct Hello: Equatable {
@@ -60,7 +68,7 @@ struct Hello: Equatable {
             let key = reader.take(UInt32.self), let slotBytes = reader.take(UInt32.self),
             let slotCount = reader.take(UInt16.self)
         else { throw Refusal(.malformed, detail: UInt64(wireVersion)) }
-        guard slotBytes > 0, slotBytes % 4096 == 0, slotCount > 0, slotCount <= Message.slotLimit
+        guard slotBytes > 0, slotBytes % 4096 == 0, slotCount > 0, slotCount <= slotLimit
         else { throw Refusal(.badSlots) }
         self.init(
             operation: operation, offset: offset, byteCount: byteCount,
@@ -159,9 +167,6 @@ enum Message: Equatable {
     case done
     /// The server gives up, and why.
     case failed(Refusal.Code, errno: UInt16)
-
-    /// Slots have numbers below this.
-    static let slotLimit: UInt16 = 4096
 
     var immediate: UInt32 {
         switch self {

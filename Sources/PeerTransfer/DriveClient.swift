@@ -1,21 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import CLinux
-import Crypto
-import PeerMR
+public import PeerMR
 import SystemPackage
 
-/// What the client was told on its command line.
-struct ClientOptions {
-    var server: SocketAddress
-    var source: SocketAddress?
-    var slotBytes: UInt32
-    var slotCount: UInt16
-    var showsProgress: Bool
-}
+/// A client of a ``DriveServer``: one transfer each, from or into memory of the host.
+///
+/// ``put(_:at:_:read:progress:)`` and ``get(_:at:_:receive:progress:)`` are all that an application needs.
+public final class DriveClient {
+    /// How a client finds its server, and what it brings along.
+    public struct Options: Sendable {
+        /// The server.
+        public var server: SocketAddress
+        /// The own address to connect from; nil to let the routing table choose.
+        public var source: SocketAddress?
+        /// The size of a slot, in bytes: whole pages. The server may choose a smaller one.
+        public var slotBytes: UInt32
+        /// How many slots: how many chunks are in flight. The server may choose fewer.
+        public var slotCount: UInt16
+        /// A descriptor that becomes readable when the transfer is to stop; negative for none. Not closed.
+        public var stop: Int32
 
-/// The client's end of one transfer: slots in host memory, and the connection.
-final class Client {
+        /// Options given one by one.
+        public init(
+            server: SocketAddress, source: SocketAddress? = nil, slotBytes: UInt32 = 256 << 10,
+            slotCount: UInt16 = 8, stop: Int32 = -1
+        ) {
+            self.server = server
+            self.source = source
+            self.slotBytes = slotBytes
+            self.slotCount = slotCount
+            self.stop = stop
+        }
+    }
+
     let welcome: Welcome
     let slots: PeerRegion
     let link: Link
@@ -23,14 +40,13 @@ final class Client {
     private let events: EventChannel
     private let connection: Connection
     private let server: String
-    private let signals: OwnedDescriptor
+    private let stop: Int32
 
     /// Connects, and says what is wanted.
     init(
-        _ options: ClientOptions, _ operation: Operation, offset: UInt64, byteCount: UInt64
+        _ options: Options, _ operation: Operation, offset: UInt64, byteCount: UInt64
     ) throws(CallError) {
         let server = options.server.description
-        let signals = OwnedDescriptor(adopting: peermr_termination_descriptor())
         let events = try EventChannel()
         let connection = try Connection(events)
         try connection.resolve(options.server, from: options.source)
@@ -50,7 +66,7 @@ final class Client {
                 : RemoteSlice(address: 0, key: 0),
             slotBytes: options.slotBytes, slotCount: options.slotCount)
         try connection.connect(privateData: hello.bytes)
-        welcome = try Self.awaitWelcome(events, signals.rawValue, server)
+        welcome = try Self.awaitWelcome(events, options.stop, server)
         guard welcome.slotCount <= options.slotCount, welcome.slotBytes <= options.slotBytes else {
             throw .outOfTurn("more or larger slots than this client has")
         }
@@ -62,23 +78,23 @@ final class Client {
         self.events = events
         self.connection = connection
         self.server = server
-        self.signals = signals
+        stop = options.stop
     }
 
     private static func awaitWelcome(
-        _ events: EventChannel, _ signals: Int32, _ server: String
+        _ events: EventChannel, _ stop: Int32, _ server: String
     ) throws(CallError) -> Welcome {
         let deadline = monotonicNanoseconds() + 30_000_000_000
         while monotonicNanoseconds() < deadline {
             guard let event = try events.next() else {
-                let ready = (try? waitReadable([signals, events.descriptor, -1, -1], milliseconds: 500)) ?? 0
+                let ready = (try? waitReadable([stop, events.descriptor, -1, -1], milliseconds: 500)) ?? 0
                 if ready & 1 != 0 { throw .stopped }
                 continue
             }
             switch event.kind {
             case .established:
                 guard let welcome = Welcome(parsing: event.privateData) else {
-                    throw .outOfTurn("\(server) is no nic-to-nvme of this version")
+                    throw .outOfTurn("\(server) does not speak this protocol")
                 }
                 return welcome
             case .rejected:
@@ -90,7 +106,7 @@ final class Client {
                     .refused,
                     reason: event.status == 8
                         ? "nothing listens on \(server)" : "\(server) refuses the connection (reason \(event.status))",
-                    remedy: "start nic-to-nvme serve there, or name its --port")
+                    remedy: "start the server there, or name its port")
             default:
                 throw CallError(
                     .peerLost, reason: "\(server) does not answer (\(event.kind), status \(event.status))",
@@ -128,7 +144,7 @@ final class Client {
         let ready: UInt8
         do {
             ready = try waitReadable(
-                [signals.rawValue, events.descriptor, link.channel.descriptor, -1],
+                [stop, events.descriptor, link.channel.descriptor, -1],
                 milliseconds: 500)
         } catch {
             throw CallError(.system, call: "poll", errno: error, reason: "the client cannot wait")
@@ -149,54 +165,34 @@ final class Client {
         try run(until: { link.messagesInFlight == 0 }) { _, _ throws(CallError) in }
     }
 
-    /// Reads a chunk of a file into a slot, and starts its way to the server.
-    func load(_ file: FileDescriptor, chunk: UInt64, slot: Int) throws(CallError) {
-        let count = Int(chunks.bytes(of: chunk))
-        guard let bytes = unsafe slots.hostBytes(at: slot * Int(chunks.slotBytes), count: count) else {
-            throw .outOfTurn("slot \(slot) does not exist")
-        }
-        var done = 0
-        while done < count {
-            let position = Int64(chunks.offset(of: chunk)) + Int64(done)
-            let read: Int
-            do {
-                read = try unsafe file.read(
-                    fromAbsoluteOffset: position,
-                    into: UnsafeMutableRawBufferPointer(rebasing: bytes[done...]))
-            } catch { throw .file((error as? Errno) ?? .ioError, "read") }
-            guard read > 0 else {
-                throw CallError(
-                    .invalidArgument, reason: "the file became shorter while it was sent",
-                    remedy: "send it again when nobody writes to it")
-            }
-            done += read
-        }
-        do {
-            let entry = try slots.window.entry(
-                at: UInt64(slot) * chunks.slotBytes, count: UInt64(count))
-            try link.write(
-                entry,
-                to: RemoteSlice(
-                    address: welcome.buffer.address &+ UInt64(slot) * chunks.slotBytes,
-                    key: welcome.buffer.key), slot: slot, sequence: chunk)
-        } catch let error as CallError {
-            throw error
-        } catch { throw .outOfTurn("slot \(slot) lies outside the slots") }
-    }
-
-    /// Hands a received chunk on: to the digest, and to a file where there is one.
-    func unload(
-        chunk: UInt64, slot: Int, to file: borrowing OutputFile?, _ digest: inout SHA256
+    /// Lets the application fill a slot, and starts its way to the server.
+    func load(
+        chunk: UInt64, slot: Int, _ read: (inout MutableRawSpan, UInt64) throws(CallError) -> Void
     ) throws(CallError) {
         let count = Int(chunks.bytes(of: chunk))
         guard let bytes = unsafe slots.hostBytes(at: slot * Int(chunks.slotBytes), count: count) else {
             throw .outOfTurn("slot \(slot) does not exist")
         }
-        unsafe digest.update(bufferPointer: UnsafeRawBufferPointer(bytes))
-        switch file {
-        case .some(let file): unsafe try file.append(UnsafeRawBufferPointer(bytes))
-        case .none: break
+        var span = unsafe bytes.mutableBytes
+        try read(&span, chunks.offset(of: chunk))
+        let entry: ScatterEntry
+        do {
+            entry = try slots.window.entry(at: UInt64(slot) * chunks.slotBytes, count: UInt64(count))
+        } catch { throw .outOfTurn("slot \(slot) lies outside the slots") }
+        let target = RemoteSlice(
+            address: welcome.buffer.address &+ UInt64(slot) * chunks.slotBytes, key: welcome.buffer.key)
+        try link.write(entry, to: target, slot: slot, sequence: chunk)
+    }
+
+    /// Hands a received chunk to the application.
+    func unload(
+        chunk: UInt64, slot: Int, _ receive: (RawSpan) throws(CallError) -> Void
+    ) throws(CallError) {
+        let count = Int(chunks.bytes(of: chunk))
+        guard let bytes = unsafe slots.hostBytes(at: slot * Int(chunks.slotBytes), count: count) else {
+            throw .outOfTurn("slot \(slot) does not exist")
         }
+        try receive(unsafe UnsafeRawBufferPointer(bytes).bytes)
     }
 
     /// What a message from the server means for a transfer that goes on.
@@ -209,5 +205,6 @@ final class Client {
 }
 
 extension CallError {
-    static let stopped = CallError(.refused, reason: "stopped before the transfer was whole")
+    /// The application, or its user, has stopped the transfer.
+    public static let stopped = CallError(.refused, reason: "stopped before the transfer was whole")
 }

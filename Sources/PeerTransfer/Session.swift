@@ -2,6 +2,7 @@
 
 import PeerMR
 import PeerStorage
+import SystemPackage
 
 /// One client, from its request to the end of its connection. The slots are allocated, and wiped, for it alone.
 final class Session {
@@ -11,7 +12,7 @@ final class Session {
     private let link: Link
     private let stage: Stage
     private let drive: Drive
-    private let options: ServerOptions
+    private let options: DriveServer.Options
     private var transfer: (any Transfer)?
     private var lastProgress = monotonicNanoseconds()
     private var started: UInt64 = 0
@@ -27,8 +28,8 @@ final class Session {
     ///
     /// - Throws: the refusal to answer with, after printing what concerns the server alone.
     init(
-        _ connection: Connection, client: String, hello: Hello, options: ServerOptions,
-        drive: Drive, domain: ProtectionDomain
+        _ connection: Connection, client: String, hello: Hello, options: DriveServer.Options,
+        drive: Drive, domain: ProtectionDomain, report: (DriveServer.Event) -> Void
     ) throws(Refusal) {
         self.client = client
         self.hello = hello
@@ -44,13 +45,13 @@ final class Session {
             stage = Stage(link: link, region: region, chunks: chunks, hello: hello, drive: drive)
             try connection.accept(privateData: welcome.bytes, outstandingReads: 0)
         } catch {
-            say("cannot serve \(client): \(error)")
+            report(.unable(client: client, error))
             throw Refusal(.noMemory, detail: UInt64(error.errno?.rawValue ?? 0))
         }
     }
 
     private static func chunks(
-        _ hello: Hello, _ options: ServerOptions, _ drive: Drive
+        _ hello: Hello, _ options: DriveServer.Options, _ drive: Drive
     ) throws(Refusal) -> Chunks {
         let range = drive.queue.range
         let block = UInt64(drive.queue.device.blockBytes)
@@ -79,8 +80,12 @@ final class Session {
 }
 
 extension Session {
-    /// What has gone through the slots so far.
-    var count: TransferCount { stage.count }
+    /// How it went, for the application.
+    var report: TransferReport {
+        TransferReport(
+            operation: hello.operation, client: client, byteCount: hello.byteCount, count: stage.count,
+            seconds: seconds, failure: failure)
+    }
     /// Whether the transfer has been done to its end.
     var isComplete: Bool { transfer?.isComplete ?? false }
     /// Whether its transfer is over, one way or the other, and only its connection is left to take down.

@@ -151,6 +151,6 @@ extension CallError {
     static func outOfTurn(_ what: String) -> CallError {
         CallError(
             .protocolViolation, reason: "the other side broke the protocol: \(what)",
-            remedy: "run the same nic-to-nvme on both sides")
+            remedy: "run the same version on both sides")
     }
 }

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import PeerMR
+public import PeerMR
 
 /// The addresses that the server takes connections from: its own host's always, and those it was told.
-struct AllowList {
+public struct AllowList: Sendable {
     private var networks: [(bytes: [UInt8], prefix: Int)] = []
 
+    /// Only this host's own addresses.
+    public init() {}
+
     /// Reads `ADDRESS` or `ADDRESS/BITS` for each; nil for a list with a malformed entry.
-    init?(_ entries: [String]) {
+    public init?(_ entries: [String]) {
         for entry in entries {
             let parts = entry.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
             guard let address = SocketAddress(String(parts[0]), port: 0) else { return nil }
@@ -25,7 +28,7 @@ struct AllowList {
 
     /// Whether a client may connect. RDMA has no loopback interface: a client of the same host comes from the
     /// server's own address.
-    func admits(_ peer: SocketAddress?, local: SocketAddress?) -> Bool {
+    public func admits(_ peer: SocketAddress?, local: SocketAddress?) -> Bool {
         guard let peer else { return false }
         let bytes = peer.addressBytes
         if let local, local.addressBytes == bytes { return true }

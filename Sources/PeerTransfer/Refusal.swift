@@ -75,12 +75,12 @@ struct Refusal: Error, Equatable {
         case .malformed:
             CallError(
                 .protocolViolation, reason: "\(server) does not understand this client",
-                remedy: "run the same nic-to-nvme on both sides (it speaks version \(detail))")
+                remedy: "run the same version on both sides (it speaks version \(detail))")
         case .otherVersion:
             CallError(
                 .protocolViolation,
                 reason: "\(server) speaks version \(detail) of the protocol, this client version \(wireVersion)",
-                remedy: "run the same nic-to-nvme on both sides")
+                remedy: "run the same version on both sides")
         case .notAllowed:
             CallError(
                 .refused, reason: "\(server) does not serve this client's address",
@@ -103,7 +103,7 @@ struct Refusal: Error, Equatable {
         case .badSlots:
             CallError(
                 .invalidArgument, reason: "\(server) refuses this client's slots",
-                remedy: "take up to \(Message.slotLimit) slots, each of whole pages and of whole blocks of the drive")
+                remedy: "take up to \(slotLimit) slots, each of whole pages and of whole blocks of the drive")
         case .smallPackets:
             CallError(
                 .unsafeHere,
@@ -122,7 +122,7 @@ struct Refusal: Error, Equatable {
         case .outOfTurn:
             CallError(
                 .protocolViolation, reason: "\(server) got a message that it did not expect",
-                remedy: "run the same nic-to-nvme on both sides")
+                remedy: "run the same version on both sides")
         case .driveFailed:
             CallError(
                 .system, errno: Errno(rawValue: Int32(truncatingIfNeeded: detail)),

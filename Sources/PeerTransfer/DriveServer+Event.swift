@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import PeerMR
+public import PeerStorage
+public import SystemPackage
+
+extension DriveServer {
+    /// What happens on a server. The description is a sentence for people.
+    public enum Event: Sendable {
+        /// It listens, and on what terms.
+        case serving(Offer)
+        /// Host memory stands in for the peer memory that was asked for, and why.
+        case bouncing(CallError)
+        /// A client was sent away.
+        case refused(client: String, reason: String)
+        /// A client could not be served for a reason that concerns the server alone.
+        case unable(client: String, CallError)
+        /// A transfer has come to its end, good or bad; its slots and queue pair are free again.
+        case ended(TransferReport)
+        /// It was told to stop.
+        case stopping
+    }
+
+    /// What a server offers.
+    public struct Offer: Sendable {
+        /// The drive.
+        public let path: FilePath
+        /// The only part of the drive that is touched.
+        public let range: BlockRange
+        /// Where it listens.
+        public let address: SocketAddress
+        /// The RDMA device.
+        public let device: Device
+        /// Who moves the device's bytes.
+        public let nic: NICKind
+        /// What the slots are made of.
+        public let memory: MemoryKind
+        /// Whose memory it is; nil for the host's.
+        public let provider: PCIAddress?
+        /// How it was registered, and why so.
+        public let choice: MethodChoice
+        /// The size of a slot, in bytes.
+        public let slotBytes: UInt32
+        /// How many slots there are.
+        public let slotCount: UInt16
+    }
+}
+
+/// How a transfer went, as the server counted it.
+public struct TransferReport: Sendable {
+    /// What the client wanted.
+    public let operation: Operation
+    /// The client's address.
+    public let client: String
+    /// How many bytes it wanted to move.
+    public let byteCount: UInt64
+    /// How many have gone which way.
+    public let count: TransferCount
+    /// From the first credit to the last acknowledgement; 0 where it did not come to that.
+    public let seconds: Double
+    /// Why it failed; nil where it did not.
+    public let failure: CallError?
+}
+
+extension DriveServer.Offer: CustomStringConvertible {
+    /// Up to three lines: the slots, a word on software devices, and what is served where.
+    public var description: String {
+        let owner = provider.map { " of \($0)" } ?? ""
+        var lines = [
+            "\(slotCount) slots of \(ByteCount.describe(slotBytes)) in \(memory.rawValue)\(owner), "
+                + "\(choice.method.rawValue) because \(choice.reason)"
+        ]
+        if nic == .software {
+            lines.append("\(device) is a software device: the CPU copies in the kernel, no NIC does DMA")
+        }
+        lines.append(
+            "serving \(path), bytes \(range.offset) to \(range.offset + range.byteCount), on \(address) over \(device)")
+        return lines.joined(separator: "\n")
+    }
+}
+
+extension DriveServer.Event: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .serving(let offer): "\(offer)"
+        case .bouncing(let reason): "bouncing through host memory: \(reason)"
+        case .refused(let client, let reason): "refused \(client): \(reason)"
+        case .unable(let client, let error): "cannot serve \(client): \(error)"
+        case .ended(let report): "\(report)"
+        case .stopping: "stopping"
+        }
+    }
+}
+
+extension TransferReport: CustomStringConvertible {
+    public var description: String {
+        if let failure {
+            return "\(operation.name) by \(client) failed: \(failure); its slots and queue pair are free again"
+        }
+        return "\(operation.name) by \(client): \(byteCount) bytes, \(count.peerToPeer) through peer memory, "
+            + "\(count.bounced) bounced"
+    }
+}

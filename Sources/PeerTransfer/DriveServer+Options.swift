@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import PeerMR
+import PeerStorage
+
+/// Tries of 4.096 µs times 2 to the power of 18, about a second: a lost peer is found in some ten seconds, and a
+/// virtual machine that its host lets wait for a while is not.
+let acknowledgeExponent: UInt8 = 18
+
+extension DriveServer {
+    /// What a server offers, and to whom.
+    public struct Options: Sendable {
+        /// What the slots are made of.
+        public var memory: MemoryRequest
+        /// What to do where peer memory cannot be had.
+        public var fallback: Fallback
+        /// The size of a slot, in bytes: whole pages, and whole blocks of the drive.
+        public var slotBytes: UInt32
+        /// How many slots: how many chunks are in flight.
+        public var slotCount: UInt16
+        /// Whether arrivals are made sure of even where no device needs it.
+        public var alwaysFlush: Bool
+        /// How long a client may make no headway, in seconds.
+        public var timeoutSeconds: Int
+        /// The addresses that connections are taken from.
+        public var allow: AllowList
+        /// Whether to stop after one transfer.
+        public var once: Bool
+
+        /// Options given one by one.
+        public init(
+            memory: MemoryRequest, fallback: Fallback = .refuse, slotBytes: UInt32 = 256 << 10,
+            slotCount: UInt16 = 8, alwaysFlush: Bool = false, timeoutSeconds: Int = 30,
+            allow: AllowList = AllowList(), once: Bool = false
+        ) {
+            self.memory = memory
+            self.fallback = fallback
+            self.slotBytes = slotBytes
+            self.slotCount = slotCount
+            self.alwaysFlush = alwaysFlush
+            self.timeoutSeconds = timeoutSeconds
+            self.allow = allow
+            self.once = once
+        }
+    }
+}
+
+extension DriveServer.Options {
+    /// Checks the slots against the drive.
+    func check(_ device: borrowing BlockDevice) throws(CallError) {
+        guard slotBytes > 0, Int(slotBytes) % pageBytes == 0, Int(slotBytes) % device.blockBytes == 0 else {
+            throw CallError(
+                .invalidArgument,
+                reason: "slots of \(slotBytes) bytes are not of whole pages and of whole blocks of \(device.path)",
+                remedy: "take a multiple of \(max(pageBytes, device.blockBytes))")
+        }
+        guard slotCount > 0, slotCount <= slotLimit else {
+            throw CallError(
+                .invalidArgument, reason: "\(slotCount) slots cannot be numbered",
+                remedy: "take 1 to \(slotLimit)")
+        }
+    }
+
+    /// The slots of one client: peer memory comes wiped, host memory zero.
+    func allocateSlots(on domain: ProtectionDomain) throws(CallError) -> PeerRegion {
+        var access: Access = [.localWrite, .remoteWrite]
+        if alwaysFlush || NICKind(of: domain.context.device) == .device { access.insert(.remoteRead) }
+        return try PeerRegion.allocate(
+            Int(slotBytes) * Int(slotCount), of: memory, on: domain, access: access,
+            fallback: fallback)
+    }
+
+    /// Whether arrivals must be made sure of before the drive is started on them.
+    func mustFlush(_ region: borrowing PeerRegion) -> Bool {
+        alwaysFlush || PeerWriteFlush.isNeeded(for: region)
+    }
+}

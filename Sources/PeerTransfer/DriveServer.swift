@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import PeerMR
+public import PeerStorage
+import SystemPackage
+
+/// A client that may connect, and what it wants.
+private struct Request {
+    let connection: Connection
+    let client: String
+    let hello: Hello
+}
+
+/// Serves a range of a drive to clients over RDMA, through slots in peer memory; one client at a time.
+///
+/// `put`: the client's NIC writes into a slot, the drive writes the slot to its blocks; acknowledged after a flush.
+/// `get`: the drive reads into a slot, the NIC writes it into the client's memory. No CPU of this host touches the
+/// bytes. Belongs to one thread.
+public final class DriveServer {
+    private let options: Options
+    private let drive: Drive
+    private let events: EventChannel
+    private let listener: Connection
+    private let domain: ProtectionDomain
+    private let stop: Int32
+    private let report: (Event) -> Void
+    private var session: Session?
+    /// A client that asked while the last one's connection was being taken down: served when that is over.
+    private var waiting: Request?
+    private var isStopping = false
+    private var failures = 0
+
+    /// Listens on an address; allocates and registers slots once, so that what cannot work is said at once.
+    ///
+    /// - Parameters:
+    ///   - queue: the drive and the range that is offered, and nothing else of it; the server becomes its owner.
+    ///   - address: one of an interface that an RDMA device stands on.
+    ///   - stop: a descriptor that becomes readable when the server is to stop; negative for none. Not closed.
+    ///   - report: is told what happens, on the thread that calls ``run()``.
+    /// - Throws: `notFound` where no RDMA device has the address, and what allocation and registration throw.
+    public init(
+        _ options: Options, queue: consuming StorageQueue, address: SocketAddress, stop: Int32,
+        report: @escaping (Event) -> Void
+    ) throws(CallError) {
+        try options.check(queue.device)
+        self.options = options
+        self.stop = stop
+        self.report = report
+        drive = Drive(queue)
+        events = try EventChannel()
+        listener = try Connection(events)
+        try listener.listen(on: address)
+        guard let context = listener.context else {
+            throw CallError(.notFound, reason: "no RDMA device has the address \(address.host)")
+        }
+        domain = try ProtectionDomain(context)
+        let trial = try options.allocateSlots(on: domain)
+        if let reason = trial.bounceReason { report(.bouncing(reason)) }
+        report(
+            .serving(
+                Offer(
+                    path: drive.queue.device.path, range: drive.queue.range, address: address,
+                    device: context.device, nic: trial.nic, memory: trial.kind, provider: trial.provider,
+                    choice: trial.choice, slotBytes: options.slotBytes, slotCount: options.slotCount)))
+    }
+
+    /// Serves until it is told to stop, or for one transfer.
+    ///
+    /// - Returns: how many transfers failed.
+    /// - Throws: what ends the server: the connection manager or poll(2) failing.
+    public func run() throws(CallError) -> Int {
+        while !(isStopping && session == nil) {
+            let isBusy = session?.pump() ?? false
+            try wait(isBusy ? 0 : 200)
+            while let event = try events.next() { handle(event) }
+            session?.watch()
+            if session?.isOver ?? false { finish() }
+        }
+        return failures
+    }
+
+    private func wait(_ milliseconds: Int32) throws(CallError) {
+        let ready: UInt8
+        do {
+            ready = try waitReadable(
+                [
+                    stop, events.descriptor, session?.descriptor ?? -1,
+                    drive.queue.descriptor,
+                ], milliseconds: milliseconds)
+        } catch {
+            throw CallError(.system, call: "poll", errno: error, reason: "the server cannot wait")
+        }
+        if ready & 1 != 0, !isStopping {
+            isStopping = true
+            report(.stopping)
+            session?.fail(CallError(.refused, reason: "the server was told to stop"))
+        }
+    }
+
+    private func handle(_ event: ConnectionEvent) {
+        if let connection = event.request {
+            answer(connection) { () throws(Refusal) in
+                try admit(try examine(connection, event.privateData))
+            }
+            return
+        }
+        guard let session, event.identity == session.connection.identity else { return }
+        switch event.kind {
+        case .established: session.establish()
+        case .disconnected, .unreachable, .connectError, .rejected, .deviceRemoval, .addressChange:
+            session.peerDisconnected()
+        default: break
+        }
+    }
+
+    /// Does what leads to a session; a refusal is sent to the client.
+    private func answer(_ connection: Connection, _ body: () throws(Refusal) -> Void) {
+        do throws(Refusal) {
+            try body()
+        } catch {
+            report(.refused(client: connection.peerAddress?.host ?? "?", reason: error.code.words))
+            connection.reject(privateData: error.bytes)
+        }
+    }
+
+    private func examine(
+        _ connection: Connection, _ privateData: [UInt8]
+    ) throws(Refusal) -> Request {
+        guard options.allow.admits(connection.peerAddress, local: connection.localAddress) else {
+            throw Refusal(.notAllowed)
+        }
+        return Request(
+            connection: connection, client: connection.peerAddress?.host ?? "?",
+            hello: try Hello(parsing: privateData))
+    }
+
+    private func admit(_ request: Request) throws(Refusal) {
+        guard !isStopping else { throw Refusal(.stopping) }
+        if let session, session.isEnding, waiting == nil {
+            waiting = request
+            return
+        }
+        guard session == nil else { throw Refusal(.busy) }
+        session = try Session(
+            request.connection, client: request.client, hello: request.hello, options: options,
+            drive: drive, domain: domain, report: report)
+    }
+
+    /// Lets go of a session: queue pair, region and slots go with it.
+    private func finish() {
+        guard let ended = session else { return }
+        if ended.failure != nil { failures += 1 }
+        report(.ended(ended.report))
+        session = nil
+        if options.once { isStopping = true }
+        guard let next = waiting else { return }
+        waiting = nil
+        answer(next.connection) { () throws(Refusal) in try admit(next) }
+    }
+}
