@@ -8,9 +8,13 @@ public struct Completion: Hashable, Sendable {
     public struct Operation: RawRepresentable, Hashable, Sendable {
         public let rawValue: UInt32
         public init(rawValue: UInt32) { self.rawValue = rawValue }
+        /// A send, of a message or of an immediate alone.
         public static let send = Operation(rawValue: 0)
+        /// An RDMA WRITE, with or without immediate.
         public static let write = Operation(rawValue: 1)
+        /// An RDMA READ.
         public static let read = Operation(rawValue: 2)
+        /// A receive that a peer's send has used up.
         public static let receive = Operation(rawValue: 128)
         /// A peer's RDMA WRITE WITH IMMEDIATE has ended here, and used up a receive.
         public static let receiveWriteWithImmediate = Operation(rawValue: 129)
@@ -35,14 +39,23 @@ public struct CompletionStatus: RawRepresentable, Hashable, Sendable {
     public let rawValue: UInt32
     public init(rawValue: UInt32) { self.rawValue = rawValue }
 
+    /// It did what it was told.
     public static let success = CompletionStatus(rawValue: 0)
+    /// A buffer or message of a wrong length, on this side.
     public static let localLength = CompletionStatus(rawValue: 1)
+    /// A key, address or access that does not fit, on this side.
     public static let localProtection = CompletionStatus(rawValue: 4)
+    /// Never begun: the queue pair had failed before.
     public static let flushed = CompletionStatus(rawValue: 5)
+    /// Malformed in the eyes of the peer's device.
     public static let remoteInvalidRequest = CompletionStatus(rawValue: 9)
+    /// Not allowed by the peer's region.
     public static let remoteAccess = CompletionStatus(rawValue: 10)
+    /// Not finished by the peer's device.
     public static let remoteOperation = CompletionStatus(rawValue: 11)
+    /// No answer from the peer, however often it was tried.
     public static let retryExceeded = CompletionStatus(rawValue: 12)
+    /// No receive posted by the peer, however often it was tried.
     public static let receiverNotReady = CompletionStatus(rawValue: 13)
 
     /// Who has to look into it.

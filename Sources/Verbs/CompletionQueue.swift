@@ -132,7 +132,9 @@ public struct CompletionBatch: ~Copyable {
     public subscript(index: Int) -> Completion {
         precondition(index >= 0 && index < count, "a completion beyond those that were polled")
         let slot = unsafe slots + index
-        let hasImmediate = unsafe slot.pointee.wc_flags & IBV_WC_WITH_IMM.rawValue != 0
+        // Soft-RoCE sets the flag for what was sent, too.
+        let isReceive = unsafe slot.pointee.opcode.rawValue & IBV_WC_RECV.rawValue != 0
+        let hasImmediate = unsafe isReceive && slot.pointee.wc_flags & IBV_WC_WITH_IMM.rawValue != 0
         return unsafe Completion(
             requestID: slot.pointee.wr_id,
             status: CompletionStatus(rawValue: slot.pointee.status.rawValue),

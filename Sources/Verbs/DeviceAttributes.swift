@@ -44,10 +44,15 @@ public struct OnDemandPaging: Hashable, Sendable {
     public struct Operations: OptionSet, Hashable, Sendable {
         public let rawValue: UInt32
         public init(rawValue: UInt32) { self.rawValue = rawValue }
+        /// Sending from the region.
         public static let send = Operations(rawValue: 1 << 0)
+        /// Receiving into the region.
         public static let receive = Operations(rawValue: 1 << 1)
+        /// RDMA WRITE into or from the region.
         public static let write = Operations(rawValue: 1 << 2)
+        /// RDMA READ from or into the region.
         public static let read = Operations(rawValue: 1 << 3)
+        /// Atomic operations on the region.
         public static let atomic = Operations(rawValue: 1 << 4)
     }
 

@@ -78,18 +78,31 @@ public struct ConnectionEvent: Sendable {
     public struct Kind: RawRepresentable, Hashable, Sendable, CustomStringConvertible {
         public let rawValue: UInt32
         public init(rawValue: UInt32) { self.rawValue = rawValue }
+        /// A device leads to the peer.
         public static let addressResolved = Kind(rawValue: 0)
+        /// No device leads to the peer.
         public static let addressError = Kind(rawValue: 1)
+        /// The route to the peer is known.
         public static let routeResolved = Kind(rawValue: 2)
+        /// There is no route to the peer.
         public static let routeError = Kind(rawValue: 3)
+        /// A peer asks for a connection.
         public static let connectRequest = Kind(rawValue: 4)
+        /// A connection could not be made.
         public static let connectError = Kind(rawValue: 6)
+        /// The peer does not answer.
         public static let unreachable = Kind(rawValue: 7)
+        /// The peer said no.
         public static let rejected = Kind(rawValue: 8)
+        /// The connection stands.
         public static let established = Kind(rawValue: 9)
+        /// The connection has ended.
         public static let disconnected = Kind(rawValue: 10)
+        /// The device is about to go.
         public static let deviceRemoval = Kind(rawValue: 11)
+        /// The address has moved to another device.
         public static let addressChange = Kind(rawValue: 14)
+        /// The queue pair may be used again.
         public static let timeWaitExit = Kind(rawValue: 15)
 
         public var description: String {

@@ -4,9 +4,18 @@ internal import SystemPackage
 internal import SystemSupport
 
 extension CallError {
+    /// What the module rdma_ucm makes when it is loaded.
+    private static let managerNode = "sys/class/misc/rdma_cm"
+
     /// See: man 3 rdma_create_event_channel, rdma_create_id, rdma_get_cm_event
     static func connectionManager(_ errno: Errno) -> CallError {
         switch errno {
+        // librdmacm says ENODEV also where the module is there and no device is.
+        case .operationNotSupportedByDevice where SystemRoot.live.exists(managerNode),
+            .noSuchFileOrDirectory where SystemRoot.live.exists(managerNode):
+            CallError(
+                .notFound, call: "rdma_create_event_channel", errno: errno,
+                reason: "this machine has no RDMA device", remedy: noDeviceRemedy)
         case .operationNotSupportedByDevice, .noSuchFileOrDirectory:
             CallError(
                 .notFound, call: "rdma_create_event_channel", errno: errno,
