@@ -126,11 +126,11 @@ public final class DriveClient {
     ) throws(CallError) {
         var quietSince = monotonicNanoseconds()
         while !isDone() {
-            if try link.take(body) {
-                quietSince = monotonicNanoseconds()
-                continue
-            }
-            try wait()
+            let isHeadway = try link.take(body)
+            if isHeadway { quietSince = monotonicNanoseconds() }
+            // A busy client looks too whether it is to stop.
+            try wait(isHeadway ? 0 : 500)
+            if isHeadway { continue }
             try link.probe(afterSeconds: 2)
             if monotonicNanoseconds() - quietSince > 120_000_000_000 {
                 throw CallError(
@@ -140,12 +140,12 @@ public final class DriveClient {
         }
     }
 
-    private func wait() throws(CallError) {
+    private func wait(_ milliseconds: Int32) throws(CallError) {
         let ready: UInt8
         do {
             ready = try waitReadable(
                 [stop, events.descriptor, link.channel.descriptor, -1],
-                milliseconds: 500)
+                milliseconds: milliseconds)
         } catch {
             throw CallError(.system, call: "poll", errno: error, reason: "the client cannot wait")
         }

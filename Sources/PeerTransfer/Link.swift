@@ -91,15 +91,19 @@ final class Link {
         channel.drain()
         try request()
         var isHeadway = false
-        while true {
+        // What `body` posts may complete at once; after a full queue's worth the caller looks elsewhere.
+        var left = queue.capacity
+        while left > 0 {
             let count: Int
             do { count = try queue.poll(into: &batch) } catch { throw .post(error) }
             if count == 0 { return isHeadway }
+            left -= count
             lastSign = monotonicNanoseconds()
             for index in 0..<count {
                 if try handle(batch[index], body) { isHeadway = true }
             }
         }
+        return true
     }
 
     private func handle(
