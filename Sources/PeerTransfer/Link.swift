@@ -93,17 +93,25 @@ final class Link {
         var isHeadway = false
         // What `body` posts may complete at once; after a full queue's worth the caller looks elsewhere.
         var left = queue.capacity
+        var flushed: Completion?
         while left > 0 {
             let count: Int
             do { count = try queue.poll(into: &batch) } catch { throw .post(error) }
-            if count == 0 { return isHeadway }
+            if count == 0 { break }
             left -= count
             lastSign = monotonicNanoseconds()
             for index in 0..<count {
-                if try handle(batch[index], body) { isHeadway = true }
+                let completion = batch[index]
+                if completion.status == .flushed {
+                    // Receives are flushed first; the request that broke the queue pair may stand behind them.
+                    flushed = completion
+                } else if try handle(completion, body) {
+                    isHeadway = true
+                }
             }
         }
-        return true
+        if let flushed { throw .lost(flushed) }
+        return isHeadway
     }
 
     private func handle(
@@ -123,6 +131,27 @@ final class Link {
         case .message: messagesInFlight -= 1
         }
         return false
+    }
+
+    /// Whether the path carries what the slots need, in packets that the own port can send.
+    ///
+    /// The client's end chooses the path MTU by its own port alone.
+    func checkPath(_ shape: TransferShape) throws(CallError) {
+        try queuePair.check(shape)
+        let path = try queuePair.pathMTU().bytes
+        let own = try domain.context.port(connection.portNumber).mtuBytes
+        guard own > 0, path > own else { return }
+        throw CallError(
+            .unsafeHere,
+            reason: "the path MTU is \(path) bytes, as the client's port has it, and here the MTU is \(own) bytes",
+            remedy: "set the MTU of both network interfaces to the same, 4200 or more (ip link set IFNAME mtu 4200)")
+    }
+
+    /// The largest packets that both ends can send, in bytes; 0 where unknown.
+    var usableMTU: Int {
+        let path = (try? queuePair.pathMTU().bytes) ?? 0
+        let own = (try? domain.context.port(connection.portNumber).mtuBytes) ?? 0
+        return own > 0 ? min(path, own) : path
     }
 
     /// Asks the peer's device for a sign of life after a silence; a dead one shows as a failed completion.

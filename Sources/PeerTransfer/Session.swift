@@ -101,7 +101,7 @@ extension Session {
         started = monotonicNanoseconds()
         lastProgress = started
         do {
-            try link.queuePair.check(stage.region.window.shape)
+            try link.checkPath(stage.region.window.shape)
             let transfer: any Transfer =
                 hello.operation == .put
                 ? try PutTransfer(stage, ensureArrival: options.mustFlush(stage.region))
@@ -183,7 +183,7 @@ extension Session {
         guard let code else { return disconnect() }
         let detail =
             code == .smallPackets
-            ? UInt16(clamping: (try? link.queuePair.pathMTU().bytes) ?? 0)
+            ? UInt16(clamping: link.usableMTU)
             : UInt16(clamping: error.errno?.rawValue ?? 0)
         do {
             try link.send(.failed(code, errno: detail))
