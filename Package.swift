@@ -12,6 +12,9 @@ let strict: [SwiftSetting] = [
     .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
+/// What tests are built with: the same, but for the markers of unsafe expressions.
+let testing: [SwiftSetting] = Array(strict.dropFirst(2))
+
 let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
 
 let package = Package(
@@ -71,6 +74,49 @@ let package = Package(
                 .product(name: "Crypto", package: "swift-crypto"),
             ],
             path: "Examples/NICToNVMe", exclude: ["README.md"], swiftSettings: strict),
+        // A program for the tests in the lab: it says what nic-to-nvme must not believe.
+        .executableTarget(
+            name: "hostile-client", dependencies: ["PeerMR"], path: "Tests/HostileClient",
+            swiftSettings: strict),
+
+        // Tests of the first two rings, without a device. CFakeVerbs stands in for libibverbs and librdmacm.
+        .target(name: "CFakeVerbs", path: "Tests/CFakeVerbs"),
+        .target(
+            name: "TestSupport", dependencies: ["SystemSupport", system], path: "Tests/TestSupport",
+            swiftSettings: testing),
+        .testTarget(
+            name: "SystemSupportTests", dependencies: ["SystemSupport", "TestSupport", system],
+            swiftSettings: testing),
+        .testTarget(
+            name: "PCITopologyTests", dependencies: ["PCITopology", "TestSupport", system],
+            swiftSettings: testing),
+        .testTarget(
+            name: "VerbsTests", dependencies: ["Verbs", "CVerbs", "TestSupport", system],
+            swiftSettings: testing),
+        .testTarget(
+            name: "PeerMemoryTests", dependencies: ["PeerMemory", "TestSupport", system],
+            swiftSettings: testing),
+        .testTarget(
+            name: "PeerStorageTests", dependencies: ["PeerStorage", "TestSupport", system],
+            swiftSettings: testing),
+        .testTarget(
+            name: "PeerMRTests", dependencies: ["PeerMR", "TestSupport"], swiftSettings: testing),
+        .testTarget(
+            name: "PeerTransferTests", dependencies: ["PeerTransfer", "PeerMR", "TestSupport"],
+            swiftSettings: testing),
+        .testTarget(
+            name: "NICToNVMeTests",
+            dependencies: [
+                "NICToNVMe", "PeerMR", "TestSupport", system,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ], swiftSettings: testing),
+        .testTarget(
+            name: "FakeVerbsTests", dependencies: ["CFakeVerbs", "PeerMR", "TestSupport", system],
+            swiftSettings: testing),
+        .testTarget(
+            name: "MustNotCompileTests", dependencies: ["PeerMR", "TestSupport", system],
+            swiftSettings: testing),
+        .testTarget(name: "TidyTests", swiftSettings: testing),
     ],
     swiftLanguageModes: [.v6]
 )

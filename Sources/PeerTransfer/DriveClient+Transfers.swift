@@ -8,9 +8,11 @@ public struct TransferOutcome: Sendable {
     public let byteCount: UInt64
     /// From the first credit to the acknowledgement after the drive's flush (put), or to the last byte received (get).
     public let seconds: Double
-    /// What the server's slots are made of, how they were registered, and who moves the bytes there.
+    /// What the server's slots are made of.
     public let memory: MemoryKind
+    /// How the server's slots were registered.
     public let method: Method
+    /// Who moves the bytes of the server's RDMA device.
     public let nic: NICKind
     /// Whether the server took host memory although it was asked for peer memory.
     public let isBounce: Bool

@@ -92,4 +92,3 @@ def execute(host, words, on_output):
                     return answer["code"]
                 on_output(answer["stream"], base64.b64decode(answer["data"]))
     raise LabError("The running `lab up` has ended.")
-

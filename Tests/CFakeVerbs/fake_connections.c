@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* librdmacm. */
+#include "fake_state.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/* -1 and errno when the call shall fail, else 0. */
+static int outcome(const char *call)
+{
+    int error = fake_failure(call);
+    if (!error)
+        return 0;
+    errno = error;
+    return -1;
+}
+
+struct rdma_event_channel *rdma_create_event_channel(void)
+{
+    if (outcome("rdma_create_event_channel"))
+        return NULL;
+    struct rdma_event_channel *channel = fake_make(
+        FAKE_EVENT_CHANNEL, sizeof(*channel), "rdma_create_event_channel", NULL, NULL, NULL);
+    channel->fd = fake_failure("fcntl") ? -1 : eventfd(0, EFD_CLOEXEC);
+    fake->event_channel = channel;
+    return channel;
+}
+
+void rdma_destroy_event_channel(struct rdma_event_channel *channel)
+{
+    if (!fake_destroy(channel, FAKE_EVENT_CHANNEL, "rdma_destroy_event_channel") && channel->fd >= 0)
+        close(channel->fd);
+}
+
+static struct rdma_cm_id *make_id(struct rdma_event_channel *channel, const char *call)
+{
+    struct rdma_cm_id *id = fake_make(FAKE_CONNECTION, sizeof(*id), call, channel, NULL, NULL);
+    id->channel = channel;
+    id->ps = RDMA_PS_TCP;
+    fake->last_id = id;
+    return id;
+}
+
+int rdma_create_id(struct rdma_event_channel *channel, struct rdma_cm_id **id, void *context,
+                   enum rdma_port_space space)
+{
+    (void)context, (void)space;
+    if (outcome("rdma_create_id"))
+        return -1;
+    *id = make_id(channel, "rdma_create_id");
+    return 0;
+}
+
+int rdma_destroy_id(struct rdma_cm_id *id)
+{
+    if (fake && id->qp)
+        fake_complain("rdma_destroy_id: its queue pair still lives");
+    int error = fake_destroy(id, FAKE_CONNECTION, "rdma_destroy_id");
+    if (fake && fake->last_id == id)
+        fake->last_id = NULL;
+    return error ? -1 : 0;
+}
+
+/* Binds the endpoint to the manager's own context, which stays open until the end. */
+static void attach(struct rdma_cm_id *id)
+{
+    if (!fake->device_count)
+        return;
+    if (!fake->manager_context)
+        fake->manager_context = fake_context(&fake->devices[0], false);
+    id->verbs = fake->manager_context;
+    id->port_num = 1;
+}
+
+int rdma_bind_addr(struct rdma_cm_id *id, struct sockaddr *address)
+{
+    if (outcome("rdma_bind_addr"))
+        return -1;
+    memcpy(&id->route.addr.src_storage, address, sizeof(struct sockaddr_in));
+    attach(id);
+    return 0;
+}
+
+int rdma_listen(struct rdma_cm_id *id, int backlog)
+{
+    (void)id, (void)backlog;
+    return outcome("rdma_listen");
+}
+
+int rdma_resolve_addr(struct rdma_cm_id *id, struct sockaddr *source, struct sockaddr *target,
+                      int milliseconds)
+{
+    (void)milliseconds;
+    if (outcome("rdma_resolve_addr"))
+        return -1;
+    if (source)
+        memcpy(&id->route.addr.src_storage, source, sizeof(struct sockaddr_in));
+    memcpy(&id->route.addr.dst_storage, target, sizeof(struct sockaddr_in));
+    attach(id);
+    if (!fake->event_count)
+        fake_verbs_event(RDMA_CM_EVENT_ADDR_RESOLVED, 0, NULL, 0);
+    return 0;
+}
+
+int rdma_resolve_route(struct rdma_cm_id *id, int milliseconds)
+{
+    (void)id, (void)milliseconds;
+    if (outcome("rdma_resolve_route"))
+        return -1;
+    if (!fake->event_count)
+        fake_verbs_event(RDMA_CM_EVENT_ROUTE_RESOLVED, 0, NULL, 0);
+    return 0;
+}
+
+static void push(uint32_t kind, int status, const void *data, uint8_t bytes)
+{
+    if (fake->event_count == FAKE_QUEUE)
+        return fake_complain("more events than the fake holds");
+    struct fake_event *made = calloc(1, sizeof(*made));
+    made->event.event = kind;
+    made->event.status = status;
+    made->event.id = fake->last_id;
+    if (kind == RDMA_CM_EVENT_CONNECT_REQUEST) {
+        made->event.listen_id = fake->last_id;
+        struct rdma_cm_id *listener = fake->last_id;
+        made->event.id = make_id(fake->event_channel, "connection request");
+        fake->last_id = listener;
+        attach(made->event.id);
+        struct sockaddr_in *peer = &made->event.id->route.addr.dst_sin;
+        peer->sin_family = AF_INET;
+        inet_pton(AF_INET, "10.0.0.7", &peer->sin_addr);
+    }
+    if (data)
+        memcpy(made->data, data, bytes);
+    made->event.param.conn.private_data = data ? made->data : NULL;
+    made->event.param.conn.private_data_len = bytes;
+    fake->events[fake->event_count++] = made;
+    uint64_t one = 1;
+    if (write(fake->event_channel->fd, &one, sizeof(one)) != sizeof(one))
+        fake_complain("no event on the event channel");
+}
+
+void fake_verbs_event(uint32_t kind, int status, const void *private_data, uint8_t bytes)
+{
+    push(kind, status, private_data, bytes);
+}
+
+void fake_verbs_event_without_data(uint32_t kind, uint8_t bytes)
+{
+    push(kind, 0, NULL, bytes);
+}
+
+int rdma_get_cm_event(struct rdma_event_channel *channel, struct rdma_cm_event **event)
+{
+    if (outcome("rdma_get_cm_event"))
+        return -1;
+    if (!fake->event_count) {
+        errno = EAGAIN;
+        return -1;
+    }
+    struct fake_event *first = fake->events[0];
+    fake->event_count--;
+    memmove(fake->events, fake->events + 1, fake->event_count * sizeof(first));
+    struct fake_event *given =
+        fake_make(FAKE_CONNECTION_EVENT, sizeof(*given), "rdma_get_cm_event", channel, NULL, NULL);
+    *given = *first;
+    if (given->event.param.conn.private_data)
+        given->event.param.conn.private_data = given->data;
+    free(first);
+    uint64_t number;
+    if (!fake->event_count && read(channel->fd, &number, sizeof(number)) != sizeof(number))
+        fake_complain("no event on the event channel");
+    *event = &given->event;
+    return 0;
+}
+
+/* The event's memory is the library's again: whoever still looks at it sees this. */
+int rdma_ack_cm_event(struct rdma_cm_event *event)
+{
+    int error = fake_destroy(event, FAKE_CONNECTION_EVENT, "rdma_ack_cm_event");
+    memset(event, 0xdd, sizeof(struct fake_event));
+    return error;
+}
+
+int rdma_create_qp(struct rdma_cm_id *id, struct ibv_pd *pd, struct ibv_qp_init_attr *wanted)
+{
+    if (outcome("rdma_create_qp"))
+        return -1;
+    id->qp = ibv_create_qp(pd, wanted);
+    return id->qp ? 0 : -1;
+}
+
+void rdma_destroy_qp(struct rdma_cm_id *id)
+{
+    if (!fake_check(id, FAKE_CONNECTION, "rdma_destroy_qp"))
+        return;
+    fake_note("rdma_destroy_qp");
+    ibv_destroy_qp(id->qp);
+    id->qp = NULL;
+}
+
+static int carry(const char *call, const void *data, uint8_t bytes)
+{
+    if (outcome(call))
+        return -1;
+    fake_note("%s", call);
+    if (bytes)
+        memcpy(fake->private_data, data, bytes);
+    fake->private_bytes = bytes;
+    return 0;
+}
+
+int rdma_connect(struct rdma_cm_id *id, struct rdma_conn_param *parameters)
+{
+    (void)id;
+    return carry("rdma_connect", parameters->private_data, parameters->private_data_len);
+}
+
+int rdma_accept(struct rdma_cm_id *id, struct rdma_conn_param *parameters)
+{
+    (void)id;
+    return carry("rdma_accept", parameters->private_data, parameters->private_data_len);
+}
+
+int rdma_reject(struct rdma_cm_id *id, const void *data, uint8_t bytes)
+{
+    (void)id;
+    return carry("rdma_reject", data, bytes);
+}
+
+int rdma_disconnect(struct rdma_cm_id *id)
+{
+    if (!fake_check(id, FAKE_CONNECTION, "rdma_disconnect"))
+        return -1;
+    return carry("rdma_disconnect", NULL, 0);
+}
+
+int rdma_set_option(struct rdma_cm_id *id, int level, int option, void *value, size_t bytes)
+{
+    (void)id;
+    if (outcome("rdma_set_option"))
+        return -1;
+    if (level == RDMA_OPTION_ID && option == RDMA_OPTION_ID_ACK_TIMEOUT && bytes == 1)
+        fake->acknowledge_timeout = *(uint8_t *)value;
+    return 0;
+}
+
+uint8_t fake_verbs_private_data(uint8_t *into, uint8_t limit)
+{
+    memcpy(into, fake->private_data, fake->private_bytes < limit ? fake->private_bytes : limit);
+    return fake->private_bytes;
+}
+
+int fake_verbs_acknowledge_timeout(void)
+{
+    return fake->acknowledge_timeout;
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* libibverbs: devices, contexts and what is asked of them. */
+#include "fake_state.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct ibv_device **ibv_get_device_list(int *count)
+{
+    int error = fake_failure("ibv_get_device_list");
+    if (error) {
+        errno = error;
+        return NULL;
+    }
+    struct ibv_device **list = fake_make(
+        FAKE_DEVICE_LIST, sizeof(*list) * (FAKE_DEVICES + 1), "ibv_get_device_list", NULL, NULL, NULL);
+    for (int i = 0; i < fake->device_count; i++)
+        list[i] = &fake->devices[i];
+    if (count)
+        *count = fake->device_count;
+    return list;
+}
+
+void ibv_free_device_list(struct ibv_device **list)
+{
+    fake_destroy(list, FAKE_DEVICE_LIST, "ibv_free_device_list");
+}
+
+const char *ibv_get_device_name(struct ibv_device *device)
+{
+    return device->name;
+}
+
+static int query_device(struct ibv_context *context, const struct ibv_query_device_ex_input *input,
+                        struct ibv_device_attr_ex *attributes, size_t bytes)
+{
+    (void)context, (void)input;
+    int error = fake_failure("ibv_query_device_ex");
+    if (error)
+        return error;
+    memset(attributes, 0, bytes);
+    strcpy(attributes->orig_attr.fw_ver, "1.2.3");
+    attributes->orig_attr.vendor_id = 0xabcdef;
+    attributes->orig_attr.max_mr_size = 1ull << 40;
+    attributes->orig_attr.max_mr = 1000;
+    attributes->orig_attr.max_qp_wr = 2000;
+    attributes->orig_attr.max_cqe = 3000;
+    attributes->orig_attr.phys_port_cnt = 1;
+    attributes->odp_caps.general_caps = fake->odp_general;
+    attributes->odp_caps.per_transport_caps.rc_odp_caps = fake->odp_reliable;
+    return 0;
+}
+
+static int query_port(struct ibv_context *context, uint8_t port, struct ibv_port_attr *attributes,
+                      size_t bytes)
+{
+    (void)context;
+    int error = fake_failure("ibv_query_port");
+    if (error || port != 1)
+        return error ? error : EINVAL;
+    memset(attributes, 0, bytes);
+    attributes->state = IBV_PORT_ACTIVE;
+    attributes->active_mtu = IBV_MTU_4096;
+    attributes->gid_tbl_len = 8;
+    attributes->lid = 77;
+    return 0;
+}
+
+int ibv_query_gid(struct ibv_context *context, uint8_t port, int index, union ibv_gid *gid)
+{
+    (void)context, (void)port;
+    int error = fake_failure("ibv_query_gid");
+    if (error) {
+        errno = error;
+        return -1;
+    }
+    for (int i = 0; i < 16; i++)
+        gid->raw[i] = (uint8_t)(16 * index + i);
+    return 0;
+}
+
+struct ibv_context *fake_context(struct ibv_device *device, bool counted)
+{
+    struct verbs_context *made = counted
+        ? fake_make(FAKE_CONTEXT, sizeof(*made), "ibv_open_device", NULL, NULL, NULL)
+        : calloc(1, sizeof(*made));
+    made->sz = sizeof(*made);
+    made->query_device_ex = query_device;
+    made->query_port = query_port;
+    made->context.abi_compat = __VERBS_ABI_IS_EXTENDED;
+    made->context.device = device;
+    fake_fill_operations(&made->context.ops);
+    return &made->context;
+}
+
+struct ibv_context *ibv_open_device(struct ibv_device *device)
+{
+    int error = fake_failure("ibv_open_device");
+    if (error) {
+        errno = error;
+        return NULL;
+    }
+    return fake_context(device, true);
+}
+
+/* The object is the whole verbs_context; the caller holds the context at its end. */
+void *fake_context_object(struct ibv_context *context)
+{
+    return (uint8_t *)context - offsetof(struct verbs_context, context);
+}
+
+int ibv_close_device(struct ibv_context *context)
+{
+    return fake_destroy(fake_context_object(context), FAKE_CONTEXT, "ibv_close_device") ? -1 : 0;
+}

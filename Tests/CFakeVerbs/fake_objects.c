@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* libibverbs: what is made from a context. */
+#include "fake_state.h"
+
+#include <errno.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* The connection manager's context is no counted object: it has no parent's duty. */
+static void *parent_of(struct ibv_context *context)
+{
+    return context == fake->manager_context ? NULL : fake_context_object(context);
+}
+
+/* NULL and errno when the call shall fail. */
+static void *make(enum fake_kind kind, size_t bytes, const char *call, void *a, void *b, void *c)
+{
+    int error = fake_failure(call);
+    if (error) {
+        errno = error;
+        return NULL;
+    }
+    return fake_make(kind, bytes, call, a, b, c);
+}
+
+struct ibv_pd *ibv_alloc_pd(struct ibv_context *context)
+{
+    struct ibv_pd *pd = make(FAKE_PROTECTION_DOMAIN, sizeof(*pd), "ibv_alloc_pd",
+                             fake ? parent_of(context) : NULL, NULL, NULL);
+    if (pd)
+        pd->context = context;
+    return pd;
+}
+
+int ibv_dealloc_pd(struct ibv_pd *pd)
+{
+    return fake_destroy(pd, FAKE_PROTECTION_DOMAIN, "ibv_dealloc_pd");
+}
+
+struct ibv_mr *ibv_reg_mr(struct ibv_pd *pd, void *address, size_t bytes, int access)
+{
+    if (fake) {
+        fake->registered_address = (uintptr_t)address;
+        fake->registered_bytes = bytes;
+        fake->registered_access = (uint32_t)access;
+    }
+    struct ibv_mr *region = make(FAKE_REGION, sizeof(*region), "ibv_reg_mr", pd, NULL, NULL);
+    if (!region)
+        return NULL;
+    region->context = pd->context;
+    region->pd = pd;
+    region->addr = address;
+    region->length = bytes;
+    region->lkey = fake->next_key++;
+    region->rkey = fake->next_key++;
+    return region;
+}
+
+/* The memory must still be there: pages that went before the device was told could be anyone's by now. */
+int ibv_dereg_mr(struct ibv_mr *region)
+{
+    if (!fake_check(region, FAKE_REGION, "ibv_dereg_mr"))
+        return EINVAL;
+    long page = sysconf(_SC_PAGESIZE);
+    uint8_t *first = (uint8_t *)((uintptr_t)region->addr & ~(uintptr_t)(page - 1));
+    uint8_t *end = (uint8_t *)region->addr + region->length;
+    for (uint8_t *at = first; at < end; at += page) {
+        unsigned char resident;
+        if (mincore(at, 1, &resident) != 0) {
+            fake_complain("ibv_dereg_mr: the memory has been unmapped before");
+            break;
+        }
+    }
+    return fake_destroy(region, FAKE_REGION, "ibv_dereg_mr");
+}
+
+struct ibv_comp_channel *ibv_create_comp_channel(struct ibv_context *context)
+{
+    struct ibv_comp_channel *channel =
+        make(FAKE_COMPLETION_CHANNEL, sizeof(*channel), "ibv_create_comp_channel",
+             fake ? parent_of(context) : NULL, NULL, NULL);
+    if (!channel)
+        return NULL;
+    channel->context = context;
+    channel->fd = fake_failure("fcntl") ? -1 : eventfd(0, EFD_CLOEXEC);
+    return channel;
+}
+
+int ibv_destroy_comp_channel(struct ibv_comp_channel *channel)
+{
+    int error = fake_destroy(channel, FAKE_COMPLETION_CHANNEL, "ibv_destroy_comp_channel");
+    if (!error && channel->fd >= 0)
+        close(channel->fd);
+    return error;
+}
+
+struct ibv_cq *ibv_create_cq(struct ibv_context *context, int entries, void *cookie,
+                             struct ibv_comp_channel *channel, int vector)
+{
+    (void)cookie, (void)vector;
+    struct ibv_cq *queue = make(FAKE_COMPLETION_QUEUE, sizeof(*queue), "ibv_create_cq",
+                                fake ? parent_of(context) : NULL, channel, NULL);
+    if (!queue)
+        return NULL;
+    queue->context = context;
+    queue->channel = channel;
+    queue->cqe = entries;
+    return queue;
+}
+
+/* The real one waits until all events are acknowledged: for ever, where one has been forgotten. */
+int ibv_destroy_cq(struct ibv_cq *queue)
+{
+    if (fake && fake->unacknowledged > 0)
+        fake_complain("ibv_destroy_cq: events that nobody has acknowledged");
+    return fake_destroy(queue, FAKE_COMPLETION_QUEUE, "ibv_destroy_cq");
+}
+
+struct ibv_qp *ibv_create_qp(struct ibv_pd *pd, struct ibv_qp_init_attr *wanted)
+{
+    struct ibv_qp *pair = make(FAKE_QUEUE_PAIR, sizeof(*pair), "ibv_create_qp", pd, wanted->send_cq,
+                               wanted->recv_cq == wanted->send_cq ? NULL : wanted->recv_cq);
+    if (!pair)
+        return NULL;
+    pair->context = pd->context;
+    pair->pd = pd;
+    pair->send_cq = wanted->send_cq;
+    pair->recv_cq = wanted->recv_cq;
+    pair->qp_num = 0x42;
+    return pair;
+}
+
+int ibv_destroy_qp(struct ibv_qp *pair)
+{
+    return fake_destroy(pair, FAKE_QUEUE_PAIR, "ibv_destroy_qp");
+}
+
+int ibv_modify_qp(struct ibv_qp *pair, struct ibv_qp_attr *attributes, int mask)
+{
+    int error = fake_failure("ibv_modify_qp");
+    if (error || !fake_check(pair, FAKE_QUEUE_PAIR, "ibv_modify_qp"))
+        return error ? error : EINVAL;
+    if (fake->state_count < FAKE_QUEUE && mask & IBV_QP_STATE) {
+        fake->states[fake->state_count] = attributes->qp_state;
+        fake->masks[fake->state_count++] = (uint32_t)mask;
+    }
+    return 0;
+}
+
+int ibv_query_qp(struct ibv_qp *pair, struct ibv_qp_attr *attributes, int mask,
+                 struct ibv_qp_init_attr *initial)
+{
+    (void)mask, (void)initial;
+    int error = fake_failure("ibv_query_qp");
+    if (error || !fake_check(pair, FAKE_QUEUE_PAIR, "ibv_query_qp"))
+        return error ? error : EINVAL;
+    attributes->path_mtu = fake->path_mtu;
+    attributes->ah_attr.port_num = 1;
+    attributes->ah_attr.grh.sgid_index = 1;
+    return 0;
+}
+
+int fake_verbs_queue_pair_state(unsigned index)
+{
+    return index < fake->state_count ? fake->states[index] : -1;
+}
+
+uint32_t fake_verbs_queue_pair_mask(unsigned index)
+{
+    return index < fake->state_count ? fake->masks[index] : 0;
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* libibverbs: posting, polling and completion events. */
+#include "fake_state.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+static void take_entry(struct fake_request *request, const struct ibv_sge *list, int count)
+{
+    request->entries = (uint32_t)count;
+    if (count < 1)
+        return;
+    request->address = list->addr;
+    request->byte_count = list->length;
+    request->key = list->lkey;
+}
+
+static int post_send(struct ibv_qp *pair, struct ibv_send_wr *work, struct ibv_send_wr **bad)
+{
+    int error = fake_failure("ibv_post_send");
+    if (error || !fake_check(pair, FAKE_QUEUE_PAIR, "ibv_post_send")) {
+        *bad = work;
+        return error ? error : EINVAL;
+    }
+    struct fake_request *request = &fake->last_send;
+    memset(request, 0, sizeof(*request));
+    request->request_id = work->wr_id;
+    request->opcode = work->opcode;
+    request->flags = work->send_flags;
+    request->remote_address = work->wr.rdma.remote_addr;
+    request->remote_key = work->wr.rdma.rkey;
+    request->immediate = be32toh(work->imm_data);
+    take_entry(request, work->sg_list, work->num_sge);
+    if (work->next)
+        fake_complain("ibv_post_send: a chain of requests where one was meant");
+    return 0;
+}
+
+static int post_receive(struct ibv_qp *pair, struct ibv_recv_wr *work, struct ibv_recv_wr **bad)
+{
+    int error = fake_failure("ibv_post_recv");
+    if (error || !fake_check(pair, FAKE_QUEUE_PAIR, "ibv_post_recv")) {
+        *bad = work;
+        return error ? error : EINVAL;
+    }
+    memset(&fake->last_receive, 0, sizeof(fake->last_receive));
+    fake->last_receive.request_id = work->wr_id;
+    take_entry(&fake->last_receive, work->sg_list, work->num_sge);
+    if (work->next)
+        fake_complain("ibv_post_recv: a chain of requests where one was meant");
+    return 0;
+}
+
+static int poll_queue(struct ibv_cq *queue, int entries, struct ibv_wc *into)
+{
+    if (!fake_check(queue, FAKE_COMPLETION_QUEUE, "ibv_poll_cq"))
+        return -EINVAL;
+    if (fake->poll_result < 0)
+        return fake->poll_result;
+    unsigned count = fake->completion_count < (unsigned)entries ? fake->completion_count : (unsigned)entries;
+    memcpy(into, fake->completions, count * sizeof(*into));
+    fake->completion_count -= count;
+    memmove(fake->completions, fake->completions + count,
+            fake->completion_count * sizeof(*into));
+    return (int)count;
+}
+
+static int request_notification(struct ibv_cq *queue, int solicited_only)
+{
+    int error = fake_failure("ibv_req_notify_cq");
+    if (error || !fake_check(queue, FAKE_COMPLETION_QUEUE, "ibv_req_notify_cq"))
+        return error ? error : EINVAL;
+    if (solicited_only)
+        fake_complain("ibv_req_notify_cq: only for solicited completions");
+    fake->notifying = queue;
+    return 0;
+}
+
+void fake_fill_operations(struct ibv_context_ops *operations)
+{
+    operations->post_send = post_send;
+    operations->post_recv = post_receive;
+    operations->poll_cq = poll_queue;
+    operations->req_notify_cq = request_notification;
+}
+
+void fake_verbs_complete(uint64_t request_id, uint32_t status, uint32_t opcode, uint32_t byte_count,
+                         int has_immediate, uint32_t immediate, uint32_t vendor_syndrome)
+{
+    if (fake->completion_count == FAKE_QUEUE)
+        return fake_complain("more completions than the fake holds");
+    struct ibv_wc *slot = &fake->completions[fake->completion_count++];
+    memset(slot, 0, sizeof(*slot));
+    slot->wr_id = request_id;
+    slot->status = status;
+    slot->opcode = opcode;
+    slot->byte_len = byte_count;
+    slot->vendor_err = vendor_syndrome;
+    slot->imm_data = htobe32(immediate);
+    slot->wc_flags = has_immediate ? IBV_WC_WITH_IMM : 0;
+    if (!fake->notifying || !fake->notifying->channel)
+        return;
+    fake->pending_events++;
+    uint64_t one = 1;
+    if (write(fake->notifying->channel->fd, &one, sizeof(one)) != sizeof(one))
+        fake_complain("no event on the completion channel");
+}
+
+void fake_verbs_poll_result(int result)
+{
+    fake->poll_result = result;
+}
+
+int ibv_get_cq_event(struct ibv_comp_channel *channel, struct ibv_cq **queue, void **context)
+{
+    if (!fake_check(channel, FAKE_COMPLETION_CHANNEL, "ibv_get_cq_event") || !fake->pending_events) {
+        errno = EAGAIN;
+        return -1;
+    }
+    fake->pending_events--;
+    fake->unacknowledged++;
+    uint64_t number;
+    if (!fake->pending_events && read(channel->fd, &number, sizeof(number)) != sizeof(number))
+        fake_complain("no event on the completion channel");
+    *queue = fake->notifying;
+    *context = NULL;
+    return 0;
+}
+
+void ibv_ack_cq_events(struct ibv_cq *queue, unsigned count)
+{
+    if (!fake_check(queue, FAKE_COMPLETION_QUEUE, "ibv_ack_cq_events"))
+        return;
+    if (count > fake->unacknowledged)
+        fake_complain("ibv_ack_cq_events: more than there were");
+    else
+        fake->unacknowledged -= count;
+}
+
+unsigned fake_verbs_unacknowledged(void)
+{
+    return fake->unacknowledged;
+}
+
+struct fake_request fake_verbs_last_send(void)
+{
+    return fake->last_send;
+}
+
+struct fake_request fake_verbs_last_receive(void)
+{
+    return fake->last_receive;
+}

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Objects that are counted, complaints, and forced failures. */
+#include "fake_state.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+_Thread_local struct fake_state *fake;
+
+void fake_verbs_begin(void)
+{
+    fake_verbs_end();
+    fake = calloc(1, sizeof(*fake));
+    fake->path_mtu = IBV_MTU_4096;
+    fake->next_key = 0x100;
+    fake->acknowledge_timeout = -1;
+    fake_verbs_add_device("fake0");
+}
+
+void fake_verbs_end(void)
+{
+    if (!fake)
+        return;
+    for (struct fake_object *object = fake->objects; object;) {
+        struct fake_object *next = object->next;
+        free(object->seen);
+        free(object);
+        object = next;
+    }
+    for (unsigned i = 0; i < fake->event_count; i++)
+        free(fake->events[i]);
+    if (fake->manager_context)
+        free(fake_context_object(fake->manager_context));
+    free(fake);
+    fake = NULL;
+}
+
+void fake_verbs_add_device(const char *name)
+{
+    if (fake->device_count == FAKE_DEVICES)
+        return fake_complain("more than %d devices", FAKE_DEVICES);
+    struct ibv_device *device = &fake->devices[fake->device_count++];
+    snprintf(device->name, sizeof(device->name), "%s", name);
+}
+
+void fake_verbs_remove_devices(void)
+{
+    fake->device_count = 0;
+}
+
+static void put(char (*log)[FAKE_TEXT], unsigned *count, const char *format, va_list arguments)
+{
+    if (*count < FAKE_LOG)
+        vsnprintf(log[(*count)++], FAKE_TEXT, format, arguments);
+}
+
+void fake_note(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    put(fake->journal, &fake->journal_count, format, arguments);
+    va_end(arguments);
+}
+
+void fake_complain(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    put(fake->complaints, &fake->complaint_count, format, arguments);
+    va_end(arguments);
+}
+
+const char *fake_verbs_journal(unsigned index)
+{
+    return index < fake->journal_count ? fake->journal[index] : NULL;
+}
+
+void fake_verbs_clear_journal(void)
+{
+    fake->journal_count = 0;
+}
+
+const char *fake_verbs_complaint(unsigned index)
+{
+    return index < fake->complaint_count ? fake->complaints[index] : NULL;
+}
+
+void fake_verbs_fail(const char *call, int error, unsigned skip)
+{
+    snprintf(fake->failing, sizeof(fake->failing), "%s", call);
+    fake->failing_error = error;
+    fake->failing_skip = skip;
+}
+
+void fake_verbs_fail_no_more(void)
+{
+    fake->failing[0] = '\0';
+}
+
+int fake_failure(const char *call)
+{
+    if (!fake)
+        return ENOSYS;
+    if (strcmp(fake->failing, call) != 0)
+        return 0;
+    if (fake->failing_skip > 0) {
+        fake->failing_skip--;
+        return 0;
+    }
+    return fake->failing_error;
+}
+
+struct fake_object *fake_find(const void *seen)
+{
+    for (struct fake_object *object = fake ? fake->objects : NULL; object; object = object->next)
+        if (object->seen == seen)
+            return object;
+    return NULL;
+}
+
+void *fake_make(enum fake_kind kind, size_t bytes, const char *call, void *parent_a, void *parent_b,
+                void *parent_c)
+{
+    struct fake_object *object = calloc(1, sizeof(*object));
+    void *parents[3] = {parent_a, parent_b, parent_c};
+    object->seen = calloc(1, bytes);
+    object->kind = kind;
+    object->alive = true;
+    for (int i = 0; i < 3; i++) {
+        if (!parents[i])
+            continue;
+        object->parents[i] = fake_find(parents[i]);
+        if (!object->parents[i] || !object->parents[i]->alive)
+            fake_complain("%s: made from something that is gone", call);
+        else
+            object->parents[i]->children++;
+    }
+    object->next = fake->objects;
+    fake->objects = object;
+    fake_note("%s", call);
+    return object->seen;
+}
+
+bool fake_check(void *seen, enum fake_kind kind, const char *call)
+{
+    struct fake_object *object = fake_find(seen);
+    if (object && object->alive && object->kind == kind)
+        return true;
+    if (fake)
+        fake_complain("%s: on something that is gone", call);
+    return false;
+}
+
+int fake_destroy(void *seen, enum fake_kind kind, const char *call)
+{
+    if (!fake_check(seen, kind, call))
+        return EINVAL;
+    struct fake_object *object = fake_find(seen);
+    fake_note("%s", call);
+    if (object->children > 0) {
+        fake_complain("%s: %d objects that were made from it still live", call, object->children);
+        return EBUSY;
+    }
+    object->alive = false;
+    for (int i = 0; i < 3; i++)
+        if (object->parents[i])
+            object->parents[i]->children--;
+    return 0;
+}
+
+int fake_verbs_live(enum fake_kind kind)
+{
+    int count = 0;
+    for (struct fake_object *object = fake->objects; object; object = object->next)
+        count += object->alive && object->kind == kind;
+    return count;
+}
+
+void fake_verbs_set_on_demand(uint64_t general, uint32_t reliable_connection)
+{
+    fake->odp_general = general;
+    fake->odp_reliable = reliable_connection;
+}
+
+void fake_verbs_set_path_mtu(uint32_t code)
+{
+    fake->path_mtu = code;
+}
+
+uint64_t fake_verbs_registered_address(void)
+{
+    return fake->registered_address;
+}
+
+uint64_t fake_verbs_registered_bytes(void)
+{
+    return fake->registered_bytes;
+}
+
+uint32_t fake_verbs_registered_access(void)
+{
+    return fake->registered_access;
+}

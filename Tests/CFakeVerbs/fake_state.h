@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the parts of the fake share. */
+#ifndef PEERMR_FAKE_STATE_H
+#define PEERMR_FAKE_STATE_H
+
+#include <infiniband/verbs.h>
+#include <rdma/rdma_cma.h>
+#include <stdbool.h>
+
+#include "fake_verbs.h"
+
+/* The header's macros would turn our definitions into others. */
+#undef ibv_reg_mr
+#undef ibv_query_port
+
+#define FAKE_DEVICES 4
+#define FAKE_QUEUE 64
+#define FAKE_LOG 256
+#define FAKE_TEXT 160
+
+/* Every object begins with this, behind what the caller sees; it stays in memory until the end. */
+struct fake_object {
+    struct fake_object *next;
+    struct fake_object *parents[3];
+    enum fake_kind kind;
+    int children;
+    bool alive;
+    void *seen;  /* what the caller holds */
+};
+
+struct fake_event {
+    struct rdma_cm_event event;
+    uint8_t data[256];
+};
+
+struct fake_state {
+    struct ibv_device devices[FAKE_DEVICES];
+    int device_count;
+    struct fake_object *objects;
+    struct ibv_context *manager_context;
+    char journal[FAKE_LOG][FAKE_TEXT];
+    unsigned journal_count;
+    char complaints[FAKE_LOG][FAKE_TEXT];
+    unsigned complaint_count;
+    char failing[FAKE_TEXT];
+    int failing_error;
+    unsigned failing_skip;
+    uint64_t odp_general;
+    uint32_t odp_reliable;
+    uint32_t path_mtu;
+    uint64_t registered_address, registered_bytes;
+    uint32_t registered_access;
+    uint32_t next_key;
+    struct fake_request last_send, last_receive;
+    struct ibv_wc completions[FAKE_QUEUE];
+    unsigned completion_count;
+    int poll_result;
+    unsigned pending_events, unacknowledged;
+    struct ibv_cq *notifying;
+    int states[FAKE_QUEUE];
+    uint32_t masks[FAKE_QUEUE];
+    unsigned state_count;
+    struct fake_event *events[FAKE_QUEUE];
+    unsigned event_count;
+    struct rdma_event_channel *event_channel;
+    struct rdma_cm_id *last_id;
+    uint8_t private_data[256];
+    uint8_t private_bytes;
+    int acknowledge_timeout;
+    char kernel[64];
+};
+
+/* This thread's; NULL outside begin and end. */
+extern _Thread_local struct fake_state *fake;
+
+void fake_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void fake_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* The errno that the call shall fail with; 0 where it shall work. Outside begin and end everything fails. */
+int fake_failure(const char *call);
+
+/* Memory that lives until the end, counted as an object. */
+void *fake_make(enum fake_kind kind, size_t bytes, const char *call, void *parent_a, void *parent_b,
+                void *parent_c);
+/* Ends an object: 0, or EBUSY while something lives that was made from it. */
+int fake_destroy(void *seen, enum fake_kind kind, const char *call);
+/* Complains, and gives false, where a destroyed object is used. */
+bool fake_check(void *seen, enum fake_kind kind, const char *call);
+struct fake_object *fake_find(const void *seen);
+
+struct ibv_context *fake_context(struct ibv_device *device, bool counted);
+
+/* The object behind a context. */
+void *fake_context_object(struct ibv_context *context);
+
+/* Posting and polling, which verbs.h calls through the context. */
+void fake_fill_operations(struct ibv_context_ops *operations);
+
+#endif

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A stand-in for libibverbs and librdmacm, linked into the test program: its symbols win over those of the shared
+ * libraries. It counts what lives, writes down the calls, complains about what a real device would not forgive,
+ * and lets a call fail with an errno of the test's choice.
+ *
+ * All state belongs to the calling thread, and only between begin and end: tests may run side by side, and those
+ * that know nothing of it find a machine without RDMA (ibv_get_device_list gives NULL and ENOSYS).
+ */
+#ifndef PEERMR_FAKE_VERBS_H
+#define PEERMR_FAKE_VERBS_H
+
+#include <stdint.h>
+
+enum fake_kind {
+    FAKE_DEVICE_LIST,
+    FAKE_CONTEXT,
+    FAKE_PROTECTION_DOMAIN,
+    FAKE_REGION,
+    FAKE_COMPLETION_CHANNEL,
+    FAKE_COMPLETION_QUEUE,
+    FAKE_QUEUE_PAIR,
+    FAKE_EVENT_CHANNEL,
+    FAKE_CONNECTION,
+    FAKE_CONNECTION_EVENT,
+    FAKE_KINDS
+};
+
+/* One device "fake0" exists on this thread from here on. End frees everything. */
+void fake_verbs_begin(void);
+void fake_verbs_end(void);
+
+/* More devices, by name; at most 4. */
+void fake_verbs_add_device(const char *name);
+void fake_verbs_remove_devices(void);
+
+/* The call named fails from its (skip + 1)th time on, with this errno (a return value where the call has no errno). */
+void fake_verbs_fail(const char *call, int error, unsigned skip);
+void fake_verbs_fail_no_more(void);
+
+/* What lives now, of a kind, and what never should have happened: text, or NULL past the last. */
+int fake_verbs_live(enum fake_kind kind);
+const char *fake_verbs_complaint(unsigned index);
+
+/* The calls that made or destroyed something, in order: text, or NULL past the last. */
+const char *fake_verbs_journal(unsigned index);
+void fake_verbs_clear_journal(void);
+
+/* On-demand paging, as the device shall report it (general bits, and those of reliable connections). */
+void fake_verbs_set_on_demand(uint64_t general, uint32_t reliable_connection);
+
+/* The release of the kernel that uname(2) reports on this thread. */
+void fake_verbs_set_kernel(const char *release);
+
+/* The path MTU that ibv_query_qp reports, as the specification codes it. */
+void fake_verbs_set_path_mtu(uint32_t code);
+
+/* What the last ibv_reg_mr was given. */
+uint64_t fake_verbs_registered_address(void);
+uint64_t fake_verbs_registered_bytes(void);
+uint32_t fake_verbs_registered_access(void);
+
+/* What was posted last. */
+struct fake_request {
+    uint64_t request_id;
+    uint32_t opcode;
+    uint32_t flags;
+    uint64_t remote_address;
+    uint32_t remote_key;
+    uint32_t immediate;
+    uint32_t entries;
+    uint64_t address;
+    uint32_t byte_count;
+    uint32_t key;
+};
+struct fake_request fake_verbs_last_send(void);
+struct fake_request fake_verbs_last_receive(void);
+
+/* A completion for the next poll of any queue, and an event for its channel. At most 64. */
+void fake_verbs_complete(uint64_t request_id, uint32_t status, uint32_t opcode, uint32_t byte_count,
+                         int has_immediate, uint32_t immediate, uint32_t vendor_syndrome);
+/* The next polls give this instead: a negative number; 0 to stop. */
+void fake_verbs_poll_result(int result);
+unsigned fake_verbs_unacknowledged(void);
+
+/* The states that queue pairs have been led through, oldest first; -1 past the last. */
+int fake_verbs_queue_pair_state(unsigned index);
+uint32_t fake_verbs_queue_pair_mask(unsigned index);
+
+/* An event of the connection manager, about the connection made last; a request brings a new one. */
+void fake_verbs_event(uint32_t kind, int status, const void *private_data, uint8_t bytes);
+/* One that says how many bytes there are, and has none: what a faulty provider could give. */
+void fake_verbs_event_without_data(uint32_t kind, uint8_t bytes);
+/* What the last rdma_connect, rdma_accept or rdma_reject carried. */
+uint8_t fake_verbs_private_data(uint8_t *into, uint8_t limit);
+int fake_verbs_acknowledge_timeout(void);
+
+/* Heap allocations that this thread has made so far: compare two readings. */
+uint64_t fake_verbs_allocations(void);
+
+#endif

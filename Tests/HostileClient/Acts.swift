@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Glibc
+import PeerMR
+
+/// The modes that begin with a good hello, by name.
+let acts: [String: @Sendable (Peer, Random) throws -> Void] = [
+    // Messages that are none, or come where they do not belong.
+    "immediate": { peer, random in
+        let low = UInt32(truncatingIfNeeded: random.next()) & 0xfff_ffff
+        try peer.put { _ in try peer.queuePair.postSend(immediate: 5 << 28 | low, requestID: 1) }
+    },
+    "immediates": { peer, random in
+        try peer.put { _ in
+            for _ in 0..<100 {
+                try peer.queuePair.postSend(
+                    immediate: UInt32(truncatingIfNeeded: random.next()), requestID: 1)
+            }
+        }
+    },
+    "chunk-without-write": { peer, _ in
+        try peer.put { _ in try peer.queuePair.postSend(immediate: 1 << 28, requestID: 1) }
+    },
+    "credit-flood": { peer, _ in
+        try peer.put { _ in
+            for _ in 0..<500 { try peer.queuePair.postSend(immediate: 2 << 28, requestID: 1) }
+        }
+    },
+    // Chunks other than the next.
+    "wrong-slot": { peer, _ in
+        try peer.put { try peer.chunk($0, inSlot: 2, saying: 2, number: 0) }
+    },
+    "slot-that-is-none": { peer, _ in
+        try peer.put { try peer.chunk($0, inSlot: 0, saying: 4000, number: 0) }
+    },
+    "wrong-number": { peer, _ in
+        try peer.put { try peer.chunk($0, inSlot: 0, saying: 0, number: 1) }
+    },
+    "wrong-length": { peer, _ in
+        try peer.put { try peer.chunk($0, inSlot: 0, saying: 0, number: 0, byteCount: 4096) }
+    },
+    "no-length": { peer, _ in
+        try peer.put { try peer.chunk($0, inSlot: 0, saying: 0, number: 0, byteCount: 0) }
+    },
+    "too-long": { peer, _ in
+        try peer.put { try peer.chunk($0, inSlot: 0, saying: 0, number: 0, byteCount: 2 * 65536) }
+    },
+    // Other memory than the slots.
+    "behind-the-slots": { peer, _ in try peer.put { try peer.write($0, at: 4 * $0.slotBytes) } },
+    "far-behind-the-slots": { peer, _ in try peer.put { try peer.write($0, at: 64 << 20) } },
+    "before-the-slots": { peer, _ in try peer.put { try peer.write($0, at: 0 &- 4096) } },
+    "over-the-end": { peer, _ in
+        try peer.put { try peer.write($0, at: 4 * $0.slotBytes - 4096, byteCount: 8192) }
+    },
+    "other-key": { peer, _ in
+        try peer.put { welcome in
+            try peer.queuePair.postWrite(
+                peer.memory.window.entry(at: 0, count: 4096),
+                to: RemoteSlice(address: welcome.buffer.address, key: welcome.buffer.key ^ 0x100),
+                requestID: 1)
+        }
+    },
+    "read-the-slots": { peer, _ in
+        try peer.put(listening: 4) { welcome in
+            try peer.queuePair.postRead(
+                peer.memory.window.entry(at: 0, count: 4096), from: welcome.buffer, requestID: 1)
+        }
+    },
+    // A connection, and then nothing.
+    "disconnect": { peer, _ in
+        try peer.say(Hello().bytes)
+        peer.disconnect()
+    },
+    "vanish": { peer, _ in
+        try peer.say(Hello().bytes)
+        exit(0)
+    },
+    "silent": { peer, _ in
+        try peer.say(Hello().bytes)
+        try peer.listen(seconds: 40)
+    },
+    // get, with memory that the server may not write, or with slots returned that were not sent.
+    "get-without-key": { peer, _ in
+        try peer.get(RemoteSlice(address: peer.memory.window.address, key: 0)) {}
+    },
+    "get-beyond-memory": { peer, _ in
+        try peer.get(RemoteSlice(
+            address: peer.memory.window.address + (1 << 20) - 65536,
+            key: peer.memory.window.remoteKey)) {}
+    },
+    "get-credit-flood": { peer, _ in
+        try peer.get {
+            for _ in 0..<500 {
+                try peer.queuePair.postSend(immediate: 2 << 28 | 3 << 16, requestID: 1)
+            }
+        }
+    },
+    "get-credit-for-none": { peer, _ in
+        try peer.get { try peer.queuePair.postSend(immediate: 2 << 28 | 99 << 16, requestID: 1) }
+    },
+    "get-chunk": { peer, _ in
+        try peer.get { try peer.queuePair.postSend(immediate: 1 << 28, requestID: 1) }
+    },
+]
+
+extension Peer {
+    /// Begins a put of eight chunks in four slots, waits for the slots, misbehaves, and tells what came of it.
+    func put(listening seconds: UInt64 = 20, _ misbehave: (Welcome) throws -> Void) throws {
+        guard let welcome = try say(Hello().bytes) else { return }
+        try awaitCredits(4)
+        try misbehave(welcome)
+        try listen(seconds: seconds)
+    }
+
+    /// Begins a get, misbehaves at once, and tells what came of it.
+    func get(_ buffer: RemoteSlice? = nil, _ misbehave: () throws -> Void) throws {
+        let window = memory.window
+        let buffer = buffer ?? RemoteSlice(address: window.address, key: window.remoteKey)
+        let hello = Hello(operation: 2, address: buffer.address, key: buffer.key)
+        guard try say(hello.bytes) != nil else { return }
+        try misbehave()
+        try listen()
+    }
+
+    /// Writes a chunk into one slot, and says what is true or not.
+    func chunk(
+        _ welcome: Welcome, inSlot slot: UInt64, saying said: UInt32, number: UInt32,
+        byteCount: UInt64 = 65536
+    ) throws {
+        try queuePair.postWrite(
+            memory.window.entry(at: 0, count: byteCount),
+            to: RemoteSlice(
+                address: welcome.buffer.address + slot * welcome.slotBytes, key: welcome.buffer.key),
+            immediate: 1 << 28 | said << 16 | number, requestID: 1)
+    }
+
+    /// Writes to a place counted from the beginning of the server's slots.
+    func write(_ welcome: Welcome, at place: UInt64, byteCount: UInt64 = 4096) throws {
+        try queuePair.postWrite(
+            memory.window.entry(at: 0, count: byteCount),
+            to: RemoteSlice(address: welcome.buffer.address &+ place, key: welcome.buffer.key),
+            requestID: 1)
+    }
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Glibc
+import PeerMR
+
+/// A little-endian integer of `count` bytes.
+func integer(_ bytes: [UInt8], at place: Int, _ count: Int) -> UInt64 {
+    (0..<count).reduce(0) { $0 | UInt64(bytes[place + $1]) << (8 * UInt64($1)) }
+}
+
+/// What the server has answered to a hello that it took.
+struct Welcome {
+    let slotCount: Int
+    let slotBytes: UInt64
+    let buffer: RemoteSlice
+
+    /// Reads it from the private data; nil where it is something else.
+    init?(_ bytes: [UInt8]) {
+        guard bytes.count >= 40, integer(bytes, at: 0, 4) == 0x524d_5031 else { return nil }
+        slotCount = Int(integer(bytes, at: 6, 2))
+        slotBytes = integer(bytes, at: 8, 4)
+        buffer = RemoteSlice(
+            address: integer(bytes, at: 24, 8), key: UInt32(integer(bytes, at: 32, 4)))
+    }
+}
+
+/// A connection to the server that can send anything.
+final class Peer {
+    /// The own memory: a megabyte.
+    let memory: PeerRegion
+    var queuePair: QueuePair
+    private let events: EventChannel
+    private let connection: Connection
+    private let queue: CompletionQueue
+    private var batch = CompletionBatch(capacity: 16)
+
+    init(_ server: SocketAddress) throws(CallError) {
+        events = try EventChannel()
+        connection = try Connection(events)
+        try connection.resolve(server)
+        guard let context = connection.context else {
+            throw CallError(.notFound, reason: "no RDMA device leads to \(server)")
+        }
+        let domain = try ProtectionDomain(context)
+        memory = try PeerRegion.allocate(
+            1 << 20, of: .host, on: domain, access: [.localWrite, .remoteWrite])
+        queue = try CompletionQueue(context, capacity: 1024)
+        queuePair = try QueuePair(
+            for: connection, domain: domain, sendQueue: queue, receiveQueue: queue,
+            capacity: QueuePairCapacity(sends: 600, receives: 200))
+        do {
+            for _ in 0..<200 { try queuePair.postReceive(requestID: 0) }
+        } catch { throw CallError(.system, errno: error, reason: "no receive can be posted") }
+    }
+
+    /// Connects with these bytes as the hello, and tells of the answer.
+    @discardableResult
+    func say(_ hello: [UInt8]) throws(CallError) -> Welcome? {
+        try connection.connect(privateData: hello)
+        guard let event = try events.next(within: 20_000) else {
+            tell("silence")
+            return nil
+        }
+        switch event.kind {
+        case .established:
+            guard let welcome = Welcome(event.privateData) else {
+                tell("accepted with other bytes")
+                return nil
+            }
+            tell("accepted \(welcome.slotCount) \(welcome.slotBytes)")
+            return welcome
+        case .rejected where event.privateData.starts(with: [0x30, 0x50, 0x4d, 0x52]):
+            tell("rejected \(event.privateData[4]) \(integer(event.privateData, at: 5, 8))")
+        default: tell("event \(event.kind) \(event.status)")
+        }
+        return nil
+    }
+
+    /// Waits for messages: the first `count` credits are expected, and not told of.
+    func awaitCredits(_ count: Int) throws(CallError) {
+        var left = count
+        let deadline = monotonicNanoseconds() + 20_000_000_000
+        while left > 0, monotonicNanoseconds() < deadline {
+            for completion in try poll() {
+                guard let immediate = received(completion), immediate >> 28 == 2 else {
+                    return describe(completion)
+                }
+                left -= 1
+            }
+        }
+    }
+
+    /// Tells what comes until the server ends the connection, or `seconds` have passed.
+    func listen(seconds: UInt64 = 20) throws(CallError) {
+        let deadline = monotonicNanoseconds() + seconds * 1_000_000_000
+        var isOver = false
+        while !isOver, monotonicNanoseconds() < deadline {
+            if let event = try events.next(within: 50) { isOver = event.kind == .disconnected }
+            for completion in try poll() { describe(completion) }
+        }
+        tell(isOver ? "disconnected" : "still connected")
+    }
+
+    private func poll() throws(CallError) -> [Completion] {
+        do {
+            let count = try queue.poll(into: &batch)
+            return (0..<count).map { batch[$0] }
+        } catch { throw CallError(.system, errno: error, reason: "the queue cannot be polled") }
+    }
+
+    private func received(_ completion: Completion) -> UInt32? {
+        let isReceive =
+            completion.operation == .receive || completion.operation == .receiveWriteWithImmediate
+        return completion.status == .success && isReceive ? completion.immediate : nil
+    }
+
+    /// What was posted when the queue pair broke says nothing: the first failure does.
+    private func describe(_ completion: Completion) {
+        if let immediate = received(completion) {
+            tell("immediate \(immediate >> 28) \(immediate >> 16 & 0xfff) \(immediate & 0xffff)")
+        } else if completion.status == .success {
+            if completion.operation == .read { tell("read") }
+        } else if completion.status != .flushed {
+            tell("completion \(completion.status.rawValue)")
+        }
+    }
+
+    func disconnect() { connection.disconnect() }
+}

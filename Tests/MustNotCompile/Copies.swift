@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Leaves have one owner: none of these can be copied, nor used after it was given away.
+
+import PeerMR
+
+func copiesARegion(_ region: consuming MemoryRegion<HostMemory>) {  // expected-error {{'region' consumed more than once}}
+    let first = region
+    let second = region
+    _ = (first.window, second.window)
+}
+
+func copiesAQueuePair(_ pair: consuming QueuePair) {  // expected-error {{'pair' consumed more than once}}
+    let first = pair
+    let second = pair
+    look(first, second)
+}
+
+func look(_ first: borrowing QueuePair, _ second: borrowing QueuePair) {}
+
+func copiesPeerMemory(_ memory: consuming P2PMemory) {  // expected-error {{'memory' consumed more than once}}
+    let first = memory
+    let second = memory
+    _ = (first.byteCount, second.byteCount)
+}
+
+func copiesAPeerRegion(_ region: consuming PeerRegion) {  // expected-error {{'region' consumed more than once}}
+    let first = region
+    let second = region
+    _ = (first.window, second.window)
+}
+
+func copiesABatch(_ batch: consuming CompletionBatch) {  // expected-error {{'batch' consumed more than once}}
+    let first = batch
+    let second = batch
+    _ = (first.count, second.count)
+}
+
+func copiesADescriptor(_ file: consuming OwnedDescriptor) {  // expected-error {{'file' consumed more than once}}
+    let first = file
+    let second = file
+    _ = (first.rawValue, second.rawValue)
+}
+
+func copiesWhatIsLent(_ memory: borrowing HostMemory) -> HostMemory {  // expected-error {{'memory' is borrowed and cannot be consumed}}
+    memory
+}
+
+func copiesAQueuePairThatIsLent(_ pair: borrowing QueuePair) -> QueuePair {  // expected-error {{'pair' is borrowed and cannot be consumed}}
+    pair
+}

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PeerMR
+import Testing
+
+@testable import NICToNVMe
+
+@Suite struct ErrorTests {
+    @Test func otherBytesThanExpectedAreAMismatch() {
+        let error = CallError.mismatch("aa", "bb")
+        #expect(error.code == .dataMismatch)
+        #expect(error.reason.contains("bb instead of aa"))
+    }
+
+    @Test func aFullDiskSaysSo() {
+        #expect(CallError.file(.noSpace, "written").remedy == "make room for it")
+    }
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PeerMR
+import SystemPackage
+import TestSupport
+import Testing
+
+@testable import NICToNVMe
+
+@Suite struct FilesTests {
+    let folder = TemporaryFolder()
+
+    private func digestOfFile(_ bytes: [UInt8], first byteCount: Int? = nil) throws -> String {
+        folder.file("data", bytes)
+        let file = try openSource(folder.path.appending("data").string)
+        defer { try? file.close() }
+        return try digest(of: file, UInt64(byteCount ?? bytes.count))
+    }
+
+    /// The examples of FIPS 180-2.
+    @Test(arguments: [
+        ("abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+        (
+            "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+            "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"
+        ),
+        ("", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+    ])
+    func theDigestIsSHA256(_ text: String, _ expected: String) throws {
+        #expect(try digestOfFile(Array(text.utf8)) == expected)
+    }
+
+    @Test func aLongFileIsReadInPieces() throws {
+        let million = [UInt8](repeating: 0x61, count: 1_000_000)
+        let expected = "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0"
+        #expect(try digestOfFile(million) == expected)
+        #expect(try digestOfFile(million + [1, 2, 3], first: 1_000_000) == expected)
+    }
+
+    @Test func aFileThatBecomesShorterIsNoticed() throws {
+        let error = #expect(throws: CallError.self) { try digestOfFile([1, 2, 3], first: 4) }
+        #expect(error?.reason.contains("shorter") == true)
+    }
+
+    @Test func sizesThatCannotBeSent() throws {
+        folder.file("empty", "")
+        for name in ["empty", "."] {
+            let file = try openSource(folder.path.appending(name).string)
+            defer { try? file.close() }
+            let error = #expect(throws: CallError.self) { try size(of: file, name) }
+            #expect(error?.code == .invalidArgument)
+            #expect(error?.reason.hasPrefix(name) == true)
+        }
+        let pipe = try FileDescriptor.pipe()
+        defer { for end in [pipe.readEnd, pipe.writeEnd] { try? end.close() } }
+        let error = #expect(throws: CallError.self) { try size(of: pipe.readEnd, "a pipe") }
+        #expect(error?.reason == "a pipe is no file with a size")
+    }
+
+    @Test func aFileThatIsNotThereIsExplained() {
+        let error = #expect(throws: CallError.self) { try openSource("/nonexistent/file") }
+        #expect(error?.code == .notFound)
+        #expect(error?.errno == .noSuchFileOrDirectory)
+        #expect(error?.remedy.contains("read") == true)
+    }
+}
+
+/// A received file takes its name when it is whole.
+@Suite struct OutputFileTests {
+    let folder = TemporaryFolder()
+    private var path: String { folder.path.appending("output").string }
+
+    private func write(_ text: String, keep: Bool) throws {
+        let file = try OutputFile(path)
+        let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: text.utf8.count, alignment: 1)
+        defer { bytes.deallocate() }
+        bytes.copyBytes(from: text.utf8)
+        try file.append(UnsafeRawBufferPointer(bytes).bytes)
+        if keep { try file.keep() }
+    }
+
+    @Test func whatIsWholeReplacesWhatWasThere() throws {
+        folder.file("output", "old contents")
+        try write("new", keep: true)
+        #expect(folder.root.attribute("output") == "new")
+        #expect(folder.root.entries("") == ["output"])
+    }
+
+    @Test func whatIsNotWholeLeavesWhatWasThere() throws {
+        folder.file("output", "old contents")
+        try write("ne", keep: false)
+        #expect(folder.root.attribute("output") == "old contents")
+        #expect(folder.root.entries("") == ["output"])
+    }
+
+    @Test func whatIsNotWholeLeavesNothingWhereNothingWas() throws {
+        try write("ne", keep: false)
+        #expect(folder.root.entries("") == [])
+        try write("whole", keep: true)
+        #expect(folder.root.attribute("output") == "whole")
+    }
+
+    @Test func aDeviceIsWrittenAsItIs() throws {
+        let file = try OutputFile("/dev/null")
+        try file.append(UnsafeRawBufferPointer(start: nil, count: 0).bytes)
+        try file.keep()
+        #expect(folder.root.entries("") == [])
+    }
+
+    @Test func aPlaceThatCannotBeWrittenIsExplained() {
+        let error = #expect(throws: CallError.self) { _ = try OutputFile("/nonexistent/file") }
+        #expect(error?.errno == .noSuchFileOrDirectory)
+        #expect(error?.remedy.contains("write") == true)
+    }
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import SystemPackage
+import SystemSupport
+import Testing
+
+@testable import PeerStorage
+
+@Suite struct ExplainTests {
+    @Test(arguments: [
+        (.noSuchFileOrDirectory, .notFound, "no drive at /dev/nvme0n1", "lsblk"),
+        (.noSuchAddressOrDevice, .notFound, "no drive at", "lsblk"),
+        (.operationNotSupportedByDevice, .notFound, "no drive at", "lsblk"),
+        (.permissionDenied, .notPermitted, "may not write", "root"),
+        (.notPermitted, .notPermitted, "may not write", "root"),
+        (.resourceBusy, .busy, "is in use", "--overwrite"),
+        (.notBlockDevice, .invalidArgument, "no block device", "/dev/nvme0n1"),
+        (.isDirectory, .invalidArgument, "no block device", "/dev/nvme0n1"),
+        (.invalidArgument, .invalidArgument, "no block device", "/dev/nvme0n1"),
+        (.inappropriateIOCTLForDevice, .invalidArgument, "no block device", "/dev/nvme0n1"),
+        (.readOnlyFileSystem, .notPermitted, "read-only", "can be written"),
+        (.ioError, .system, "cannot be opened", ""),
+    ] as [(Errno, CallError.Code, String, String)])
+    func openingADrive(_ errno: Errno, _ code: CallError.Code, _ reason: String, _ remedy: String) {
+        let error = CallError.openBlockDevice(errno, "/dev/nvme0n1")
+        #expect(error.code == code)
+        #expect(error.call == "open")
+        #expect(error.errno == errno)
+        #expect(error.reason.contains(reason), "\(error.reason)")
+        #expect(error.reason.contains("/dev/nvme0n1"))
+        #expect(error.remedy.contains(remedy) && error.remedy.isEmpty == remedy.isEmpty)
+    }
+
+    @Test(arguments: [
+        (.noFunction, .notSupported, "io_uring_disabled"), (.notPermitted, .notSupported, "io_uring_disabled"),
+        (.noMemory, .resourceLimit, "ulimit -l"), (.invalidArgument, .system, ""),
+    ] as [(Errno, CallError.Code, String)])
+    func settingUpARing(_ errno: Errno, _ code: CallError.Code, _ remedy: String) {
+        let error = CallError.openRing(errno)
+        #expect(error.code == code)
+        #expect(error.errno == errno)
+        #expect(error.remedy.contains(remedy) && error.remedy.isEmpty == remedy.isEmpty)
+    }
+
+    @Test func aDriveThatHoldsSomething() {
+        let error = CallError.holdsContent("/dev/nvme0n1", "data of type ext4")
+        #expect(error.code == .busy)
+        #expect(error.reason == "/dev/nvme0n1 holds data of type ext4")
+        #expect(error.remedy.contains("--overwrite"))
+    }
+
+    @Test func everyErrnoGivesAWholeSentence() {
+        for number in Array(Int32(1)...133) + [524] {
+            let errno = Errno(rawValue: number)
+            for error in [.openBlockDevice(errno, "/dev/sda"), CallError.openRing(errno)] {
+                #expect(error.errno == errno)
+                #expect(!error.reason.isEmpty && !error.reason.hasSuffix("."))
+                #expect(!error.remedy.hasSuffix("."))
+            }
+        }
+    }
+}

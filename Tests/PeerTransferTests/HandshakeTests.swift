@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PeerMR
+import TestSupport
+import Testing
+
+@testable import PeerTransfer
+
+/// Values that a test needs of a handshake, from a seed.
+extension SeededGenerator {
+    mutating func hello() -> Hello {
+        Hello(
+            operation: next() % 2 == 0 ? .put : .get, offset: next(), byteCount: next(),
+            buffer: RemoteSlice(address: next(), key: UInt32(truncatingIfNeeded: next())),
+            slotBytes: UInt32(1 + next() % 1_048_575) * 4096,
+            slotCount: UInt16(1 + next() % UInt64(slotLimit)))
+    }
+
+    mutating func welcome() -> Welcome {
+        Welcome(
+            slotCount: UInt16(1 + next() % 65535), slotBytes: UInt32(1 + next() % 0xffff_fffe),
+            capacity: next(), blockBytes: UInt32(1 + next() % 65536),
+            buffer: RemoteSlice(address: next(), key: UInt32(truncatingIfNeeded: next())),
+            memory: MemoryKind.allCases[Int(next() % 3)], method: Method.allCases[Int(next() % 3)],
+            nic: next() % 2 == 0 ? .software : .device, isBounce: next() % 2 == 0)
+    }
+}
+
+@Suite struct HandshakeTests {
+    /// The layout on the wire: whoever changes it must change the version too.
+    @Test func aHelloHasThisLayout() {
+        let hello = Hello(
+            operation: .get, offset: 0x0102_0304_0506_0708, byteCount: 0x1112_1314_1516_1718,
+            buffer: RemoteSlice(address: 0x2122_2324_2526_2728, key: 0x3132_3334), slotBytes: 0x0004_0000,
+            slotCount: 8)
+        let bytes: [UInt8] = [
+            0x31, 0x50, 0x4d, 0x52, 1, 0, 2, 0, 8, 7, 6, 5, 4, 3, 2, 1, 0x18, 0x17, 0x16, 0x15, 0x14, 0x13,
+            0x12, 0x11, 0x28, 0x27, 0x26, 0x25, 0x24, 0x23, 0x22, 0x21, 0x34, 0x33, 0x32, 0x31, 0, 0, 4, 0,
+            8, 0, 0, 0,
+        ]
+        #expect(hello.bytes == bytes)
+        #expect(wireVersion == 1)
+    }
+
+    @Test func aWelcomeHasThisLayout() {
+        let welcome = Welcome(
+            slotCount: 8, slotBytes: 0x0004_0000, capacity: 0x1112_1314_1516_1718, blockBytes: 512,
+            buffer: RemoteSlice(address: 0x2122_2324_2526_2728, key: 0x3132_3334), memory: .p2pmem,
+            method: .onDemand, nic: .software, isBounce: false)
+        let bytes: [UInt8] = [
+            0x31, 0x50, 0x4d, 0x52, 1, 0, 8, 0, 0, 0, 4, 0, 0, 2, 0, 0, 0x18, 0x17, 0x16, 0x15, 0x14, 0x13,
+            0x12, 0x11, 0x28, 0x27, 0x26, 0x25, 0x24, 0x23, 0x22, 0x21, 0x34, 0x33, 0x32, 0x31, 1, 1, 1, 0,
+        ]
+        #expect(welcome.bytes == bytes)
+    }
+
+    /// A connection request carries at most 56 bytes, its answer 196, a rejection 148 (InfiniBand specification, 12.6).
+    @Test func allFitTheirPrivateData() {
+        var random = SeededGenerator(seed: 10)
+        #expect(random.hello().bytes.count <= 56)
+        #expect(random.welcome().bytes.count <= 196)
+        #expect(Refusal(.busy, detail: .max).bytes.count <= 148)
+    }
+
+    @Test func everyHelloSurvivesARoundTripAndItsPadding() throws {
+        var random = SeededGenerator(seed: 11)
+        for _ in 0..<5_000 {
+            let hello = random.hello()
+            let padded = hello.bytes + [UInt8](repeating: 0, count: 12)
+            if try Hello(parsing: hello.bytes) != hello || Hello(parsing: padded) != hello {
+                Issue.record("\(hello)")
+            }
+        }
+    }
+
+    @Test func everyWelcomeSurvivesARoundTripAndItsPadding() {
+        var random = SeededGenerator(seed: 12)
+        for _ in 0..<5_000 {
+            let welcome = random.welcome()
+            let padded = welcome.bytes + [UInt8](repeating: 0, count: 156)
+            if Welcome(parsing: welcome.bytes) != welcome || Welcome(parsing: padded) != welcome {
+                Issue.record("\(welcome)")
+            }
+        }
+    }
+
+    @Test func aHelloThatIsCutShortIsMalformed() {
+        var random = SeededGenerator(seed: 13)
+        let bytes = random.hello().bytes
+        for count in 0..<42 {
+            #expect(throws: Refusal(.malformed, detail: 1)) { try Hello(parsing: Array(bytes.prefix(count))) }
+        }
+    }
+
+    @Test func aWelcomeThatIsCutShortIsNone() {
+        var random = SeededGenerator(seed: 14)
+        let bytes = random.welcome().bytes
+        for count in 0..<bytes.count { #expect(Welcome(parsing: Array(bytes.prefix(count))) == nil) }
+    }
+
+    @Test(arguments: [0, 2, 3, 255, 256, 257, 65535] as [UInt16])
+    func anotherVersionIsNamedInTheRefusal(_ version: UInt16) {
+        var random = SeededGenerator(seed: 15)
+        var bytes = random.hello().bytes
+        bytes[4] = UInt8(truncatingIfNeeded: version)
+        bytes[5] = UInt8(version >> 8)
+        #expect(throws: Refusal(.otherVersion, detail: 1)) { try Hello(parsing: bytes) }
+        // A later version may be shorter: its number is told all the same.
+        #expect(throws: Refusal(.otherVersion, detail: 1)) { try Hello(parsing: Array(bytes.prefix(6))) }
+        var answer = random.welcome().bytes
+        answer[4] = UInt8(truncatingIfNeeded: version)
+        answer[5] = UInt8(version >> 8)
+        #expect(Welcome(parsing: answer) == nil)
+    }
+
+    @Test func anotherProtocolIsMalformed() {
+        #expect(throws: Refusal(.malformed, detail: 1)) { try Hello(parsing: []) }
+        #expect(throws: Refusal(.malformed, detail: 1)) { try Hello(parsing: Array("GET / HTTP/1.1\r\n".utf8)) }
+        #expect(throws: Refusal(.malformed, detail: 1)) { try Hello(parsing: [UInt8](repeating: 0, count: 56)) }
+    }
+
+    @Test(arguments: [
+        (36, [0, 0, 0, 0]), (36, [1, 0, 0, 0]), (36, [0xff, 0x0f, 0, 0]), (36, [1, 16, 0, 0]),
+        (40, [0, 0]), (40, [1, 16]), (40, [255, 255]),
+    ] as [(Int, [UInt8])])
+    func slotsThatCannotBeAreRefused(_ place: Int, _ value: [UInt8]) {
+        var random = SeededGenerator(seed: 16)
+        var bytes = random.hello().bytes
+        bytes.replaceSubrange(place..<place + value.count, with: value)
+        #expect(throws: Refusal(.badSlots)) { try Hello(parsing: bytes) }
+    }
+
+    @Test(arguments: [(6, 0), (6, 3), (6, 255), (7, 1), (7, 255)] as [(Int, UInt8)])
+    func anOperationThatIsNoneIsMalformed(_ place: Int, _ value: UInt8) {
+        var random = SeededGenerator(seed: 17)
+        var bytes = random.hello().bytes
+        bytes[place] = value
+        #expect(throws: Refusal(.malformed, detail: 1)) { try Hello(parsing: bytes) }
+    }
+
+    @Test(arguments: [(6, 2), (8, 4), (12, 4)])
+    func aWelcomeWithNothingInItIsNone(_ place: Int, _ count: Int) {
+        var random = SeededGenerator(seed: 18)
+        var bytes = random.welcome().bytes
+        for index in place..<place + count { bytes[index] = 0 }
+        #expect(Welcome(parsing: bytes) == nil)
+    }
+
+    @Test(arguments: [36, 37])
+    func aWelcomeOfUnknownMemoryOrMethodIsNone(_ place: Int) {
+        var random = SeededGenerator(seed: 19)
+        var bytes = random.welcome().bytes
+        for value: UInt8 in [3, 4, 255] {
+            bytes[place] = value
+            #expect(Welcome(parsing: bytes) == nil)
+        }
+    }
+}

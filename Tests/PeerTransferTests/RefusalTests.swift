@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PeerMR
+import Testing
+
+@testable import PeerTransfer
+
+@Suite struct RefusalTests {
+    static let codes = (UInt8(1)...13).compactMap(Refusal.Code.init(rawValue:))
+
+    @Test func thereAreThirteenCodes() {
+        #expect(Self.codes.count == 13)
+        #expect(Refusal.Code(rawValue: 0) == nil)
+        #expect(Refusal.Code(rawValue: 14) == nil)
+    }
+
+    @Test(arguments: codes, [0, 1, 4096, UInt64.max])
+    func everyRefusalSurvivesARoundTripAndItsPadding(_ code: Refusal.Code, _ detail: UInt64) {
+        let refusal = Refusal(code, detail: detail)
+        #expect(refusal.bytes.count == 13)
+        #expect(Refusal(parsing: refusal.bytes) == refusal)
+        #expect(Refusal(parsing: refusal.bytes + [UInt8](repeating: 0, count: 135)) == refusal)
+        for count in 0..<13 { #expect(Refusal(parsing: Array(refusal.bytes.prefix(count))) == nil) }
+    }
+
+    @Test func aRefusalIsNoWelcomeAndNoHello() {
+        let bytes = Refusal(.busy).bytes + [UInt8](repeating: 0, count: 135)
+        #expect(Welcome(parsing: bytes) == nil)
+        #expect(throws: Refusal.self) { try Hello(parsing: bytes) }
+    }
+
+    @Test func anUnknownCodeIsNone() {
+        var bytes = Refusal(.busy).bytes
+        for code in [0, 14, 15, 255] as [UInt8] {
+            bytes[4] = code
+            #expect(Refusal(parsing: bytes) == nil)
+        }
+    }
+
+    /// Whatever number a server sends along, the client has a whole sentence for it.
+    @Test(arguments: codes, [0, 5, 12, 4096, UInt64(Int64.max), UInt64.max])
+    func everyRefusalIsASentenceWithARemedy(_ code: Refusal.Code, _ detail: UInt64) {
+        let error = Refusal(code, detail: detail).explained(by: "10.0.0.2:18515")
+        #expect(!error.reason.isEmpty && !error.reason.hasSuffix("."))
+        #expect(!error.remedy.isEmpty && !error.remedy.hasSuffix("."))
+        #expect(!error.description.contains("Optional("))
+    }
+
+    @Test(arguments: [
+        (.otherVersion, 7, .protocolViolation, "speaks version 7"), (.notAllowed, 0, .refused, "address"),
+        (.busy, 0, .busy, "another client"), (.outOfRange, 4096, .invalidArgument, "4096 bytes"),
+        (.offBlock, 512, .invalidArgument, "beginning of a block"), (.noMemory, 12, .resourceLimit, "memory"),
+        (.smallPackets, 1024, .unsafeHere, "1024 bytes"), (.driveFailed, 5, .system, "drive"),
+        (.stopping, 0, .peerLost, "stopped"), (.empty, 0, .invalidArgument, "nothing"),
+    ] as [(Refusal.Code, UInt64, CallError.Code, String)])
+    func sentencesHaveTheirFacts(
+        _ code: Refusal.Code, _ detail: UInt64, _ expected: CallError.Code, _ words: String
+    ) {
+        let error = Refusal(code, detail: detail).explained(by: "server")
+        #expect(error.code == expected)
+        #expect(error.reason.contains(words), "\(error.reason)")
+    }
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import SystemPackage
+import SystemSupport
+import Testing
+
+@testable import Verbs
+
+/// The table from (call, errno) to words, without making any call.
+@Suite struct ExplainTests {
+    struct Row: Sendable, CustomTestStringConvertible {
+        var error: CallError
+        var code: CallError.Code
+        var reason: String
+        var remedy: String
+        var testDescription: String { "\(error.call) \(error.errno?.rawValue ?? 0)" }
+
+        init(_ error: CallError, _ code: CallError.Code, _ reason: String, _ remedy: String) {
+            self.error = error
+            self.code = code
+            self.reason = reason
+            self.remedy = remedy
+        }
+    }
+
+    static let device = Device(name: "mlx5_0")
+    static let address = SocketAddress("10.0.0.2", port: 18515)!
+
+    static func register(_ errno: Errno, _ access: Access = [.localWrite]) -> CallError {
+        .register(errno, byteCount: 1 << 20, access: access, device: device)
+    }
+
+    static let registration: [Row] = [
+        Row(register(.noMemory), .resourceLimit, "RLIMIT_MEMLOCK is", "ulimit -l"),
+        Row(register(.notPermitted), .resourceLimit, "locked memory", "CAP_IPC_LOCK"),
+        Row(register(.badAddress), .notSupported, "cannot pin", "on demand"),
+        Row(register(Errno(rawValue: 121)), .notSupported, "peer memory", "on demand"),
+        Row(register(.badAddress, [.onDemand]), .notSupported, "refuses", "one PCIe switch"),
+        Row(register(.notSupportedOnSocket), .notSupported, "driver does not support", ""),
+        Row(register(Errno(rawValue: 524)), .notSupported, "driver does not support", ""),
+        Row(register(.notSupportedOnSocket, [.onDemand]), .notSupported, "no on-demand paging", "Soft-RoCE"),
+        Row(register(.invalidArgument, [.remoteWrite]), .invalidArgument, "0x2", "needs local write"),
+        Row(register(.ioError), .system, "1 MiB cannot be registered on mlx5_0", ""),
+        Row(register(.noMemory, [.onDemand]), .system, "cannot be registered", ""),
+    ]
+
+    static let devices: [Row] = [
+        Row(.listDevices(.noFunction), .notSupported, "no RDMA", "modprobe ib_uverbs"),
+        Row(.listDevices(.notPermitted), .system, "cannot be listed", "/dev/infiniband"),
+        Row(.listDevices(.noMemory), .system, "cannot be listed", "/dev/infiniband"),
+        Row(.openDevice(.permissionDenied, name: "mlx5_0"), .notPermitted, "mlx5_0", "rights"),
+        Row(.openDevice(.notPermitted, name: "mlx5_0"), .notPermitted, "mlx5_0", "rights"),
+        Row(.openDevice(.ioError, name: "mlx5_0"), .system, "mlx5_0 cannot be opened", ""),
+        Row(.query("ibv_query_port", 22, device: device), .system, "mlx5_0", "dmesg"),
+        Row(
+            .create("ibv_create_cq", .invalidArgument, "a completion queue of 9 entries", on: device),
+            .resourceLimit, "mlx5_0 gives no completion queue of 9 entries", "ibv_devinfo -v -d mlx5_0"),
+        Row(
+            .create("ibv_alloc_pd", .noMemory, "a protection domain", on: device), .resourceLimit,
+            "mlx5_0 gives no protection domain", "ask for less"),
+        Row(
+            .create("ibv_alloc_pd", .ioError, "a protection domain", on: device), .system,
+            "mlx5_0 gives no protection domain", ""),
+        Row(.queuePair("ibv_modify_qp", 22, "made ready"), .system, "cannot be made ready", "dmesg"),
+        Row(.noSuchDevice("rxe7"), .notFound, "no RDMA device rxe7: there is none", "rdma link add"),
+    ]
+
+    static let connections: [Row] = [
+        Row(.connectionManager(.operationNotSupportedByDevice), .notFound, "no RDMA connection manager", "rdma_ucm"),
+        Row(.connectionManager(.noSuchFileOrDirectory), .notFound, "no RDMA connection manager", "rdma_ucm"),
+        Row(.connectionManager(.permissionDenied), .notPermitted, "refuses", "/dev/infiniband/rdma_cm"),
+        Row(.connectionManager(.notPermitted), .notPermitted, "refuses", "/dev/infiniband/rdma_cm"),
+        Row(.connectionManager(.ioError), .system, "does not answer", ""),
+        Row(.bind(.addressInUse, address), .busy, "port 18515 of 10.0.0.2 is taken", "choose another"),
+        Row(.bind(.permissionDenied, address), .notPermitted, "port 18515", "above 1023"),
+        Row(.bind(.noSuchAddressOrDevice, address), .notFound, "10.0.0.2 is no address", "rdma link add"),
+        Row(.bind(.addressNotAvailable, address), .notFound, "no RDMA device", "rdma link add"),
+        Row(.route(.operationNotSupportedByDevice, address), .notFound, "no RDMA device", "rdma link add"),
+        Row(.route(.noSuchAddressOrDevice, address), .notFound, "no RDMA device", "rdma link add"),
+        Row(.route(.invalidArgument, address), .notFound, "no RDMA device", "rdma link add"),
+        Row(.route(.addressNotAvailable, address), .notFound, "no RDMA device", "rdma link add"),
+        Row(.route(.timedOut, address), .peerLost, "10.0.0.2 is not to be reached", "ping"),
+        Row(.connection("rdma_accept", .invalidArgument, "be accepted"), .system, "cannot be accepted", "dmesg"),
+    ]
+
+    @Test(arguments: registration + devices + connections)
+    func eachRowHasItsCodeReasonAndRemedy(_ row: Row) {
+        #expect(row.error.code == row.code)
+        #expect(row.error.reason.contains(row.reason), "\(row.error.reason)")
+        #expect(row.error.remedy.contains(row.remedy), "\(row.error.remedy)")
+        #expect(row.error.remedy.isEmpty == row.remedy.isEmpty, "\(row.error.remedy)")
+    }
+
+    /// Whatever the number, the words are whole and the number is in them.
+    @Test func everyErrnoGivesAWholeSentence() {
+        let makers: [(String, (Errno) -> CallError)] = [
+            ("ibv_get_device_list", { .listDevices($0) }),
+            ("ibv_open_device", { .openDevice($0, name: "rxe0") }),
+            ("ibv_query_gid", { .query("ibv_query_gid", $0.rawValue, device: Self.device) }),
+            ("ibv_create_qp", { .create("ibv_create_qp", $0, "a queue pair", on: Self.device) }),
+            ("ibv_reg_mr", { Self.register($0) }), ("ibv_reg_mr", { Self.register($0, [.onDemand]) }),
+            ("ibv_modify_qp", { .queuePair("ibv_modify_qp", $0.rawValue, "made ready") }),
+            ("rdma_create_event_channel", { .connectionManager($0) }),
+            ("rdma_", { .bind($0, Self.address) }), ("rdma_resolve_addr", { .route($0, Self.address) }),
+            ("rdma_connect", { .connection("rdma_connect", $0, "be made") }),
+        ]
+        for (call, make) in makers {
+            for number in Array(Int32(1)...133) + [512, 517, 524, 529] {
+                let error = make(Errno(rawValue: number))
+                #expect(error.call.hasPrefix(call))
+                #expect(error.errno?.rawValue == number)
+                #expect(!error.reason.isEmpty && !error.reason.hasSuffix("."), "\(error)")
+                #expect(!error.remedy.hasSuffix("."), "\(error)")
+                #expect(error.description.contains("errno \(number)"), "\(error)")
+                #expect(!error.description.contains("Optional("), "\(error)")
+            }
+        }
+    }
+}

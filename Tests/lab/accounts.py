@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the server holds it gives back, and what it hands out is clean."""
+from pathlib import Path
+
+from checks import equal, noise, refused, same_bytes
+from registry import PAIR, test
+
+MIB = 1 << 20
+POOL_TOOL = Path(__file__).with_name("pool_tool.py")
+
+
+@test(PAIR)
+def many_transfers(bench):
+    """After twenty transfers the server has no more files, RDMA objects or slots than after two."""
+    path = bench.file("many", noise(300_001, 61))
+    nothing = bench.held()
+    with bench.serve() as server:
+        equal(bench.put(path).code, 0, "the exit code of the first put")
+        server.transfers(2)
+        first = bench.held()
+        equal(first["p2pmem"], nothing["p2pmem"], "the free p2pmem while the server is idle")
+        for number in range(9):
+            equal(bench.put(path).code, 0, f"the exit code of put {number}")
+        server.transfers(20)
+        bench.settles(bench.held, first, "what is held after 20 transfers")
+    bench.settles(bench.held, nothing, "what is held without a server")
+
+
+@test(PAIR)
+def wiped(bench):
+    """The slots hold nothing of the last owner of that p2pmem when a client gets them."""
+    free = bench.free_p2pmem()
+    tool = ["python3", POOL_TOOL, bench.p2pmem() + "/allocate", free]
+    bench.must(bench.server, [*tool, "mark"])
+    data = noise(4096, 71)
+    with bench.serve() as server:
+        equal(bench.put(bench.file("page", data), "--no-verify").code, 0, "the exit code of put")
+        server.transfers(1)
+    equal(bench.free_p2pmem(), free, "the free p2pmem after the server")
+    found = bench.must(bench.server, [*tool, "look"]).split()
+    # The server had 8 slots of 256 KiB: one page has the file, the others must be zero.
+    equal(found, ["unmarked", "512", "zero", "511", "other", "1"], "the pages of the CMB")
+
+
+@test(PAIR)
+def one_client_at_a_time(bench):
+    """A second client is told that the server is busy; the first does not notice."""
+    path = bench.file("big", noise(16 * MIB, 81))
+    small = bench.file("small", noise(1000, 82))
+    free = bench.free_p2pmem()
+    with bench.serve() as server:
+        first = bench.start(bench.client, [
+            bench.program, "put", "--connect", bench.server.address, "--progress", "--no-verify",
+            path])
+        first.wait_for(r" [1-9]\d? %", 30)
+        equal(bench.free_p2pmem(), free - 2 * MIB, "the free p2pmem in the middle of a put")
+        first.signal("STOP")        # so that it is still in the middle when the second comes
+        refused(bench.put(small), "is serving another client", "try again later")
+        server.waits_for("refused 10.77.0.1: another client is being served")
+        first.signal("CONT")
+        equal(first.wait(90).code, 0, "the exit code of the first client")
+        same_bytes(bench.drive(0, 16 * MIB), path.read_bytes(), "the first client's file")
+        equal(bench.put(small).code, 0, "the exit code of the second client, later")

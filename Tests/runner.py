@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the rings of tests one after the other, and adds up what they say. `Tests/run` starts it."""
+import argparse
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+# Until there is something to tidy up, Ctrl-C just ends this.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+_HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(_HERE.parent / "Examples" / "lab"))
+
+from peerlab import LabError, build, interrupts      # noqa: E402
+from peerlab.confine import die_with_parent          # noqa: E402
+
+_PROGRAMS = ["nic-to-nvme", "hostile-client"]
+_COUNTS = re.compile(r"^(\d+) passed, (\d+) failed$", re.MULTILINE)
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def host_tests():
+    """The tests of the package: pure ones, and those over the fake verbs. Returns (passed, failed)."""
+    say("== on this machine: pure tests, and the library over a fake libibverbs")
+    return _swift_tests(["test", "--disable-xctest"], "debug", "building the tests")
+
+
+def _swift_tests(arguments, tree, what):
+    """Run Swift Testing and count its tests; what does not end in a count is a failure."""
+    passed, failed = [], []
+
+    def note(line):
+        if found := re.match(r"^\S+ Test (?!run\b|case\b)(.+?) (passed|failed)\b.* after ", line):
+            (passed if found[2] == "passed" else failed).append(found[1])
+        if "error:" in line or "recorded an issue" in line or " failed after " in line:
+            say(line)
+    code, output = build.swift(arguments, build.scratch() / tree, say, what, note, check=False)
+    if code != 0 and not failed:
+        say("\n".join(output.splitlines()[-30:]))
+        failed.append("swift test")
+    if not passed:
+        say("no test ran: that is a failure")
+        failed.append("no test")
+    say(f"{len(passed)} passed, {len(failed)} failed")
+    return len(passed), len(failed)
+
+
+def warnings():
+    """The package builds without warnings of its own code. Returns (passed, failed)."""
+    say("== the programs, built without warnings")
+    found = []
+
+    def note(line):
+        if re.search(r"(Sources|Examples)/.*: (warning|error):", line):
+            found.append(line)
+    # Only what is compiled now can warn: in a warm tree the check was made when it was compiled.
+    for product in _PROGRAMS:
+        build.swift(["build", "-c", "release", "--static-swift-stdlib", "--product", product],
+                    build.scratch() / "release", say, f"building {product}", note)
+    for line in found:
+        say(line)
+    return (0, 1) if found else (1, 0)
+
+
+def lab_tests(match):
+    """The device tests, in virtual machines. Returns (passed, failed)."""
+    say("== in the lab: real kernels, verbs and NVMe")
+    programs = build.scratch() / "release" / "release"
+    command = [sys.executable, str(_HERE / "lab" / "run_lab_tests.py"), "--programs", str(programs)]
+    if match:
+        command += ["--only", match]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="replace",
+                             start_new_session=True, preexec_fn=die_with_parent)
+    last = ""
+    try:
+        for line in child.stdout:
+            last = line
+            say(line.rstrip("\n"))
+        code = child.wait()
+    except BaseException:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child.pid, signal.SIGTERM)
+            child.wait(60)
+        raise
+    counts = _COUNTS.match(last)
+    if not counts:
+        say("the lab tests did not come to their end: that is a failure")
+        return 0, 1
+    passed, failed = int(counts[1]), int(counts[2])
+    return passed, failed if code == 0 or failed else 1
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="Tests/run", description="Runs the project's tests.")
+    parser.add_argument("--only", choices=["host", "lab"], help="only the tests on this machine, "
+                        "or only those in the lab")
+    parser.add_argument("--match", metavar="WORD", help="only the lab tests with WORD in their names")
+    options = parser.parse_args()
+    began = time.monotonic()
+    rings = []
+    if options.only != "lab" and not options.match:
+        rings.append(host_tests)
+    rings.append(warnings)
+    if options.only != "host":
+        rings.append(lambda: lab_tests(options.match))
+    passed = failed = 0
+    with interrupts.orderly():
+        for ring in rings:
+            try:
+                some, wrong = ring()
+            except (LabError, OSError) as error:
+                say(f"{error}")
+                some, wrong = 0, 1
+            passed, failed = passed + some, failed + wrong
+    say(f"took {time.monotonic() - began:.0f} s")
+    say(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+sys.exit(main())
