@@ -81,6 +81,13 @@ public struct SystemRoot: Hashable, Sendable {
         return String(validating: bytes, as: UTF8.self).map { FilePath($0) }
     }
 
+    /// The size that a file claims; nil where it is missing.
+    public func fileSize(_ relative: String) -> Int? {
+        var status = stat()
+        guard unsafe stat(appending(relative).string, &status) == 0 else { return nil }
+        return Int(status.st_size)
+    }
+
     /// The canonical path, links resolved; nil where it does not exist.
     public func realPath(_ relative: String) -> FilePath? {
         guard let resolved = unsafe realpath(appending(relative).string, nil) else { return nil }
