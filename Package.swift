@@ -66,6 +66,10 @@ let package = Package(
                 .product(name: "Crypto", package: "swift-crypto"),
             ],
             path: "Examples/NICToNVMe", exclude: ["README.md"], swiftSettings: strict),
+        // A program for the oracle: every pair of a machine, judged in one start.
+        .executableTarget(
+            name: "route-probe", dependencies: ["PCITopology", "SystemSupport", system],
+            path: "Tests/RouteProbe", swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )
