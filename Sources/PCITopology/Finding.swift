@@ -11,6 +11,8 @@ public struct Finding: Hashable, Sendable {
         public static let sameFunction = Code(rawValue: "sameFunction")
         /// Both hang below one bridge, or are functions of one device.
         public static let commonUpstream = Code(rawValue: "commonUpstream")
+        /// The kernel was built without peer-to-peer DMA.
+        public static let noPeerToPeer = Code(rawValue: "noPeerToPeer")
         /// They meet nowhere below the root complex.
         public static let noCommonUpstream = Code(rawValue: "noCommonUpstream")
         /// A function on the way sends peer-to-peer requests up to the root complex.

@@ -30,7 +30,13 @@ extension Topology {
     func verdict(client: Int, provider: Int) -> Verdict {
         let a = nodes[provider].ancestors
         let b = nodes[client].ancestors
-        guard let (up, over) = meeting(a, b) else {
+        let meeting = meeting(a, b)
+        if hasPeerToPeer == false {
+            // Without the option the kernel's decision is an empty function that refuses.
+            let distance = meeting.map { $0.0 + $0.1 } ?? a.count + b.count
+            return Verdict(mapType: .notSupported, isSupported: false, distance: distance)
+        }
+        guard let (up, over) = meeting else {
             return judged(throughBridges(client, provider), distance: a.count + b.count)
         }
         var redirect = Node.Redirect.no

@@ -27,7 +27,7 @@ extension Topology {
             return .none(Finding(.noSuchDevice, nil, "no such PCI function"))
         }
         let verdict = verdict(client: b, provider: a)
-        var findings = meetingFindings(client: b, provider: a)
+        var findings = kernelFindings() + meetingFindings(client: b, provider: a)
         let needsBridges = verdict.mapType != .busAddress
         if needsBridges { findings += bridgeFindings(client: b, provider: a) }
         findings += translationFindings(verdict, client: b)
@@ -73,6 +73,16 @@ extension Topology {
 // MARK: - Reasons
 
 extension Topology {
+    private func kernelFindings() -> [Finding] {
+        guard hasPeerToPeer == false else { return [] }
+        return [
+            Finding(
+                .noPeerToPeer, nil,
+                "the kernel\(kernel.map { " \($0)" } ?? "") was built without CONFIG_PCI_P2PDMA, and refuses all peer-to-peer DMA",
+                remedy: "boot a kernel that has it")
+        ]
+    }
+
     private func meetingFindings(client: Int, provider: Int) -> [Finding] {
         let a = nodes[provider].ancestors
         let b = nodes[client].ancestors

@@ -118,9 +118,9 @@ struct TopologyReader {
         return first.mapValues { $0.0 }
     }
 
-    /// A pool anywhere proves it; without one it is not known (the kernel's list of symbols would tell, and takes long to read).
+    /// A pool anywhere proves it; without one the kernel tells how it was built.
     func hasPeerToPeer(_ functions: [PCIFunction]) -> Bool? {
-        functions.contains { $0.poolBytes != nil } ? true : nil
+        functions.contains { $0.poolBytes != nil } ? true : KernelBuild.hasPeerToPeer(root: root)
     }
 
     func rdmaDevices() -> [String: PCIAddress?] {
