@@ -21,6 +21,7 @@ let package = Package(
         .library(name: "PeerStorage", targets: ["PeerStorage"]),
         .library(name: "Verbs", targets: ["Verbs"]),
         .executable(name: "nic-to-nvme", targets: ["NICToNVMe"]),
+        .executable(name: "peermr", targets: ["PeerMRCommand"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -59,9 +60,16 @@ let package = Package(
             swiftSettings: strict),
 
         .executableTarget(
+            name: "PeerMRCommand",
+            dependencies: [
+                "PeerMR", "PCITopology", "SystemSupport", system,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            path: "Sources/peermr", swiftSettings: strict),
+        .executableTarget(
             name: "NICToNVMe",
             dependencies: [
-                "PeerMR", "PeerStorage", "CLinux", system,
+                "PeerMR", "PeerStorage", "CLinux", "SystemSupport", system,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Crypto", package: "swift-crypto"),
             ],

@@ -162,11 +162,11 @@ struct ClientArguments: ParsableArguments {
             return
         }
         printJSON([
-            ("operation", .text(operation)), ("bytes", .integer(outcome.byteCount)),
+            ("operation", .text(operation)), ("bytes", .count(outcome.byteCount)),
             ("seconds", .number(outcome.seconds)), ("memory", .text(welcome.memory.rawValue)),
             ("method", .text(welcome.method.rawValue)), ("nic", .text(welcome.nic.rawValue)),
-            ("bytesPeerToPeer", .integer(isPeer ? outcome.byteCount : 0)),
-            ("bytesBounced", .integer(welcome.isBounce ? outcome.byteCount : 0)),
+            ("bytesPeerToPeer", .count(isPeer ? outcome.byteCount : 0)),
+            ("bytesBounced", .count(welcome.isBounce ? outcome.byteCount : 0)),
             ("sha256", sha256.map { .text($0) } ?? .null),
             ("verified", verified.map { .flag($0) } ?? .null),
         ])

@@ -8,57 +8,9 @@ func say(_ text: String) {
     writeAll(2, "nic-to-nvme: \(text)\n")
 }
 
-/// Everything or nothing is lost: a closed pipe ends the output, not the transfer.
-func writeAll(_ descriptor: Int32, _ text: String) {
-    var bytes = Array(text.utf8)[...]
-    while !bytes.isEmpty {
-        let count = unsafe bytes.withUnsafeBytes { buffer in
-            unsafe write(descriptor, buffer.baseAddress, buffer.count)
-        }
-        guard count > 0 else { return }
-        bytes = bytes.dropFirst(count)
-    }
-}
-
-/// A value of the JSON that programs read.
-enum JSONValue {
-    case text(String)
-    case integer(UInt64)
-    case number(Double)
-    case flag(Bool)
-    case null
-
-    var encoded: String {
-        switch self {
-        case .text(let text): Self.quote(text)
-        case .integer(let value): String(value)
-        case .number(let value): value.isFinite ? String(value) : "null"
-        case .flag(let value): value ? "true" : "false"
-        case .null: "null"
-        }
-    }
-
-    private static func quote(_ text: String) -> String {
-        var quoted = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": quoted += "\\\""
-            case "\\": quoted += "\\\\"
-            case "\n": quoted += "\\n"
-            case _ where scalar.value < 32:
-                let digits = String(scalar.value, radix: 16)
-                quoted += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-            default: quoted.unicodeScalars.append(scalar)
-            }
-        }
-        return quoted + "\""
-    }
-}
-
 /// One object on one line of standard output.
 func printJSON(_ fields: [(String, JSONValue)]) {
-    let body = fields.map { "\"\($0)\": \($1.encoded)" }.joined(separator: ", ")
-    writeAll(1, "{\(body)}\n")
+    writeAll(1, JSONValue.object(fields).encoded + "\n")
 }
 
 /// A progress bar on standard error, drawn at most ten times a second.

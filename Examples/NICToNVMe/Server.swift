@@ -198,10 +198,10 @@ final class Server {
         guard options.json else { return }
         printJSON([
             ("event", .text("transfer")), ("operation", .text(verb)),
-            ("client", .text(session.client)), ("bytes", .integer(session.hello.byteCount)),
+            ("client", .text(session.client)), ("bytes", .count(session.hello.byteCount)),
             ("complete", .flag(session.isComplete && session.failure == nil)),
-            ("bytesPeerToPeer", .integer(count.peerToPeer)),
-            ("bytesBounced", .integer(count.bounced)), ("bytesHost", .integer(count.host)),
+            ("bytesPeerToPeer", .count(count.peerToPeer)),
+            ("bytesBounced", .count(count.bounced)), ("bytesHost", .count(count.host)),
             ("seconds", .number(session.seconds)),
             ("error", session.failure.map { .text($0.description) } ?? .null),
         ])

@@ -16,59 +16,109 @@ public struct ConfigurationSpace: Hashable, Sendable {
         self.claimedBytes = claimedBytes
     }
 
-    /// All ones: the function does not answer.
-    public var isDead: Bool {
-        bytes.count >= 4 && bytes[..<4].allSatisfy { $0 == 0xff }
-    }
-
-    private func word(at offset: Int) -> UInt16? {
-        guard offset >= 0, offset + 2 <= bytes.count else { return nil }
-        return UInt16(bytes[offset]) | UInt16(bytes[offset + 1]) << 8
-    }
-
-    private func long(at offset: Int) -> UInt32? {
-        guard let low = word(at: offset), let high = word(at: offset + 2) else { return nil }
-        return UInt32(low) | UInt32(high) << 16
-    }
-
-    /// The kind of PCI Express port; nil for a function of conventional PCI, and where it cannot be read.
+    /// Reads what the decision needs and no more: each four bytes cost a transaction on the bus, and the rest holds serial numbers.
     ///
-    /// PCI Express Base Specification, section 7.5.3.2: bits 7 to 4 of the capabilities register.
-    public var portType: PortType? {
-        guard let offset = capability(0x10), let flags = word(at: offset + 2) else { return nil }
-        return PortType(rawValue: UInt8(flags >> 4 & 0xf))
+    /// What is not needed stays zero in ``bytes``.
+    ///
+    /// - Parameter read: bytes by offset and count; fewer at the end of what can be read.
+    init(reading read: (Int, Int) -> [UInt8], claimedBytes: Int?) {
+        var reader = SparseReader()
+        // The walks below ask for what they need: make each once.
+        reader.fetch(0, 16, read)
+        reader.fetch(0x34, 4, read)
+        func word(_ offset: Int) -> UInt16? {
+            reader.fetch(offset & ~3, 4, read)
+            return Self.word(reader.bytes, at: offset)
+        }
+        _ = Self.portType(word)
+        _ = Self.accessControl(claimedBytes: claimedBytes, word)
+        self.init(bytes: reader.bytes, claimedBytes: claimedBytes)
     }
 
-    /// The offset of a capability in the first 256 bytes; nil where it is absent or out of reach.
-    private func capability(_ identifier: UInt8) -> Int? {
-        guard let status = word(at: 6), status & 0x10 != 0, bytes.count > 0x34 else { return nil }
-        var offset = Int(bytes[0x34] & 0xfc)
-        // At most 48 fit; a list that runs in a circle ends here too.
-        for _ in 0..<48 {
-            guard offset >= 0x40, offset + 2 <= bytes.count else { return nil }
-            if bytes[offset] == identifier { return offset }
-            offset = Int(bytes[offset + 1] & 0xfc)
-        }
-        return nil
+    /// All ones: the function does not answer. A virtual function has no numbers of its own, but a status.
+    public var isDead: Bool {
+        bytes.count >= 16 && bytes[..<16].allSatisfy { $0 == 0xff }
+    }
+
+    /// Class, subclass and programming interface; nil where it cannot be read.
+    public var classCode: UInt32? {
+        guard !isDead, bytes.count >= 12 else { return nil }
+        return UInt32(bytes[9]) | UInt32(bytes[10]) << 8 | UInt32(bytes[11]) << 16
+    }
+
+    /// The kind of PCI Express port, `conventional` for a function that is none; nil where it cannot be read.
+    public var portType: PortType? {
+        isDead ? nil : Self.portType { Self.word(bytes, at: $0) }
     }
 
     /// The access control services of the function.
     public var accessControl: AccessControl {
         if isDead { return .unknown(.dead) }
+        return Self.accessControl(claimedBytes: claimedBytes) { Self.word(bytes, at: $0) }
+    }
+}
+
+// MARK: - Walks
+
+extension ConfigurationSpace {
+    private struct SparseReader {
+        var bytes: [UInt8] = []
+        private var fetched: Set<Int> = []
+
+        mutating func fetch(_ offset: Int, _ count: Int, _ read: (Int, Int) -> [UInt8]) {
+            guard offset >= 0, fetched.insert(offset).inserted else { return }
+            let part = read(offset, count)
+            guard !part.isEmpty else { return }
+            if bytes.count < offset + part.count {
+                bytes += [UInt8](repeating: 0, count: offset + part.count - bytes.count)
+            }
+            bytes.replaceSubrange(offset..<offset + part.count, with: part)
+        }
+    }
+
+    private static func word(_ bytes: [UInt8], at offset: Int) -> UInt16? {
+        guard offset >= 0, offset + 2 <= bytes.count else { return nil }
+        return UInt16(bytes[offset]) | UInt16(bytes[offset + 1]) << 8
+    }
+
+    /// PCI Express Base Specification, section 7.5.3.2: bits 7 to 4 of the capabilities register.
+    private static func portType(_ word: (Int) -> UInt16?) -> PortType? {
+        guard let status = word(6) else { return nil }
+        if status & 0x10 == 0 { return .conventional }
+        guard let first = word(0x34) else { return nil }
+        var offset = Int(first & 0xfc)
+        // At most 48 fit; a list that runs in a circle ends here too.
+        for _ in 0..<48 {
+            if offset < 0x40 { return .conventional }
+            guard let header = word(offset) else { return nil }
+            if header & 0xff == 0x10 {
+                return word(offset + 2).map { PortType(rawValue: UInt8($0 >> 4 & 0xf)) }
+            }
+            offset = Int(header >> 8 & 0xfc)
+        }
+        return nil
+    }
+
+    private static func accessControl(
+        claimedBytes: Int?, _ word: (Int) -> UInt16?
+    ) -> AccessControl {
         guard let claimedBytes else { return .unknown(.unreadable) }
-        if claimedBytes <= 256 { return .absent }
+        guard claimedBytes >= 256 else { return .unknown(.cutOff) }
+        if claimedBytes == 256 { return .absent }
         var offset = 0x100
         // At most 480 fit; a list that runs in a circle ends here too.
         for _ in 0..<480 {
-            guard let header = long(at: offset) else {
-                return .unknown(bytes.count <= 256 ? .needsPrivilege : .cutOff)
+            guard let low = word(offset), let high = word(offset + 2) else {
+                return .unknown(
+                    offset == 0x100 && claimedBytes >= 4096 ? .needsPrivilege : .cutOff)
             }
-            if offset == 0x100, header == 0 || header == 0xffff_ffff { return .absent }
-            if header & 0xffff == 0x000d {
-                guard let control = word(at: offset + 6) else { return .unknown(.cutOff) }
+            if low == 0xffff, high == 0xffff { return .unknown(.dead) }
+            if offset == 0x100, low == 0, high == 0 { return .absent }
+            if low == 0x000d {
+                guard let control = word(offset + 6) else { return .unknown(.cutOff) }
                 return .control(ACSControl(rawValue: control))
             }
-            let next = Int(header >> 20)
+            let next = Int(high >> 4)
             if next < 0x100 { return .absent }
             offset = next & ~3
         }
@@ -82,6 +132,8 @@ public struct PortType: RawRepresentable, Hashable, Sendable {
     public init(rawValue: UInt8) { self.rawValue = rawValue }
     /// A PCI Express device that is no port.
     public static let endpoint = PortType(rawValue: 0)
+    /// A function of conventional PCI, which has no such register: 255, which no port can be.
+    public static let conventional = PortType(rawValue: 0xff)
     /// A port of the root complex.
     public static let rootPort = PortType(rawValue: 4)
     /// The port of a switch that leads up.

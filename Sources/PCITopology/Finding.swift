@@ -33,6 +33,10 @@ public struct Finding: Hashable, Sendable {
         public static let softwareDevice = Code(rawValue: "softwareDevice")
         /// A device is on no PCI function.
         public static let notPCI = Code(rawValue: "notPCI")
+        /// A block device is made of others, and its DMA is theirs.
+        public static let composed = Code(rawValue: "composed")
+        /// What does the DMA of a device, or where it is in the tree, cannot be read.
+        public static let placeUnreadable = Code(rawValue: "placeUnreadable")
         /// There is no function at an address.
         public static let noSuchDevice = Code(rawValue: "noSuchDevice")
         /// A bridge has no memory to offer and does no DMA.
@@ -74,6 +78,12 @@ public struct Route: Hashable, Sendable {
     public init(verdict: Verdict, findings: [Finding]) {
         self.verdict = verdict
         self.findings = findings
+    }
+
+    /// A route that cannot be told, for a reason.
+    static func unknown(_ finding: Finding) -> Route {
+        Route(
+            verdict: Verdict(mapType: .unknown, isSupported: nil, distance: -1), findings: [finding])
     }
 
     /// A route that does not exist, for a reason.

@@ -7,6 +7,12 @@ public struct RootBus: Hashable, Comparable, Sendable, CustomStringConvertible {
     /// The bus number.
     public let bus: UInt8
 
+    /// A root bus by its numbers.
+    public init(domain: UInt32, bus: UInt8) {
+        self.domain = domain
+        self.bus = bus
+    }
+
     /// Reads a sysfs component such as `pci0000:00`; nil for any other.
     public init?(component: String) {
         guard component.hasPrefix("pci"), component.count >= 10,
@@ -69,8 +75,17 @@ public struct PCIFunction: Hashable, Sendable {
     /// The peer-to-peer memory that it publishes, in bytes; nil for none.
     public let poolBytes: UInt64?
 
-    /// Whether it is a bridge: it has others below it, and is neither client nor provider.
-    public var isBridge: Bool { classCode.map { $0 >> 8 == 0x0604 || $0 >> 8 == 0x0609 } ?? false }
+    /// Whether it is a bridge to other buses, or the host bridge: it is neither client nor provider.
+    ///
+    /// Classes 0600 to 0609; 060a (InfiniBand) and 0680 (NTB, NVSwitch) are devices in spite of their class.
+    public var isBridge: Bool {
+        classCode.map { (0x0600...0x0609).contains($0 >> 8) } ?? false
+    }
+
+    /// Whether it is on the root bus itself. A virtual function may hang there in sysfs, and be on a bus of its own.
+    public var isOnRootBus: Bool {
+        chain.count == 1 && address.domain == rootBus.domain && address.bus == rootBus.bus
+    }
 
     /// A function given by its facts, as a constructed tree needs them.
     public init(

@@ -19,7 +19,7 @@ public struct Verdict: Hashable, Sendable {
     /// Whether the kernel would allow it at all: nil where that depends on what could not be read. A route whose ``mapType`` is
     /// unknown can still be certain to be allowed.
     public let isSupported: Bool?
-    /// Steps between the two, as the kernel counts them.
+    /// Steps between the two, as the kernel counts them; negative where there is no route at all.
     public let distance: Int
 }
 
@@ -62,7 +62,7 @@ extension Topology {
         // Chains that meet are the same from there to the root bus: compare them from that end.
         var common = 0
         while common < a.count, common < b.count,
-            a[a.count - 1 - common] == b[b.count - 1 - common], a[a.count - 1 - common] >= 0
+            a[a.count - 1 - common] == b[b.count - 1 - common]
         { common += 1 }
         return common == 0 ? nil : (a.count - common, b.count - common)
     }

@@ -9,22 +9,10 @@ extension Topology {
     /// - Returns: a map type of `unknown` where the kernel's answer depends on what could not be read; never a guess.
     public func route(from client: PCIAddress, to provider: PCIAddress) -> Route {
         for address in [provider, client] {
-            guard let function = function(at: address) else {
-                return .none(
-                    Finding(
-                        .noSuchDevice, "\(address)", "there is no PCI function \(address)",
-                        remedy: "see lspci -D for those that there are"))
-            }
-            if function.isBridge {
-                return .none(
-                    Finding(
-                        .isBridge, "\(address)",
-                        "\(address) is a bridge: it offers no memory and does no DMA of its own",
-                        remedy: "name a device below it"))
-            }
+            if let obstacle = obstacle(at: address) { return obstacle }
         }
         guard let a = index(of: provider), let b = index(of: client) else {
-            return .none(Finding(.noSuchDevice, nil, "no such PCI function"))
+            return .none(.noSuchFunction(client))
         }
         let verdict = verdict(client: b, provider: a)
         var findings = kernelFindings() + meetingFindings(client: b, provider: a)
@@ -34,165 +22,39 @@ extension Topology {
         return Route(verdict: verdict, findings: findings)
     }
 
+    /// Why there is no route from or to an address, whatever the other one is; nil where there may be one.
+    private func obstacle(at address: PCIAddress) -> Route? {
+        guard let function = function(at: address) else {
+            return unplaced.contains(address)
+                ? .unknown(.unplaced(address)) : .none(.noSuchFunction(address))
+        }
+        return function.isBridge ? .none(.bridge(address)) : nil
+    }
+
     /// How an RDMA device reaches a provider: software devices and those on other buses have no route.
     public func route(fromRDMADevice name: String, to provider: PCIAddress) -> Route {
-        guard let known = rdmaDevices[name] else {
-            return .none(
-                Finding(
-                    .noSuchDevice, name, "there is no RDMA device \(name)",
-                    remedy: "see rdma link show for those that there are"))
-        }
-        guard let client = known else {
-            return .none(
-                Finding(
-                    .softwareDevice, name,
-                    "\(name) is a software device: the CPU moves its bytes, no DMA from device to device can take place",
-                    remedy: "use an RDMA device with hardware of its own"))
-        }
-        return route(from: client, to: provider)
+        guard let attachment = rdmaDevices[name] else { return .none(.noSuchRDMADevice(name)) }
+        return route(from: attachment, called: name, to: provider)
     }
 
     /// How a block device reaches a provider: those that are on no PCI function have no route.
     public func route(fromBlockDevice name: String, to provider: PCIAddress) -> Route {
-        guard let known = blockDevices[name] else {
-            return .none(
-                Finding(
-                    .noSuchDevice, name, "there is no block device \(name)",
-                    remedy: "see lsblk for those that there are"))
-        }
-        guard let client = known else {
-            return .none(
-                Finding(
-                    .notPCI, name, "\(name) is on no PCI function: it does no DMA to another one's memory",
-                    remedy: "use an NVMe drive"))
-        }
-        return route(from: client, to: provider)
-    }
-}
-
-// MARK: - Reasons
-
-extension Topology {
-    private func kernelFindings() -> [Finding] {
-        guard hasPeerToPeer == false else { return [] }
-        return [
-            Finding(
-                .noPeerToPeer, nil,
-                "the kernel\(kernel.map { " \($0)" } ?? "") was built without CONFIG_PCI_P2PDMA, and refuses all peer-to-peer DMA",
-                remedy: "boot a kernel that has it")
-        ]
+        guard let attachment = blockDevices[name] else { return .none(.noSuchBlockDevice(name)) }
+        return route(from: attachment, called: name, to: provider)
     }
 
-    private func meetingFindings(client: Int, provider: Int) -> [Finding] {
-        let a = nodes[provider].ancestors
-        let b = nodes[client].ancestors
-        guard let (up, over) = meeting(a, b) else {
-            return [
-                Finding(
-                    .noCommonUpstream, nil,
-                    "\(functions[client].address) and \(functions[provider].address) meet nowhere below the root complex",
-                    remedy: "put both under one PCIe switch")
-            ]
-        }
-        let common = functions[Int(a[up])].address
-        let first =
-            client == provider
-            ? Finding(.sameFunction, "\(common)", "client and provider are the same function \(common)")
-            : Finding(.commonUpstream, "\(common)", "they meet at \(common)")
-        let way = a[...up].map { $0 } + b[..<over].map { $0 }
-        return [first] + way.compactMap { redirectFinding(at: $0) }
-    }
-
-    private func redirectFinding(at index: Int32) -> Finding? {
-        guard index >= 0 else {
-            return Finding(
-                .configUnreadable, nil, "a bridge on the way is named by its children but not shown",
-                remedy: "capture the whole of /sys/devices")
-        }
-        let function = functions[Int(index)]
-        let address = function.address
-        switch function.accessControl {
-        case .absent: return nil
-        case .control(let control):
-            guard !control.isDisjoint(with: .redirecting) else { return nil }
-            return Finding(
-                .acsRedirect, "\(address)",
-                "\(address) sends peer-to-peer requests up to the root complex (ACS control 0x\(String(control.rawValue, radix: 16)))",
-                remedy: "boot with pci=disable_acs_redir=\(address), or switch ACS redirection off in the firmware")
-        case .unknown(.dead):
-            return Finding(
-                .deadDevice, "\(address)", "\(address) does not answer: it is gone, or asleep",
-                remedy: "wake it (echo on > /sys/bus/pci/devices/\(address)/power/control), or rescan the bus")
-        case .unknown(let obstacle):
-            return Finding(
-                .configUnreadable, "\(address)",
-                "whether \(address) redirects peer-to-peer requests cannot be read (\(obstacle.words))",
-                remedy: obstacle == .needsPrivilege ? "run this as root" : nil)
-        }
-    }
-
-    private func bridgeFindings(client: Int, provider: Int) -> [Finding] {
-        guard let cpu else {
-            return [
-                Finding(
-                    .cpuUnknown, nil, "the processor cannot be read from /proc/cpuinfo",
-                    remedy: "capture it too")
-            ] + listFindings(client, provider)
-        }
-        if cpu.allowsAnyHostBridge {
-            return [
-                Finding(
-                    .cpuAllows, nil,
-                    "the kernel allows peer-to-peer through every host bridge of this processor (AMD family \(String(cpu.family ?? 0, radix: 16))h)"
-                )
-            ]
-        }
-        return listFindings(client, provider)
-    }
-
-    private func listFindings(_ client: Int, _ provider: Int) -> [Finding] {
-        let here = bridges[Int(nodes[provider].bridge)]
-        let there = bridges[Int(nodes[client].bridge)]
-        let isOne = here.bus == there.bus
-        return (isOne ? [here] : [here, there]).map { bridge in
-            let allows = isOne ? bridge.allowsWithin : bridge.allowsAcross
-            let code: Finding.Code =
-                allows == nil ? .hostBridgeUnknown : allows == true ? .hostBridgeListed : .hostBridgeNotListed
-            return Finding(
-                code, "\(bridge.bus)", bridge.reason,
-                remedy: allows == true ? nil : "put both under one PCIe switch without ACS redirection")
-        }
-    }
-
-    private func translationFindings(_ verdict: Verdict, client: Int) -> [Finding] {
-        guard case .domain(let type, let group) = functions[client].iommu else { return [] }
-        let address = functions[client].address
-        switch verdict.mapType {
-        case .busAddress where functions[client].iommu.translates:
-            return [
-                Finding(
-                    .iommu, "\(address)",
-                    "requests of \(address) go by bus address past its IOMMU (group \(group), \(type))")
-            ]
-        case .throughHostBridge where functions[client].iommu.translates:
-            return [
-                Finding(
-                    .iommu, "\(address)",
-                    "\(address) reaches it through its IOMMU (group \(group), \(type)), which costs throughput on some machines")
-            ]
-        default: return []
-        }
-    }
-}
-
-extension AccessControl.Obstacle {
-    /// For a sentence.
-    var words: String {
-        switch self {
-        case .needsPrivilege: "the kernel shows it to CAP_SYS_ADMIN only"
-        case .cutOff: "its configuration space is cut off"
-        case .unreadable: "its configuration space is missing"
-        case .dead: "it does not answer"
+    /// How a device with a name reaches a provider.
+    public func route(
+        from attachment: Attachment, called name: String, to provider: PCIAddress
+    ) -> Route {
+        if let client = attachment.function { return route(from: client, to: provider) }
+        if let obstacle = obstacle(at: provider) { return obstacle }
+        switch attachment {
+        case .function(let client): return route(from: client, to: provider)
+        case .software: return .none(.software(name))
+        case .notPCI: return .none(.notPCI(name))
+        case .composed(let parts): return .none(.composed(name, parts))
+        case .unreadable: return .unknown(.unreadable(name))
         }
     }
 }

@@ -14,20 +14,25 @@ public struct Topology: Sendable {
     public let kernel: KernelRelease?
     /// Whether the kernel was built with peer-to-peer DMA (CONFIG_PCI_P2PDMA); nil where that cannot be read.
     public let hasPeerToPeer: Bool?
-    /// RDMA devices, with the function that does their DMA; nil for software devices.
-    public let rdmaDevices: [String: PCIAddress?]
-    /// Block devices, with the function that does their DMA; nil for those on no PCI function.
-    public let blockDevices: [String: PCIAddress?]
+    /// RDMA devices, with what does their DMA.
+    public let rdmaDevices: [String: Attachment]
+    /// Block devices, with what does their DMA.
+    public let blockDevices: [String: Attachment]
+    /// Addresses that sysfs lists, and whose place in the tree it does not show.
+    public let unplaced: Set<PCIAddress>
 
     let nodes: [Node]
     private let indices: [PCIAddress: Int]
+    /// Bridges that sysfs names in the paths of others, and does not list: number n of them is the index -1 - n.
+    private let unlisted: [PCIAddress]
     let bridges: [HostBridgeJudgement]
 
     /// A machine given by its facts. Facts that contradict each other are kept, and make answers unknown.
     public init(
         functions: [PCIFunction], firstDevices: [RootBus: PCIAddress]? = nil, cpu: CPU?,
         kernel: KernelRelease?, hasPeerToPeer: Bool? = true,
-        rdmaDevices: [String: PCIAddress?] = [:], blockDevices: [String: PCIAddress?] = [:]
+        rdmaDevices: [String: Attachment] = [:], blockDevices: [String: Attachment] = [:],
+        unplaced: Set<PCIAddress> = []
     ) {
         let functions = functions.sorted { $0.address < $1.address }
         self.functions = functions
@@ -36,6 +41,7 @@ public struct Topology: Sendable {
         self.hasPeerToPeer = hasPeerToPeer
         self.rdmaDevices = rdmaDevices
         self.blockDevices = blockDevices
+        self.unplaced = unplaced
         let first = firstDevices ?? Self.lowestDevices(functions)
         self.firstDevices = first
         let indices = Dictionary(
@@ -48,9 +54,13 @@ public struct Topology: Sendable {
                 of: bus, first: first[bus].flatMap { indices[$0] }.map { functions[$0] },
                 kernel: kernel)
         }
+        let unlisted = Set(functions.flatMap(\.chain).filter { indices[$0] == nil }).sorted()
+        self.unlisted = unlisted
+        let strangers = Dictionary(
+            uniqueKeysWithValues: unlisted.enumerated().map { ($1, -1 - $0) })
         nodes = functions.map { function in
             Node(
-                ancestors: function.chain.map { Int32(indices[$0] ?? -1) },
+                ancestors: function.chain.map { Int32(indices[$0] ?? strangers[$0] ?? -1) },
                 bridge: Int32(busIndices[function.rootBus] ?? 0),
                 redirect: .init(function.accessControl.redirects))
         }
@@ -59,7 +69,7 @@ public struct Topology: Sendable {
     /// Without hot-plugging the kernel finds a bus's devices in the order of their numbers.
     private static func lowestDevices(_ functions: [PCIFunction]) -> [RootBus: PCIAddress] {
         var lowest: [RootBus: PCIAddress] = [:]
-        for function in functions where function.chain.count == 1 {
+        for function in functions where function.isOnRootBus {
             if let found = lowest[function.rootBus], found < function.address { continue }
             lowest[function.rootBus] = function.address
         }
@@ -72,6 +82,11 @@ public struct Topology: Sendable {
     }
 
     func index(of address: PCIAddress) -> Int? { indices[address] }
+
+    /// The address of a place in a chain of ``Node/ancestors``.
+    func address(at index: Int32) -> PCIAddress {
+        index >= 0 ? functions[Int(index)].address : unlisted[-1 - Int(index)]
+    }
 }
 
 /// What the fast walk needs of a function: numbers only.
@@ -81,63 +96,8 @@ struct Node: Sendable {
         init(_ known: Bool?) { self = known.map { $0 ? .yes : .no } ?? .unknown }
     }
 
-    /// The function itself, then the bridges above it, as indices; -1 for one that sysfs names but does not show.
+    /// The function itself, then the bridges above it, as indices; negative for one that sysfs names but does not list.
     let ancestors: [Int32]
     let bridge: Int32
     let redirect: Redirect
-}
-
-/// What the kernel's list says of a host bridge.
-struct HostBridgeJudgement: Hashable, Sendable {
-    let bus: RootBus
-    /// Allowed between functions under this bridge; nil where that depends on a kernel version that is not known.
-    let allowsWithin: Bool?
-    /// Allowed from and to another bridge that is too.
-    let allowsAcross: Bool?
-    /// Why, for people.
-    let reason: String
-
-    init(of bus: RootBus, first: PCIFunction?, kernel: KernelRelease?) {
-        self.bus = bus
-        guard let first else {
-            (allowsWithin, allowsAcross) = (false, false)
-            reason = "host bridge \(bus) has no first device that the kernel could know it by"
-            return
-        }
-        let known = first.address.device == 0 && first.address.function == 0
-        // Without privilege a root port is known by its children (TopologyReader); at 00.0 it does not matter.
-        guard known || first.portType == .rootPort else {
-            (allowsWithin, allowsAcross) = first.portType == nil && first.isBridge ? (nil, nil) : (false, false)
-            reason =
-                "the first device of host bridge \(bus) is \(first.address), which is neither 00.0 nor a root port"
-            return
-        }
-        guard let vendor = first.vendor, let device = first.device else {
-            (allowsWithin, allowsAcross) = (nil, nil)
-            reason = "the identity of \(first.address), the first device of host bridge \(bus), cannot be read"
-            return
-        }
-        let name = "\(Self.hexadecimal(vendor)):\(Self.hexadecimal(device))"
-        let found = HostBridgeList.lookUp(vendor: vendor, device: device, kernel: kernel)
-        guard let row = found.row else {
-            (allowsWithin, allowsAcross) = (false, false)
-            reason = "host bridge \(bus) (\(name)) is not on the kernel's list"
-            return
-        }
-        guard found.isCertain else {
-            (allowsWithin, allowsAcross) = (nil, nil)
-            reason = "host bridge \(bus) (\(name)) came onto the kernel's list between two versions, and this kernel lies between them or is not known"
-            return
-        }
-        allowsWithin = true
-        allowsAcross = !row.sameBridgeOnly
-        reason =
-            "host bridge \(bus) (\(name)) is on the kernel's list"
-            + (row.sameBridgeOnly ? ", but only for functions under this one bridge" : "")
-    }
-
-    private static func hexadecimal(_ value: UInt16) -> String {
-        let text = String(value, radix: 16)
-        return String(repeating: "0", count: 4 - text.count) + text
-    }
 }

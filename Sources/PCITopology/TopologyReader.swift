@@ -9,15 +9,50 @@ extension Topology {
     /// Whatever is missing, unreadable or malformed becomes an unknown of its own; nothing here fails.
     public init(root: SystemRoot = .live) {
         let reader = TopologyReader(root: root)
-        let functions = reader.functions()
+        let listed = reader.listed()
+        let functions = listed.compactMap { reader.function(at: $0.address, $0.name) }
         self.init(
-            functions: functions, firstDevices: reader.firstDevices(functions),
-            cpu: CPU(root: root),
-            kernel: root.attribute("proc/sys/kernel/osrelease").flatMap {
+            reader, functions, listed, rdmaDevices: reader.rdmaDevices(),
+            blockDevices: reader.blockDevices())
+    }
+
+    /// Reads only what routes between these functions depend on: they themselves, the bridges above them, and the first devices of
+    /// their root buses. On a large machine that is much faster than reading all of it.
+    public init(root: SystemRoot = .live, around addresses: [PCIAddress]) {
+        let reader = TopologyReader(root: root)
+        let listed = reader.listed()
+        let names = Dictionary(
+            listed.map { ($0.address, $0.name) }, uniquingKeysWith: { first, _ in first })
+        var wanted = Set(addresses)
+        var buses: Set<RootBus> = []
+        for address in addresses {
+            guard let name = names[address], let place = reader.place(ofDevice: name, address)
+            else { continue }
+            wanted.formUnion(place.chain)
+            buses.insert(place.bus)
+        }
+        wanted.formUnion(reader.firstDevices(listed.map(\.address), of: buses).values)
+        let functions = wanted.sorted().compactMap { address in
+            names[address].flatMap { reader.function(at: address, $0) }
+        }
+        self.init(reader, functions, listed.filter { wanted.contains($0.address) })
+    }
+
+    private init(
+        _ reader: TopologyReader, _ functions: [PCIFunction], _ listed: [TopologyReader.Listed],
+        rdmaDevices: [String: Attachment] = [:], blockDevices: [String: Attachment] = [:]
+    ) {
+        self.init(
+            functions: functions,
+            firstDevices: reader.firstDevices(
+                listed.map(\.address), of: Set(functions.map(\.rootBus))),
+            cpu: CPU(root: reader.root),
+            kernel: reader.root.attribute("proc/sys/kernel/osrelease").flatMap {
                 KernelRelease(release: $0)
             },
-            hasPeerToPeer: reader.hasPeerToPeer(functions),
-            rdmaDevices: reader.rdmaDevices(), blockDevices: reader.blockDevices())
+            hasPeerToPeer: reader.hasPeerToPeer(functions), rdmaDevices: rdmaDevices,
+            blockDevices: blockDevices,
+            unplaced: Set(listed.map(\.address)).subtracting(functions.map(\.address)))
     }
 }
 
@@ -29,12 +64,19 @@ struct TopologyReader {
     /// The most functions that are looked at: more than any machine has, fewer than a hostile tree could name.
     static let functionLimit = 65_536
 
-    func functions() -> [PCIFunction] {
-        let names = (root.entries(Self.devices) ?? []).prefix(Self.functionLimit)
-        return names.compactMap { name in PCIAddress(name).flatMap { function(at: $0, name) } }
+    /// A name in /sys/bus/pci/devices.
+    typealias Listed = (address: PCIAddress, name: String)
+
+    func listed() -> [Listed] {
+        (root.entries(Self.devices) ?? []).prefix(Self.functionLimit)
+            .compactMap { name in PCIAddress(name).map { ($0, name) } }
     }
 
-    private func function(at address: PCIAddress, _ name: String) -> PCIFunction? {
+    func place(ofDevice name: String, _ address: PCIAddress) -> (chain: [PCIAddress], bus: RootBus)? {
+        place(of: "\(Self.devices)/\(name)", address)
+    }
+
+    func function(at address: PCIAddress, _ name: String) -> PCIFunction? {
         let folder = "\(Self.devices)/\(name)"
         guard let place = place(of: folder, address) else { return nil }
         let space = configuration(folder)
@@ -42,7 +84,8 @@ struct TopologyReader {
             address: address, chain: place.chain, rootBus: place.bus,
             vendor: hexadecimal("\(folder)/vendor").flatMap { UInt16(exactly: $0) },
             device: hexadecimal("\(folder)/device").flatMap { UInt16(exactly: $0) },
-            classCode: hexadecimal("\(folder)/class"), accessControl: space.accessControl,
+            classCode: hexadecimal("\(folder)/class") ?? space.classCode,
+            accessControl: space.accessControl,
             portType: space.portType ?? portTypeByChildren(folder, name), iommu: iommu(folder),
             driver: root.linkTarget("\(folder)/driver")?.lastComponent?.string,
             poolBytes: root.attribute("\(folder)/p2pmem/size").flatMap { UInt64($0) })
@@ -69,8 +112,9 @@ struct TopologyReader {
 
     private func configuration(_ folder: String) -> ConfigurationSpace {
         let file = "\(folder)/config"
-        return ConfigurationSpace(
-            bytes: root.contents(file, limit: 4096) ?? [], claimedBytes: root.fileSize(file))
+        let claimed = root.fileSize(file)
+        return root.parts(of: file) { ConfigurationSpace(reading: $0, claimedBytes: claimed) }
+            ?? ConfigurationSpace(bytes: [], claimedBytes: claimed == 256 ? 256 : nil)
     }
 
     /// Without privilege a port is known by the services that hang below it: `BDF:pcie0NN` for a root port, 1NN for an upstream
@@ -98,22 +142,25 @@ struct TopologyReader {
 
     /// The first device of each root bus, in the kernel's own order where /proc tells it.
     ///
-    /// /proc/bus/pci/devices lists devices as they were found, without their domain: it decides only where a bus number is used once.
-    func firstDevices(_ functions: [PCIFunction]) -> [RootBus: PCIAddress] {
-        let onRoot = functions.filter { $0.chain.count == 1 }
-        let order = (root.attribute("proc/bus/pci/devices") ?? "")
-            .split(separator: "\n").compactMap { $0.split(separator: "\t").first }
-            .compactMap { UInt16($0, radix: 16) }
+    /// /proc/bus/pci/devices lists devices as they were found, without their domain: it decides only where one domain has the bus.
+    func firstDevices(
+        _ addresses: [PCIAddress], of buses: Set<RootBus>
+    ) -> [RootBus: PCIAddress] {
+        let order = (root.contents("proc/bus/pci/devices", limit: 32 << 20) ?? [])
+            .split(separator: 10).map { $0.prefix { $0 != 9 } }
+            .compactMap { UInt16(String(decoding: $0, as: UTF8.self), radix: 16) }
         let places = Dictionary(order.enumerated().map { ($1, $0) }, uniquingKeysWith: min)
-        let domains = Dictionary(grouping: Set(onRoot.map(\.rootBus)), by: \.bus)
+        let domains = Dictionary(grouping: addresses, by: \.bus).mapValues { Set($0.map(\.domain)) }
         var first: [RootBus: (PCIAddress, Int)] = [:]
-        for function in onRoot {
-            let address = function.address
-            let number = UInt16(address.bus) << 8 | UInt16(address.device) << 3 | UInt16(address.function)
-            let isAlone = domains[function.rootBus.bus]?.count == 1
+        for address in addresses {
+            let bus = RootBus(domain: address.domain, bus: address.bus)
+            guard buses.contains(bus) else { continue }
+            let number =
+                UInt16(address.bus) << 8 | UInt16(address.device) << 3 | UInt16(address.function)
+            let isAlone = domains[address.bus]?.count == 1
             let rank = isAlone ? places[number] ?? Int(number) + 65_536 : Int(number)
-            if let found = first[function.rootBus], found.1 <= rank { continue }
-            first[function.rootBus] = (address, rank)
+            if let found = first[bus], found.1 <= rank { continue }
+            first[bus] = (address, rank)
         }
         return first.mapValues { $0.0 }
     }
@@ -123,22 +170,25 @@ struct TopologyReader {
         functions.contains { $0.poolBytes != nil } ? true : KernelBuild.hasPeerToPeer(root: root)
     }
 
-    func rdmaDevices() -> [String: PCIAddress?] {
-        let names = root.entries("sys/class/infiniband") ?? []
-        return Dictionary(
-            uniqueKeysWithValues: names.map {
-                ($0, DeviceLinks.function(ofRDMADevice: $0, root: root))
-            })
+    func rdmaDevices() -> [String: Attachment] {
+        devices(in: "sys/class/infiniband") { DeviceLinks.attachment(ofRDMADevice: $0, root: root) }
     }
 
-    func blockDevices() -> [String: PCIAddress?] {
-        let names = (root.entries("sys/class/block") ?? []).filter {
-            !root.exists("sys/class/block/\($0)/partition")
+    func blockDevices() -> [String: Attachment] {
+        devices(in: "sys/class/block") { name in
+            root.exists("sys/class/block/\(name)/partition")
+                ? nil : DeviceLinks.attachment(ofBlockDevice: name, root: root)
         }
-        return Dictionary(
-            uniqueKeysWithValues: names.map {
-                ($0, DeviceLinks.function(ofBlockDevice: $0, root: root))
-            })
+    }
+
+    private func devices(
+        in folder: String, _ attachment: (String) -> Attachment?
+    ) -> [String: Attachment] {
+        var found: [String: Attachment] = [:]
+        for name in (root.entries(folder) ?? []).prefix(Self.functionLimit) {
+            found[name] = attachment(name)
+        }
+        return found
     }
 
     private func hexadecimal(_ file: String) -> UInt32? {
