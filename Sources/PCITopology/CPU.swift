@@ -34,7 +34,8 @@ public struct CPU: Hashable, Sendable {
     private static func firstProcessor(_ bytes: [UInt8]) -> [Substring: Substring] {
         var values: [Substring: Substring] = [:]
         let text = String(decoding: bytes, as: UTF8.self)
-        for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
+        // What stands behind the last newline was cut off: half a number is another number.
+        for line in text.split(separator: "\n", omittingEmptySubsequences: false).dropLast() {
             // POWER and loongarch begin with a paragraph about the machine, or an empty line.
             if line.isEmpty && values["processor"] != nil { break }
             let parts = line.split(separator: ":", maxSplits: 1)

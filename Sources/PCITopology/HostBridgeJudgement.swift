@@ -20,14 +20,12 @@ struct HostBridgeJudgement: Hashable, Sendable {
             reason = "the first device of host bridge \(bus), which the kernel knows it by, is not shown"
             return
         }
-        let known = first.address.device == 0 && first.address.function == 0
+        let isNumberZero = first.address.device == 0 && first.address.function == 0
         // Without privilege a root port is known by its children (TopologyReader); at 00.0 it does not matter.
-        guard known || first.portType == .rootPort else {
-            let mayBePort = first.portType == nil && (first.isBridge || first.classCode == nil)
-            (allowsWithin, allowsAcross) = mayBePort ? (nil, nil) : (false, false)
-            reason =
-                "the first device of host bridge \(bus) is \(first.address), which is "
-                + (mayBePort ? "not 00.0, and may be a root port or not" : "neither 00.0 nor a root port")
+        let isKnown = isNumberZero || first.portType == .rootPort
+        guard isKnown || first.portType == nil && (first.isBridge || first.classCode == nil) else {
+            (allowsWithin, allowsAcross) = (false, false)
+            reason = "the first device of host bridge \(bus) is \(first.address), which is neither 00.0 nor a root port"
             return
         }
         guard let vendor = first.vendor, let device = first.device else {
@@ -45,6 +43,11 @@ struct HostBridgeJudgement: Hashable, Sendable {
         guard found.isCertain else {
             (allowsWithin, allowsAcross) = (nil, nil)
             reason = "host bridge \(bus) (\(name)) came onto the kernel's list between two versions, and this kernel lies between them or is not known"
+            return
+        }
+        guard isKnown else {
+            (allowsWithin, allowsAcross) = (nil, row.sameBridgeOnly ? false : nil)
+            reason = "the first device of host bridge \(bus) is \(first.address), which is not 00.0, and may be a root port or not"
             return
         }
         allowsWithin = true

@@ -82,9 +82,9 @@ struct TopologyReader {
         let space = configuration(folder)
         return PCIFunction(
             address: address, chain: place.chain, rootBus: place.bus,
-            vendor: hexadecimal("\(folder)/vendor").flatMap { UInt16(exactly: $0) },
-            device: hexadecimal("\(folder)/device").flatMap { UInt16(exactly: $0) },
-            classCode: hexadecimal("\(folder)/class") ?? space.classCode,
+            vendor: hexadecimal("\(folder)/vendor", digits: 4).flatMap { UInt16(exactly: $0) },
+            device: hexadecimal("\(folder)/device", digits: 4).flatMap { UInt16(exactly: $0) },
+            classCode: hexadecimal("\(folder)/class", digits: 6) ?? space.classCode,
             accessControl: space.accessControl,
             portType: space.portType ?? portTypeByChildren(folder, name), iommu: iommu(folder),
             driver: root.linkTarget("\(folder)/driver")?.lastComponent?.string,
@@ -162,6 +162,13 @@ struct TopologyReader {
             if let found = first[bus], found.1 <= rank { continue }
             first[bus] = (address, rank)
         }
+        // A device that /proc lists alone is there all the same: its bus is known by what cannot be looked at.
+        for (rank, number) in order.enumerated() {
+            guard let domain = domains[UInt8(number >> 8)]?.only else { continue }
+            let address = PCIAddress(domain: domain, number: number)
+            let bus = RootBus(domain: domain, bus: address.bus)
+            if buses.contains(bus), rank < first[bus]?.1 ?? .max { first[bus] = (address, rank) }
+        }
         return first.mapValues { $0.0 }
     }
 
@@ -191,8 +198,15 @@ struct TopologyReader {
         return found
     }
 
-    private func hexadecimal(_ file: String) -> UInt32? {
-        guard let text = root.attribute(file), text.hasPrefix("0x") else { return nil }
+    private func hexadecimal(_ file: String, digits: Int) -> UInt32? {
+        // A number that is cut off is another number.
+        guard let text = root.attribute(file), text.hasPrefix("0x"), text.utf8.count == digits + 2
+        else { return nil }
         return UInt32(text.dropFirst(2), radix: 16)
     }
+}
+
+extension Set {
+    /// The one element of a set; nil where there is none, or more.
+    fileprivate var only: Element? { count == 1 ? first : nil }
 }
