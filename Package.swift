@@ -25,6 +25,7 @@ let package = Package(
         .library(name: "PeerTransfer", targets: ["PeerTransfer"]),
         .library(name: "Verbs", targets: ["Verbs"]),
         .executable(name: "nic-to-nvme", targets: ["NICToNVMe"]),
+        .executable(name: "peermr", targets: ["PeerMRCommand"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -67,13 +68,24 @@ let package = Package(
             swiftSettings: strict),
 
         .executableTarget(
+            name: "PeerMRCommand",
+            dependencies: [
+                "PeerMR", "PCITopology", "SystemSupport", system,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            path: "Sources/peermr", swiftSettings: strict),
+        .executableTarget(
             name: "NICToNVMe",
             dependencies: [
-                "PeerMR", "PeerStorage", "PeerTransfer", "CLinux", system,
+                "PeerMR", "PeerStorage", "PeerTransfer", "CLinux", "SystemSupport", system,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Crypto", package: "swift-crypto"),
             ],
             path: "Examples/NICToNVMe", exclude: ["README.md"], swiftSettings: strict),
+        // A program for the oracle: every pair of a machine, judged in one start.
+        .executableTarget(
+            name: "route-probe", dependencies: ["PCITopology", "SystemSupport", system],
+            path: "Tests/RouteProbe", swiftSettings: strict),
         // A program for the tests in the lab: it says what nic-to-nvme must not believe.
         .executableTarget(
             name: "hostile-client", dependencies: ["PeerMR"], path: "Tests/HostileClient",

@@ -167,11 +167,11 @@ struct ClientArguments: ParsableArguments {
             return
         }
         printJSON([
-            ("operation", .text(operation)), ("bytes", .integer(outcome.byteCount)),
+            ("operation", .text(operation)), ("bytes", .count(outcome.byteCount)),
             ("seconds", .number(outcome.seconds)), ("memory", .text(outcome.memory.rawValue)),
             ("method", .text(outcome.method.rawValue)), ("nic", .text(outcome.nic.rawValue)),
-            ("bytesPeerToPeer", .integer(isPeer ? outcome.byteCount : 0)),
-            ("bytesBounced", .integer(outcome.isBounce ? outcome.byteCount : 0)),
+            ("bytesPeerToPeer", .count(isPeer ? outcome.byteCount : 0)),
+            ("bytesBounced", .count(outcome.isBounce ? outcome.byteCount : 0)),
             ("sha256", sha256.map { .text($0) } ?? .null),
             ("verified", verified.map { .flag($0) } ?? .null),
         ])

@@ -4,6 +4,7 @@ import Glibc
 import PeerMR
 import PeerTransfer
 import Synchronization
+import SystemSupport
 
 /// A line for people, on standard error; it begins on a line of its own, also after an unfinished progress bar.
 func say(_ text: String) {
@@ -14,67 +15,19 @@ func say(_ text: String) {
 /// Whether a progress bar has been drawn whose line is not finished.
 private let isBarOpen = Atomic(false)
 
-/// Everything or nothing is lost: a closed pipe ends the output, not the transfer.
-func writeAll(_ descriptor: Int32, _ text: String) {
-    var bytes = Array(text.utf8)[...]
-    while !bytes.isEmpty {
-        let count = unsafe bytes.withUnsafeBytes { buffer in
-            unsafe write(descriptor, buffer.baseAddress, buffer.count)
-        }
-        guard count > 0 else { return }
-        bytes = bytes.dropFirst(count)
-    }
-}
-
-/// A value of the JSON that programs read.
-enum JSONValue {
-    case text(String)
-    case integer(UInt64)
-    case number(Double)
-    case flag(Bool)
-    case null
-
-    var encoded: String {
-        switch self {
-        case .text(let text): Self.quote(text)
-        case .integer(let value): String(value)
-        case .number(let value): value.isFinite ? String(value) : "null"
-        case .flag(let value): value ? "true" : "false"
-        case .null: "null"
-        }
-    }
-
-    private static func quote(_ text: String) -> String {
-        var quoted = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": quoted += "\\\""
-            case "\\": quoted += "\\\\"
-            case "\n": quoted += "\\n"
-            case _ where scalar.value < 32:
-                let digits = String(scalar.value, radix: 16)
-                quoted += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-            default: quoted.unicodeScalars.append(scalar)
-            }
-        }
-        return quoted + "\""
-    }
-}
-
 /// One object on one line of standard output.
 func printJSON(_ fields: [(String, JSONValue)]) {
-    let body = fields.map { "\"\($0)\": \($1.encoded)" }.joined(separator: ", ")
-    writeAll(1, "{\(body)}\n")
+    writeAll(1, JSONValue.object(fields).encoded + "\n")
 }
 
 /// A transfer as the server counted it.
 func printJSON(_ report: TransferReport) {
     printJSON([
         ("event", .text("transfer")), ("operation", .text(report.operation.name)),
-        ("client", .text(report.client)), ("bytes", .integer(report.byteCount)),
+        ("client", .text(report.client)), ("bytes", .count(report.byteCount)),
         ("complete", .flag(report.failure == nil)),
-        ("bytesPeerToPeer", .integer(report.count.peerToPeer)),
-        ("bytesBounced", .integer(report.count.bounced)), ("bytesHost", .integer(report.count.host)),
+        ("bytesPeerToPeer", .count(report.count.peerToPeer)),
+        ("bytesBounced", .count(report.count.bounced)), ("bytesHost", .count(report.count.host)),
         ("seconds", .number(report.seconds)),
         ("error", report.failure.map { .text($0.description) } ?? .null),
     ])

@@ -3,6 +3,26 @@
 public import SystemPackage
 public import SystemSupport
 
+/// What does the DMA of a device that people know by a name.
+public enum Attachment: Hashable, Sendable {
+    /// This PCI function.
+    case function(PCIAddress)
+    /// Nothing: the CPU moves the bytes.
+    case software
+    /// A device on another bus, or none.
+    case notPCI
+    /// The devices that it is made of, as with device mapper and md.
+    case composed([String])
+    /// It cannot be told: sysfs names a device that it does not show.
+    case unreadable
+
+    /// The PCI function; nil where there is none.
+    public var function: PCIAddress? {
+        if case .function(let address) = self { return address }
+        return nil
+    }
+}
+
 /// From the devices that people name (`rxe0`, `/dev/nvme0n1`) to the PCI functions that do the DMA.
 public enum DeviceLinks {
     /// The PCI function behind a path of sysfs: the last PCI address among its components; nil where there is none.
@@ -12,49 +32,86 @@ public enum DeviceLinks {
     public static func function(of path: FilePath, root: SystemRoot = .live) -> PCIAddress? {
         let above = root.realPath("")?.components.count ?? 0
         for component in path.components.dropFirst(above).reversed() {
-            if let address = PCIAddress(component.string), component.string.count >= 12 {
+            if component.string.utf8.count >= 12, let address = PCIAddress(component.string) {
                 return address
             }
         }
         return nil
     }
 
-    /// The PCI function that does DMA for an RDMA device; nil for a software device or one on another bus.
+    /// What does the DMA of an RDMA device; nil where there is none of that name.
     ///
     /// Soft-RoCE and Soft-iWARP have no `device` link. hfi1 has one, yet moves its bytes by CPU
-    /// (drivers/infiniband/hw/hfi1, rdmavt registers no DMA device).
+    /// (drivers/infiniband/hw/hfi1, rdmavt registers no DMA device). The kernel's test is `ib_uses_virt_dma`
+    /// (include/rdma/ib_verbs.h): a device without a DMA device.
+    public static func attachment(
+        ofRDMADevice name: String, root: SystemRoot = .live
+    ) -> Attachment? {
+        let entry = "sys/class/infiniband/\(name)"
+        guard isName(name) else { return nil }
+        guard let place = root.realPath(entry) else {
+            return root.linkTarget(entry) == nil ? nil : .unreadable
+        }
+        if let path = root.realPath("\(entry)/device") {
+            let driver = root.linkTarget("\(entry)/device/driver")?.lastComponent?.string
+            if driver == "hfi1" { return .software }
+            return function(of: path, root: root).map { .function($0) } ?? .notPCI
+        }
+        if root.linkTarget("\(entry)/device") != nil { return .unreadable }
+        // A device below a PCI function whose link is missing from a captured tree.
+        return function(of: place, root: root) == nil ? .software : .unreadable
+    }
+
+    /// What does the DMA of a block device, by its kernel name (`nvme0n1`); nil where there is none of that name.
+    ///
+    /// With NVMe multipath the block device belongs to a virtual subsystem; its first path is taken.
+    public static func attachment(
+        ofBlockDevice name: String, root: SystemRoot = .live
+    ) -> Attachment? {
+        let entry = "sys/class/block/\(name)"
+        guard isName(name) else { return nil }
+        guard let path = root.realPath(entry) else {
+            return root.linkTarget(entry) == nil ? nil : .unreadable
+        }
+        if let address = function(of: path, root: root) { return .function(address) }
+        let parts = root.entries("\(entry)/slaves") ?? []
+        if !parts.isEmpty { return .composed(parts) }
+        for part in root.entries("\(entry)/device") ?? [] where part.hasPrefix("nvme") {
+            if let path = root.realPath("\(entry)/device/\(part)"),
+                let address = function(of: path, root: root)
+            { return .function(address) }
+        }
+        return .notPCI
+    }
+
+    /// The disk that a partition is of; the name itself where it is no partition.
+    public static func disk(ofBlockDevice name: String, root: SystemRoot = .live) -> String {
+        guard isName(name), root.exists("sys/class/block/\(name)/partition"),
+            let path = root.realPath("sys/class/block/\(name)"),
+            let disk = path.removingLastComponent().lastComponent?.string
+        else { return name }
+        return disk
+    }
+
+    /// The PCI function that does DMA for an RDMA device; nil for a software device or one on another bus.
     public static func function(ofRDMADevice name: String, root: SystemRoot = .live) -> PCIAddress? {
-        let link = "sys/class/infiniband/\(name)/device"
-        guard let path = root.realPath(link) else { return nil }
-        if root.linkTarget("\(link)/driver")?.lastComponent?.string == "hfi1" { return nil }
-        return function(of: path, root: root)
+        attachment(ofRDMADevice: name, root: root)?.function
     }
 
     /// Whether a NIC does the DMA itself, or the CPU copies for it in the kernel.
     ///
-    /// The kernel's test is `ib_uses_virt_dma` (include/rdma/ib_verbs.h): a device without a DMA device.
+    /// What cannot be looked at counts as hardware: that only costs a flush, the other way round loses data.
     public static func isSoftware(rdmaDevice name: String, root: SystemRoot = .live) -> Bool {
-        let link = "sys/class/infiniband/\(name)/device"
-        // What cannot be looked at counts as hardware: that only costs a flush, the other way round loses data.
-        guard root.exists("sys/class/infiniband/\(name)") else { return false }
-        guard root.linkTarget(link) != nil else { return true }
-        return root.linkTarget("\(link)/driver")?.lastComponent?.string == "hfi1"
+        attachment(ofRDMADevice: name, root: root) == .software
     }
 
     /// The PCI function of a block device, by its kernel name (`nvme0n1`); nil where it is not on PCI.
-    ///
-    /// With NVMe multipath the block device belongs to a virtual subsystem; its first path is taken.
     public static func function(ofBlockDevice name: String, root: SystemRoot = .live) -> PCIAddress? {
-        guard let path = root.realPath("sys/class/block/\(name)") else { return nil }
-        if let address = function(of: path, root: root) { return address }
-        guard let controllers = root.entries("sys/class/block/\(name)/device") else { return nil }
-        for entry in controllers where entry.hasPrefix("nvme") {
-            if let path = root.realPath("sys/class/block/\(name)/device/\(entry)"),
-                let address = function(of: path, root: root)
-            {
-                return address
-            }
-        }
-        return nil
+        attachment(ofBlockDevice: name, root: root)?.function
+    }
+
+    /// A name is one component of a path, and leads nowhere else.
+    private static func isName(_ name: String) -> Bool {
+        !name.isEmpty && name != "." && name != ".." && !name.utf8.contains { $0 == 0x2f || $0 == 0 }
     }
 }

@@ -32,6 +32,14 @@ public struct PCIAddress: Hashable, Comparable, Sendable, CustomStringConvertibl
         self.function = UInt8(function)
     }
 
+    /// An address by the number that the kernel gives it within its domain: bus, device and function.
+    init(domain: UInt32, number: UInt16) {
+        self.domain = domain
+        bus = UInt8(number >> 8)
+        device = UInt8(number >> 3 & 0x1f)
+        function = UInt8(number & 7)
+    }
+
     private static func hexadecimal(
         _ text: some StringProtocol, digits: ClosedRange<Int>
     ) -> UInt32? {

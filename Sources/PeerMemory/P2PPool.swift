@@ -29,7 +29,7 @@ public struct P2PPool: Hashable, Sendable {
         isAllocatable = root.exists("\(folder)/allocate")
     }
 
-    static func folder(of provider: PCIAddress) -> String {
+    package static func folder(of provider: PCIAddress) -> String {
         "sys/bus/pci/devices/\(provider)/p2pmem"
     }
 

@@ -47,3 +47,16 @@ public func monotonicNanoseconds() -> UInt64 {
 
 /// The size of a page of this machine, in bytes.
 public let pageBytes = Int(sysconf(Int32(_SC_PAGESIZE)))
+
+/// The numbers that the kernel knows a block device by, from the node in `/dev`; nil where it is no block device.
+///
+/// Nothing is opened, so that no rights on the device are needed.
+public func blockNumber(of path: FilePath) -> (major: UInt64, minor: UInt64)? {
+    var status = stat()
+    guard unsafe stat(path.string, &status) == 0, status.st_mode & S_IFMT == S_IFBLK else {
+        return nil
+    }
+    let number = UInt64(status.st_rdev)
+    // As in gnu_dev_major and gnu_dev_minor, which are macros.
+    return (number >> 8 & 0xfff | number >> 32 & ~0xfff, number & 0xff | number >> 12 & ~0xff)
+}

@@ -1,24 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import Glibc
 public import SystemPackage
 
-/// Where `/sys` and `/proc` are: the running machine, or a captured tree of another one.
+/// Where `/sys` and `/proc` are: the running machine, a directory that holds a copy of another one's, or a captured tree in memory.
 ///
 /// Everything that reads the system takes one of these, so that a captured machine can be judged anywhere.
 public struct SystemRoot: Hashable, Sendable {
-    /// The directory that holds `sys` and `proc`; `/` for the running machine.
-    public let path: FilePath
+    private enum Source: Hashable, Sendable {
+        case directory(DirectorySource)
+        case captured(CapturedTree)
+    }
+    private let source: Source
 
     /// A root at a directory of your own.
-    public init(_ path: FilePath) { self.path = path }
+    public init(_ path: FilePath) { source = .directory(DirectorySource(path: path)) }
+
+    /// A root in memory.
+    public init(_ tree: CapturedTree) { source = .captured(tree) }
 
     /// The running machine.
     public static let live = SystemRoot("/")
 
-    /// The path of a file below this root; `relative` does not begin with a slash.
+    /// The directory that holds `sys` and `proc`; `/` for the running machine, and nil for a tree in memory.
+    public var path: FilePath? {
+        if case .directory(let directory) = source { return directory.path }
+        return nil
+    }
+
+    /// Whether this is the machine that the program runs on.
+    public var isLive: Bool { self == .live }
+
+    /// The path of a file below this root, which is to be opened by other means; `relative` does not begin with a slash.
+    ///
+    /// For a tree in memory it is a path that never exists.
     public func appending(_ relative: String) -> FilePath {
-        path.appending(relative)
+        (path ?? "/dev/null/captured").appending(relative)
     }
 
     /// The text of a small attribute file without its last newline; nil where it is missing or unreadable.
@@ -32,59 +48,65 @@ public struct SystemRoot: Hashable, Sendable {
 
     /// The first `limit` bytes of a file; nil where it is missing or unreadable.
     public func contents(_ relative: String, limit: Int) -> [UInt8]? {
-        guard
-            let file = try? FileDescriptor.open(appending(relative), .readOnly, options: .closeOnExec)
-        else { return nil }
-        defer { try? file.close() }
-        var bytes: [UInt8] = []
-        var chunk = [UInt8](repeating: 0, count: 4096)
-        while bytes.count < limit {
-            let wanted = min(chunk.count, limit - bytes.count)
-            let count = unsafe chunk.withUnsafeMutableBytes { buffer in
-                try? unsafe file.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<wanted]))
-            }
-            guard let count else { return nil }
-            if count == 0 { break }
-            bytes.append(contentsOf: chunk[..<count])
+        switch source {
+        case .directory(let directory): directory.contents(relative, limit: limit)
+        case .captured(let tree): tree.contents(relative).map { Array($0.prefix(limit)) }
         }
-        return bytes
+    }
+
+    /// Reads parts of a file, each by its offset and how many bytes; fewer come back at the end of what can be read.
+    ///
+    /// Reading configuration space costs a bus transaction for every four bytes: this is for taking only what is needed.
+    ///
+    /// - Returns: what `body` made of it; nil where the file is missing or cannot be opened.
+    public func parts<R>(of relative: String, _ body: ((Int, Int) -> [UInt8]) -> R) -> R? {
+        switch source {
+        case .directory(let directory): return directory.parts(of: relative, body)
+        case .captured(let tree):
+            guard let bytes = tree.contents(relative) else { return nil }
+            return body { offset, count in
+                Array(bytes.dropFirst(max(0, offset)).prefix(max(0, count)))
+            }
+        }
     }
 
     /// The names in a directory, sorted; nil where it is missing or unreadable.
     public func entries(_ relative: String) -> [String]? {
-        let name = appending(relative).string
-        guard let directory = unsafe opendir(name) else { return nil }
-        defer { unsafe closedir(directory) }
-        var names: [String] = []
-        while let entry = unsafe readdir(directory) {
-            let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) { tuple in
-                unsafe tuple.withMemoryRebound(to: CChar.self, capacity: 256) { characters in
-                    unsafe String(cString: characters)
-                }
-            }
-            if name != "." && name != ".." { names.append(name) }
+        switch source {
+        case .directory(let directory): directory.entries(relative)
+        case .captured(let tree): tree.entries(relative)
         }
-        return names.sorted()
     }
 
     /// Whether a file or directory exists (links are followed).
     public func exists(_ relative: String) -> Bool {
-        unsafe access(appending(relative).string, F_OK) == 0
+        switch source {
+        case .directory(let directory): directory.exists(relative)
+        case .captured(let tree): tree.exists(relative)
+        }
     }
 
     /// What a symbolic link points to; nil where it is no link.
     public func linkTarget(_ relative: String) -> FilePath? {
-        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX) + 1)
-        let count = unsafe readlink(appending(relative).string, &buffer, buffer.count - 1)
-        guard count > 0 else { return nil }
-        let bytes = buffer[..<count].map { UInt8(bitPattern: $0) }
-        return String(validating: bytes, as: UTF8.self).map { FilePath($0) }
+        switch source {
+        case .directory(let directory): directory.linkTarget(relative)
+        case .captured(let tree): tree.linkTarget(relative).map { FilePath($0) }
+        }
+    }
+
+    /// The size that a file claims; nil where it is missing.
+    public func fileSize(_ relative: String) -> Int? {
+        switch source {
+        case .directory(let directory): directory.fileSize(relative)
+        case .captured(let tree): tree.fileSize(relative)
+        }
     }
 
     /// The canonical path, links resolved; nil where it does not exist.
     public func realPath(_ relative: String) -> FilePath? {
-        guard let resolved = unsafe realpath(appending(relative).string, nil) else { return nil }
-        defer { unsafe free(resolved) }
-        return unsafe FilePath(String(cString: resolved))
+        switch source {
+        case .directory(let directory): directory.realPath(relative)
+        case .captured(let tree): tree.realPath(relative).map { FilePath("/" + $0) }
+        }
     }
 }

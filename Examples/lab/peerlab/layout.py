@@ -22,6 +22,7 @@ _KEYS = {
     "edu": set(),
     "ivshmem": {"size"},
     "function": {"children"},
+    "bridge": {"children", "device"},
     "qemu": {"device"},
 }
 _FIRST_SLOT, _LAST_SLOT = 2, 0x1a      # of the root bus; the lab's own devices stand above
@@ -137,6 +138,10 @@ class Layout:
         self.arguments += ["-object", f"memory-backend-ram,id={name}-memory,share=on,"
                            f"size={node.get('size', 1)}M"]
         self._device("ivshmem-plain", name, place, node, f"memdev={name}-memory")
+
+    def _bridge(self, node, name, place, path):
+        self._device(node.get("device", ""), name, place, node)
+        self._children(node.get("children", []), name, path + "/*:", 0, last=0x1f)
 
     def _qemu(self, node, name, place, path):
         self._device(node.get("device", ""), name, place, node)

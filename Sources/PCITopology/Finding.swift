@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Something that led to an answer, or that stands in the way of one.
+public struct Finding: Hashable, Sendable {
+    /// What kind of thing it is, for programs.
+    public struct Code: RawRepresentable, Hashable, Sendable {
+        public let rawValue: String
+        public init(rawValue: String) { self.rawValue = rawValue }
+
+        /// Client and provider are one function.
+        public static let sameFunction = Code(rawValue: "sameFunction")
+        /// Both hang below one bridge, or are functions of one device.
+        public static let commonUpstream = Code(rawValue: "commonUpstream")
+        /// The kernel was built without peer-to-peer DMA.
+        public static let noPeerToPeer = Code(rawValue: "noPeerToPeer")
+        /// They meet nowhere below the root complex.
+        public static let noCommonUpstream = Code(rawValue: "noCommonUpstream")
+        /// A function on the way sends peer-to-peer requests up to the root complex.
+        public static let acsRedirect = Code(rawValue: "acsRedirect")
+        /// Whether a function on the way redirects could not be read.
+        public static let configUnreadable = Code(rawValue: "configUnreadable")
+        /// The kernel allows every host bridge of this processor.
+        public static let cpuAllows = Code(rawValue: "cpuAllows")
+        /// The processor could not be read.
+        public static let cpuUnknown = Code(rawValue: "cpuUnknown")
+        /// A host bridge is on the kernel's list.
+        public static let hostBridgeListed = Code(rawValue: "hostBridgeListed")
+        /// A host bridge is not on the kernel's list.
+        public static let hostBridgeNotListed = Code(rawValue: "hostBridgeNotListed")
+        /// Whether a host bridge is on the kernel's list is not known.
+        public static let hostBridgeUnknown = Code(rawValue: "hostBridgeUnknown")
+        /// The client is a software device: the CPU moves its bytes, and the kernel's decision does not apply.
+        public static let softwareDevice = Code(rawValue: "softwareDevice")
+        /// A device is on no PCI function.
+        public static let notPCI = Code(rawValue: "notPCI")
+        /// A block device is made of others, and its DMA is theirs.
+        public static let composed = Code(rawValue: "composed")
+        /// What does the DMA of a device, or where it is in the tree, cannot be read.
+        public static let placeUnreadable = Code(rawValue: "placeUnreadable")
+        /// There is no function at an address.
+        public static let noSuchDevice = Code(rawValue: "noSuchDevice")
+        /// A bridge has no memory to offer and does no DMA.
+        public static let isBridge = Code(rawValue: "isBridge")
+        /// A function does not answer.
+        public static let deadDevice = Code(rawValue: "deadDevice")
+        /// An IOMMU stands in the way, or is passed by.
+        public static let iommu = Code(rawValue: "iommu")
+        /// The provider publishes no p2pmem.
+        public static let noPool = Code(rawValue: "noPool")
+    }
+
+    /// What kind of thing it is.
+    public let code: Code
+    /// The device that it is about, by address or name; nil where it is about none.
+    public let device: String?
+    /// What was found, in a sentence.
+    public let detail: String
+    /// What changes it; nil where nothing does, or nothing needs to.
+    public let remedy: String?
+
+    /// Something found.
+    public init(_ code: Code, _ device: String?, _ detail: String, remedy: String? = nil) {
+        self.code = code
+        self.device = device
+        self.detail = detail
+        self.remedy = remedy
+    }
+}
+
+/// How a client reaches a provider, with the findings that led there.
+public struct Route: Hashable, Sendable {
+    /// The kernel's answer.
+    public let verdict: Verdict
+    /// What led to it, in the order in which the kernel looks.
+    public let findings: [Finding]
+
+    /// A route given by its parts.
+    public init(verdict: Verdict, findings: [Finding]) {
+        self.verdict = verdict
+        self.findings = findings
+    }
+
+    /// A route that cannot be told, for a reason.
+    static func unknown(_ finding: Finding) -> Route {
+        Route(
+            verdict: Verdict(mapType: .unknown, isSupported: nil, distance: -1), findings: [finding])
+    }
+
+    /// A route that does not exist, for a reason.
+    static func none(_ finding: Finding) -> Route {
+        Route(
+            verdict: Verdict(mapType: .notSupported, isSupported: false, distance: -1),
+            findings: [finding])
+    }
+}

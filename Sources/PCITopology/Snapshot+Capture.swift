@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import SystemPackage
+public import SystemSupport
+
+extension Snapshot {
+    /// Captures what the check reads of a machine:
+    ///
+    /// - of each PCI function its place in the tree, vendor, device and class, the driver's name, the IOMMU group and its type,
+    ///   the figures of its p2pmem, the names of its port services, and of its configuration space the first 16 bytes and the links
+    ///   of the capability lists, with the port type and access control services;
+    /// - the names of RDMA and block devices, and where they are in the tree;
+    /// - of the kernel the first two numbers of its version, and whether it offers verbs and rdma_cm to programs;
+    /// - of the processor its vendor and family;
+    /// - the order in which the kernel lists PCI functions.
+    ///
+    /// No serial numbers, network addresses, host names, labels or command lines.
+    public static func capture(_ root: SystemRoot = .live) -> CapturedTree {
+        var capture = Capture(root: root)
+        capture.machine()
+        for name in capture.names("sys/bus/pci/devices") where PCIAddress(name) != nil {
+            capture.function("sys/bus/pci/devices/\(name)", name)
+        }
+        for name in capture.names("sys/class/infiniband") {
+            capture.rdmaDevice("sys/class/infiniband/\(name)")
+        }
+        for name in capture.names("sys/class/block") {
+            capture.blockDevice("sys/class/block/\(name)")
+        }
+        return capture.tree
+    }
+}
+
+private struct Capture {
+    let root: SystemRoot
+    var tree = CapturedTree()
+
+    func names(_ folder: String) -> [String] {
+        Array((root.entries(folder) ?? []).prefix(TopologyReader.functionLimit))
+    }
+
+    mutating func machine() {
+        if let text = root.attribute("proc/sys/kernel/osrelease"),
+            let release = KernelRelease(release: text)
+        { put("\(release).0", at: "proc/sys/kernel/osrelease") }
+        if let bytes = root.contents("proc/cpuinfo", limit: 8192) {
+            put(CPU.reduced(bytes), at: "proc/cpuinfo")
+        }
+        if let bytes = root.contents("proc/bus/pci/devices", limit: 32 << 20) {
+            let order = bytes.split(separator: 10).map { String(decoding: $0.prefix { $0 != 9 }, as: UTF8.self) }
+            put(order.map { $0 + "\n" }.joined(), at: "proc/bus/pci/devices")
+        }
+        for folder in ["sys/class/infiniband_verbs", "sys/class/misc/rdma_cm"] where root.exists(folder) {
+            _ = tree.insert(.directory, at: folder)
+        }
+        for folder in ["sys/bus/pci/devices", "sys/class/infiniband", "sys/class/block"]
+        where root.exists(folder) {
+            _ = tree.insert(.directory, at: folder)
+        }
+    }
+
+    mutating func function(_ entry: String, _ name: String) {
+        guard let folder = follow(entry) else { return }
+        for attribute in ["vendor", "device", "class"] { copy("\(folder)/\(attribute)") }
+        configuration("\(folder)/config")
+        link("\(folder)/driver")
+        link("\(folder)/iommu_group")
+        if let group = root.linkTarget("\(folder)/iommu_group")?.lastComponent?.string {
+            copy("sys/kernel/iommu_groups/\(group)/type")
+        }
+        if root.exists("\(folder)/p2pmem") {
+            copy("\(folder)/p2pmem/size")
+            copy("\(folder)/p2pmem/available")
+            mark("\(folder)/p2pmem/allocate")
+        }
+        for child in names(folder) where child.hasPrefix("\(name):pcie") {
+            _ = tree.insert(.directory, at: "\(folder)/\(child)")
+        }
+    }
+
+    mutating func rdmaDevice(_ entry: String) {
+        guard follow(entry) != nil, let device = follow("\(entry)/device") else { return }
+        link("\(device)/driver")
+    }
+
+    mutating func blockDevice(_ entry: String) {
+        guard let folder = follow(entry) else { return }
+        mark("\(folder)/partition")
+        if let path = root.realPath(entry), DeviceLinks.function(of: path, root: root) != nil { return }
+        for part in names("\(folder)/slaves") {
+            _ = tree.insert(.directory, at: "\(folder)/slaves/\(part)")
+        }
+        let paths = names("\(folder)/device").filter { $0.hasPrefix("nvme") }
+        guard !paths.isEmpty, let device = follow("\(folder)/device") else { return }
+        for path in paths { _ = follow("\(device)/\(path)") }
+    }
+}
+
+// MARK: - Files and links
+
+extension Capture {
+    private mutating func put(_ text: String, at path: String) {
+        _ = tree.insert(.file(bytes: Array(text.utf8), claimedBytes: text.utf8.count), at: path)
+    }
+
+    /// A small attribute, or that it is there and cannot be read.
+    private mutating func copy(_ path: String) {
+        guard !tree.holds(path), root.exists(path) else { return }
+        if let text = root.attribute(path), text.utf8.count <= 256 {
+            put(text, at: path)
+        } else {
+            _ = tree.insert(.unread(claimedBytes: 0), at: path)
+        }
+    }
+
+    /// That a file is there.
+    private mutating func mark(_ path: String) {
+        if root.exists(path) { _ = tree.insert(.unread(claimedBytes: 0), at: path) }
+    }
+
+    /// A link whose name is all that matters.
+    private mutating func link(_ path: String) {
+        guard let target = root.linkTarget(path) else { return }
+        _ = tree.insert(.link(target.string), at: path)
+    }
+
+    private mutating func configuration(_ path: String) {
+        guard let claimed = root.fileSize(path) else { return }
+        let space = root.parts(of: path) { ConfigurationSpace(reading: $0, claimedBytes: claimed) }
+        _ = tree.insert(
+            space.map { .file(bytes: $0.bytes, claimedBytes: claimed) }
+                ?? .unread(claimedBytes: claimed), at: path)
+    }
+
+    /// Captures the links on the way to a directory, and the directory itself.
+    ///
+    /// - Returns: its path without links; nil where the way leads nowhere.
+    private mutating func follow(_ path: String) -> String? {
+        var ahead: [String] = path.split(separator: "/").reversed().map(String.init)
+        var place: [String] = []
+        var links = 0
+        while let part = ahead.popLast() {
+            if part == "." { continue }
+            if part == ".." {
+                _ = place.popLast()
+                continue
+            }
+            place.append(part)
+            let here = place.joined(separator: "/")
+            guard let target = root.linkTarget(here) else { continue }
+            links += 1
+            guard links <= CapturedTree.linkLimit else { return nil }
+            _ = tree.insert(.link(target.string), at: here)
+            if target.isAbsolute { place = [] } else { place.removeLast() }
+            ahead += target.components.reversed().map(\.string)
+        }
+        let here = place.joined(separator: "/")
+        guard !here.isEmpty, root.exists(here) else { return nil }
+        _ = tree.insert(.directory, at: here)
+        return here
+    }
+}

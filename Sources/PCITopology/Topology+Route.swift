@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+extension Topology {
+    /// How a client's DMA would reach a provider's memory, in the kernel's own terms, with the reasons.
+    ///
+    /// - Parameters:
+    ///   - client: the function that would read or write.
+    ///   - provider: the function whose memory it is.
+    /// - Returns: a map type of `unknown` where the kernel's answer depends on what could not be read; never a guess.
+    public func route(from client: PCIAddress, to provider: PCIAddress) -> Route {
+        for address in [provider, client] {
+            if let obstacle = obstacle(at: address) { return obstacle }
+        }
+        guard let a = index(of: provider), let b = index(of: client) else {
+            return .none(.noSuchFunction(client))
+        }
+        let verdict = verdict(client: b, provider: a)
+        var findings = kernelFindings() + meetingFindings(client: b, provider: a)
+        let needsBridges = verdict.mapType != .busAddress
+        if needsBridges { findings += bridgeFindings(client: b, provider: a) }
+        findings += translationFindings(verdict, client: b)
+        return Route(verdict: verdict, findings: findings)
+    }
+
+    /// Why there is no route from or to an address, whatever the other one is; nil where there may be one.
+    private func obstacle(at address: PCIAddress) -> Route? {
+        guard let function = function(at: address) else {
+            return unplaced.contains(address)
+                ? .unknown(.unplaced(address)) : .none(.noSuchFunction(address))
+        }
+        return function.isBridge ? .none(.bridge(address)) : nil
+    }
+
+    /// How an RDMA device reaches a provider: software devices and those on other buses have no route.
+    public func route(fromRDMADevice name: String, to provider: PCIAddress) -> Route {
+        guard let attachment = rdmaDevices[name] else { return .none(.noSuchRDMADevice(name)) }
+        return route(from: attachment, called: name, to: provider)
+    }
+
+    /// How a block device reaches a provider: those that are on no PCI function have no route.
+    public func route(fromBlockDevice name: String, to provider: PCIAddress) -> Route {
+        guard let attachment = blockDevices[name] else { return .none(.noSuchBlockDevice(name)) }
+        return route(from: attachment, called: name, to: provider)
+    }
+
+    /// How a device with a name reaches a provider.
+    public func route(
+        from attachment: Attachment, called name: String, to provider: PCIAddress
+    ) -> Route {
+        if let client = attachment.function { return route(from: client, to: provider) }
+        if let obstacle = obstacle(at: provider) { return obstacle }
+        switch attachment {
+        case .function(let client): return route(from: client, to: provider)
+        case .software: return .none(.software(name))
+        case .notPCI: return .none(.notPCI(name))
+        case .composed(let parts): return .none(.composed(name, parts))
+        case .unreadable: return .unknown(.unreadable(name))
+        }
+    }
+}

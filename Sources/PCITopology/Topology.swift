@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import SystemSupport
+
+/// A machine's PCI tree with what the kernel's peer-to-peer decision depends on: plain values, judged by ``route(from:to:)``.
+public struct Topology: Sendable {
+    /// The functions, by address.
+    public let functions: [PCIFunction]
+    /// The first device of each root bus, which the kernel knows a host bridge by; absent where the bus has none.
+    public let firstDevices: [RootBus: PCIAddress]
+    /// The processor; nil where it cannot be read.
+    public let cpu: CPU?
+    /// The kernel; nil where its release cannot be read.
+    public let kernel: KernelRelease?
+    /// Whether the kernel was built with peer-to-peer DMA (CONFIG_PCI_P2PDMA); nil where that cannot be read.
+    public let hasPeerToPeer: Bool?
+    /// RDMA devices, with what does their DMA.
+    public let rdmaDevices: [String: Attachment]
+    /// Block devices, with what does their DMA.
+    public let blockDevices: [String: Attachment]
+    /// Addresses that sysfs lists, and whose place in the tree it does not show.
+    public let unplaced: Set<PCIAddress>
+
+    let nodes: [Node]
+    private let indices: [PCIAddress: Int]
+    /// Bridges that sysfs names in the paths of others, and does not list: number n of them is the index -1 - n.
+    private let unlisted: [PCIAddress]
+    let bridges: [HostBridgeJudgement]
+
+    /// A machine given by its facts. Facts that contradict each other are kept, and make answers unknown.
+    public init(
+        functions: [PCIFunction], firstDevices: [RootBus: PCIAddress]? = nil, cpu: CPU?,
+        kernel: KernelRelease?, hasPeerToPeer: Bool? = true,
+        rdmaDevices: [String: Attachment] = [:], blockDevices: [String: Attachment] = [:],
+        unplaced: Set<PCIAddress> = []
+    ) {
+        let functions = functions.sorted { $0.address < $1.address }
+        self.functions = functions
+        self.cpu = cpu
+        self.kernel = kernel
+        self.hasPeerToPeer = hasPeerToPeer
+        self.rdmaDevices = rdmaDevices
+        self.blockDevices = blockDevices
+        self.unplaced = unplaced
+        let first = firstDevices ?? Self.lowestDevices(functions)
+        self.firstDevices = first
+        let indices = Dictionary(
+            functions.enumerated().map { ($1.address, $0) }, uniquingKeysWith: { a, _ in a })
+        self.indices = indices
+        let buses = Set(functions.map(\.rootBus)).sorted()
+        let busIndices = Dictionary(uniqueKeysWithValues: buses.enumerated().map { ($1, $0) })
+        bridges = buses.map { bus in
+            HostBridgeJudgement(
+                of: bus, first: first[bus].flatMap { indices[$0] }.map { functions[$0] },
+                kernel: kernel)
+        }
+        let unlisted = Set(functions.flatMap(\.chain).filter { indices[$0] == nil }).sorted()
+        self.unlisted = unlisted
+        let strangers = Dictionary(
+            uniqueKeysWithValues: unlisted.enumerated().map { ($1, -1 - $0) })
+        nodes = functions.map { function in
+            Node(
+                ancestors: function.chain.map { Int32(indices[$0] ?? strangers[$0] ?? -1) },
+                bridge: Int32(busIndices[function.rootBus] ?? 0),
+                redirect: .init(function.accessControl.redirects))
+        }
+    }
+
+    /// Without hot-plugging the kernel finds a bus's devices in the order of their numbers.
+    private static func lowestDevices(_ functions: [PCIFunction]) -> [RootBus: PCIAddress] {
+        var lowest: [RootBus: PCIAddress] = [:]
+        for function in functions where function.isOnRootBus {
+            if let found = lowest[function.rootBus], found < function.address { continue }
+            lowest[function.rootBus] = function.address
+        }
+        return lowest
+    }
+
+    /// The function at an address; nil where there is none.
+    public func function(at address: PCIAddress) -> PCIFunction? {
+        indices[address].map { functions[$0] }
+    }
+
+    func index(of address: PCIAddress) -> Int? { indices[address] }
+
+    /// The address of a place in a chain of ``Node/ancestors``.
+    func address(at index: Int32) -> PCIAddress {
+        index >= 0 ? functions[Int(index)].address : unlisted[-1 - Int(index)]
+    }
+}
+
+/// What the fast walk needs of a function: numbers only.
+struct Node: Sendable {
+    enum Redirect: UInt8, Sendable {
+        case no, yes, unknown
+        init(_ known: Bool?) { self = known.map { $0 ? .yes : .no } ?? .unknown }
+    }
+
+    /// The function itself, then the bridges above it, as indices; negative for one that sysfs names but does not list.
+    let ancestors: [Int32]
+    let bridge: Int32
+    let redirect: Redirect
+}

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import SystemPackage
+public import SystemSupport
+
+extension Topology {
+    /// Reads a machine: the running one, or a captured tree.
+    ///
+    /// Whatever is missing, unreadable or malformed becomes an unknown of its own; nothing here fails.
+    public init(root: SystemRoot = .live) {
+        let reader = TopologyReader(root: root)
+        let listed = reader.listed()
+        let functions = listed.compactMap { reader.function(at: $0.address, $0.name) }
+        self.init(
+            reader, functions, listed, rdmaDevices: reader.rdmaDevices(),
+            blockDevices: reader.blockDevices())
+    }
+
+    /// Reads only what routes between these functions depend on: they themselves, the bridges above them, and the first devices of
+    /// their root buses. On a large machine that is much faster than reading all of it.
+    public init(root: SystemRoot = .live, around addresses: [PCIAddress]) {
+        let reader = TopologyReader(root: root)
+        let listed = reader.listed()
+        let names = Dictionary(
+            listed.map { ($0.address, $0.name) }, uniquingKeysWith: { first, _ in first })
+        var wanted = Set(addresses)
+        var buses: Set<RootBus> = []
+        for address in addresses {
+            guard let name = names[address], let place = reader.place(ofDevice: name, address)
+            else { continue }
+            wanted.formUnion(place.chain)
+            buses.insert(place.bus)
+        }
+        wanted.formUnion(reader.firstDevices(listed.map(\.address), of: buses).values)
+        let functions = wanted.sorted().compactMap { address in
+            names[address].flatMap { reader.function(at: address, $0) }
+        }
+        self.init(reader, functions, listed.filter { wanted.contains($0.address) })
+    }
+
+    private init(
+        _ reader: TopologyReader, _ functions: [PCIFunction], _ listed: [TopologyReader.Listed],
+        rdmaDevices: [String: Attachment] = [:], blockDevices: [String: Attachment] = [:]
+    ) {
+        self.init(
+            functions: functions,
+            firstDevices: reader.firstDevices(
+                listed.map(\.address), of: Set(functions.map(\.rootBus))),
+            cpu: CPU(root: reader.root),
+            kernel: reader.root.attribute("proc/sys/kernel/osrelease").flatMap {
+                KernelRelease(release: $0)
+            },
+            hasPeerToPeer: reader.hasPeerToPeer(functions), rdmaDevices: rdmaDevices,
+            blockDevices: blockDevices,
+            unplaced: Set(listed.map(\.address)).subtracting(functions.map(\.address)))
+    }
+}
+
+/// Reads sysfs and procfs below a root, into values.
+struct TopologyReader {
+    let root: SystemRoot
+    private static let devices = "sys/bus/pci/devices"
+
+    /// The most functions that are looked at: more than any machine has, fewer than a hostile tree could name.
+    static let functionLimit = 65_536
+
+    /// A name in /sys/bus/pci/devices.
+    typealias Listed = (address: PCIAddress, name: String)
+
+    func listed() -> [Listed] {
+        (root.entries(Self.devices) ?? []).prefix(Self.functionLimit)
+            .compactMap { name in PCIAddress(name).map { ($0, name) } }
+    }
+
+    func place(ofDevice name: String, _ address: PCIAddress) -> (chain: [PCIAddress], bus: RootBus)? {
+        place(of: "\(Self.devices)/\(name)", address)
+    }
+
+    func function(at address: PCIAddress, _ name: String) -> PCIFunction? {
+        let folder = "\(Self.devices)/\(name)"
+        guard let place = place(of: folder, address) else { return nil }
+        let space = configuration(folder)
+        return PCIFunction(
+            address: address, chain: place.chain, rootBus: place.bus,
+            vendor: hexadecimal("\(folder)/vendor", digits: 4).flatMap { UInt16(exactly: $0) },
+            device: hexadecimal("\(folder)/device", digits: 4).flatMap { UInt16(exactly: $0) },
+            classCode: hexadecimal("\(folder)/class", digits: 6) ?? space.classCode,
+            accessControl: space.accessControl,
+            portType: space.portType ?? portTypeByChildren(folder, name), iommu: iommu(folder),
+            driver: root.linkTarget("\(folder)/driver")?.lastComponent?.string,
+            poolBytes: root.attribute("\(folder)/p2pmem/size").flatMap { UInt64($0) })
+    }
+
+    /// The chain of bridges above a function, out of its real path: the addresses after the last host bridge.
+    private func place(
+        of folder: String, _ address: PCIAddress
+    ) -> (chain: [PCIAddress], bus: RootBus)? {
+        guard let path = root.realPath(folder) else { return nil }
+        var chain: [PCIAddress] = []
+        var bus: RootBus?
+        for component in path.components {
+            if let found = RootBus(component: component.string) {
+                bus = found
+                chain = []
+            } else if bus != nil, let found = PCIAddress(component.string) {
+                chain.append(found)
+            }
+        }
+        guard let bus, chain.last == address else { return nil }
+        return (chain.reversed(), bus)
+    }
+
+    private func configuration(_ folder: String) -> ConfigurationSpace {
+        let file = "\(folder)/config"
+        let claimed = root.fileSize(file)
+        return root.parts(of: file) { ConfigurationSpace(reading: $0, claimedBytes: claimed) }
+            ?? ConfigurationSpace(bytes: [], claimedBytes: claimed == 256 ? 256 : nil)
+    }
+
+    /// Without privilege a port is known by the services that hang below it: `BDF:pcie0NN` for a root port, 1NN for an upstream
+    /// one, 2NN for a downstream one (drivers/pci/pcie/portdrv.c).
+    private func portTypeByChildren(_ folder: String, _ name: String) -> PortType? {
+        let prefix = "\(name):pcie"
+        guard let child = root.entries(folder)?.first(where: { $0.hasPrefix(prefix) }) else {
+            return nil
+        }
+        switch child.dropFirst(prefix.count).first {
+        case "0": return .rootPort
+        case "1": return .upstream
+        case "2": return .downstream
+        default: return nil
+        }
+    }
+
+    private func iommu(_ folder: String) -> IOMMUMode {
+        guard let group = root.linkTarget("\(folder)/iommu_group")?.lastComponent?.string else {
+            return .none
+        }
+        let type = root.attribute("sys/kernel/iommu_groups/\(group)/type")
+        return .domain(type: type ?? "unknown", group: group)
+    }
+
+    /// The first device of each root bus, in the kernel's own order where /proc tells it.
+    ///
+    /// /proc/bus/pci/devices lists devices as they were found, without their domain: it decides only where one domain has the bus.
+    func firstDevices(
+        _ addresses: [PCIAddress], of buses: Set<RootBus>
+    ) -> [RootBus: PCIAddress] {
+        let order = (root.contents("proc/bus/pci/devices", limit: 32 << 20) ?? [])
+            .split(separator: 10).map { $0.prefix { $0 != 9 } }
+            .compactMap { UInt16(String(decoding: $0, as: UTF8.self), radix: 16) }
+        let places = Dictionary(order.enumerated().map { ($1, $0) }, uniquingKeysWith: min)
+        let domains = Dictionary(grouping: addresses, by: \.bus).mapValues { Set($0.map(\.domain)) }
+        var first: [RootBus: (PCIAddress, Int)] = [:]
+        for address in addresses {
+            let bus = RootBus(domain: address.domain, bus: address.bus)
+            guard buses.contains(bus) else { continue }
+            let number =
+                UInt16(address.bus) << 8 | UInt16(address.device) << 3 | UInt16(address.function)
+            let isAlone = domains[address.bus]?.count == 1
+            let rank = isAlone ? places[number] ?? Int(number) + 65_536 : Int(number)
+            if let found = first[bus], found.1 <= rank { continue }
+            first[bus] = (address, rank)
+        }
+        // A device that /proc lists alone is there all the same: its bus is known by what cannot be looked at.
+        for (rank, number) in order.enumerated() {
+            guard let domain = domains[UInt8(number >> 8)]?.only else { continue }
+            let address = PCIAddress(domain: domain, number: number)
+            let bus = RootBus(domain: domain, bus: address.bus)
+            if buses.contains(bus), rank < first[bus]?.1 ?? .max { first[bus] = (address, rank) }
+        }
+        return first.mapValues { $0.0 }
+    }
+
+    /// A pool anywhere proves it; without one the kernel tells how it was built.
+    func hasPeerToPeer(_ functions: [PCIFunction]) -> Bool? {
+        functions.contains { $0.poolBytes != nil } ? true : KernelBuild.hasPeerToPeer(root: root)
+    }
+
+    func rdmaDevices() -> [String: Attachment] {
+        devices(in: "sys/class/infiniband") { DeviceLinks.attachment(ofRDMADevice: $0, root: root) }
+    }
+
+    func blockDevices() -> [String: Attachment] {
+        devices(in: "sys/class/block") { name in
+            root.exists("sys/class/block/\(name)/partition")
+                ? nil : DeviceLinks.attachment(ofBlockDevice: name, root: root)
+        }
+    }
+
+    private func devices(
+        in folder: String, _ attachment: (String) -> Attachment?
+    ) -> [String: Attachment] {
+        var found: [String: Attachment] = [:]
+        for name in (root.entries(folder) ?? []).prefix(Self.functionLimit) {
+            found[name] = attachment(name)
+        }
+        return found
+    }
+
+    private func hexadecimal(_ file: String, digits: Int) -> UInt32? {
+        // A number that is cut off is another number.
+        guard let text = root.attribute(file), text.hasPrefix("0x"), text.utf8.count == digits + 2
+        else { return nil }
+        return UInt32(text.dropFirst(2), radix: 16)
+    }
+}
+
+extension Set {
+    /// The one element of a set; nil where there is none, or more.
+    fileprivate var only: Element? { count == 1 ? first : nil }
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import PCITopology
+public import SystemSupport
+
+/// One of the four answers: yes, no or unknown, why, and what changes it.
+public struct Answer: Hashable, Sendable {
+    /// What is answered.
+    public enum Outcome: String, Hashable, Sendable, CaseIterable {
+        case yes, no, unknown
+    }
+
+    /// What is answered.
+    public let outcome: Outcome
+    /// Why, in a sentence.
+    public let reason: String
+    /// What changes it, as an instruction or a command; nil where nothing does, or nothing needs to.
+    public let remedy: String?
+
+    /// An answer given by its parts.
+    public init(_ outcome: Outcome, _ reason: String, remedy: String? = nil) {
+        self.outcome = outcome
+        self.reason = reason
+        self.remedy = remedy
+    }
+}
+
+/// A device that would read or write another one's memory.
+public enum Client: Hashable, Sendable, CustomStringConvertible {
+    /// An RDMA device, by its kernel name.
+    case rdmaDevice(String)
+    /// A disk, by its kernel name.
+    case blockDevice(String)
+    /// A PCI function.
+    case function(PCIAddress)
+
+    public var description: String {
+        switch self {
+        case .rdmaDevice(let name), .blockDevice(let name): name
+        case .function(let address): "\(address)"
+        }
+    }
+
+    /// What does its DMA, looked up in sysfs; nil where there is no such device.
+    public func attachment(root: SystemRoot = .live) -> Attachment? {
+        switch self {
+        case .rdmaDevice(let name): DeviceLinks.attachment(ofRDMADevice: name, root: root)
+        case .blockDevice(let name): DeviceLinks.attachment(ofBlockDevice: name, root: root)
+        case .function(let address): .function(address)
+        }
+    }
+}
+
+/// Whether a client can use a provider's memory: four questions, each with an answer of its own.
+///
+/// They are independent on purpose. A route that the kernel allows is of no use when nobody hands the memory out, and
+/// a registration that succeeds proves no data.
+public struct Capability: Hashable, Sendable {
+    /// Do the kernel, the libraries and the client's driver have the calls?
+    public let api: Answer
+    /// Does the provider hand its memory out?
+    public let exporter: Answer
+    /// Would the kernel let the client do DMA to the provider?
+    public let route: Answer
+    /// Did bytes arrive?
+    public let data: Answer
+    /// The route that ``route`` is about, with the kernel's map type and what led to it.
+    public let path: Route
+
+    /// The four answers for a client and a provider.
+    ///
+    /// - Parameters:
+    ///   - provider: the function whose memory it is.
+    ///   - client: the device that would read or write it.
+    ///   - topology: the machine that both are in; nil to read what is needed from `root`.
+    ///   - root: where sysfs is. The calls of a device can be asked for on the running machine only.
+    public init(
+        of provider: PCIAddress, for client: Client, topology: Topology? = nil,
+        root: SystemRoot = .live
+    ) {
+        let attachment = client.attachment(root: root) ?? .unreadable
+        let around = [provider] + (attachment.function.map { [$0] } ?? [])
+        let topology = topology ?? Topology(root: root, around: around)
+        path = topology.route(from: attachment, called: "\(client)", to: provider)
+        route = Self.answer(path)
+        exporter = Self.exporter(provider, topology, root)
+        api = Self.api(of: client, attachment, topology, root)
+        data = Answer(
+            .unknown, "not proven: no data was moved",
+            remedy: "move data through a region and compare it on the other side")
+    }
+
+    private static func answer(_ path: Route) -> Answer {
+        let findings = path.findings
+        switch path.verdict.isSupported {
+        case true?:
+            let how =
+                switch path.verdict.mapType {
+                case .busAddress: "the kernel maps it by bus address: requests stay below the root complex"
+                case .throughHostBridge: "the kernel maps it through the host bridge"
+                case .notSupported, .unknown:
+                    "the kernel allows it, by bus address or through the host bridge: which one could not be read"
+                }
+            return Answer(.yes, how)
+        case false?:
+            let reasons = findings.filter { $0.standsInTheWay }
+            let reason = (reasons.isEmpty ? findings : reasons).map(\.detail).joined(separator: "; ")
+            return Answer(.no, reason, remedy: reasons.compactMap(\.remedy).first)
+        case nil:
+            let reasons = findings.filter { $0.hidesTheAnswer }
+            let reason = (reasons.isEmpty ? findings : reasons).map(\.detail).joined(separator: "; ")
+            return Answer(.unknown, reason, remedy: reasons.compactMap(\.remedy).first)
+        }
+    }
+}
+
+extension Finding {
+    /// Whether it is a reason for the kernel to refuse.
+    public var standsInTheWay: Bool {
+        let codes: [Code] = [
+            .acsRedirect, .hostBridgeNotListed, .noCommonUpstream, .softwareDevice, .notPCI, .composed,
+            .noSuchDevice, .isBridge,
+        ]
+        return codes.contains(code)
+    }
+
+    /// Whether it is a reason for not knowing.
+    public var hidesTheAnswer: Bool {
+        let codes: [Code] = [
+            .configUnreadable, .deadDevice, .cpuUnknown, .hostBridgeUnknown, .placeUnreadable,
+        ]
+        return codes.contains(code)
+    }
+}

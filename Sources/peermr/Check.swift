@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import PCITopology
+import PeerMR
+import SystemSupport
+
+struct Check: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Tells whether a client can reach a provider's memory: four answers, and what led to them.",
+        discussion: """
+            The exit status is the route's: 0 supported, 1 not supported, 3 unknown; 2 for a usage or input error. A route is \
+            unknown only where the kernel's decision depends on what cannot be read, such as configuration space without root.
+            """)
+
+    @Argument(help: "The PCI address of the device whose memory is used, such as 0000:03:00.0.")
+    var provider: String
+    @Argument(
+        help: "What would read or write it: an RDMA device (mlx5_0), a block device (nvme1n1, /dev/nvme1n1p1) or a PCI address.")
+    var client: String
+    @OptionGroup var common: CommonOptions
+
+    func run() throws {
+        try common.reporting { () throws(CallError) -> Int32 in
+            let root = try common.system()
+            let address = try Names.provider(provider, root)
+            let device = try Names.client(client, root)
+            let capability = Capability(of: address, for: device, root: root)
+            let attachment = device.attachment(root: root)
+            let report = CheckReport(
+                provider: address, client: device, function: attachment?.function,
+                capability: capability)
+            if common.json { printJSON(report.json) } else { writeAll(1, report.text) }
+            return report.status
+        }
+    }
+}
+
+/// What `peermr check` found.
+struct CheckReport {
+    let provider: PCIAddress
+    let client: Client
+    let function: PCIAddress?
+    let capability: Capability
+
+    var verdict: Verdict { capability.path.verdict }
+
+    /// The exit status: that of the route.
+    var status: Int32 {
+        switch verdict.isSupported {
+        case true?: Status.supported
+        case false?: Status.notSupported
+        case nil: Status.unknown
+        }
+    }
+
+    private var answers: [(String, Answer)] {
+        [
+            ("api", capability.api), ("exporter", capability.exporter), ("route", capability.route),
+            ("data", capability.data),
+        ]
+    }
+
+    var json: JSONValue {
+        .object([
+            ("provider", .text("\(provider)")), ("client", .text("\(client)")),
+            ("clientFunction", .optional(function.map { "\($0)" })),
+            ("mapType", .text(verdict.mapType.rawValue)),
+            ("supported", verdict.isSupported.map { .flag($0) } ?? .null),
+            ("distance", verdict.distance < 0 ? .null : .count(verdict.distance)),
+            ("answers", .object(answers.map { ($0, $1.json) })),
+            ("findings", .list(capability.path.findings.map(\.json))),
+        ])
+    }
+
+    var text: String {
+        let outcome =
+            switch verdict.isSupported {
+            case true?: "supported"
+            case false?: "not supported"
+            case nil: "unknown"
+            }
+        let distance = verdict.distance < 0 ? "" : ", distance \(verdict.distance)"
+        let place = function.map { "\(client)" == "\($0)" ? "" : " (\($0))" } ?? ""
+        var text = "\(client)\(place) to the memory of \(provider): \(outcome) (\(verdict.mapType.rawValue)\(distance))\n\n"
+        var rows: [[String]] = []
+        for (name, answer) in answers {
+            rows.append([name, answer.outcome.rawValue, answer.reason])
+            if let remedy = answer.remedy { rows.append(["", "", "→ \(remedy)"]) }
+        }
+        text += Table.plain(rows)
+        text += "\nFindings:\n"
+        var found: [[String]] = []
+        for finding in capability.path.findings {
+            found.append([finding.code.rawValue, finding.detail])
+            if let remedy = finding.remedy { found.append(["", "→ \(remedy)"]) }
+        }
+        return text + Table.plain(found)
+    }
+}
+
+extension Answer {
+    var json: JSONValue {
+        .object([
+            ("answer", .text(outcome.rawValue)), ("reason", .text(reason)),
+            ("remedy", .optional(remedy)),
+        ])
+    }
+}
+
+extension Finding {
+    var json: JSONValue {
+        .object([
+            ("code", .text(code.rawValue)), ("device", .optional(device)), ("detail", .text(detail)),
+            ("remedy", .optional(remedy)),
+        ])
+    }
+}

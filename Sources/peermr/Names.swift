@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PCITopology
+import PeerMR
+import SystemPackage
+import SystemSupport
+
+/// From what people write on the command line to devices that exist.
+enum Names {
+    /// A provider: the address of a function that sysfs lists.
+    static func provider(_ text: String, _ root: SystemRoot) throws(CallError) -> PCIAddress {
+        guard let address = PCIAddress(text) else { throw malformed(text) }
+        try demand(address, root)
+        return address
+    }
+
+    /// A client: the address of a function, an RDMA device, or a block device by its name or its path.
+    static func client(_ text: String, _ root: SystemRoot) throws(CallError) -> Client {
+        if let address = PCIAddress(text) {
+            try demand(address, root)
+            return .function(address)
+        }
+        let isPath = text.utf8.contains(0x2f)
+        if text.utf8.contains(0x3a) && !isPath { throw malformed(text) }
+        let name = isPath ? try blockName(text, root) : text
+        if !isPath, DeviceLinks.attachment(ofRDMADevice: name, root: root) != nil {
+            return .rdmaDevice(name)
+        }
+        let disk = DeviceLinks.disk(ofBlockDevice: name, root: root)
+        guard DeviceLinks.attachment(ofBlockDevice: disk, root: root) != nil else {
+            throw CallError(
+                .notFound, reason: "there is no RDMA device, block device or PCI function \(quoted(text))",
+                remedy: "see peermr devices for those that there are")
+        }
+        return .blockDevice(disk)
+    }
+
+    /// The kernel's name for a node of /dev: links such as /dev/disk/by-id lead to it. Another machine's nodes are known by name only.
+    private static func blockName(_ text: String, _ root: SystemRoot) throws(CallError) -> String {
+        let path = FilePath(text)
+        if root.isLive {
+            if let number = blockNumber(of: path),
+                let node = root.realPath("sys/dev/block/\(number.major):\(number.minor)"),
+                let name = node.lastComponent?.string
+            { return name }
+            throw CallError(
+                .notFound, reason: "\(quoted(text)) is no block device",
+                remedy: "name a disk or a partition, such as /dev/nvme0n1")
+        }
+        guard let name = path.lastComponent?.string else { throw malformed(text) }
+        return name
+    }
+
+    private static func demand(_ address: PCIAddress, _ root: SystemRoot) throws(CallError) {
+        let folder = "sys/bus/pci/devices/\(address)"
+        guard root.exists(folder) || root.linkTarget(folder) != nil else {
+            throw CallError(
+                .notFound, reason: "there is no PCI function \(address)",
+                remedy: "see peermr devices, or lspci -D, for those that there are")
+        }
+    }
+
+    private static func malformed(_ text: String) -> CallError {
+        CallError(
+            .invalidArgument, reason: "\(quoted(text)) is no PCI address",
+            remedy: "write it as lspci -D does, for example 0000:03:00.0")
+    }
+
+    /// What the user wrote, safe to print.
+    private static func quoted(_ text: String) -> String {
+        let shown = text.unicodeScalars.prefix(80).map { $0.value < 32 || $0.value == 127 ? "?" : String($0) }
+        return "\"\(shown.joined())\""
+    }
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import PCITopology
+import PeerMR
+import SystemPackage
+import SystemSupport
+
+/// Where to look, and how to say it: the same for every command.
+struct CommonOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp("Judge a file of peermr snapshot instead of this machine.", valueName: "file"),
+        completion: .file())
+    var snapshot: String?
+    @Option(
+        help: ArgumentHelp(
+            "Judge a copy of another machine's /sys and /proc: a directory with sys and proc in it.",
+            valueName: "directory"),
+        completion: .directory)
+    var root: String?
+    @Flag(help: "Print JSON, on one line.") var json = false
+
+    func validate() throws {
+        if snapshot != nil && root != nil {
+            throw ValidationError("--snapshot and --root cannot be given together.")
+        }
+    }
+
+    /// The machine that is meant.
+    func system() throws(CallError) -> SystemRoot {
+        if let snapshot { return SystemRoot(try Snapshot.read(FilePath(snapshot))) }
+        guard let root else { return .live }
+        let system = SystemRoot(FilePath(root))
+        guard system.exists("sys") else {
+            throw CallError(
+                .notFound, reason: "\(root) holds no sys", remedy: "name a directory with sys and proc in it")
+        }
+        return system
+    }
+
+    /// Runs a command's body. Bad input is one sentence on standard error, an `error` in JSON where that was asked for, and
+    /// exit status 2.
+    func reporting(_ body: () throws(CallError) -> Int32) throws {
+        var status: Int32
+        do throws(CallError) {
+            status = try body()
+        } catch {
+            status = Status.badInput
+            writeAll(2, "peermr: error: \(error)\n")
+            if json {
+                let fields: [(String, JSONValue)] = [
+                    ("code", .text(error.code.rawValue)), ("reason", .text(error.reason)),
+                    ("remedy", .optional(error.remedy.isEmpty ? nil : error.remedy)),
+                ]
+                printJSON(.object([("error", .object(fields))]))
+            }
+        }
+        if status != 0 { throw ExitCode(status) }
+    }
+}
+
+/// A value on a line of standard output.
+func printJSON(_ value: JSONValue) {
+    writeAll(1, value.encoded + "\n")
+}

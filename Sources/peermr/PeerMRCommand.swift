@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// peermr: whether one PCI device can reach another one's memory, and what stands in the way.
+//
+//   peermr check 0000:03:00.0 mlx5_0      the four answers for a provider and a client
+//   peermr topology                       all clients against all providers
+//   peermr doctor                         what stands in the way on this machine
+//   peermr snapshot machine.peermr        a file that answers the same elsewhere (--snapshot)
+
+import ArgumentParser
+import Glibc
+import PeerMR
+
+struct PeerMRCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "peermr",
+        abstract: "Tells whether one PCI device can reach another one's memory, and what stands in the way.",
+        discussion: """
+            Exit status: 0 supported or nothing found, 1 not supported or something found, 2 for a usage or input error, \
+            3 where it cannot be known.
+            Completions: peermr --generate-completion-script bash (or zsh, fish).
+            """,
+        version: "peermr 0.1",
+        subcommands: [
+            Devices.self, TopologyCommand.self, Check.self, Doctor.self, SnapshotCommand.self,
+        ])
+}
+
+@main
+enum Main {
+    static func main() {
+        do {
+            var command = try PeerMRCommand.parseAsRoot()
+            try command.run()
+        } catch {
+            let text = PeerMRCommand.fullMessage(for: error)
+            let status = PeerMRCommand.exitCode(for: error)
+            if !text.isEmpty { writeAll(status.isSuccess ? 1 : 2, text + "\n") }
+            exit(status == .validationFailure ? Status.badInput : status.rawValue)
+        }
+    }
+}
+
+/// What the process ends with.
+enum Status {
+    static let supported: Int32 = 0
+    static let notSupported: Int32 = 1
+    static let badInput: Int32 = 2
+    static let unknown: Int32 = 3
+}

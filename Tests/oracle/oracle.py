@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Judge PeerMR by the kernel: boot topologies, move data between their drives, compare.
+
+    oracle.py --programs DIR [--count N] [--seed S] [--only PATTERN] [--list]
+
+DIR holds route-probe, and peermr where it has been built. Each piece of topology of a machine is a
+line; the last line is `N passed, N failed`, and the exit code is 0 only when none failed. A
+disagreement shows the tree, both verdicts and the seed.
+"""
+import argparse
+import json
+import re
+import sys
+import time
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "Examples" / "lab"))
+
+# pylint: disable=wrong-import-position
+from peerlab import LabError                    # noqa: E402
+from peerlab import interrupts                  # noqa: E402
+import draw                                     # noqa: E402
+import scenes                                   # noqa: E402
+from compare import Comparison                  # noqa: E402
+from machine import Machine, interrogate        # noqa: E402
+
+_SEEDS = 3      # machines drawn when no number is asked for
+
+
+def fixed_machines():
+    """The fixed list: the same pieces of tree on every kind of machine."""
+    def one(name, **more):
+        return Machine(name, scenes=scenes.fixed(), **more)
+    return [one("Intel"), one("AMD", cpu="EPYC"), one("old kernel", kernel="stable"),
+            one("passthrough", iommu="iommu=pt"), one("translated", iommu="translating IOMMU")]
+
+
+class Run:
+    """Counts, and says what is found."""
+
+    def __init__(self, programs):
+        self._programs = programs
+        self.passed = self.failed = self.pairs = self.unknown = self.checks = 0
+
+    def machine(self, machine):
+        """Boot one machine and compare all its pairs."""
+        began = time.monotonic()
+        try:
+            testimony = interrogate(machine, self._programs)
+        except LabError as error:
+            self.failed += 1
+            say(f"FAIL {machine.title}: it could not be asked")
+            return say(indented(str(error)))
+        comparison = Comparison(machine, testimony)
+        faults = {name: [] for name in dict.fromkeys(pair[0] for pair in machine.pairs())}
+        counts = dict.fromkeys(faults, 0)
+        for (name, _, _), pair in zip(machine.pairs(), testimony.kernel["pairs"]):
+            counts[name] += 1
+            if found := comparison.judge(pair):
+                faults[name].append((pair, found))
+        for name, found in faults.items():
+            self._report(f"{machine.title}: {name}", counts[name], found)
+            if found:
+                self._explain(machine, testimony, found)
+        self._tool(machine, comparison, testimony.checks)
+        self.pairs += len(testimony.kernel["pairs"])
+        self.unknown += comparison.unknown
+        say(f"     {machine.title}: {len(testimony.kernel['pairs'])} pairs on Linux "
+            f"{testimony.kernel['release']}, {comparison.unknown} unknown without privilege; "
+            f"asked in {testimony.seconds:.1f} s of {time.monotonic() - began:.1f} s")
+        return None
+
+    def _tool(self, machine, comparison, checks):
+        if not checks:
+            return
+        faults = [fault for check in checks for fault in comparison.check(*check)]
+        self.checks += len(checks)
+        self._report(f"{machine.title}: peermr check", len(checks), faults)
+        if faults:
+            say(indented("\n".join(faults)))
+
+    def _report(self, name, count, faults):
+        if faults:
+            self.failed += 1
+            say(f"FAIL {name}: {len(faults)} of {count} pairs disagree")
+        else:
+            self.passed += 1
+            say(f"ok   {name} ({count} pairs)")
+
+    @staticmethod
+    def _explain(machine, testimony, found):
+        for pair, faults in found:
+            places = testimony.kernel["drives"]
+            provider, client = places[pair["provider"]][0], places[pair["client"]][0]
+            key = f"{provider} {client}"
+            lines = [f"provider {pair['provider']} ({provider}), client {pair['client']} ({client})"]
+            lines += ["  " + fault for fault in faults]
+            lines += [f"  kernel: write {pair['write']}, read {pair['read']}, {pair['record']}",
+                      f"  PeerMR: {testimony.privileged[key]}",
+                      f"  PeerMR, unprivileged: {testimony.unprivileged[key]}"]
+            say(indented("\n".join(lines)))
+        nodes = [node for scene in machine.scenes for node in scene.nodes]
+        say(indented(f"seed {machine.seed}\naccess control {testimony.kernel['access_control']}\n"
+                     f"layout {json.dumps(nodes)}\n{testimony.tree}"))
+
+
+def main():
+    """Run what the command line asks for, and return the exit code."""
+    parser = argparse.ArgumentParser(description="Judges PeerMR by the kernel.")
+    parser.add_argument("--programs", type=Path, help="where route-probe and peermr are")
+    parser.add_argument("--count", type=int, metavar="N",
+                        help="draw N machines, and leave the fixed list out")
+    parser.add_argument("--seed", type=int, default=1, metavar="S", help="the first machine's seed")
+    parser.add_argument("--only", default="", metavar="PATTERN",
+                        help="the machines in whose titles this regular expression is found")
+    parser.add_argument("--list", action="store_true", help="name the machines, and boot none")
+    options = parser.parse_args()
+    machines = [] if options.count else fixed_machines()
+    machines += [draw.machine(options.seed + number) for number in range(options.count or _SEEDS)]
+    machines = [machine for machine in machines if re.search(options.only, machine.title)]
+    if options.list:
+        for machine in machines:
+            print(f"{machine.title} ({len(machine.pairs())} pairs)")
+        return 0
+    if not machines:
+        parser.error(f"no machine matches {options.only!r}; see --list")
+    if not options.programs or not (options.programs / "route-probe").is_file():
+        parser.error("name the directory of the built route-probe with --programs")
+    run = Run(options.programs.resolve())
+    with interrupts.orderly():
+        for machine in machines:
+            run.machine(machine)
+    say(f"     {run.pairs} pairs compared, as root and unprivileged; {run.checks} by peermr check")
+    say(f"{run.passed} passed, {run.failed} failed")
+    return 1 if run.failed else 0
+
+
+def indented(text):
+    """Text that belongs to the line above."""
+    return "\n".join("     | " + line for line in text.splitlines() if line.strip())
+
+
+def say(text):
+    """Print at once."""
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
