@@ -12,6 +12,9 @@ let strict: [SwiftSetting] = [
     .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
+/// What tests are built with: the same, but for the markers of unsafe expressions.
+let testing: [SwiftSetting] = Array(strict.dropFirst(2))
+
 let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
 
 let package = Package(
@@ -78,6 +81,18 @@ let package = Package(
         .executableTarget(
             name: "route-probe", dependencies: ["PCITopology", "SystemSupport", system],
             path: "Tests/RouteProbe", swiftSettings: strict),
+
+        .target(
+            name: "TestSupport", dependencies: ["SystemSupport", system], path: "Tests/TestSupport",
+            swiftSettings: testing),
+        .testTarget(
+            name: "PCITopologyTests",
+            dependencies: ["PCITopology", "SystemSupport", "TestSupport", system],
+            swiftSettings: testing),
+        .testTarget(
+            name: "PeerMRCommandTests",
+            dependencies: ["PeerMRCommand", "PCITopology", "SystemSupport", "TestSupport", system],
+            swiftSettings: testing),
     ],
     swiftLanguageModes: [.v6]
 )
