@@ -100,7 +100,12 @@ let package = Package(
             name: "SystemSupportTests", dependencies: ["SystemSupport", "TestSupport", system],
             swiftSettings: testing),
         .testTarget(
-            name: "PCITopologyTests", dependencies: ["PCITopology", "TestSupport", system],
+            name: "PCITopologyTests",
+            dependencies: ["PCITopology", "SystemSupport", "TestSupport", system],
+            swiftSettings: testing),
+        .testTarget(
+            name: "PeerMRCommandTests",
+            dependencies: ["PeerMRCommand", "PCITopology", "SystemSupport", "TestSupport", system],
             swiftSettings: testing),
         .testTarget(
             name: "VerbsTests", dependencies: ["Verbs", "CVerbs", "TestSupport", system],

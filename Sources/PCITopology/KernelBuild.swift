@@ -14,35 +14,63 @@ enum KernelBuild {
 
     /// Nil where nothing tells.
     ///
-    /// The kernel's configuration, where the distribution keeps it, is read in a millisecond; its type information takes some 20, and
-    /// the list of its symbols, which is put together anew for each reader, some 50. A captured tree has what its maker kept.
+    /// The kernel's configuration, where the distribution keeps it, is read in a millisecond; its type information takes some more,
+    /// and the list of its symbols, which is put together anew for each reader, some 50. A captured tree has what its maker kept.
     static func hasPeerToPeer(root: SystemRoot) -> Bool? {
         if let release = root.attribute("proc/sys/kernel/osrelease"), !release.utf8.contains(0x2f) {
-            for file in ["lib/modules/\(release)/config", "boot/config-\(release)"] {
-                guard let text = root.contents(file, limit: limit) else { continue }
-                if holds(text, "\(option)=y\n") { return true }
-                if holds(text, "# \(option) is not set\n") { return false }
+            for file in [configuration(of: release), "boot/config-\(release)"] {
+                if holds(file, root, "\(option)=y\n") == true { return true }
+                if holds(file, root, "# \(option) is not set\n") == true { return false }
             }
         }
         for file in ["sys/kernel/btf/vmlinux", "proc/kallsyms"] {
-            guard let names = root.contents(file, limit: limit), !names.isEmpty else { continue }
-            return holds(names, function)
+            if let isThere = holds(file, root, function) { return isThere }
         }
         return nil
     }
 
-    /// By memchr: millions of bytes are looked through, also in a build for debugging.
-    private static func holds(_ bytes: [UInt8], _ text: String) -> Bool {
+    /// Where a distribution may keep the configuration of a kernel, and where a capture keeps its one line.
+    static func configuration(of release: String) -> String { "lib/modules/\(release)/config" }
+
+    /// The line of the configuration that tells.
+    static func line(hasPeerToPeer: Bool) -> String {
+        hasPeerToPeer ? "\(option)=y\n" : "# \(option) is not set\n"
+    }
+
+    /// Whether a file holds a text; nil where it has nothing to read.
+    private static func holds(_ file: String, _ root: SystemRoot, _ text: String) -> Bool? {
         let wanted = Array(text.utf8)
+        let found = root.parts(of: file) { read -> Bool? in
+            // The end of one part may be the beginning of what is wanted.
+            var window: [UInt8] = []
+            var offset = 0
+            while offset < limit {
+                let part = read(offset, 1 << 16)
+                if part.isEmpty { break }
+                offset += part.count
+                window += part
+                if holds(window, wanted) { return true }
+                window.removeFirst(max(0, window.count - wanted.count + 1))
+            }
+            return offset == 0 ? nil : false
+        }
+        return found ?? nil
+    }
+
+    /// By memchr, for the rarest of the characters: millions of bytes are looked through, also in a build for debugging.
+    private static func holds(_ bytes: [UInt8], _ wanted: [UInt8]) -> Bool {
+        let anchor = wanted.firstIndex(of: 0x32) ?? 0
+        guard bytes.count >= wanted.count else { return false }
         return unsafe bytes.withUnsafeBytes { all in
             guard let begin = all.baseAddress else { return false }
-            var place = 0
-            while place + wanted.count <= all.count {
-                let left = all.count - place
-                guard let found = unsafe memchr(begin + place, Int32(wanted[0]), left) else { return false }
+            let end = all.count - wanted.count + anchor + 1
+            var place = anchor
+            while place < end {
+                guard let found = unsafe memchr(begin + place, Int32(wanted[anchor]), end - place) else {
+                    return false
+                }
                 place = unsafe begin.distance(to: UnsafeRawPointer(found))
-                guard place + wanted.count <= all.count else { return false }
-                if unsafe memcmp(begin + place, wanted, wanted.count) == 0 { return true }
+                if unsafe memcmp(begin + place - anchor, wanted, wanted.count) == 0 { return true }
                 place += 1
             }
             return false

@@ -98,3 +98,25 @@ extension Node.Redirect {
         return self == .unknown || other == .unknown ? .unknown : .no
     }
 }
+
+extension Topology {
+    /// The verdicts for many clients and providers, without reasons: a row for each client.
+    ///
+    /// Whoever is not there, or is a bridge, has no route: `notSupported`, with a negative distance.
+    public func verdicts(from clients: [PCIAddress], to providers: [PCIAddress]) -> [[Verdict]] {
+        let columns = providers.map { ($0, place(of: $0)) }
+        return clients.map { client in
+            let row = place(of: client)
+            return columns.map { provider, column in
+                guard let row, let column else {
+                    return route(from: client, to: provider).verdict
+                }
+                return verdict(client: row, provider: column)
+            }
+        }
+    }
+
+    private func place(of address: PCIAddress) -> Int? {
+        index(of: address).flatMap { functions[$0].isBridge ? nil : $0 }
+    }
+}

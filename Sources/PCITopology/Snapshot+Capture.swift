@@ -10,7 +10,8 @@ extension Snapshot {
     ///   the figures of its p2pmem, the names of its port services, and of its configuration space the first 16 bytes and the links
     ///   of the capability lists, with the port type and access control services;
     /// - the names of RDMA and block devices, and where they are in the tree;
-    /// - of the kernel the first two numbers of its version, and whether it offers verbs and rdma_cm to programs;
+    /// - of the kernel the first two numbers of its version, whether it was built with peer-to-peer DMA, and whether it
+    ///   offers verbs and rdma_cm to programs;
     /// - of the processor its vendor and family;
     /// - the order in which the kernel lists PCI functions.
     ///
@@ -42,7 +43,14 @@ private struct Capture {
     mutating func machine() {
         if let text = root.attribute("proc/sys/kernel/osrelease"),
             let release = KernelRelease(release: text)
-        { put("\(release).0", at: "proc/sys/kernel/osrelease") }
+        {
+            put("\(release).0", at: "proc/sys/kernel/osrelease")
+            if let hasPeerToPeer = KernelBuild.hasPeerToPeer(root: root) {
+                put(
+                    KernelBuild.line(hasPeerToPeer: hasPeerToPeer),
+                    at: KernelBuild.configuration(of: "\(release).0"))
+            }
+        }
         if let bytes = root.contents("proc/cpuinfo", limit: 8192) {
             put(CPU.reduced(bytes), at: "proc/cpuinfo")
         }

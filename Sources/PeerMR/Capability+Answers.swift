@@ -2,7 +2,7 @@
 
 internal import PCITopology
 internal import PeerMemory
-internal import SystemSupport
+public import SystemSupport
 internal import Verbs
 
 // MARK: - Exporter
@@ -71,6 +71,11 @@ extension Capability {
 
     /// Linux 6.2 is the first where programs may map p2pmem and do direct I/O on it.
     public static let firstKernelWithUserMemory = KernelRelease(6, 2)
+
+    /// Whether the calls for p2pmem are there for an RDMA device of the running machine.
+    package static func api(ofRDMADevice name: String, topology: Topology) -> Answer {
+        verbs(of: name, topology, .live)
+    }
 
     private static func verbs(of name: String, _ topology: Topology, _ root: SystemRoot) -> Answer {
         guard root.isLive else {

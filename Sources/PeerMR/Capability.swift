@@ -118,7 +118,7 @@ extension Finding {
     /// Whether it is a reason for the kernel to refuse.
     public var standsInTheWay: Bool {
         let codes: [Code] = [
-            .acsRedirect, .hostBridgeNotListed, .noCommonUpstream, .softwareDevice, .notPCI, .composed,
+            .noPeerToPeer, .acsRedirect, .hostBridgeNotListed, .noCommonUpstream, .softwareDevice, .notPCI, .composed,
             .noSuchDevice, .isBridge,
         ]
         return codes.contains(code)

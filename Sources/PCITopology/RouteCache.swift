@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Synchronization
+internal import SystemPackage
+public import SystemSupport
+
+/// Verdicts that were worked out before, looked up again in some ten nanoseconds, until the machine changes.
+///
+/// **When they go stale.** The kernel counts every event of every device in `/sys/kernel/uevent_seqnum`: adding and removing,
+/// binding and unbinding. When that number moves, everything cached counts as stale. It moves for other things than PCI too
+/// (a network interface, a disk): a verdict may be called stale that still holds, and costs one reading of sysfs then.
+/// Lookups read the number again when the kernel's clock has ticked: a change is seen by a lookup some milliseconds later
+/// (10 at most, with 100 ticks a second), or at once by ``noticeChanges()``.
+///
+/// **What it does not see.** ACS that is changed by hand with setpci makes no event. The kernel does not look again either: it
+/// keeps its own verdict on a pair until the provider's driver is unbound.
+public final class RouteCache: Sendable {
+    /// What a lookup finds.
+    public enum Lookup: Hashable, Sendable {
+        /// A verdict, and nothing has changed since it was worked out.
+        case current(Verdict)
+        /// A verdict from before some device came, went, or changed its driver: ask ``RouteCache/route(from:to:)`` again.
+        case stale(Verdict)
+        /// This pair has not been asked for.
+        case missing
+    }
+
+    private struct Key: Hashable {
+        let client: UInt64
+        let provider: UInt64
+
+        init(_ client: PCIAddress, _ provider: PCIAddress) {
+            self.client = client.packed
+            self.provider = provider.packed
+        }
+
+        func hash(into hasher: inout Hasher) {
+            hasher.combine(client &* 0x9e37_79b9_7f4a_7c15 ^ provider)
+        }
+    }
+
+    private struct State {
+        var verdicts: [Key: Verdict] = [:]
+        var events: UInt64?
+        var isStale = false
+        var lookedAt: UInt64 = 0
+    }
+
+    private let root: SystemRoot
+    private let state: Mutex<State>
+    private static let intervalNanoseconds: UInt64 = 1_000_000
+
+    /// An empty cache for a machine.
+    public init(root: SystemRoot = .live) {
+        self.root = root
+        state = Mutex(State(events: Self.events(root)))
+    }
+
+    /// What is known of a pair. Never reads more than one number of sysfs.
+    public func lookup(from client: PCIAddress, to provider: PCIAddress) -> Lookup {
+        let now = coarseMonotonicNanoseconds()
+        return state.withLock { state in
+            if now &- state.lookedAt >= Self.intervalNanoseconds {
+                state.lookedAt = now
+                look(&state)
+            }
+            guard let verdict = state.verdicts[Key(client, provider)] else { return .missing }
+            return state.isStale ? .stale(verdict) : .current(verdict)
+        }
+    }
+
+    /// Works a route out from sysfs and keeps its verdict. What was stale is forgotten.
+    public func route(from client: PCIAddress, to provider: PCIAddress) -> Route {
+        // Read first: an event in between makes the new verdict stale at once.
+        let events = Self.events(root)
+        let route = Topology(root: root, around: [client, provider]).route(from: client, to: provider)
+        state.withLock { state in
+            if state.isStale || state.events != events {
+                state.verdicts = [:]
+                state.events = events
+                state.isStale = false
+            }
+            state.verdicts[Key(client, provider)] = route.verdict
+            look(&state)
+        }
+        return route
+    }
+
+    /// Looks for changes now.
+    ///
+    /// - Returns: true where what is cached is stale.
+    @discardableResult
+    public func noticeChanges() -> Bool {
+        state.withLock { state in
+            look(&state)
+            return state.isStale
+        }
+    }
+
+    private func look(_ state: inout State) {
+        let events = Self.events(root)
+        // A captured machine does not change; a running one that keeps its number to itself may have, at any time.
+        if events != state.events || (events == nil && root.isLive) { state.isStale = true }
+    }
+
+    private static func events(_ root: SystemRoot) -> UInt64? {
+        root.contents("sys/kernel/uevent_seqnum", limit: 32).flatMap { bytes in
+            UInt64(String(decoding: bytes.prefix { $0 != 10 }, as: UTF8.self))
+        }
+    }
+}
+
+extension PCIAddress {
+    /// All of it in one number.
+    fileprivate var packed: UInt64 {
+        UInt64(domain) << 16 | UInt64(bus) << 8 | UInt64(device) << 3 | UInt64(function)
+    }
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Glibc
+import PCITopology
+import PeerMR
+import SystemSupport
+
+// What can be told on the running machine only.
+extension Ailment {
+    static func ofTheProcess(_ machine: Machine) -> [Ailment] {
+        var found = memoryLock()
+        if geteuid() != 0,
+            machine.topology.functions.contains(where: { $0.accessControl == .unknown(.needsPrivilege) })
+        {
+            found.append(
+                Ailment(
+                    .unknown, "needsPrivilege", nil,
+                    "the kernel shows access control services to CAP_SYS_ADMIN only, so that routes below one bridge may stay unknown",
+                    remedy: "sudo peermr doctor"))
+        }
+        found += libraries(machine)
+        for device in machine.rdma {
+            let answer = Capability.api(ofRDMADevice: device.name, topology: machine.topology)
+            switch answer.outcome {
+            case .yes: break
+            case .no:
+                found.append(Ailment(.limits, "noOnDemandPaging", device.name, answer.reason, remedy: answer.remedy))
+            case .unknown:
+                found.append(Ailment(.unknown, "deviceSilent", device.name, answer.reason, remedy: answer.remedy))
+            }
+        }
+        return found
+    }
+
+    /// Host memory is pinned, and counted against a limit; on-demand regions and dma-bufs are not.
+    private static func memoryLock() -> [Ailment] {
+        var limit = rlimit()
+        // RLIMIT_MEMLOCK is 8 on every architecture that Swift is on.
+        guard unsafe getrlimit(__rlimit_resource_t(8), &limit) == 0, limit.rlim_cur < 64 << 20,
+            !mayLockMemory()
+        else { return [] }
+        return [
+            Ailment(
+                .limits, "memoryLock", nil,
+                "this process may lock \(ByteCount.describe(limit.rlim_cur)) of memory, which is soon used up by buffers in host memory",
+                remedy: "ulimit -l unlimited, or in /etc/security/limits.conf: * - memlock unlimited")
+        ]
+    }
+
+    /// CAP_IPC_LOCK, bit 14 of the effective capabilities.
+    private static func mayLockMemory() -> Bool {
+        let lines = (SystemRoot.live.attribute("proc/self/status") ?? "").split(separator: "\n")
+        guard let line = lines.first(where: { $0.hasPrefix("CapEff:") }),
+            let digits = line.split(separator: "\t").last, let bits = UInt64(digits, radix: 16)
+        else { return false }
+        return bits >> 14 & 1 == 1
+    }
+
+    /// The first rdma-core whose provider library registers dma-bufs, by the PCI driver of the NIC.
+    private static let neededCore: [String: Int] = [
+        "mlx5_core": 34, "efa": 38, "ice": 45, "i40e": 45, "idpf": 45, "bnxt_en": 48, "mana": 56, "ionic": 61,
+    ]
+
+    private static func libraries(_ machine: Machine) -> [Ailment] {
+        guard let version = coreVersion() else { return [] }
+        return machine.rdma.compactMap { oldCore(of: $0, machine.topology, version) }
+    }
+
+    private static func oldCore(of device: NamedDevice, _ topology: Topology, _ version: Int) -> Ailment? {
+        guard let address = device.function, let driver = topology.function(at: address)?.driver,
+            let needed = neededCore[driver], version < needed
+        else { return nil }
+        return Ailment(
+            .limits, "oldCore", device.name,
+            "rdma-core \(version) cannot register dma-bufs with \(device.name) (\(driver)): version \(needed) can",
+            remedy: "install rdma-core \(needed) or newer, from your distribution's backports for example")
+    }
+
+    /// The version of rdma-core, out of the name of the library that is loaded: `libibverbs.so.1.14.44.0` is 44.
+    private static func coreVersion() -> Int? {
+        guard let bytes = SystemRoot.live.contents("proc/self/maps", limit: 1 << 20) else { return nil }
+        for line in bytes.split(separator: 10) {
+            let text = String(decoding: line, as: UTF8.self)
+            guard let name = text.split(separator: "/").last, name.hasPrefix("libibverbs.so.") else { continue }
+            let numbers = name.dropFirst("libibverbs.so.".count).split(separator: ".")
+            if numbers.count >= 4 { return Int(numbers[2]) }
+        }
+        return nil
+    }
+}

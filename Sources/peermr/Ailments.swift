@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PCITopology
+import PeerMR
+import SystemSupport
+
+// What can be told from sysfs and procfs, here or of a captured machine.
+extension Ailment {
+    static func ofTheKernel(_ machine: Machine) -> [Ailment] {
+        let topology = machine.topology
+        var found: [Ailment] = []
+        if let kernel = topology.kernel {
+            if kernel < Capability.firstKernelWithUserMemory {
+                found.append(
+                    Ailment(
+                        .blocks, "kernelWithoutUserMemory", nil, "Linux \(kernel) gives programs no p2pmem",
+                        remedy: "boot Linux \(MethodChoice.firstCheckingKernel) or newer"))
+            } else if kernel < MethodChoice.firstCheckingKernel {
+                found.append(
+                    Ailment(
+                        .blocks, "kernelWithoutCheck", nil,
+                        "Linux \(kernel) maps peer memory for on-demand regions without checking the route, so PeerMR does not register it; drives can use it",
+                        remedy: "boot Linux \(MethodChoice.firstCheckingKernel) or newer"))
+            }
+        } else {
+            found.append(
+                Ailment(.unknown, "kernelUnknown", nil, "the kernel's version cannot be read from /proc/sys/kernel/osrelease"))
+        }
+        switch topology.hasPeerToPeer {
+        case true?: break
+        case false?:
+            found.append(
+                Ailment(
+                    .blocks, Finding.Code.noPeerToPeer.rawValue, nil,
+                    "the kernel was built without CONFIG_PCI_P2PDMA, and refuses all peer-to-peer DMA",
+                    remedy: "boot a kernel that has it: grep CONFIG_PCI_P2PDMA /boot/config-*"))
+        case nil:
+            found.append(
+                Ailment(
+                    .unknown, "peerToPeerUnknown", nil, "whether the kernel was built with CONFIG_PCI_P2PDMA cannot be read",
+                    remedy: "grep CONFIG_PCI_P2PDMA /boot/config-$(uname -r)"))
+        }
+        return found
+    }
+
+    static func ofTheDevices(_ machine: Machine) -> [Ailment] {
+        var found: [Ailment] = []
+        if machine.rdma.isEmpty {
+            found.append(
+                Ailment(
+                    .blocks, "noRDMADevice", nil, "there is no RDMA device",
+                    remedy: "load the NIC's driver (modprobe mlx5_ib), or try a software device: rdma link add rxe0 type rxe netdev IFNAME"))
+        } else if machine.rdma.allSatisfy({ $0.attachment == .software }) {
+            let names = machine.rdma.map(\.name).joined(separator: ", ")
+            found.append(
+                Ailment(
+                    .limits, "onlySoftwareDevices", names,
+                    "all RDMA devices are software (\(names)): the CPU moves their bytes, nothing goes from device to device",
+                    remedy: "use an RDMA device with hardware of its own, or keep them for trying things out"))
+        }
+        if !machine.root.exists("sys/class/infiniband_verbs") {
+            found.append(
+                Ailment(
+                    .blocks, "noVerbs", nil, "the kernel offers no verbs to programs (module ib_uverbs)",
+                    remedy: "modprobe ib_uverbs"))
+        }
+        if !machine.root.exists("sys/class/misc/rdma_cm") {
+            found.append(
+                Ailment(
+                    .limits, "noConnectionManager", nil,
+                    "the kernel offers no RDMA connections by address to programs (module rdma_ucm)",
+                    remedy: "modprobe rdma_ucm"))
+        }
+        if !machine.topology.functions.contains(where: { $0.poolBytes != nil }) {
+            found.append(noPool(machine))
+        }
+        return found
+    }
+
+    private static func noPool(_ machine: Machine) -> Ailment {
+        let drives = machine.topology.functions.filter(\.isNVMe)
+        let strangers = drives.filter { $0.driver != "nvme" }
+        if let drive = strangers.first, strangers.count == drives.count {
+            return Ailment(
+                .blocks, Finding.Code.noPool.rawValue, "\(drive.address)",
+                "no device publishes p2pmem, and the NVMe drive \(drive.address) has \(drive.driver.map { "the driver \($0)" } ?? "no driver")",
+                remedy: "echo \(drive.address) > /sys/bus/pci/drivers/nvme/bind")
+        }
+        let detail =
+            drives.isEmpty
+            ? "no device publishes p2pmem, and there is no NVMe drive"
+            : "no device publishes p2pmem: none of the \(drives.count) NVMe drives has a controller memory buffer for data"
+        return Ailment(
+            .blocks, Finding.Code.noPool.rawValue, nil, detail,
+            remedy: "use a drive with a controller memory buffer that may hold data (nvme show-regs -H /dev/nvme0: CMBSZ, WDS and RDS)")
+    }
+
+    /// What stands between each NIC and each provider, once for each thing that does.
+    static func ofTheRoutes(_ machine: Machine) -> [Ailment] {
+        let topology = machine.topology
+        let pools = topology.functions.filter { $0.poolBytes != nil }.map(\.address)
+        let providers = pools.isEmpty ? machine.providers : pools
+        let nics = machine.rdma.compactMap(\.function)
+        var found: [Ailment] = []
+        var seen: Set<Finding> = []
+        for nic in Set(nics).sorted() {
+            for provider in providers where provider != nic {
+                let route = topology.route(from: nic, to: provider)
+                if route.verdict.isSupported == true { continue }
+                let weight: Weight = route.verdict.isSupported == false ? .limits : .unknown
+                for finding in route.findings
+                where (weight == .limits ? finding.standsInTheWay : finding.hidesTheAnswer)
+                    && finding.code != .noPeerToPeer && seen.insert(finding).inserted
+                {
+                    found.append(
+                        Ailment(
+                            weight, finding.code.rawValue, finding.device,
+                            "\(nic) to \(provider): \(finding.detail)", remedy: finding.remedy))
+                }
+            }
+        }
+        return found + translation(nics.compactMap { topology.function(at: $0) })
+    }
+
+    private static func translation(_ nics: [PCIFunction]) -> [Ailment] {
+        let translated = nics.filter(\.iommu.translates).map { "\($0.address)" }
+        guard !translated.isEmpty else { return [] }
+        return [
+            Ailment(
+                .note, Finding.Code.iommu.rawValue, translated.joined(separator: ", "),
+                "an IOMMU translates the addresses of \(translated.joined(separator: ", ")): the kernel then switches ACS redirection on, and requests take the way through the root complex, which costs throughput on some machines",
+                remedy: "boot with iommu=pt where devices need no protection from each other")
+        ]
+    }
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PCITopology
+import PeerMR
+import SystemSupport
+
+/// A device of the machine as the tables show it.
+struct NamedDevice {
+    let name: String
+    let attachment: Attachment
+    var function: PCIAddress? { attachment.function }
+}
+
+/// A machine, and who in it is client or provider.
+struct Machine {
+    let root: SystemRoot
+    let topology: Topology
+    /// RDMA devices, by name.
+    let rdma: [NamedDevice]
+    /// Disks that are on a PCI function, or are made of such, by name.
+    let disks: [NamedDevice]
+
+    init(_ root: SystemRoot) {
+        self.root = root
+        let topology = Topology(root: root)
+        self.topology = topology
+        func named(_ devices: [String: Attachment]) -> [NamedDevice] {
+            devices.map { NamedDevice(name: $0, attachment: $1) }.sorted { $0.name < $1.name }
+        }
+        rdma = named(topology.rdmaDevices)
+        disks = named(topology.blockDevices).filter {
+            if case .notPCI = $0.attachment { false } else { true }
+        }
+    }
+
+    /// Functions whose memory others may use: those that publish p2pmem; display and processing devices; NVMe controllers.
+    var providers: [PCIAddress] {
+        topology.functions.filter { $0.poolBytes != nil || $0.isLikelyProvider }.map(\.address)
+    }
+
+    /// Who may use it: what does the DMA of RDMA devices and NVMe drives.
+    var clients: [PCIAddress] {
+        let behindRDMA = rdma.compactMap(\.function)
+        let drives = topology.functions.filter(\.isNVMe).map(\.address)
+        return Set(behindRDMA + drives).sorted()
+    }
+
+    /// Functions that are no bridges.
+    var endpoints: [PCIAddress] { topology.functions.filter { !$0.isBridge }.map(\.address) }
+
+    /// The names of RDMA devices and disks on a function.
+    func names(of address: PCIAddress) -> [String] {
+        (rdma + disks).filter { $0.function == address }.map(\.name)
+    }
+}
+
+extension PCIFunction {
+    /// A controller of non-volatile memory: class 0108.
+    var isNVMe: Bool { classCode.map { $0 >> 8 == 0x0108 } ?? false }
+
+    /// Display (03), processing (12) and NVMe devices may have memory for others.
+    var isLikelyProvider: Bool {
+        isNVMe || (classCode.map { [0x03, 0x12].contains($0 >> 16) } ?? false)
+    }
+
+    /// What it is, in a word.
+    var kind: String {
+        guard let classCode else { return "unknown" }
+        switch classCode >> 8 {
+        case 0x0108: return "nvme"
+        case 0x0200, 0x0207: return "network"
+        case let other:
+            switch other >> 8 {
+            case 0x01: return "storage"
+            case 0x02: return "network"
+            case 0x03: return "display"
+            case 0x06: return "bridge"
+            case 0x12: return "accelerator"
+            default: return "device"
+            }
+        }
+    }
+}
+
+extension IOMMUMode {
+    /// For a cell of a table.
+    var word: String {
+        switch self {
+        case .none: "none"
+        case .domain(let type, _): type
+        }
+    }
+}
