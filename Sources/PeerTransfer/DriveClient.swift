@@ -128,6 +128,8 @@ public final class DriveClient {
         while !isDone() {
             let isHeadway = try link.take(body)
             if isHeadway { quietSince = monotonicNanoseconds() }
+            // Once all is there, the server may end the connection.
+            if isDone() { return }
             // A busy client looks too whether it is to stop.
             try wait(isHeadway ? 0 : 500)
             if isHeadway { continue }

@@ -54,6 +54,11 @@ extension DriveServer.Options {
                 reason: "slots of \(slotBytes) bytes are not of whole pages and of whole blocks of \(device.path)",
                 remedy: "take a multiple of \(max(pageBytes, device.blockBytes))")
         }
+        guard (1...86_400).contains(timeoutSeconds) else {
+            throw CallError(
+                .invalidArgument, reason: "a time-out of \(timeoutSeconds) s cannot be kept",
+                remedy: "take 1 to 86400 seconds")
+        }
         guard slotCount > 0, slotCount <= slotLimit else {
             throw CallError(
                 .invalidArgument, reason: "\(slotCount) slots cannot be numbered",

@@ -11,7 +11,7 @@ struct Chunks {
     let slotCount: Int
     let blockBytes: UInt64
 
-    var count: UInt64 { (byteCount + slotBytes - 1) / slotBytes }
+    var count: UInt64 { byteCount / slotBytes + (byteCount % slotBytes == 0 ? 0 : 1) }
 
     func slot(of chunk: UInt64) -> Int { Int(chunk % UInt64(slotCount)) }
     func offset(of chunk: UInt64) -> UInt64 { chunk * slotBytes }
