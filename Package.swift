@@ -91,6 +91,11 @@ let package = Package(
             name: "hostile-client", dependencies: ["PeerMR"], path: "Tests/HostileClient",
             swiftSettings: strict),
 
+        // What destroys what, and when: run by the tests, and as a program that is built with optimisation.
+        .executableTarget(
+            name: "destruction-order", dependencies: ["CFakeVerbs", "PeerMR"], path: "Tests/DestructionOrder",
+            swiftSettings: testing),
+
         // Tests of the first two rings, without a device. CFakeVerbs stands in for libibverbs and librdmacm.
         .target(name: "CFakeVerbs", path: "Tests/CFakeVerbs"),
         .target(
@@ -128,7 +133,10 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: testing),
         .testTarget(
-            name: "FakeVerbsTests", dependencies: ["CFakeVerbs", "PeerMR", "TestSupport", system],
+            name: "FakeVerbsTests",
+            dependencies: [
+                "CFakeVerbs", "CVerbs", "destruction-order", "PeerMR", "PeerTransfer", "TestSupport", system,
+            ],
             swiftSettings: testing),
         .testTarget(
             name: "MustNotCompileTests", dependencies: ["PeerMR", "TestSupport", system],

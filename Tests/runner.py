@@ -19,7 +19,7 @@ sys.path.insert(0, str(_HERE.parent / "Examples" / "lab"))
 from peerlab import LabError, build, interrupts      # noqa: E402
 from peerlab.confine import die_with_parent          # noqa: E402
 
-_PROGRAMS = ["nic-to-nvme", "hostile-client"]
+_PROGRAMS = ["nic-to-nvme", "hostile-client", "peermr", "route-probe", "destruction-order"]
 _COUNTS = re.compile(r"^(\d+) passed, (\d+) failed$", re.MULTILINE)
 
 
@@ -70,13 +70,31 @@ def warnings():
     return (0, 1) if found else (1, 0)
 
 
+def optimised():
+    """What destroys what, and when, in a program built with optimisation: there the order could change."""
+    say("== built with optimisation: the order of destruction, over the fake libibverbs")
+    return _counted([str(_programs() / "destruction-order")])
+
+
 def lab_tests(match):
     """The device tests, in virtual machines. Returns (passed, failed)."""
     say("== in the lab: real kernels, verbs and NVMe")
-    programs = build.scratch() / "release" / "release"
-    command = [sys.executable, str(_HERE / "lab" / "run_lab_tests.py"), "--programs", str(programs)]
-    if match:
-        command += ["--only", match]
+    command = [sys.executable, str(_HERE / "lab" / "run_lab_tests.py"), "--programs", str(_programs())]
+    return _counted(command + (["--only", match] if match else []))
+
+
+def oracle():
+    """The capability check against what running kernels do. Returns (passed, failed)."""
+    say("== in the lab: what PeerMR says of PCI topologies against what the kernel does")
+    return _counted([sys.executable, str(_HERE / "oracle" / "oracle.py"), "--programs", str(_programs())])
+
+
+def _programs():
+    return build.scratch() / "release" / "release"
+
+
+def _counted(command):
+    """Run a program whose last line is its count; one that does not come to it has failed."""
     child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="replace",
                              start_new_session=True, preexec_fn=die_with_parent)
     last = ""
@@ -92,7 +110,7 @@ def lab_tests(match):
         raise
     counts = _COUNTS.match(last)
     if not counts:
-        say("the lab tests did not come to their end: that is a failure")
+        say(f"{Path(command[-1]).name} did not come to its end: that is a failure")
         return 0, 1
     passed, failed = int(counts[1]), int(counts[2])
     return passed, failed if code == 0 or failed else 1
@@ -109,8 +127,12 @@ def main():
     if options.only != "lab" and not options.match:
         rings.append(host_tests)
     rings.append(warnings)
+    if options.only != "lab" and not options.match:
+        rings.append(optimised)
     if options.only != "host":
         rings.append(lambda: lab_tests(options.match))
+    if options.only != "host" and not options.match:
+        rings.append(oracle)
     passed = failed = 0
     with interrupts.orderly():
         for ring in rings:

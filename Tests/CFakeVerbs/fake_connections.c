@@ -116,28 +116,40 @@ int rdma_resolve_route(struct rdma_cm_id *id, int milliseconds)
     return 0;
 }
 
-static void push(uint32_t kind, int status, const void *data, uint8_t bytes)
+static struct fake_event *make_event(uint32_t kind, int status, const void *data, uint8_t bytes)
 {
-    if (fake->event_count == FAKE_QUEUE)
-        return fake_complain("more events than the fake holds");
     struct fake_event *made = calloc(1, sizeof(*made));
     made->event.event = kind;
     made->event.status = status;
-    made->event.id = fake->last_id;
-    if (kind == RDMA_CM_EVENT_CONNECT_REQUEST) {
-        made->event.listen_id = fake->last_id;
-        struct rdma_cm_id *listener = fake->last_id;
-        made->event.id = make_id(fake->event_channel, "connection request");
-        fake->last_id = listener;
-        attach(made->event.id);
-        struct sockaddr_in *peer = &made->event.id->route.addr.dst_sin;
-        peer->sin_family = AF_INET;
-        inet_pton(AF_INET, "10.0.0.7", &peer->sin_addr);
-    }
     if (data)
         memcpy(made->data, data, bytes);
     made->event.param.conn.private_data = data ? made->data : NULL;
     made->event.param.conn.private_data_len = bytes;
+    return made;
+}
+
+/* A request brings a connection of its own, from a peer's address. */
+static void make_request(struct rdma_cm_event *event)
+{
+    struct rdma_cm_id *listener = fake->last_id;
+    event->listen_id = listener;
+    event->id = make_id(fake->event_channel, "connection request");
+    fake->last_id = listener;
+    attach(event->id);
+    struct sockaddr_in *peer = &event->id->route.addr.dst_sin;
+    peer->sin_family = AF_INET;
+    inet_pton(AF_INET, "10.0.0.7", &peer->sin_addr);
+}
+
+static void push(struct fake_event *made)
+{
+    if (fake->event_count == FAKE_QUEUE) {
+        fake_complain("more events than the fake holds");
+        return free(made);
+    }
+    made->event.id = fake->last_id;
+    if (made->event.event == RDMA_CM_EVENT_CONNECT_REQUEST)
+        make_request(&made->event);
     fake->events[fake->event_count++] = made;
     uint64_t one = 1;
     if (write(fake->event_channel->fd, &one, sizeof(one)) != sizeof(one))
@@ -146,12 +158,19 @@ static void push(uint32_t kind, int status, const void *data, uint8_t bytes)
 
 void fake_verbs_event(uint32_t kind, int status, const void *private_data, uint8_t bytes)
 {
-    push(kind, status, private_data, bytes);
+    push(make_event(kind, status, private_data, bytes));
 }
 
 void fake_verbs_event_without_data(uint32_t kind, uint8_t bytes)
 {
-    push(kind, 0, NULL, bytes);
+    push(make_event(kind, 0, NULL, bytes));
+}
+
+void fake_verbs_event_after_connect(uint32_t kind, int status, const void *private_data, uint8_t bytes)
+{
+    if (fake->later_count == FAKE_QUEUE)
+        return fake_complain("more events than the fake holds");
+    fake->later[fake->later_count++] = make_event(kind, status, private_data, bytes);
 }
 
 int rdma_get_cm_event(struct rdma_event_channel *channel, struct rdma_cm_event **event)
@@ -217,6 +236,10 @@ static int carry(const char *call, const void *data, uint8_t bytes)
 int rdma_connect(struct rdma_cm_id *id, struct rdma_conn_param *parameters)
 {
     (void)id;
+    for (unsigned i = 0; fake && i < fake->later_count; i++)
+        push(fake->later[i]);
+    if (fake)
+        fake->later_count = 0;
     return carry("rdma_connect", parameters->private_data, parameters->private_data_len);
 }
 

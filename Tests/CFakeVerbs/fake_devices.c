@@ -61,7 +61,7 @@ static int query_port(struct ibv_context *context, uint8_t port, struct ibv_port
         return error ? error : EINVAL;
     memset(attributes, 0, bytes);
     attributes->state = IBV_PORT_ACTIVE;
-    attributes->active_mtu = IBV_MTU_4096;
+    attributes->active_mtu = fake->port_mtu;
     attributes->gid_tbl_len = 8;
     attributes->lid = 77;
     return 0;

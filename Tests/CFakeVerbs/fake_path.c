@@ -24,7 +24,9 @@ static int post_send(struct ibv_qp *pair, struct ibv_send_wr *work, struct ibv_s
         *bad = work;
         return error ? error : EINVAL;
     }
-    struct fake_request *request = &fake->last_send;
+    struct fake_request ignored;
+    struct fake_request *request = fake->send_count < FAKE_LOG ? &fake->sends[fake->send_count] : &ignored;
+    fake->send_count++;
     memset(request, 0, sizeof(*request));
     request->request_id = work->wr_id;
     request->opcode = work->opcode;
@@ -45,6 +47,7 @@ static int post_receive(struct ibv_qp *pair, struct ibv_recv_wr *work, struct ib
         *bad = work;
         return error ? error : EINVAL;
     }
+    fake->receive_count++;
     memset(&fake->last_receive, 0, sizeof(fake->last_receive));
     fake->last_receive.request_id = work->wr_id;
     take_entry(&fake->last_receive, work->sg_list, work->num_sge);
@@ -89,7 +92,7 @@ void fake_fill_operations(struct ibv_context_ops *operations)
 void fake_verbs_complete(uint64_t request_id, uint32_t status, uint32_t opcode, uint32_t byte_count,
                          int has_immediate, uint32_t immediate, uint32_t vendor_syndrome)
 {
-    if (fake->completion_count == FAKE_QUEUE)
+    if (fake->completion_count == FAKE_LOG)
         return fake_complain("more completions than the fake holds");
     struct ibv_wc *slot = &fake->completions[fake->completion_count++];
     memset(slot, 0, sizeof(*slot));
@@ -144,9 +147,24 @@ unsigned fake_verbs_unacknowledged(void)
     return fake->unacknowledged;
 }
 
+struct fake_request fake_verbs_send(unsigned index)
+{
+    return index < fake->send_count && index < FAKE_LOG ? fake->sends[index] : (struct fake_request){0};
+}
+
 struct fake_request fake_verbs_last_send(void)
 {
-    return fake->last_send;
+    return fake_verbs_send(fake->send_count - 1);
+}
+
+unsigned fake_verbs_sends(void)
+{
+    return fake->send_count;
+}
+
+unsigned fake_verbs_receives(void)
+{
+    return fake->receive_count;
 }
 
 struct fake_request fake_verbs_last_receive(void)

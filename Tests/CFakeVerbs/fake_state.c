@@ -14,7 +14,7 @@ void fake_verbs_begin(void)
 {
     fake_verbs_end();
     fake = calloc(1, sizeof(*fake));
-    fake->path_mtu = IBV_MTU_4096;
+    fake->path_mtu = fake->port_mtu = IBV_MTU_4096;
     fake->next_key = 0x100;
     fake->acknowledge_timeout = -1;
     fake_verbs_add_device("fake0");
@@ -32,6 +32,8 @@ void fake_verbs_end(void)
     }
     for (unsigned i = 0; i < fake->event_count; i++)
         free(fake->events[i]);
+    for (unsigned i = 0; i < fake->later_count; i++)
+        free(fake->later[i]);
     if (fake->manager_context)
         free(fake_context_object(fake->manager_context));
     free(fake);
@@ -188,6 +190,11 @@ void fake_verbs_set_on_demand(uint64_t general, uint32_t reliable_connection)
 void fake_verbs_set_path_mtu(uint32_t code)
 {
     fake->path_mtu = code;
+}
+
+void fake_verbs_set_port_mtu(uint32_t code)
+{
+    fake->port_mtu = code;
 }
 
 uint64_t fake_verbs_registered_address(void)

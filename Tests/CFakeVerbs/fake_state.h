@@ -47,12 +47,15 @@ struct fake_state {
     unsigned failing_skip;
     uint64_t odp_general;
     uint32_t odp_reliable;
-    uint32_t path_mtu;
+    uint32_t path_mtu, port_mtu;
     uint64_t registered_address, registered_bytes;
     uint32_t registered_access;
     uint32_t next_key;
-    struct fake_request last_send, last_receive;
-    struct ibv_wc completions[FAKE_QUEUE];
+    struct fake_request sends[FAKE_LOG];
+    unsigned send_count;
+    struct fake_request last_receive;
+    unsigned receive_count;
+    struct ibv_wc completions[FAKE_LOG];
     unsigned completion_count;
     int poll_result;
     unsigned pending_events, unacknowledged;
@@ -62,6 +65,8 @@ struct fake_state {
     unsigned state_count;
     struct fake_event *events[FAKE_QUEUE];
     unsigned event_count;
+    struct fake_event *later[FAKE_QUEUE];
+    unsigned later_count;
     struct rdma_event_channel *event_channel;
     struct rdma_cm_id *last_id;
     uint8_t private_data[256];

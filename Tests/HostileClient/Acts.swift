@@ -57,13 +57,14 @@ let acts: [String: @Sendable (Peer, Random) throws -> Void] = [
             try peer.queuePair.postWrite(
                 peer.memory.window.entry(at: 0, count: 4096),
                 to: RemoteSlice(address: welcome.buffer.address, key: welcome.buffer.key ^ 0x100),
-                requestID: 1)
+                requestID: Peer.forbidden)
         }
     },
     "read-the-slots": { peer, _ in
         try peer.put(listening: 4) { welcome in
             try peer.queuePair.postRead(
-                peer.memory.window.entry(at: 0, count: 4096), from: welcome.buffer, requestID: 1)
+                peer.memory.window.entry(at: 0, count: 4096), from: welcome.buffer,
+                requestID: Peer.forbidden)
         }
     },
     // A connection, and then nothing.
@@ -139,6 +140,6 @@ extension Peer {
         try queuePair.postWrite(
             memory.window.entry(at: 0, count: byteCount),
             to: RemoteSlice(address: welcome.buffer.address &+ place, key: welcome.buffer.key),
-            requestID: 1)
+            requestID: Peer.forbidden)
     }
 }

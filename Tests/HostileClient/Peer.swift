@@ -26,6 +26,9 @@ struct Welcome {
 
 /// A connection to the server that can send anything.
 final class Peer {
+    /// The request ID of what the server must not let be done.
+    static let forbidden: UInt64 = 99
+
     /// The own memory: a megabyte.
     let memory: PeerRegion
     var queuePair: QueuePair
@@ -96,7 +99,11 @@ final class Peer {
         var isOver = false
         while !isOver, monotonicNanoseconds() < deadline {
             if let event = try events.next(within: 50) { isOver = event.kind == .disconnected }
-            for completion in try poll() { describe(completion) }
+            while true {
+                let completions = try poll()
+                if completions.isEmpty { break }
+                completions.forEach(describe)
+            }
         }
         tell(isOver ? "disconnected" : "still connected")
     }
@@ -119,7 +126,7 @@ final class Peer {
         if let immediate = received(completion) {
             tell("immediate \(immediate >> 28) \(immediate >> 16 & 0xfff) \(immediate & 0xffff)")
         } else if completion.status == .success {
-            if completion.operation == .read { tell("read") }
+            if completion.requestID == Self.forbidden { tell("done what must not be") }
         } else if completion.status != .flushed {
             tell("completion \(completion.status.rawValue)")
         }

@@ -9,17 +9,16 @@ from registry import BARE, PAIR, STABLE, Failure, test
 from roundtrip import check_outcome, round_trip
 
 MIB = 1 << 20
-MODULES = "rdma_rxe ib_uverbs rdma_ucm"
 
 
-def rdma(bench, modules, device):
-    """Bring the bare host into the state that a test needs, whatever it was in before."""
+def rdma(bench, device):
+    """Give the bare host an RDMA device, or take device and modules away, whatever was before."""
     bench.must(bench.server, "rdma link del rxe0 2>/dev/null; ip link del eth0 2>/dev/null; "
-               f"modprobe -r {MODULES} rdma_cm iw_cm ib_cm 2>/dev/null; true")
-    if modules:
-        bench.must(bench.server, f"modprobe -a {MODULES}")
+               "modprobe -r rdma_ucm 2>/dev/null; modprobe -r rdma_rxe ib_uverbs 2>/dev/null; "
+               "test ! -e /sys/class/misc/rdma_cm")
     if device:
-        bench.must(bench.server, "ip link add eth0 type veth peer name eth1 && "
+        bench.must(bench.server, "modprobe -a rdma_rxe rdma_ucm ib_uverbs && "
+                   "ip link add eth0 type veth peer name eth1 && "
                    "ip link set eth1 mtu 4200 up && ip link set eth0 mtu 4200 up && "
                    f"ip addr add {bench.server.address}/24 dev eth0 && "
                    "rdma link add rxe0 type rxe netdev eth0")
@@ -30,10 +29,12 @@ def rdma(bench, modules, device):
 
 @test(BARE)
 def no_rdma_modules(bench):
-    """Without the kernel's RDMA modules server and client say what to load."""
-    rdma(bench, modules=False, device=False)
+    """Where the kernel's RDMA modules cannot be loaded, server and clients name them."""
+    rdma(bench, device=False)
+    bench.must(bench.server, "mount -t tmpfs none /lib/modules")
+    bench.later(lambda: bench.server.run("umount /lib/modules"))
     path = bench.file("sent", noise(5000, 501))
-    words = ("no RDMA", "modprobe rdma_ucm")
+    words = ("no RDMA connection manager", "modprobe rdma_ucm.*rdma link add")
     refused(bench.refused_server("--memory", "host"), *words)
     refused(bench.put(path), *words)
     refused(bench.get(bench.scratch / "none", 512), *words)
@@ -41,8 +42,8 @@ def no_rdma_modules(bench):
 
 @test(BARE)
 def no_rdma_device(bench):
-    """With the modules, but without a device, they say how to get one."""
-    rdma(bench, modules=True, device=False)
+    """Without an RDMA device server and client say how to get one."""
+    rdma(bench, device=False)
     path = bench.file("sent", noise(5000, 511))
     words = ("this machine has no RDMA device", "NIC's driver.*rdma link add rxe0 type rxe netdev")
     refused(bench.refused_server("--memory", "host"), *words)
@@ -52,7 +53,7 @@ def no_rdma_device(bench):
 @test(BARE)
 def drive_without_cmb(bench):
     """A drive without a CMB is refused with what would do; host memory and --allow-bounce work."""
-    rdma(bench, modules=True, device=True)
+    rdma(bench, device=True)
     refused(bench.refused_server(), "0000:01:00.0 publishes no p2pmem",
             "controller memory buffer.*CONFIG_PCI_P2PDMA", "host memory")
     with bench.serve("--allow-bounce") as server:

@@ -132,7 +132,9 @@ def other_memory(bench):
     with target(bench) as under:
         for mode in ("behind-the-slots", "far-behind-the-slots", "before-the-slots", "over-the-end",
                      "other-key"):
-            equal(under.attacked(mode), NO_ACCESS, f"what {mode} met")
+            # The refusal of the server's device may be overtaken by the end of the connection.
+            lines = under.attacked(mode)
+            check(lines in (NO_ACCESS, NO_ACCESS[::2]), f"{mode} met {lines}")
             under.ended(mode, "client|other side|peer")
             under.still_serves(mode)
         equal(under.attacked("read-the-slots"), NO_READS, "what a read of the slots met")

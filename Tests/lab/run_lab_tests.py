@@ -2,15 +2,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run the tests that need machines: real RDMA, a real NVMe driver, virtual hosts.
 
-    run_lab_tests.py --programs DIR [--only PATTERN] [--list]
+    run_lab_tests.py --programs DIR [--only PATTERN] [--setting NAME]... [--list]
 
 DIR holds nic-to-nvme and hostile-client. The machines of a setting are booted once for all its
-tests. Each test is a line; the last line is `N passed, N failed`, and the exit code is 0 only
+tests; the smaller settings run beside the first, in a process of their own, and are told of at
+the end. Each test is a line; the last line is `N passed, N failed`, and the exit code is 0 only
 when none failed. A machine that does not boot fails all the tests that need it.
 """
 import argparse
+import contextlib
+import os
 import re
+import subprocess
 import sys
+import tempfile
 import time
 import traceback
 from pathlib import Path
@@ -20,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "Examples" / "lab")
 
 # pylint: disable=wrong-import-position
 from peerlab import Lab, LabError, interrupts   # noqa: E402
+from peerlab.confine import die_with_parent     # noqa: E402
 from bench import Bench, scratch_directory      # noqa: E402
 from registry import SETTINGS, Failure          # noqa: E402
 import transfers, accounts, refusals, drives, recovery, hostile, elsewhere    # noqa: E401,E402
@@ -29,31 +35,78 @@ PROGRAMS = ("nic-to-nvme", "hostile-client")
 
 def main():
     """Run what the command line asks for, and return the exit code."""
-    parser = argparse.ArgumentParser(description="The tests that run in the lab.")
-    parser.add_argument("--programs", type=Path, help="where nic-to-nvme and hostile-client are")
-    parser.add_argument("--only", default="", metavar="PATTERN",
-                        help="run the tests whose name this regular expression is found in")
-    parser.add_argument("--list", action="store_true", help="name the tests, and run none")
-    options = parser.parse_args()
-    chosen = [(setting, _chosen(setting, options.only)) for setting in SETTINGS]
+    options, parser = _options()
+    chosen = [(setting, tests) for setting in SETTINGS
+              if (not options.setting or setting.name in options.setting)
+              and (tests := _chosen(setting, options.only))]
     if options.list:
         for setting, tests in chosen:
             for test in tests:
                 print(f"{test.name} ({setting.name}): {test.function.__doc__.splitlines()[0]}")
         return 0
-    if not any(tests for _, tests in chosen):
+    if not chosen:
         parser.error(f"no test's name matches {options.only!r}; see --list")
     if not options.programs:
         parser.error("name the directory of the programs with --programs")
     for name in PROGRAMS:
-        if not (options.programs / name).is_file():
-            parser.error(f"{options.programs} has no {name}; build it first")
-    with interrupts.orderly():
-        failed = sum(_run_setting(setting, tests, options.programs.resolve())
-                     for setting, tests in chosen if tests)
-    passed = sum(len(tests) for _, tests in chosen) - failed
+        if not os.access(options.programs / name, os.X_OK):
+            parser.error(f"{options.programs} has no program {name}; build it first")
+    # Settings that were named run one after the other.
+    here, beside = (chosen, []) if options.setting else (chosen[:1], chosen[1:])
+    with interrupts.orderly(), _beside(options, beside) as others:
+        passed, failed = _sum(_run_setting(*pair, options.programs.resolve()) for pair in here)
+        passed, failed = _sum([(passed, failed), others()])
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
+
+
+def _sum(counts):
+    """Add up pairs of passed and failed."""
+    return tuple(map(sum, zip(*counts, strict=True)))
+
+
+def _options():
+    parser = argparse.ArgumentParser(description="The tests that run in the lab.")
+    parser.add_argument("--programs", type=Path, help="where nic-to-nvme and hostile-client are")
+    parser.add_argument("--only", default="", metavar="PATTERN",
+                        help="run the tests whose name this regular expression is found in")
+    parser.add_argument("--setting", action="append", choices=[s.name for s in SETTINGS],
+                        help="run only the tests of this setting; may be repeated")
+    parser.add_argument("--list", action="store_true", help="name the tests, and run none")
+    return parser.parse_args(), parser
+
+
+@contextlib.contextmanager
+def _beside(options, chosen):
+    """Run these settings in a process beside this one.
+
+    Yields what waits for it, prints what it said, and gives how many tests passed and failed.
+    """
+    if not chosen:
+        yield lambda: (0, 0)
+        return
+    command = [sys.executable, __file__, "--programs", options.programs, "--only", options.only]
+    for setting, _ in chosen:
+        command += ["--setting", setting.name]
+    with tempfile.TemporaryFile("w+", errors="replace") as output:
+        child = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT,
+                                 start_new_session=True, preexec_fn=die_with_parent)
+
+        def wait():
+            child.wait()
+            output.seek(0)
+            *lines, last = output.read().splitlines() or [""]
+            _say("\n".join(lines))
+            if counts := re.fullmatch(r"(\d+) passed, (\d+) failed", last):
+                return int(counts[1]), int(counts[2])
+            _say(f"FAIL the other settings did not come to their end: {last}")
+            return 0, sum(len(tests) for _, tests in chosen)
+        try:
+            yield wait
+        finally:
+            if child.poll() is None:
+                child.terminate()
+                child.wait(60)
 
 
 def _chosen(setting, pattern):
@@ -63,8 +116,8 @@ def _chosen(setting, pattern):
 
 
 def _run_setting(setting, tests, programs):
-    """Boot the machines of a setting and run `tests` in them; return how many failed."""
-    failed, done = 0, 0
+    """Boot the machines of a setting and run `tests` in them; return how many passed and failed."""
+    passed, done = 0, 0
     with scratch_directory() as scratch:
         for spec in setting.specs:
             spec.share, spec.writable = [programs], [scratch]
@@ -74,14 +127,13 @@ def _run_setting(setting, tests, programs):
                 bench = Bench(lab.boot(*setting.specs, join=setting.join), programs, scratch)
                 _say(f"     {setting.name}: machines ready ({time.monotonic() - started:.1f} s)")
                 for test in tests:
-                    failed += not _run_test(test, bench)
+                    passed += _run_test(test, bench)
                     done += 1
         except LabError as error:
             for test in tests[done:]:
                 _say(f"FAIL {test.name}: the machines of the setting {setting.name} failed")
             _say(_indented(str(error)))
-            failed += len(tests) - done
-    return failed
+    return passed, len(tests) - passed
 
 
 def _run_test(test, bench):

@@ -54,6 +54,8 @@ void fake_verbs_set_kernel(const char *release);
 
 /* The path MTU that ibv_query_qp reports, as the specification codes it. */
 void fake_verbs_set_path_mtu(uint32_t code);
+/* The same of ibv_query_port. */
+void fake_verbs_set_port_mtu(uint32_t code);
 
 /* What the last ibv_reg_mr was given. */
 uint64_t fake_verbs_registered_address(void);
@@ -75,8 +77,12 @@ struct fake_request {
 };
 struct fake_request fake_verbs_last_send(void);
 struct fake_request fake_verbs_last_receive(void);
+/* All sends, writes and reads, oldest first, of which 256 are kept; how many, and how many receives. */
+struct fake_request fake_verbs_send(unsigned index);
+unsigned fake_verbs_sends(void);
+unsigned fake_verbs_receives(void);
 
-/* A completion for the next poll of any queue, and an event for its channel. At most 64. */
+/* A completion for the next poll of any queue, and an event for its channel. At most 256. */
 void fake_verbs_complete(uint64_t request_id, uint32_t status, uint32_t opcode, uint32_t byte_count,
                          int has_immediate, uint32_t immediate, uint32_t vendor_syndrome);
 /* The next polls give this instead: a negative number; 0 to stop. */
@@ -89,6 +95,8 @@ uint32_t fake_verbs_queue_pair_mask(unsigned index);
 
 /* An event of the connection manager, about the connection made last; a request brings a new one. */
 void fake_verbs_event(uint32_t kind, int status, const void *private_data, uint8_t bytes);
+/* One that comes when rdma_connect is called. */
+void fake_verbs_event_after_connect(uint32_t kind, int status, const void *private_data, uint8_t bytes);
 /* One that says how many bytes there are, and has none: what a faulty provider could give. */
 void fake_verbs_event_without_data(uint32_t kind, uint8_t bytes);
 /* What the last rdma_connect, rdma_accept or rdma_reject carried. */

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CFakeVerbs
+import PeerMR
+import Testing
+
+@testable import PeerTransfer
+
+/// The testing library has a Tag of its own.
+typealias RequestTag = PeerTransfer.Tag
+
+/// A server whose every word is written down beforehand.
+struct ScriptedServer {
+    static let buffer = RemoteSlice(address: 0x7000_0000, key: 0xbeef)
+
+    static func welcome(slotCount: UInt16 = 2, slotBytes: UInt32 = 4096) -> Welcome {
+        Welcome(
+            slotCount: slotCount, slotBytes: slotBytes, capacity: 1 << 30, blockBytes: 512, buffer: buffer,
+            memory: .p2pmem, method: .onDemand, nic: .device, isBounce: false)
+    }
+
+    /// Answers the client's connection request, and ends the connection behind it.
+    static func answer(_ bytes: [UInt8], kind: UInt32 = 9, status: Int32 = 0) {
+        fake_verbs_event_after_connect(kind, status, bytes, UInt8(bytes.count))
+        fake_verbs_event_after_connect(10, 0, nil, 0)
+    }
+
+    /// A message of the server.
+    static func say(_ message: Message, byteCount: UInt32 = 0) {
+        say(immediate: message.immediate, byteCount: byteCount)
+    }
+
+    static func say(immediate: UInt32, byteCount: UInt32 = 0) {
+        fake_verbs_complete(RequestTag(.receive).requestID, 0, byteCount == 0 ? 128 : 129, byteCount, 1, immediate, 0)
+    }
+
+    /// The end of one of the client's own requests.
+    static func finish(_ tag: RequestTag) { fake_verbs_complete(tag.requestID, 0, 1, 0, 0, 0, 0) }
+}
+
+@Suite struct DriveClientTests {
+    private static let options = DriveClient.Options(
+        server: SocketAddress("10.0.0.2", port: 18515)!, slotBytes: 4096, slotCount: 2)
+    private static let byteCount: UInt64 = 2 * 4096 + 100
+
+    private func put(_ byteCount: UInt64 = byteCount) throws(CallError) -> (TransferOutcome, [UInt64], [UInt64]) {
+        var offsets: [UInt64] = []
+        var progress: [UInt64] = []
+        let outcome = try DriveClient.put(byteCount, at: 512, Self.options) { span, offset in
+            offsets.append(offset)
+            for index in 0..<span.byteCount { span.storeBytes(of: UInt8(offsets.count), toByteOffset: index, as: UInt8.self) }
+        } progress: {
+            progress.append($0)
+        }
+        return (outcome, offsets, progress)
+    }
+
+    private func get(_ byteCount: UInt64 = byteCount) throws(CallError) -> (TransferOutcome, [Int]) {
+        var counts: [Int] = []
+        let outcome = try DriveClient.get(byteCount, at: 512, Self.options) { span in
+            counts.append(span.byteCount)
+        } progress: { _ in }
+        return (outcome, counts)
+    }
+
+    @Test func aPutGoesThroughTheSlotsThatAreOffered() throws {
+        try withFakeVerbs { _ in
+            ScriptedServer.answer(ScriptedServer.welcome().bytes)
+            for slot: UInt16 in 0..<2 { ScriptedServer.say(.credit(slot: slot)) }
+            ScriptedServer.finish(RequestTag(.chunk, slot: 0))
+            ScriptedServer.say(.credit(slot: 0))
+            for slot in [1, 0] { ScriptedServer.finish(RequestTag(.chunk, slot: slot)) }
+            ScriptedServer.say(.done)
+            let (outcome, offsets, progress) = try put()
+            #expect(offsets == [0, 4096, 8192], "each chunk once, in order")
+            #expect(progress == [4096, 8192, Self.byteCount])
+            #expect(outcome.byteCount == Self.byteCount)
+            #expect(outcome.memory == .p2pmem)
+            #expect(outcome.method == .onDemand)
+            let sent = (0..<3).map { fake_verbs_send($0) }
+            #expect(fake_verbs_sends() == 3)
+            #expect(sent.map(\.byte_count) == [4096, 4096, 100])
+            #expect(sent.map(\.remote_address) == [0x7000_0000, 0x7000_1000, 0x7000_0000])
+            #expect(sent.allSatisfy { $0.remote_key == 0xbeef && $0.opcode == 1 })
+            let slots = fake_verbs_registered_address()
+            #expect(sent.map(\.address) == [slots, slots + 4096, slots])
+            let messages: [Message] = [
+                .chunk(slot: 0, sequence: 0), .chunk(slot: 1, sequence: 1), .chunk(slot: 0, sequence: 2),
+            ]
+            #expect(sent.map(\.immediate) == messages.map(\.immediate))
+        }
+    }
+
+    /// A slot that is offered again before the own device has let go of it is not filled yet.
+    @Test func aSlotIsNotFilledWhileItIsSent() throws {
+        try withFakeVerbs { _ in
+            ScriptedServer.answer(ScriptedServer.welcome(slotCount: 1).bytes)
+            ScriptedServer.say(.credit(slot: 0))
+            ScriptedServer.say(.credit(slot: 0))
+            _ = #expect(throws: CallError.self) { try put() }
+            #expect(fake_verbs_sends() == 1)
+        }
+    }
+
+    @Test func aGetTakesTheChunksInTurn() throws {
+        try withFakeVerbs { _ in
+            ScriptedServer.answer(ScriptedServer.welcome().bytes)
+            ScriptedServer.say(.chunk(slot: 0, sequence: 0), byteCount: 4096)
+            ScriptedServer.say(.chunk(slot: 1, sequence: 1), byteCount: 4096)
+            ScriptedServer.say(.chunk(slot: 0, sequence: 2), byteCount: 100)
+            for _ in 0..<3 { ScriptedServer.finish(RequestTag(.message)) }
+            let (outcome, counts) = try get()
+            #expect(counts == [4096, 4096, 100])
+            #expect(outcome.byteCount == Self.byteCount)
+            let credits: [Message] = [.credit(slot: 0), .credit(slot: 1), .credit(slot: 0)]
+            #expect((0..<3).map { fake_verbs_send($0).immediate } == credits.map(\.immediate))
+            #expect(fake_verbs_registered_access() == 0b11, "the server writes here")
+        }
+    }
+
+    @Test func aPutGivesThePeerNoRightsOnItsMemory() throws {
+        try withFakeVerbs { _ in
+            ScriptedServer.answer(ScriptedServer.welcome().bytes)
+            _ = #expect(throws: CallError.self) { try put() }
+            #expect(fake_verbs_registered_access() == Access.localWrite.rawValue)
+        }
+    }
+
+    @Test func theHelloSaysWhatIsWanted() throws {
+        try withFakeVerbs { _ in
+            ScriptedServer.answer(Refusal(.busy).bytes, kind: 8, status: 28)
+            let error = #expect(throws: CallError.self) { try get() }
+            #expect(error?.code == .busy)
+            var bytes = [UInt8](repeating: 0, count: 255)
+            let count = fake_verbs_private_data(&bytes, 255)
+            let hello = try Hello(parsing: Array(bytes.prefix(Int(count))))
+            #expect(hello.operation == .get)
+            #expect(hello.offset == 512)
+            #expect(hello.byteCount == Self.byteCount)
+            #expect(hello.buffer.address == fake_verbs_registered_address())
+            #expect(hello.slotBytes == 4096 && hello.slotCount == 2)
+        }
+    }
+
+    @Test(arguments: [
+        (9, 0, [], CallError.Code.protocolViolation), (9, 0, [1, 2, 3], .protocolViolation),
+        (9, 0, ScriptedServer.welcome(slotCount: 3).bytes, .protocolViolation),
+        (9, 0, ScriptedServer.welcome(slotBytes: 8192).bytes, .protocolViolation),
+        (8, 8, [], .refused), (8, 28, [], .refused), (8, 28, [0x30, 0x50, 0x4d, 0x52, 99], .refused),
+        (8, 28, Refusal(.outOfRange, detail: 4096).bytes, .invalidArgument), (7, -110, [], .peerLost),
+        (6, -22, [], .peerLost), (11, 0, [], .peerLost),
+    ] as [(UInt32, Int32, [UInt8], CallError.Code)])
+    func anAnswerThatIsNoneEndsIt(_ kind: UInt32, _ status: Int32, _ bytes: [UInt8], _ code: CallError.Code) throws {
+        try withFakeVerbs { _ in
+            ScriptedServer.answer(bytes, kind: kind, status: status)
+            let error = #expect(throws: CallError.self) { try put() }
+            #expect(error?.code == code)
+            #expect(error?.remedy.isEmpty == false)
+        }
+    }
+
+    @Test(arguments: [
+        .done, .credit(slot: 2), .credit(slot: 4095), .chunk(slot: 0, sequence: 0),
+    ] as [Message])
+    func aMessageThatDoesNotFitAPutEndsIt(_ message: Message) throws {
+        try withFakeVerbs { _ in
+            ScriptedServer.answer(ScriptedServer.welcome().bytes)
+            ScriptedServer.say(message)
+            let error = #expect(throws: CallError.self) { try put() }
+            #expect(error?.code == .protocolViolation)
+        }
+    }
+
+    @Test(arguments: [
+        (.done, 0), (.credit(slot: 0), 0), (.chunk(slot: 1, sequence: 0), 4096), (.chunk(slot: 0, sequence: 1), 4096),
+        (.chunk(slot: 0, sequence: 0), 4095), (.chunk(slot: 0, sequence: 0), 0), (.chunk(slot: 4095, sequence: 0), 4096),
+    ] as [(Message, UInt32)])
+    func aMessageThatDoesNotFitAGetEndsIt(_ message: Message, _ byteCount: UInt32) throws {
+        try withFakeVerbs { _ in
+            ScriptedServer.answer(ScriptedServer.welcome().bytes)
+            ScriptedServer.say(message, byteCount: byteCount)
+            let error = #expect(throws: CallError.self) { try get() }
+            #expect(error?.code == .protocolViolation)
+        }
+    }
+
+    @Test func aServerThatGivesUpSaysWhy() throws {
+        try withFakeVerbs { _ in
+            ScriptedServer.answer(ScriptedServer.welcome().bytes)
+            ScriptedServer.say(.failed(.driveFailed, errno: 5))
+            let error = #expect(throws: CallError.self) { try put() }
+            #expect(error?.errno == .ioError)
+            #expect(error?.reason.contains("drive") == true)
+        }
+    }
+
+    @Test func aServerThatGoesAwayIsMissed() throws {
+        try withFakeVerbs { _ in
+            ScriptedServer.answer(ScriptedServer.welcome().bytes)
+            let error = #expect(throws: CallError.self) { try get() }
+            #expect(error?.code == .peerLost)
+        }
+    }
+
+    @Test func whatTheApplicationThrowsComesThrough() throws {
+        try withFakeVerbs { _ in
+            ScriptedServer.answer(ScriptedServer.welcome().bytes)
+            ScriptedServer.say(.credit(slot: 0))
+            let own = CallError(.dataMismatch, reason: "no more")
+            let error = #expect(throws: CallError.self) {
+                _ = try DriveClient.put(100, at: 0, Self.options) { _, _ throws(CallError) in throw own } progress: { _ in }
+            }
+            #expect(error == own)
+        }
+    }
+}
