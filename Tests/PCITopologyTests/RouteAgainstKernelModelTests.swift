@@ -51,7 +51,7 @@ import Testing
             let ends = model.ends
             guard !ends.isEmpty else { continue }
             let topology = topology(model)
-            for _ in 0..<4 {
+            for _ in 0..<3 {
                 guard let a = ends.randomElement(using: &random), let b = ends.randomElement(using: &random)
                 else { continue }
                 let wanted = model.decide(provider: a, client: b)
@@ -63,15 +63,16 @@ import Testing
                 let redirecting = route.findings.filter { $0.code == .acsRedirect }.compactMap(\.device)
                 if found.mapType.rawValue != wanted.mapType.rawValue || found.distance != wanted.distance
                     || found.isSupported != (wanted.mapType != .notSupported)
-                    || redirecting != wanted.redirecting.map(\.description)
+                    || redirecting.count != wanted.redirecting.count
+                    || !redirecting.isEmpty && redirecting != wanted.redirecting.map(\.description)
                 {
                     Issue.record("machine \(number): \(a) \(b): \(found), the kernel \(wanted), in \(model)")
                     return
                 }
             }
         }
-        #expect(pairs > 60_000)
-        #expect(seen.values.allSatisfy { $0 > 5_000 } && seen.count == 3, "\(seen)")
+        #expect(pairs > 40_000)
+        #expect(seen.values.allSatisfy { $0 > 3_000 } && seen.count == 3, "\(seen)")
     }
 
     // MARK: With things that cannot be read

@@ -21,7 +21,7 @@ extension KernelModel {
             files["\(folder)/device"] = .text("0x\(padded(UInt32(function.device), 4))\n")
             files["\(folder)/class"] = .text("0x\(padded(classCode(index), 6))\n")
             let bytes = configuration(index)
-            files["\(folder)/config"] = .file(bytes: bytes, claimedBytes: bytes.count)
+            files["\(folder)/config"] = .file(bytes: bytes, claimedBytes: bytes.count > 256 ? 4096 : 256)
         }
         return files
     }
@@ -46,7 +46,7 @@ extension KernelModel {
 
     private func configuration(_ index: Int) -> [UInt8] {
         let function = functions[index]
-        var bytes = [UInt8](repeating: 0, count: function.portType == nil && function.control == nil ? 256 : 4096)
+        var bytes = [UInt8](repeating: 0, count: function.portType == nil && function.control == nil ? 256 : 0x160)
         func put(_ value: UInt32, _ count: Int, at offset: Int) {
             for place in 0..<count { bytes[offset + place] = UInt8(truncatingIfNeeded: value >> UInt32(8 * place)) }
         }
@@ -85,7 +85,9 @@ extension KernelModel {
     func write(to folder: TemporaryFolder) {
         for (path, content) in files() {
             switch content {
-            case .file(let bytes, _): folder.file(path, bytes)
+            case .file(let bytes, let claimed):
+                let rest = path.hasSuffix("/config") ? claimed - bytes.count : 0
+                folder.file(path, bytes + [UInt8](repeating: 0, count: rest))
             case .link(let target): folder.link(path, to: target)
             case .directory, .unread: folder.folder(path)
             }

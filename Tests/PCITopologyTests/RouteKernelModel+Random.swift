@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import PCITopology
+@testable import PCITopology
 import TestSupport
 
 extension KernelModel {
@@ -12,22 +12,25 @@ extension KernelModel {
     private static let controls: [UInt16] = [
         0, 0x01, 0x04, 0x08, 0x20, 0x10, 0x53, 0x1d, 0x5f, 0xffff,
     ]
+    private static let buses = ["pci0000:00", "pci0000:80", "pci10000:e0", "pci0001:00"].compactMap {
+        RootBus(component: $0)
+    }
     private static let processors = [
         ("GenuineIntel", 6), ("AuthenticAMD", 0x17), ("AuthenticAMD", 0x16), ("HygonGenuine", 0x18),
     ]
 
-    /// A machine drawn at random: up to three host bridges, bridges below bridges, functions of one device, virtual functions.
-    static func random(_ random: inout SeededGenerator, kernels: [(Int, Int)]) -> KernelModel {
+    /// A machine drawn at random: up to three host bridges, bridges below bridges, functions of one device, virtual ones.
+    static func random(
+        _ random: inout SeededGenerator, kernels: [(Int, Int)], most: Int = 11
+    ) -> KernelModel {
         var model = KernelModel()
         (model.cpuVendor, model.cpuFamily) = processors.randomElement(using: &random) ?? ("", 0)
         model.kernel = kernels.randomElement(using: &random) ?? (7, 3)
-        let buses = ["pci0000:00", "pci0000:80", "pci10000:e0", "pci0001:00"].shuffled(using: &random)
-        for name in buses.prefix(Int.random(in: 1...3, using: &random)) {
-            guard let bus = RootBus(component: name) else { continue }
+        for bus in buses.shuffled(using: &random).prefix(Int.random(in: 1...3, using: &random)) {
             model.hosts.append(Host(bus: bus))
         }
         var growth = Growth(model)
-        for _ in 0..<Int.random(in: 3...14, using: &random) { growth.grow(&random) }
+        for _ in 0..<Int.random(in: 3...most, using: &random) { growth.grow(&random) }
         return growth.model
     }
 
@@ -62,9 +65,8 @@ extension KernelModel {
             for _ in 0..<20 {
                 let device = random.next() % 3 == 0 ? 0 : random.next() % 32
                 let function = random.next() % 2 == 0 ? 0 : random.next() % 8
-                let text = [UInt64(domain), UInt64(bus), device].map { String($0, radix: 16) }
-                let padded = zip(text, [4, 2, 2]).map { String(repeating: "0", count: max(0, $1 - $0.count)) + $0 }
-                guard let found = PCIAddress(padded.joined(separator: ":") + ".\(function)") else { continue }
+                let number = UInt16(bus) << 8 | UInt16(device) << 3 | UInt16(function)
+                let found = PCIAddress(domain: domain, number: number)
                 if taken.insert(found).inserted { return found }
             }
             return nil

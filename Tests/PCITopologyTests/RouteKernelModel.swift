@@ -2,7 +2,8 @@
 
 import PCITopology
 
-/// A machine as the kernel holds it in memory, with the kernel's decision written down once more, naively: not as PCITopology does it.
+/// A machine as the kernel holds it in memory, with the kernel's decision written down once more: naively, and not as
+/// PCITopology does it.
 ///
 /// The steps and their names are those of drivers/pci/p2pdma.c.
 struct KernelModel {

@@ -14,7 +14,7 @@ import Testing
         topology.route(from: model.functions[b].address, to: model.functions[a].address).verdict
     }
 
-    /// Root buses that share a number cannot be told apart in /proc/bus/pci/devices: there the lowest device comes first.
+    /// Root buses that share a number cannot be told apart in /proc/bus/pci/devices: the lowest device comes first.
     private func hasTwinBuses(_ model: KernelModel) -> Bool {
         let buses = Set(model.functions.map { [$0.address.domain, UInt32($0.address.bus)] })
         return model.hosts.contains { host in buses.filter { $0[1] == UInt32(host.bus.bus) }.count > 1 }
@@ -26,10 +26,10 @@ import Testing
         return found.mapType.rawValue == wanted.mapType.rawValue && found.distance == wanted.distance
     }
 
-    @Test func agreesOn40FoldersOfFiles() {
-        var random = SeededGenerator(seed: 40)
+    @Test func agreesOn12FoldersOfFiles() {
+        var random = SeededGenerator(seed: 12)
         var count = 0
-        while count < 40 {
+        while count < 12 {
             let model = KernelModel.random(&random, kernels: Self.kernels)
             if hasTwinBuses(model) { continue }
             count += 1
@@ -50,9 +50,9 @@ import Testing
 
     /// Takes something away, so that less can be read, and nothing else than before.
     private func lose(
-        _ files: inout [String: CapturedTree.Content], _ random: inout SeededGenerator
+        _ files: inout [String: CapturedTree.Content], _ paths: [String],
+        _ random: inout SeededGenerator
     ) -> String {
-        let paths = files.keys.filter { $0 != "proc/bus/pci/devices" }.sorted()
         guard let path = paths.randomElement(using: &random) else { return "" }
         let isConfig = path.hasSuffix("/config")
         switch (files[path], random.next() % 6) {
@@ -68,7 +68,7 @@ import Testing
             let kept = Array(bytes.prefix(isConfig ? 64 : Int(random.next() % UInt64(bytes.count + 1))))
             files[path] = .file(bytes: kept, claimedBytes: isConfig && random.next() % 2 == 0 ? claimed : kept.count)
         case (.file(let bytes, let claimed), _) where isConfig:
-            let count = Int(random.next() % UInt64(bytes.count))
+            let count = Int(random.next() % UInt64(bytes.count + 1))
             let cut = Array(bytes.prefix(count == 256 ? 255 : count))
             files[path] = .file(bytes: cut, claimedBytes: random.next() % 2 == 0 ? claimed : cut.count)
         case (.file, _): files[path] = .file(bytes: [], claimedBytes: 0)
@@ -78,16 +78,17 @@ import Testing
     }
 
     /// What is still said is what was said before.
-    @Test func neverAWrongAnswerIn2500TreesWithLosses() {
-        var random = SeededGenerator(seed: 2_500)
+    @Test func neverAWrongAnswerIn1000TreesWithLosses() {
+        var random = SeededGenerator(seed: 1_000)
         var known = 0
         var unknown = 0
-        for number in 0..<2_500 {
-            let model = KernelModel.random(&random, kernels: Self.kernels)
+        for number in 0..<1_000 {
+            let model = KernelModel.random(&random, kernels: Self.kernels, most: 7)
             if hasTwinBuses(model) || model.ends.isEmpty { continue }
             var files = model.files()
             var damage: [String] = []
-            for _ in 0...(random.next() % 4) { damage.append(lose(&files, &random)) }
+            let paths = files.keys.filter { $0 != "proc/bus/pci/devices" }.sorted()
+            for _ in 0...(random.next() % 4) { damage.append(lose(&files, paths, &random)) }
             // A cut number of a release or a processor's family is another number, and looks whole.
             if damage.contains("proc/sys/kernel/osrelease") { files["proc/sys/kernel/osrelease"] = nil }
             let topology = Topology(root: KernelModel.captured(files))
@@ -99,27 +100,30 @@ import Testing
                 guard ends.allSatisfy({ topology.function(at: $0) != nil }) else { continue }
                 let wanted = model.decide(provider: a, client: b)
                 let found = route(topology, model, a, b)
-                if let isSupported = found.isSupported { known += 1
+                if let isSupported = found.isSupported {
+                    known += 1
                     if isSupported != (wanted.mapType != .notSupported) {
-                        Issue.record("tree \(number): \(damage): \(a) \(b): \(found), the kernel \(wanted) in \(model)")
+                        Issue.record("tree \(number): \(damage): \(a) \(b): \(found), not \(wanted), in \(model)")
                         return
                     }
-                } else { unknown += 1 }
+                } else {
+                    unknown += 1
+                }
                 if found.mapType != .unknown, found.mapType.rawValue != wanted.mapType.rawValue {
-                    Issue.record("tree \(number): \(damage): \(a) \(b): \(found), the kernel \(wanted) in \(model)")
+                    Issue.record("tree \(number): \(damage): \(a) \(b): \(found), not \(wanted), in \(model)")
                     return
                 }
             }
         }
-        #expect(known > 3_000 && unknown > 300, "\(known) known, \(unknown) unknown")
+        #expect(known > 1_000 && unknown > 100, "\(known) known, \(unknown) unknown")
     }
 
     /// Bytes, links and names at random: whatever comes out, it comes out.
-    @Test func never2500ForgedTreesCrash() {
-        var random = SeededGenerator(seed: 2_501)
+    @Test func neverACrashIn1000ForgedTrees() {
+        var random = SeededGenerator(seed: 1_001)
         var routes = 0
-        for _ in 0..<2_500 {
-            var files = KernelModel.random(&random, kernels: Self.kernels).files()
+        for _ in 0..<1_000 {
+            var files = KernelModel.random(&random, kernels: Self.kernels, most: 7).files()
             let paths = files.keys.sorted()
             for _ in 0...(random.next() % 6) {
                 guard let path = paths.randomElement(using: &random),
@@ -133,19 +137,21 @@ import Testing
                         claimedBytes: sizes.randomElement(using: &random) ?? 0)
                 case (_, 0): files[path] = .link("../../../../\(other)")
                 case (_, 1): files[path] = .link(String(decoding: random.bytes(upTo: 40), as: UTF8.self))
-                default: files["sys/bus/pci/devices/" + String(decoding: random.bytes(upTo: 12), as: UTF8.self)] = files[other]
+                default:
+                    let name = String(decoding: random.bytes(upTo: 12), as: UTF8.self)
+                    files["sys/bus/pci/devices/\(name)"] = files[other]
                 }
             }
             let topology = Topology(root: KernelModel.captured(files))
             for function in topology.functions.prefix(5) {
                 for other in topology.functions.suffix(3) {
                     let verdict = topology.route(from: function.address, to: other.address).verdict
-                    #expect((verdict.isSupported == nil) == (verdict.mapType == .unknown) || verdict.isSupported == true)
                     routes += 1
+                    if verdict.isSupported == nil, verdict.mapType != .unknown { Issue.record("\(verdict)") }
                 }
             }
         }
-        #expect(routes > 10_000)
+        #expect(routes > 2_000)
     }
 
     // MARK: Folders that no kernel makes
@@ -184,8 +190,8 @@ import Testing
         for number in 0..<100_000 {
             let text = String(number, radix: 16)
             let name = String(repeating: "0", count: 6 - text.count) + text
-            _ = tree.insert(
-                .link("nowhere"), at: "sys/bus/pci/devices/0\(name.prefix(3)):\(name.suffix(3).prefix(2)):00.0\(number % 3 == 0 ? "x" : "")")
+            let address = "0\(name.prefix(3)):\(name.suffix(3).prefix(2)):00.0\(number % 3 == 0 ? "x" : "")"
+            _ = tree.insert(.link("nowhere"), at: "sys/bus/pci/devices/\(address)")
         }
         #expect(Topology(root: SystemRoot(tree)).functions.isEmpty)
     }

@@ -52,7 +52,8 @@ class Comparison:
         if self._kernel["has_probe"] and not pair["record"] and pair["write"] != "no pool":
             faults.append("the kernel's own decision was not recorded")
         if pair["record"] and _ALLOWED[pair["record"][0]] != (pair["write"] == "ok"):
-            faults.append(f"the kernel decided {pair['record'][0]}, the transfer was {pair['write']}")
+            faults.append(f"the kernel decided {pair['record'][0]}, "
+                          f"the transfer was {pair['write']}")
         if not pair["data"] and not self._is_beyond_qemu(pair):
             faults.append("the data came back wrong")
         return faults

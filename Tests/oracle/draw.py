@@ -91,7 +91,7 @@ class _Artist:
     def tree(self):
         """All of a machine's nodes."""
         nodes = []
-        while not nodes or (not self.is_full and len(nodes) < 8 and self.random.random() < 0.9):
+        while len(self.drives) < 5 or (not self.is_full and self.random.random() < 0.8):
             nodes.append(self.on_root_bus())
         return nodes
 

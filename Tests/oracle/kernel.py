@@ -88,7 +88,7 @@ def moved(call, descriptor, memory, offset):
 
 
 def ask(provider_memory, client, bounce, noise):
-    """Move a page from and to the client's blocks: (result of the write, of the read, data right)."""
+    """Move a page to and from the client's blocks: (result of the write, of the read, data right)."""
     blocks = os.open(client, os.O_RDWR | os.O_DIRECT)
     try:
         first, second = noise.randbytes(PAGE), noise.randbytes(PAGE)

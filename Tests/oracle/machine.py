@@ -37,7 +37,7 @@ class Machine:
         return f"{self.name}: {self.cpu}, {self.iommu}, kernel {self.kernel}"
 
     def pairs(self):
-        """Pairs of drives: all within a scene, and one drive of each scene with those of the others."""
+        """Pairs of drives: all within a scene, and the first drives of all scenes."""
         found = [(scene.name, provider, client)
                  for scene in self.scenes for provider in scene.drives for client in scene.drives]
         first = {scene.name: scene.drives[0] for scene in self.scenes if scene.drives}
@@ -93,7 +93,8 @@ def interrogate(machine, programs, checks=4):
             "access_control": controls, "seed": machine.seed,
             "drives": [name for scene in machine.scenes for name in scene.drives],
             "pairs": [pair[1:] for pair in machine.pairs()]}))
-        result = host.run(["python3", _HERE / "kernel.py", question, answer], timeout=240, check=True)
+        result = host.run(["python3", _HERE / "kernel.py", question, answer], timeout=240,
+                          check=True)
         kernel = json.loads(answer.read_text())
         functions = " ".join(place[0] for place in kernel["drives"].values())
         privileged = _probe(host, f"{programs}/route-probe {functions}")

@@ -67,7 +67,8 @@ class Run:
         self._tool(machine, comparison, testimony.checks)
         self.pairs += len(testimony.kernel["pairs"])
         self.unknown += comparison.unknown
-        say(f"     {machine.title}: {len(testimony.kernel['pairs'])} pairs on Linux "
+        pairs = len(testimony.kernel["pairs"])
+        say(f"     {machine.title}: {pairs} pairs on Linux "
             f"{testimony.kernel['release']}, {comparison.unknown} unknown without privilege; "
             f"asked in {testimony.seconds:.1f} s of {time.monotonic() - began:.1f} s")
         return None

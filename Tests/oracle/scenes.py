@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The fixed topologies: pieces of PCI tree that stand side by side in one machine.
 
-QEMU gives access control services (ACS) to its root ports only: not to the ports of its x3130 switch,
-and to no endpoint. The kernel's decision does not ask what kind of port a bridge is. So a root
-port stands in where a test needs ACS on a downstream port (below a real upstream port) or on an upstream port
-(above a bus whose ports are functions of one device).
+QEMU gives access control services (ACS) to its root ports only: not to the ports of its x3130
+switch, and to no endpoint. The kernel's decision does not ask what kind of port a bridge is. So a
+root port stands in where a test needs ACS on a downstream port (below a real upstream port) or on
+an upstream port (above a bus whose ports are functions of one device). No device of QEMU's is on
+the kernel's list of host bridges: that is for the tests of PCITopology alone.
 """
 from dataclasses import dataclass, field
 
-REQUEST, COMPLETION = 0x04, 0x08        # what redirects, with egress control (0x20), which QEMU lacks
+REQUEST, COMPLETION = 0x04, 0x08        # they redirect, as does egress control, which QEMU lacks
 HARMLESS = 0x01 | 0x10                  # source validation, upstream forwarding: they do not count
 
 
