@@ -5,6 +5,7 @@ import PeerMR
 import Testing
 
 @Suite struct ConnectionTests {
+    // swift-format-ignore: NeverForceUnwrap
     private static let server = SocketAddress("10.0.0.2", port: 18515)!
 
     private func carried() -> [UInt8] {

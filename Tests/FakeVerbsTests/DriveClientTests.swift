@@ -39,6 +39,7 @@ struct ScriptedServer {
 }
 
 @Suite struct DriveClientTests {
+    // swift-format-ignore: NeverForceUnwrap
     private static let options = DriveClient.Options(
         server: SocketAddress("10.0.0.2", port: 18515)!, slotBytes: 4096, slotCount: 2)
     private static let byteCount: UInt64 = 2 * 4096 + 100
@@ -48,7 +49,9 @@ struct ScriptedServer {
         var progress: [UInt64] = []
         let outcome = try DriveClient.put(byteCount, at: 512, Self.options) { span, offset in
             offsets.append(offset)
-            for index in 0..<span.byteCount { span.storeBytes(of: UInt8(offsets.count), toByteOffset: index, as: UInt8.self) }
+            for index in 0..<span.byteCount {
+                span.storeBytes(of: UInt8(offsets.count), toByteOffset: index, as: UInt8.self)
+            }
         } progress: {
             progress.append($0)
         }
@@ -59,7 +62,8 @@ struct ScriptedServer {
         var counts: [Int] = []
         let outcome = try DriveClient.get(byteCount, at: 512, Self.options) { span in
             counts.append(span.byteCount)
-        } progress: { _ in }
+        } progress: { _ in
+        }
         return (outcome, counts)
     }
 
@@ -142,14 +146,15 @@ struct ScriptedServer {
         }
     }
 
-    @Test(arguments: [
-        (9, 0, [], CallError.Code.protocolViolation), (9, 0, [1, 2, 3], .protocolViolation),
-        (9, 0, ScriptedServer.welcome(slotCount: 3).bytes, .protocolViolation),
-        (9, 0, ScriptedServer.welcome(slotBytes: 8192).bytes, .protocolViolation),
-        (8, 8, [], .refused), (8, 28, [], .refused), (8, 28, [0x30, 0x50, 0x4d, 0x52, 99], .refused),
-        (8, 28, Refusal(.outOfRange, detail: 4096).bytes, .invalidArgument), (7, -110, [], .peerLost),
-        (6, -22, [], .peerLost), (11, 0, [], .peerLost),
-    ] as [(UInt32, Int32, [UInt8], CallError.Code)])
+    @Test(
+        arguments: [
+            (9, 0, [], CallError.Code.protocolViolation), (9, 0, [1, 2, 3], .protocolViolation),
+            (9, 0, ScriptedServer.welcome(slotCount: 3).bytes, .protocolViolation),
+            (9, 0, ScriptedServer.welcome(slotBytes: 8192).bytes, .protocolViolation),
+            (8, 8, [], .refused), (8, 28, [], .refused), (8, 28, [0x30, 0x50, 0x4d, 0x52, 99], .refused),
+            (8, 28, Refusal(.outOfRange, detail: 4096).bytes, .invalidArgument), (7, -110, [], .peerLost),
+            (6, -22, [], .peerLost), (11, 0, [], .peerLost),
+        ] as [(UInt32, Int32, [UInt8], CallError.Code)])
     func anAnswerThatIsNoneEndsIt(_ kind: UInt32, _ status: Int32, _ bytes: [UInt8], _ code: CallError.Code) throws {
         try withFakeVerbs { _ in
             ScriptedServer.answer(bytes, kind: kind, status: status)
@@ -159,9 +164,10 @@ struct ScriptedServer {
         }
     }
 
-    @Test(arguments: [
-        .done, .credit(slot: 2), .credit(slot: 4095), .chunk(slot: 0, sequence: 0),
-    ] as [Message])
+    @Test(
+        arguments: [
+            .done, .credit(slot: 2), .credit(slot: 4095), .chunk(slot: 0, sequence: 0),
+        ] as [Message])
     func aMessageThatDoesNotFitAPutEndsIt(_ message: Message) throws {
         try withFakeVerbs { _ in
             ScriptedServer.answer(ScriptedServer.welcome().bytes)
@@ -171,10 +177,13 @@ struct ScriptedServer {
         }
     }
 
-    @Test(arguments: [
-        (.done, 0), (.credit(slot: 0), 0), (.chunk(slot: 1, sequence: 0), 4096), (.chunk(slot: 0, sequence: 1), 4096),
-        (.chunk(slot: 0, sequence: 0), 4095), (.chunk(slot: 0, sequence: 0), 0), (.chunk(slot: 4095, sequence: 0), 4096),
-    ] as [(Message, UInt32)])
+    @Test(
+        arguments: [
+            (.done, 0), (.credit(slot: 0), 0), (.chunk(slot: 1, sequence: 0), 4096),
+            (.chunk(slot: 0, sequence: 1), 4096),
+            (.chunk(slot: 0, sequence: 0), 4095), (.chunk(slot: 0, sequence: 0), 0),
+            (.chunk(slot: 4095, sequence: 0), 4096),
+        ] as [(Message, UInt32)])
     func aMessageThatDoesNotFitAGetEndsIt(_ message: Message, _ byteCount: UInt32) throws {
         try withFakeVerbs { _ in
             ScriptedServer.answer(ScriptedServer.welcome().bytes)
@@ -208,7 +217,10 @@ struct ScriptedServer {
             ScriptedServer.say(.credit(slot: 0))
             let own = CallError(.dataMismatch, reason: "no more")
             let error = #expect(throws: CallError.self) {
-                _ = try DriveClient.put(100, at: 0, Self.options) { _, _ throws(CallError) in throw own } progress: { _ in }
+                _ = try DriveClient.put(100, at: 0, Self.options) { _, _ throws(CallError) in
+                    throw own
+                } progress: { _ in
+                }
             }
             #expect(error == own)
         }

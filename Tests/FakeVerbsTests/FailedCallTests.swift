@@ -3,7 +3,8 @@
 import PeerMR
 import Testing
 
-/// Every call that can fail does, with several numbers: the error is typed, names the call and its errno, and nothing leaks.
+/// Every call that can fail does, with several numbers: the error is typed, names the call and its errno, and
+/// nothing leaks.
 @Suite struct FailedCallTests {
     /// Everything that the package makes, one call after the other.
     private func makeEverything() throws(CallError) {
@@ -35,6 +36,7 @@ import Testing
         _ = (region.window, try events.next())
     }
 
+    // swift-format-ignore: NeverForceUnwrap
     private static let address = SocketAddress("10.0.0.2", port: 18515)!
 
     @Test func withoutAFailureAllOfItWorks() throws {

@@ -41,9 +41,14 @@ import Testing
                 script(&random, slots: slots)
                 let options = DriveClient.Options(server: server, slotBytes: 4096, slotCount: 3)
                 do throws(CallError) {
-                    _ = isPut
-                        ? try DriveClient.put(byteCount, at: 0, options) { _, _ in } progress: { _ in }
-                        : try DriveClient.get(byteCount, at: 0, options) { _ in } progress: { _ in }
+                    _ =
+                        isPut
+                        ? try DriveClient.put(byteCount, at: 0, options) { _, _ in
+                        } progress: { _ in
+                        }
+                        : try DriveClient.get(byteCount, at: 0, options) { _ in
+                        } progress: { _ in
+                        }
                     done += 1
                 } catch {
                     if error.reason.isEmpty { Issue.record("no words for \(error)") }

@@ -139,10 +139,11 @@ import Testing
         }
     }
 
-    @Test(arguments: [
-        (5, 5, TransferShape.any, true), (5, 5, .wholePages, true), (3, 5, .any, true), (3, 5, .wholePages, false),
-        (5, 3, .any, false), (5, 3, .wholePages, false), (5, 0, .any, true),
-    ] as [(UInt32, UInt32, TransferShape, Bool)])
+    @Test(
+        arguments: [
+            (5, 5, TransferShape.any, true), (5, 5, .wholePages, true), (3, 5, .any, true), (3, 5, .wholePages, false),
+            (5, 3, .any, false), (5, 3, .wholePages, false), (5, 0, .any, true),
+        ] as [(UInt32, UInt32, TransferShape, Bool)])
     func aPathMustFitTheShapeAndTheOwnPort(
         _ path: UInt32, _ port: UInt32, _ shape: TransferShape, _ isFit: Bool
     ) throws {

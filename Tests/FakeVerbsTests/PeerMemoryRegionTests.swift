@@ -8,6 +8,7 @@ import Testing
 /// The registration path over p2pmem, where a file stands for the device's memory.
 @Suite struct PeerMemoryRegionTests {
     let folder = TemporaryFolder()
+    // swift-format-ignore: NeverForceUnwrap
     let provider = PCIAddress("0000:01:00.0")!
 
     init() {

@@ -7,6 +7,7 @@ import Testing
 /// The registration path over host memory, and what happens where peer memory cannot be had.
 @Suite struct PeerRegionTests {
     /// A function that no machine has.
+    // swift-format-ignore: NeverForceUnwrap
     private static let nowhere = MemoryRequest.p2pmem(PCIAddress("ffff:ff:1f.7")!)
 
     @Test func hostMemoryIsPinned() throws {
@@ -160,7 +161,9 @@ import Testing
         }
     }
 
-    @Test(arguments: ["ibv_create_qp", "ibv_modify_qp", "ibv_query_qp", "ibv_query_gid", "ibv_query_port", "ibv_reg_mr"])
+    @Test(arguments: [
+        "ibv_create_qp", "ibv_modify_qp", "ibv_query_qp", "ibv_query_gid", "ibv_query_port", "ibv_reg_mr",
+    ])
     func leaksNothingWhereItCannotBeMade(_ call: String) throws {
         try withFakeVerbs { fake in
             let machine = try Machine()

@@ -105,7 +105,8 @@ import Testing
         }
     }
 
-    /// The data path allocates nothing. (Failures cannot be measured here: the testing library looks at every throw, and allocates.)
+    /// The data path allocates nothing. (Failures cannot be measured here: the testing library looks at every throw,
+    /// and allocates.)
     @Test func nothingIsAllocated() throws {
         try withFakeVerbs { _ in
             let machine = try Machine()

@@ -48,7 +48,8 @@ import Testing
     }
 
     /// Before 6.16 on-demand paging mapped peer memory like RAM; an unknown kernel counts as one of those.
-    @Test(arguments: [nil, KernelRelease(5, 15), KernelRelease(6, 12), KernelRelease(6, 15)], [NICKind.device, .software])
+    @Test(
+        arguments: [nil, KernelRelease(5, 15), KernelRelease(6, 12), KernelRelease(6, 15)], [NICKind.device, .software])
     func aKernelThatDoesNotCheckIsRefused(_ kernel: KernelRelease?, _ nic: NICKind) {
         let error = #expect(throws: CallError.self) {
             try MethodChoice.choose(for: .p2pmem, facts: facts(nic: nic, kernel: kernel))
@@ -67,10 +68,11 @@ import Testing
         #expect(choice.reason.contains("mlx5_0 has no on-demand paging"))
     }
 
-    @Test(arguments: [
-        [], [.send], [.send, .receive], [.write, .read], [.send, .receive, .write],
-        [.send, .receive, .read], [.send, .write, .read], [.receive, .write, .read], [.atomic],
-    ] as [OnDemandPaging.Operations])
+    @Test(
+        arguments: [
+            [], [.send], [.send, .receive], [.write, .read], [.send, .receive, .write],
+            [.send, .receive, .read], [.send, .write, .read], [.receive, .write, .read], [.atomic],
+        ] as [OnDemandPaging.Operations])
     func onDemandPagingMustCoverAllThatIsUsed(_ operations: OnDemandPaging.Operations) throws {
         let choice = try MethodChoice.choose(for: .p2pmem, facts: facts(operations: operations))
         #expect(choice.method == .pinned)

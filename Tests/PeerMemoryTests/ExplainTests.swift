@@ -10,6 +10,7 @@ import Testing
 
 @Suite struct ExplainTests {
     let folder = TemporaryFolder()
+    // swift-format-ignore: NeverForceUnwrap
     let provider = PCIAddress("0000:01:00.0")!
 
     private func pool() throws -> P2PPool {

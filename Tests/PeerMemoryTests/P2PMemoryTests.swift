@@ -11,6 +11,7 @@ import Testing
 /// Allocation from a pool, where a file stands for the device's memory. Real p2pmem is tried in the lab.
 @Suite struct P2PMemoryTests {
     let folder = TemporaryFolder()
+    // swift-format-ignore: NeverForceUnwrap
     let provider = PCIAddress("0000:01:00.0")!
     private static let pool = "sys/bus/pci/devices/0000:01:00.0/p2pmem"
 

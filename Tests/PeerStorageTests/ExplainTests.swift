@@ -7,20 +7,21 @@ import Testing
 @testable import PeerStorage
 
 @Suite struct ExplainTests {
-    @Test(arguments: [
-        (.noSuchFileOrDirectory, .notFound, "no drive at /dev/nvme0n1", "lsblk"),
-        (.noSuchAddressOrDevice, .notFound, "no drive at", "lsblk"),
-        (.operationNotSupportedByDevice, .notFound, "no drive at", "lsblk"),
-        (.permissionDenied, .notPermitted, "may not write", "root"),
-        (.notPermitted, .notPermitted, "may not write", "root"),
-        (.resourceBusy, .busy, "is in use", "--overwrite"),
-        (.notBlockDevice, .invalidArgument, "no block device", "/dev/nvme0n1"),
-        (.isDirectory, .invalidArgument, "no block device", "/dev/nvme0n1"),
-        (.invalidArgument, .invalidArgument, "no block device", "/dev/nvme0n1"),
-        (.inappropriateIOCTLForDevice, .invalidArgument, "no block device", "/dev/nvme0n1"),
-        (.readOnlyFileSystem, .notPermitted, "read-only", "can be written"),
-        (.ioError, .system, "cannot be opened", ""),
-    ] as [(Errno, CallError.Code, String, String)])
+    @Test(
+        arguments: [
+            (.noSuchFileOrDirectory, .notFound, "no drive at /dev/nvme0n1", "lsblk"),
+            (.noSuchAddressOrDevice, .notFound, "no drive at", "lsblk"),
+            (.operationNotSupportedByDevice, .notFound, "no drive at", "lsblk"),
+            (.permissionDenied, .notPermitted, "may not write", "root"),
+            (.notPermitted, .notPermitted, "may not write", "root"),
+            (.resourceBusy, .busy, "is in use", "--overwrite"),
+            (.notBlockDevice, .invalidArgument, "no block device", "/dev/nvme0n1"),
+            (.isDirectory, .invalidArgument, "no block device", "/dev/nvme0n1"),
+            (.invalidArgument, .invalidArgument, "no block device", "/dev/nvme0n1"),
+            (.inappropriateIOCTLForDevice, .invalidArgument, "no block device", "/dev/nvme0n1"),
+            (.readOnlyFileSystem, .notPermitted, "read-only", "can be written"),
+            (.ioError, .system, "cannot be opened", ""),
+        ] as [(Errno, CallError.Code, String, String)])
     func openingADrive(_ errno: Errno, _ code: CallError.Code, _ reason: String, _ remedy: String) {
         let error = CallError.openBlockDevice(errno, "/dev/nvme0n1")
         #expect(error.code == code)
@@ -31,10 +32,11 @@ import Testing
         #expect(error.remedy.contains(remedy) && error.remedy.isEmpty == remedy.isEmpty)
     }
 
-    @Test(arguments: [
-        (.noFunction, .notSupported, "io_uring_disabled"), (.notPermitted, .notSupported, "io_uring_disabled"),
-        (.noMemory, .resourceLimit, "ulimit -l"), (.invalidArgument, .system, ""),
-    ] as [(Errno, CallError.Code, String)])
+    @Test(
+        arguments: [
+            (.noFunction, .notSupported, "io_uring_disabled"), (.notPermitted, .notSupported, "io_uring_disabled"),
+            (.noMemory, .resourceLimit, "ulimit -l"), (.invalidArgument, .system, ""),
+        ] as [(Errno, CallError.Code, String)])
     func settingUpARing(_ errno: Errno, _ code: CallError.Code, _ remedy: String) {
         let error = CallError.openRing(errno)
         #expect(error.code == code)

@@ -119,10 +119,11 @@ extension SeededGenerator {
         #expect(throws: Refusal(.malformed, detail: 1)) { try Hello(parsing: [UInt8](repeating: 0, count: 56)) }
     }
 
-    @Test(arguments: [
-        (36, [0, 0, 0, 0]), (36, [1, 0, 0, 0]), (36, [0xff, 0x0f, 0, 0]), (36, [1, 16, 0, 0]),
-        (40, [0, 0]), (40, [1, 16]), (40, [255, 255]),
-    ] as [(Int, [UInt8])])
+    @Test(
+        arguments: [
+            (36, [0, 0, 0, 0]), (36, [1, 0, 0, 0]), (36, [0xff, 0x0f, 0, 0]), (36, [1, 16, 0, 0]),
+            (40, [0, 0]), (40, [1, 16]), (40, [255, 255]),
+        ] as [(Int, [UInt8])])
     func slotsThatCannotBeAreRefused(_ place: Int, _ value: [UInt8]) {
         var random = SeededGenerator(seed: 16)
         var bytes = random.hello().bytes

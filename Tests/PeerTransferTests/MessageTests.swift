@@ -6,12 +6,13 @@ import Testing
 @testable import PeerTransfer
 
 @Suite struct MessageTests {
-    @Test(arguments: [
-        (.chunk(slot: 0, sequence: 0), 0x1000_0000), (.chunk(slot: 4095, sequence: 65535), 0x1fff_ffff),
-        (.chunk(slot: 3, sequence: 258), 0x1003_0102), (.credit(slot: 0), 0x2000_0000),
-        (.credit(slot: 4095), 0x2fff_0000), (.done, 0x3000_0000),
-        (.failed(.malformed, errno: 0), 0x4001_0000), (.failed(.stopping, errno: 65535), 0x400d_ffff),
-    ] as [(Message, UInt32)])
+    @Test(
+        arguments: [
+            (.chunk(slot: 0, sequence: 0), 0x1000_0000), (.chunk(slot: 4095, sequence: 65535), 0x1fff_ffff),
+            (.chunk(slot: 3, sequence: 258), 0x1003_0102), (.credit(slot: 0), 0x2000_0000),
+            (.credit(slot: 4095), 0x2fff_0000), (.done, 0x3000_0000),
+            (.failed(.malformed, errno: 0), 0x4001_0000), (.failed(.stopping, errno: 65535), 0x400d_ffff),
+        ] as [(Message, UInt32)])
     func aMessageHasThisImmediate(_ message: Message, _ immediate: UInt32) {
         #expect(message.immediate == immediate)
         #expect(Message(immediate: immediate) == message)
@@ -30,10 +31,11 @@ import Testing
         }
     }
 
-    @Test(arguments: [
-        0, 1, 0x0fff_ffff, 0x2000_0001, 0x2fff_ffff, 0x3000_0001, 0x3001_0000, 0x4000_0000, 0x400e_0000,
-        0x4100_0000, 0x4fff_ffff, 0x5000_0000, 0x8000_0000, 0xffff_ffff,
-    ] as [UInt32])
+    @Test(
+        arguments: [
+            0, 1, 0x0fff_ffff, 0x2000_0001, 0x2fff_ffff, 0x3000_0001, 0x3001_0000, 0x4000_0000, 0x400e_0000,
+            0x4100_0000, 0x4fff_ffff, 0x5000_0000, 0x8000_0000, 0xffff_ffff,
+        ] as [UInt32])
     func whatTheProtocolDoesNotHaveIsNone(_ immediate: UInt32) {
         #expect(Message(immediate: immediate) == nil)
     }

@@ -46,13 +46,14 @@ import Testing
         #expect(!error.description.contains("Optional("))
     }
 
-    @Test(arguments: [
-        (.otherVersion, 7, .protocolViolation, "speaks version 7"), (.notAllowed, 0, .refused, "address"),
-        (.busy, 0, .busy, "another client"), (.outOfRange, 4096, .invalidArgument, "4096 bytes"),
-        (.offBlock, 512, .invalidArgument, "beginning of a block"), (.noMemory, 12, .resourceLimit, "memory"),
-        (.smallPackets, 1024, .unsafeHere, "1024 bytes"), (.driveFailed, 5, .system, "drive"),
-        (.stopping, 0, .peerLost, "stopped"), (.empty, 0, .invalidArgument, "nothing"),
-    ] as [(Refusal.Code, UInt64, CallError.Code, String)])
+    @Test(
+        arguments: [
+            (.otherVersion, 7, .protocolViolation, "speaks version 7"), (.notAllowed, 0, .refused, "address"),
+            (.busy, 0, .busy, "another client"), (.outOfRange, 4096, .invalidArgument, "4096 bytes"),
+            (.offBlock, 512, .invalidArgument, "beginning of a block"), (.noMemory, 12, .resourceLimit, "memory"),
+            (.smallPackets, 1024, .unsafeHere, "1024 bytes"), (.driveFailed, 5, .system, "drive"),
+            (.stopping, 0, .peerLost, "stopped"), (.empty, 0, .invalidArgument, "nothing"),
+        ] as [(Refusal.Code, UInt64, CallError.Code, String)])
     func sentencesHaveTheirFacts(
         _ code: Refusal.Code, _ detail: UInt64, _ expected: CallError.Code, _ words: String
     ) {

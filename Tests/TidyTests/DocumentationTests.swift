@@ -40,7 +40,11 @@ import Testing
         // Regular expressions are slow: most lines need none.
         guard line.hasPrefix("public ") || line.hasPrefix("@") && line.contains(" public ") else { return nil }
         let pattern =
-            /(?:@\w+ )*public (?:internal\(set\) |private\(set\) )?(?:final |static |mutating |borrowing |consuming |convenience )*(?:(func|var|let|struct|class|enum|protocol|typealias) ([\w<=]+)|(init|subscript)[?]?(\(\w*:?)?).*/
+            #/
+            (?:@\w+\ )* public\ (?:internal\(set\)\ |private\(set\)\ )?
+            (?:final\ |static\ |mutating\ |borrowing\ |consuming\ |convenience\ )*
+            (?:(func|var|let|struct|class|enum|protocol|typealias)\ ([\w<=]+) | (init|subscript)[?]? (\(\w*:?)?) .*
+            /#
         guard let match = String(line).wholeMatch(of: pattern) else { return nil }
         let name = match.2.map { String($0) } ?? "\(match.3 ?? "")\(match.4 ?? "")"
         var above = index - 1

@@ -24,6 +24,7 @@ import Testing
     }
 
     static let device = Device(name: "mlx5_0")
+    // swift-format-ignore: NeverForceUnwrap
     static let address = SocketAddress("10.0.0.2", port: 18515)!
 
     static func register(_ errno: Errno, _ access: Access = [.localWrite]) -> CallError {

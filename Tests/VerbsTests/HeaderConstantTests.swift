@@ -54,9 +54,10 @@ import Verbs
         #expect(ConnectionEvent.Kind(rawValue: number).description == "connection event \(number)")
     }
 
-    @Test(arguments: [
-        (1, 256), (2, 512), (3, 1024), (4, 2048), (5, 4096), (0, 0), (6, 0), (UInt32.max, 0),
-    ] as [(UInt32, Int)])
+    @Test(
+        arguments: [
+            (1, 256), (2, 512), (3, 1024), (4, 2048), (5, 4096), (0, 0), (6, 0), (UInt32.max, 0),
+        ] as [(UInt32, Int)])
     func pathMTUs(_ code: UInt32, _ bytes: Int) {
         #expect(PathMTU(rawValue: code).bytes == bytes)
     }

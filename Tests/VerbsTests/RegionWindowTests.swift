@@ -25,10 +25,11 @@ import Testing
         #expect(UInt64(try window().entry(at: offset, count: count).count) == count)
     }
 
-    @Test(arguments: [
-        (0, 16385), (1, 16384), (16384, 1), (16385, 0), (UInt64.max, 1), (1, UInt64.max),
-        (UInt64.max, UInt64.max), (UInt64.max - 99, 200),
-    ] as [(UInt64, UInt64)])
+    @Test(
+        arguments: [
+            (0, 16385), (1, 16384), (16384, 1), (16385, 0), (UInt64.max, 1), (1, UInt64.max),
+            (UInt64.max, UInt64.max), (UInt64.max - 99, 200),
+        ] as [(UInt64, UInt64)])
     func whatLiesOutsideIsRefused(_ offset: UInt64, _ count: UInt64) {
         #expect(throws: SliceError.outOfBounds) { try window().entry(at: offset, count: count) }
     }

@@ -4,24 +4,25 @@ import Testing
 import Verbs
 
 @Suite struct SocketAddressTests {
-    @Test(arguments: [
-        ("10.0.0.2", 18515, [10, 0, 0, 2], "10.0.0.2:18515"),
-        ("255.255.255.255", 0, [255, 255, 255, 255], "255.255.255.255:0"),
-        ("0.0.0.0", 65535, [0, 0, 0, 0], "0.0.0.0:65535"),
-        ("::1", 1, [UInt8](repeating: 0, count: 15) + [1], "[::1]:1"),
-        (
-            "fe80::1%lo", 18515, [0xfe, 0x80] + [UInt8](repeating: 0, count: 13) + [1],
-            "[fe80::1%lo]:18515"
-        ),
-        (
-            "2001:DB8::AB", 443,
-            [0x20, 0x01, 0x0d, 0xb8] + [UInt8](repeating: 0, count: 11) + [0xab], "[2001:db8::ab]:443"
-        ),
-        (
-            "::ffff:10.0.0.1", 7, [UInt8](repeating: 0, count: 10) + [0xff, 0xff, 10, 0, 0, 1],
-            "[::ffff:10.0.0.1]:7"
-        ),
-    ] as [(String, UInt16, [UInt8], String)])
+    @Test(
+        arguments: [
+            ("10.0.0.2", 18515, [10, 0, 0, 2], "10.0.0.2:18515"),
+            ("255.255.255.255", 0, [255, 255, 255, 255], "255.255.255.255:0"),
+            ("0.0.0.0", 65535, [0, 0, 0, 0], "0.0.0.0:65535"),
+            ("::1", 1, [UInt8](repeating: 0, count: 15) + [1], "[::1]:1"),
+            (
+                "fe80::1%lo", 18515, [0xfe, 0x80] + [UInt8](repeating: 0, count: 13) + [1],
+                "[fe80::1%lo]:18515"
+            ),
+            (
+                "2001:DB8::AB", 443,
+                [0x20, 0x01, 0x0d, 0xb8] + [UInt8](repeating: 0, count: 11) + [0xab], "[2001:db8::ab]:443"
+            ),
+            (
+                "::ffff:10.0.0.1", 7, [UInt8](repeating: 0, count: 10) + [0xff, 0xff, 10, 0, 0, 1],
+                "[::ffff:10.0.0.1]:7"
+            ),
+        ] as [(String, UInt16, [UInt8], String)])
     func readsNumericAddresses(
         _ text: String, _ port: UInt16, _ bytes: [UInt8], _ description: String
     ) throws {
