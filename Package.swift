@@ -81,6 +81,11 @@ let package = Package(
         .executableTarget(
             name: "route-probe", dependencies: ["PCITopology", "SystemSupport", system],
             path: "Tests/RouteProbe", swiftSettings: strict),
+        // What looking for routes costs, and how that grows.
+        .executableTarget(
+            name: "route-benchmark",
+            dependencies: ["PCITopology", "SystemSupport", "TestSupport", system],
+            path: "Tests/RouteBenchmark", swiftSettings: testing),
 
         .target(
             name: "TestSupport", dependencies: ["SystemSupport", system], path: "Tests/TestSupport",
