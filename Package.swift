@@ -90,6 +90,11 @@ let package = Package(
         .executableTarget(
             name: "hostile-client", dependencies: ["PeerMR"], path: "Tests/HostileClient",
             swiftSettings: strict),
+        // What looking for routes costs, and how that grows.
+        .executableTarget(
+            name: "route-benchmark",
+            dependencies: ["PCITopology", "SystemSupport", "TestSupport", system],
+            path: "Tests/RouteBenchmark", swiftSettings: testing),
 
         // What destroys what, and when: run by the tests, and as a program that is built with optimisation.
         .executableTarget(

@@ -13,9 +13,12 @@ public struct PCIAddress: Hashable, Comparable, Sendable, CustomStringConvertibl
 
     /// Reads `DDDD:BB:DD.F`, or `BB:DD.F` in domain 0; nil where it is malformed.
     public init?(_ text: some StringProtocol) {
-        let colons = text.split(separator: ":", omittingEmptySubsequences: false)
+        // Bytes, not characters: the names of all functions of a machine are read this way.
+        let bytes = Array(text.utf8)
+        guard bytes.count <= 16 else { return nil }
+        let colons = bytes.split(separator: 0x3a, omittingEmptySubsequences: false)
         guard colons.count == 2 || colons.count == 3, let last = colons.last else { return nil }
-        let dots = last.split(separator: ".", omittingEmptySubsequences: false)
+        let dots = last.split(separator: 0x2e, omittingEmptySubsequences: false)
         guard dots.count == 2,
             let bus = Self.hexadecimal(colons[colons.count - 2], digits: 2...2),
             let device = Self.hexadecimal(dots[0], digits: 2...2), device < 32,
@@ -40,13 +43,18 @@ public struct PCIAddress: Hashable, Comparable, Sendable, CustomStringConvertibl
         function = UInt8(number & 7)
     }
 
-    private static func hexadecimal(
-        _ text: some StringProtocol, digits: ClosedRange<Int>
-    ) -> UInt32? {
-        guard digits.contains(text.count), text.allSatisfy({ $0.isASCII && $0.isHexDigit }) else {
-            return nil
+    private static func hexadecimal(_ text: ArraySlice<UInt8>, digits: ClosedRange<Int>) -> UInt32? {
+        guard digits.contains(text.count) else { return nil }
+        var value: UInt32 = 0
+        for byte in text {
+            switch byte {
+            case 0x30...0x39: value = value << 4 | UInt32(byte - 0x30)
+            case 0x41...0x46: value = value << 4 | UInt32(byte - 0x41 + 10)
+            case 0x61...0x66: value = value << 4 | UInt32(byte - 0x61 + 10)
+            default: return nil
+            }
         }
-        return UInt32(text, radix: 16)
+        return value
     }
 
     public static func < (a: PCIAddress, b: PCIAddress) -> Bool {

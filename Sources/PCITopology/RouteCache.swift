@@ -25,22 +25,8 @@ public final class RouteCache: Sendable {
         case missing
     }
 
-    private struct Key: Hashable {
-        let client: UInt64
-        let provider: UInt64
-
-        init(_ client: PCIAddress, _ provider: PCIAddress) {
-            self.client = client.packed
-            self.provider = provider.packed
-        }
-
-        func hash(into hasher: inout Hasher) {
-            hasher.combine(client &* 0x9e37_79b9_7f4a_7c15 ^ provider)
-        }
-    }
-
     private struct State {
-        var verdicts: [Key: Verdict] = [:]
+        var verdicts = VerdictTable()
         var events: UInt64?
         var isStale = false
         var lookedAt: UInt64 = 0
@@ -64,7 +50,7 @@ public final class RouteCache: Sendable {
                 state.lookedAt = now
                 look(&state)
             }
-            guard let verdict = state.verdicts[Key(client, provider)] else { return .missing }
+            guard let verdict = state.verdicts[client, provider] else { return .missing }
             return state.isStale ? .stale(verdict) : .current(verdict)
         }
     }
@@ -76,11 +62,11 @@ public final class RouteCache: Sendable {
         let route = Topology(root: root, around: [client, provider]).route(from: client, to: provider)
         state.withLock { state in
             if state.isStale || state.events != events {
-                state.verdicts = [:]
+                state.verdicts = VerdictTable()
                 state.events = events
                 state.isStale = false
             }
-            state.verdicts[Key(client, provider)] = route.verdict
+            state.verdicts[client, provider] = route.verdict
             look(&state)
         }
         return route
@@ -107,12 +93,5 @@ public final class RouteCache: Sendable {
         root.contents("sys/kernel/uevent_seqnum", limit: 32).flatMap { bytes in
             UInt64(String(decoding: bytes.prefix { $0 != 10 }, as: UTF8.self))
         }
-    }
-}
-
-extension PCIAddress {
-    /// All of it in one number.
-    fileprivate var packed: UInt64 {
-        UInt64(domain) << 16 | UInt64(bus) << 8 | UInt64(device) << 3 | UInt64(function)
     }
 }

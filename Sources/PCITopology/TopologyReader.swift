@@ -59,6 +59,7 @@ extension Topology {
 /// Reads sysfs and procfs below a root, into values.
 struct TopologyReader {
     let root: SystemRoot
+    private let plainFolders = PlainFolders()
     private static let devices = "sys/bus/pci/devices"
 
     /// The most functions that are looked at: more than any machine has, fewer than a hostile tree could name.
@@ -95,7 +96,7 @@ struct TopologyReader {
     private func place(
         of folder: String, _ address: PCIAddress
     ) -> (chain: [PCIAddress], bus: RootBus)? {
-        guard let path = root.realPath(folder) else { return nil }
+        guard let path = whereabouts(folder) else { return nil }
         var chain: [PCIAddress] = []
         var bus: RootBus?
         for component in path.components {
@@ -108,6 +109,18 @@ struct TopologyReader {
         }
         guard let bus, chain.last == address else { return nil }
         return (chain.reversed(), bus)
+    }
+
+    /// The path of a function, without links in it.
+    ///
+    /// The kernel's links lead straight to it. Then it is enough that no directory above it is a link, which is asked once for each;
+    /// realpath(3) asks for all of them again for every function.
+    private func whereabouts(_ folder: String) -> FilePath? {
+        let up = "../../../"
+        guard let target = root.linkTarget(folder)?.string, target.hasPrefix(up + "devices/pci"),
+            plainFolders.areAll("sys/" + target.dropFirst(up.utf8.count), root), root.exists(folder)
+        else { return root.realPath(folder) }
+        return FilePath(target)
     }
 
     private func configuration(_ folder: String) -> ConfigurationSpace {
@@ -203,6 +216,25 @@ struct TopologyReader {
         guard let text = root.attribute(file), text.hasPrefix("0x"), text.utf8.count == digits + 2
         else { return nil }
         return UInt32(text.dropFirst(2), radix: 16)
+    }
+}
+
+/// Directories that are known to be no links, and to have none above them.
+private final class PlainFolders {
+    private var known: Set<Substring> = []
+
+    func areAll(_ path: String, _ root: SystemRoot) -> Bool {
+        areAll(path[...], root)
+    }
+
+    private func areAll(_ path: Substring, _ root: SystemRoot) -> Bool {
+        if known.contains(path) { return true }
+        let parent = path.lastIndex(of: "/").map { path[..<$0] }
+        let name = parent.map { path[$0.endIndex...].dropFirst() } ?? path
+        guard !name.isEmpty, name != ".", name != "..", root.linkTarget(String(path)) == nil else { return false }
+        if let parent, !areAll(parent, root) { return false }
+        known.insert(path)
+        return true
     }
 }
 
