@@ -45,7 +45,8 @@ public struct CPU: Hashable, Sendable {
         return values
     }
 
-    /// What a capture keeps of /proc/cpuinfo: the lines that the rule asks for, those of other architectures without their values.
+    /// What a capture keeps of /proc/cpuinfo: the lines that the rule asks for, those of other architectures without
+    /// their values.
     static func reduced(_ bytes: [UInt8]) -> String {
         let values = firstProcessor(bytes)
         var text = ""

@@ -16,7 +16,8 @@ public struct ConfigurationSpace: Hashable, Sendable {
         self.claimedBytes = claimedBytes
     }
 
-    /// Reads what the decision needs and no more: each four bytes cost a transaction on the bus, and the rest holds serial numbers.
+    /// Reads what the decision needs and no more: each four bytes cost a transaction on the bus, and the rest holds
+    /// serial numbers.
     ///
     /// What is not needed stays zero in ``bytes``.
     ///
@@ -154,7 +155,8 @@ public struct ACSControl: OptionSet, Hashable, Sendable {
     public static let egressControl = ACSControl(rawValue: 0x20)
     public static let directTranslated = ACSControl(rawValue: 0x40)
 
-    /// The bits that send peer-to-peer requests up to the root complex (drivers/pci/p2pdma.c, `pci_bridge_has_acs_redir`).
+    /// The bits that send peer-to-peer requests up to the root complex (drivers/pci/p2pdma.c,
+    /// `pci_bridge_has_acs_redir`).
     public static let redirecting: ACSControl = [
         .requestRedirect, .completionRedirect, .egressControl,
     ]

@@ -79,7 +79,9 @@ public enum DeviceLinks {
         for part in root.entries("\(entry)/device") ?? [] where part.hasPrefix("nvme") {
             if let path = root.realPath("\(entry)/device/\(part)"),
                 let address = function(of: path, root: root)
-            { return .function(address) }
+            {
+                return .function(address)
+            }
         }
         return .notPCI
     }

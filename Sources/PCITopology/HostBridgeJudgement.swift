@@ -42,12 +42,16 @@ struct HostBridgeJudgement: Hashable, Sendable {
         }
         guard found.isCertain else {
             (allowsWithin, allowsAcross) = (nil, nil)
-            reason = "host bridge \(bus) (\(name)) came onto the kernel's list between two versions, and this kernel lies between them or is not known"
+            reason =
+                "host bridge \(bus) (\(name)) came onto the kernel's list between two versions, and this "
+                + "kernel lies between them or is not known"
             return
         }
         guard isKnown else {
             (allowsWithin, allowsAcross) = (nil, row.sameBridgeOnly ? false : nil)
-            reason = "the first device of host bridge \(bus) is \(first.address), which is not 00.0, and may be a root port or not"
+            reason =
+                "the first device of host bridge \(bus) is \(first.address), which is not 00.0, and may be a "
+                + "root port or not"
             return
         }
         allowsWithin = true

@@ -4,9 +4,9 @@ public import SystemSupport
 
 /// The host bridges and CPUs through which the kernel allows peer-to-peer DMA.
 ///
-/// Data, taken from drivers/pci/p2pdma.c (`pci_p2pdma_whitelist`, `cpu_supports_p2pdma`) of Linux 6.1, 6.12, 7.2 and 7.3.
-/// What differs between versions is a row with the last version that was seen without it and the first that was seen with it;
-/// on a kernel in between the row counts as unknown.
+/// Data, taken from drivers/pci/p2pdma.c (`pci_p2pdma_whitelist`, `cpu_supports_p2pdma`) of Linux 6.1, 6.12, 7.2 and
+/// 7.3. What differs between versions is a row with the last version that was seen without it and the first that was
+/// seen with it; on a kernel in between the row counts as unknown.
 public enum HostBridgeList {
     /// One row: the first device of a root bus, as the kernel looks it up.
     public struct Row: Hashable, Sendable {
@@ -52,8 +52,8 @@ public enum HostBridgeList {
 
     /// What a kernel thinks of a host bridge by the first device of its bus.
     ///
-    /// - Returns: the row that applies, nil for none; `isCertain` is false where the kernel lies between versions that differ, or
-    ///   is not known.
+    /// - Returns: the row that applies, nil for none; `isCertain` is false where the kernel lies between versions that
+    ///   differ, or is not known.
     public static func lookUp(
         vendor: UInt16, device: UInt16, kernel: KernelRelease?
     ) -> (row: Row?, isCertain: Bool) {

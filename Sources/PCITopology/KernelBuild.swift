@@ -14,8 +14,9 @@ enum KernelBuild {
 
     /// Nil where nothing tells.
     ///
-    /// The kernel's configuration, where the distribution keeps it, is read in a millisecond; its type information takes some more,
-    /// and the list of its symbols, which is put together anew for each reader, some 50. A captured tree has what its maker kept.
+    /// The kernel's configuration, where the distribution keeps it, is read in a millisecond; its type information
+    /// takes some more, and the list of its symbols, which is put together anew for each reader, some 50. A captured
+    /// tree has what its maker kept.
     static func hasPeerToPeer(root: SystemRoot) -> Bool? {
         if let release = root.attribute("proc/sys/kernel/osrelease"), !release.utf8.contains(0x2f) {
             for file in [configuration(of: release), "boot/config-\(release)"] {
@@ -57,7 +58,8 @@ enum KernelBuild {
         return found ?? nil
     }
 
-    /// By memchr, for the rarest of the characters: millions of bytes are looked through, also in a build for debugging.
+    /// By memchr, for the rarest of the characters: millions of bytes are looked through, also in a build for
+    /// debugging.
     private static func holds(_ bytes: [UInt8], _ wanted: [UInt8]) -> Bool {
         let anchor = wanted.firstIndex(of: 0x32) ?? 0
         guard bytes.count >= wanted.count else { return false }

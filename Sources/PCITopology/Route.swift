@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// How the kernel would map a provider's memory for a client's DMA (include/linux/pci-p2pdma.h, `enum pci_p2pdma_map_type`).
+/// How the kernel would map a provider's memory for a client's DMA (include/linux/pci-p2pdma.h, `enum
+/// pci_p2pdma_map_type`).
 public enum MapType: String, Hashable, Sendable, CaseIterable {
     /// By bus address: the request is routed below the root complex, past any IOMMU.
     case busAddress
@@ -16,8 +17,8 @@ public enum MapType: String, Hashable, Sendable, CaseIterable {
 public struct Verdict: Hashable, Sendable {
     /// How memory would be mapped.
     public let mapType: MapType
-    /// Whether the kernel would allow it at all: nil where that depends on what could not be read. A route whose ``mapType`` is
-    /// unknown can still be certain to be allowed.
+    /// Whether the kernel would allow it at all: nil where that depends on what could not be read. A route whose
+    /// ``mapType`` is unknown can still be certain to be allowed.
     public let isSupported: Bool?
     /// Steps between the two, as the kernel counts them; negative where there is no route at all.
     public let distance: Int

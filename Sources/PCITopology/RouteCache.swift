@@ -6,20 +6,21 @@ public import SystemSupport
 
 /// Verdicts that were worked out before, looked up again in some ten nanoseconds, until the machine changes.
 ///
-/// **When they go stale.** The kernel counts every event of every device in `/sys/kernel/uevent_seqnum`: adding and removing,
-/// binding and unbinding. When that number moves, everything cached counts as stale. It moves for other things than PCI too
-/// (a network interface, a disk): a verdict may be called stale that still holds, and costs one reading of sysfs then.
-/// Lookups read the number again when the kernel's clock has ticked: a change is seen by a lookup some milliseconds later
-/// (10 at most, with 100 ticks a second), or at once by ``noticeChanges()``.
+/// **When they go stale.** The kernel counts every event of every device in `/sys/kernel/uevent_seqnum`: adding and
+/// removing, binding and unbinding. When that number moves, everything cached counts as stale. It moves for other
+/// things than PCI too (a network interface, a disk): a verdict may be called stale that still holds, and costs one
+/// reading of sysfs then. Lookups read the number again when the kernel's clock has ticked: a change is seen by a
+/// lookup some milliseconds later (10 at most, with 100 ticks a second), or at once by ``noticeChanges()``.
 ///
-/// **What it does not see.** ACS that is changed by hand with setpci makes no event. The kernel does not look again either: it
-/// keeps its own verdict on a pair until the provider's driver is unbound.
+/// **What it does not see.** ACS that is changed by hand with setpci makes no event. The kernel does not look again
+/// either: it keeps its own verdict on a pair until the provider's driver is unbound.
 public final class RouteCache: Sendable {
     /// What a lookup finds.
     public enum Lookup: Hashable, Sendable {
         /// A verdict, and nothing has changed since it was worked out.
         case current(Verdict)
-        /// A verdict from before some device came, went, or changed its driver: ask ``RouteCache/route(from:to:)`` again.
+        /// A verdict from before some device came, went, or changed its driver: ask ``RouteCache/route(from:to:)``
+        /// again.
         case stale(Verdict)
         /// This pair has not been asked for.
         case missing

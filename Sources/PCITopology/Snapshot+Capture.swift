@@ -6,8 +6,9 @@ public import SystemSupport
 extension Snapshot {
     /// Captures what the check reads of a machine:
     ///
-    /// - of each PCI function its place in the tree, vendor, device and class, the driver's name, the IOMMU group and its type,
-    ///   the figures of its p2pmem, the names of its port services, and of its configuration space the first 16 bytes and the links
+    /// - of each PCI function its place in the tree, vendor, device and class, the driver's name, the IOMMU group and
+    ///   its type, the figures of its p2pmem, the names of its port services, and of its configuration space the first
+    /// 16 bytes and the links
     ///   of the capability lists, with the port type and access control services;
     /// - the names of RDMA and block devices, and where they are in the tree;
     /// - of the kernel the first two numbers of its version, whether it was built with peer-to-peer DMA, and whether it

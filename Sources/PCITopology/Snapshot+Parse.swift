@@ -4,7 +4,8 @@ internal import SystemPackage
 public import SystemSupport
 
 extension Snapshot {
-    /// Reads a file's bytes. Whatever they are, they make a tree or an error, and take no more memory than their size allows for.
+    /// Reads a file's bytes. Whatever they are, they make a tree or an error, and take no more memory than their size
+    /// allows for.
     ///
     /// - Parameter name: what to call the file in an error.
     /// - Throws: `invalidArgument` where it is damaged or no snapshot; `notSupported` where a newer peermr wrote it.

@@ -3,18 +3,22 @@
 public import SystemPackage
 public import SystemSupport
 
-/// A machine in a file: what the check reads, and nothing else, so that it can be judged elsewhere with the same answers.
+/// A machine in a file: what the check reads, and nothing else, so that it can be judged elsewhere with the same
+/// answers.
 ///
-/// The file is text, one thing a line, sorted by path; fields are one space apart. In paths, links and texts a byte that is no
-/// visible ASCII character, and the percent sign, is written `%` and two digits of lowercase hexadecimal. Format 1:
+/// The file is text, one thing a line, sorted by path; fields are one space apart. In paths, links and texts a byte
+/// that is no visible ASCII character, and the percent sign, is written `%` and two digits of lowercase hexadecimal.
+/// Format 1:
 ///
 ///     peermr-snapshot 1                         the format, first of all
 ///     directory PATH                            a directory with nothing in it that was captured
 ///     file PATH =TEXT                           an attribute
-///     bytes PATH CLAIMED READ OFFSET=HEX ...    configuration space: the size it claims, how far it could be read, and what is not zero
+///     bytes PATH CLAIMED READ OFFSET=HEX ...    configuration space: the size it claims, how far it could be read,
+/// and what is not zero
 ///     unread PATH CLAIMED                       a file that is there, and whose content was not read
 ///     link PATH TARGET                          a symbolic link
-///     end LINES CHECKSUM                        how many lines there are before this one, and 16 digits over all bytes before them
+///     end LINES CHECKSUM                        how many lines there are before this one, and 16 digits over all
+/// bytes before them
 ///
 /// The checksum is FNV-1a with 64 bits: it finds damage, and does not prove who wrote the file.
 /// What is captured stands in ``Snapshot/capture(_:)``.
@@ -29,8 +33,8 @@ public enum Snapshot {
 
     /// Reads a file.
     ///
-    /// - Throws: `notFound`, `notPermitted` or `system` where it cannot be read; `invalidArgument` where it is damaged or no
-    ///   snapshot; `notSupported` where a newer peermr wrote it.
+    /// - Throws: `notFound`, `notPermitted` or `system` where it cannot be read; `invalidArgument` where it is damaged
+    ///   or no snapshot; `notSupported` where a newer peermr wrote it.
     public static func read(_ path: FilePath) throws(CallError) -> CapturedTree {
         let bytes: [UInt8]
         do {

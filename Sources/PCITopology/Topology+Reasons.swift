@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-
 extension Topology {
     func kernelFindings() -> [Finding] {
         guard hasPeerToPeer == false else { return [] }
         return [
             Finding(
                 .noPeerToPeer, nil,
-                "the kernel\(kernel.map { " \($0)" } ?? "") was built without CONFIG_PCI_P2PDMA, and refuses all peer-to-peer DMA",
+                "the kernel\(kernel.map { " \($0)" } ?? "") was built without CONFIG_PCI_P2PDMA, and refuses all "
+                    + "peer-to-peer DMA",
                 remedy: "boot a kernel that has it")
         ]
     }
@@ -19,7 +19,8 @@ extension Topology {
             return [
                 Finding(
                     .noCommonUpstream, nil,
-                    "\(functions[client].address) and \(functions[provider].address) meet nowhere below the root complex",
+                    "\(functions[client].address) and \(functions[provider].address) meet nowhere below the root "
+                        + "complex",
                     remedy: "put both under one PCIe switch")
             ]
         }
@@ -47,7 +48,8 @@ extension Topology {
             guard !control.isDisjoint(with: .redirecting) else { return nil }
             return Finding(
                 .acsRedirect, "\(address)",
-                "\(address) sends peer-to-peer requests up to the root complex (ACS control 0x\(String(control.rawValue, radix: 16)))",
+                "\(address) sends peer-to-peer requests up to the root complex (ACS control "
+                    + "0x\(String(control.rawValue, radix: 16)))",
                 remedy: "boot with pci=disable_acs_redir=\(address), or switch ACS redirection off in the firmware")
         case .unknown(.dead):
             return Finding(
@@ -73,7 +75,8 @@ extension Topology {
             return [
                 Finding(
                     .cpuAllows, nil,
-                    "the kernel allows peer-to-peer through every host bridge of this processor (AMD family \(String(cpu.family ?? 0, radix: 16))h)"
+                    "the kernel allows peer-to-peer through every host bridge of this processor (AMD family "
+                        + "\(String(cpu.family ?? 0, radix: 16))h)"
                 )
             ]
         }
@@ -108,7 +111,8 @@ extension Topology {
             return [
                 Finding(
                     .iommu, "\(address)",
-                    "\(address) reaches it through its IOMMU (group \(group), \(type)), which costs throughput on some machines")
+                    "\(address) reaches it through its IOMMU (group \(group), \(type)), which costs throughput on "
+                        + "some machines")
             ]
         default: return []
         }

@@ -2,7 +2,8 @@
 
 public import SystemSupport
 
-/// A machine's PCI tree with what the kernel's peer-to-peer decision depends on: plain values, judged by ``route(from:to:)``.
+/// A machine's PCI tree with what the kernel's peer-to-peer decision depends on: plain values, judged by
+/// ``route(from:to:)``.
 public struct Topology: Sendable {
     /// The functions, by address.
     public let functions: [PCIFunction]

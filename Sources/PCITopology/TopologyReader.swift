@@ -16,8 +16,8 @@ extension Topology {
             blockDevices: reader.blockDevices())
     }
 
-    /// Reads only what routes between these functions depend on: they themselves, the bridges above them, and the first devices of
-    /// their root buses. On a large machine that is much faster than reading all of it.
+    /// Reads only what routes between these functions depend on: they themselves, the bridges above them, and the
+    /// first devices of their root buses. On a large machine that is much faster than reading all of it.
     public init(root: SystemRoot = .live, around addresses: [PCIAddress]) {
         let reader = TopologyReader(root: root)
         let listed = reader.listed()
@@ -113,8 +113,8 @@ struct TopologyReader {
 
     /// The path of a function, without links in it.
     ///
-    /// The kernel's links lead straight to it. Then it is enough that no directory above it is a link, which is asked once for each;
-    /// realpath(3) asks for all of them again for every function.
+    /// The kernel's links lead straight to it. Then it is enough that no directory above it is a link, which is asked
+    /// once for each; realpath(3) asks for all of them again for every function.
     private func whereabouts(_ folder: String) -> FilePath? {
         let up = "../../../"
         guard let target = root.linkTarget(folder)?.string, target.hasPrefix(up + "devices/pci"),
@@ -130,8 +130,8 @@ struct TopologyReader {
             ?? ConfigurationSpace(bytes: [], claimedBytes: claimed == 256 ? 256 : nil)
     }
 
-    /// Without privilege a port is known by the services that hang below it: `BDF:pcie0NN` for a root port, 1NN for an upstream
-    /// one, 2NN for a downstream one (drivers/pci/pcie/portdrv.c).
+    /// Without privilege a port is known by the services that hang below it: `BDF:pcie0NN` for a root port, 1NN for an
+    /// upstream one, 2NN for a downstream one (drivers/pci/pcie/portdrv.c).
     private func portTypeByChildren(_ folder: String, _ name: String) -> PortType? {
         let prefix = "\(name):pcie"
         guard let child = root.entries(folder)?.first(where: { $0.hasPrefix(prefix) }) else {
@@ -155,7 +155,8 @@ struct TopologyReader {
 
     /// The first device of each root bus, in the kernel's own order where /proc tells it.
     ///
-    /// /proc/bus/pci/devices lists devices as they were found, without their domain: it decides only where one domain has the bus.
+    /// /proc/bus/pci/devices lists devices as they were found, without their domain: it decides only where one domain
+    /// has the bus.
     func firstDevices(
         _ addresses: [PCIAddress], of buses: Set<RootBus>
     ) -> [RootBus: PCIAddress] {

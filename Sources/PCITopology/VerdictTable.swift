@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Verdicts by client and provider: a table with open addressing, because a dictionary's hashing alone takes as long as a lookup may.
+/// Verdicts by client and provider: a table with open addressing, because a dictionary's hashing alone takes as long
+/// as a lookup may.
 struct VerdictTable {
     private struct Slot {
         let client: UInt64

@@ -31,14 +31,16 @@ extension Capability {
         if function.mayExportBuffers {
             return Answer(
                 .unknown,
-                "\(provider) publishes no p2pmem; its driver (\(function.driver ?? "none")) may export its memory as a dma-buf, which only a program that has such a buffer can tell"
+                "\(provider) publishes no p2pmem; its driver (\(function.driver ?? "none")) may export its memory "
+                    + "as a dma-buf, which only a program that has such a buffer can tell"
             )
         }
         return Answer(
             .no, "\(provider) publishes no p2pmem",
             remedy: function.isBridge
                 ? "name a device below it"
-                : "use a drive whose controller memory buffer may hold data, on a kernel with CONFIG_PCI_P2PDMA, bound to the nvme driver (ls -d /sys/bus/pci/devices/*/p2pmem)"
+                : "use a drive whose controller memory buffer may hold data, on a kernel with CONFIG_PCI_P2PDMA, "
+                    + "bound to the nvme driver (ls -d /sys/bus/pci/devices/*/p2pmem)"
         )
     }
 }
@@ -127,7 +129,8 @@ extension Capability {
         case let driver:
             return Answer(
                 .unknown,
-                "\(client) has \(driver.map { "the driver \($0)" } ?? "no driver"), and whether that takes peer memory depends on the program that uses it"
+                "\(client) has \(driver.map { "the driver \($0)" } ?? "no driver"), and whether that takes peer "
+                    + "memory depends on the program that uses it"
             )
         }
     }

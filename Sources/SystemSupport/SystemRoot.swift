@@ -2,7 +2,8 @@
 
 public import SystemPackage
 
-/// Where `/sys` and `/proc` are: the running machine, a directory that holds a copy of another one's, or a captured tree in memory.
+/// Where `/sys` and `/proc` are: the running machine, a directory that holds a copy of another one's, or a captured
+/// tree in memory.
 ///
 /// Everything that reads the system takes one of these, so that a captured machine can be judged anywhere.
 public struct SystemRoot: Hashable, Sendable {
@@ -30,7 +31,8 @@ public struct SystemRoot: Hashable, Sendable {
     /// Whether this is the machine that the program runs on.
     public var isLive: Bool { self == .live }
 
-    /// The path of a file below this root, which is to be opened by other means; `relative` does not begin with a slash.
+    /// The path of a file below this root, which is to be opened by other means; `relative` does not begin with a
+    /// slash.
     ///
     /// For a tree in memory it is a path that never exists.
     public func appending(_ relative: String) -> FilePath {
@@ -56,7 +58,8 @@ public struct SystemRoot: Hashable, Sendable {
 
     /// Reads parts of a file, each by its offset and how many bytes; fewer come back at the end of what can be read.
     ///
-    /// Reading configuration space costs a bus transaction for every four bytes: this is for taking only what is needed.
+    /// Reading configuration space costs a bus transaction for every four bytes: this is for taking only what is
+    /// needed.
     ///
     /// - Returns: what `body` made of it; nil where the file is missing or cannot be opened.
     public func parts<R>(of relative: String, _ body: ((Int, Int) -> [UInt8]) -> R) -> R? {

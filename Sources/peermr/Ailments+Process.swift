@@ -15,7 +15,8 @@ extension Ailment {
             found.append(
                 Ailment(
                     .unknown, "needsPrivilege", nil,
-                    "the kernel shows access control services to CAP_SYS_ADMIN only, so that routes below one bridge may stay unknown",
+                    "the kernel shows access control services to CAP_SYS_ADMIN only, so that routes below one "
+                        + "bridge may stay unknown",
                     remedy: "sudo peermr doctor"))
         }
         found += libraries(machine)
@@ -42,7 +43,8 @@ extension Ailment {
         return [
             Ailment(
                 .limits, "memoryLock", nil,
-                "this process may lock \(ByteCount.describe(limit.rlim_cur)) of memory, which is soon used up by buffers in host memory",
+                "this process may lock \(ByteCount.describe(limit.rlim_cur)) of memory, which is soon used up by "
+                    + "buffers in host memory",
                 remedy: "ulimit -l unlimited, or in /etc/security/limits.conf: * - memlock unlimited")
         ]
     }

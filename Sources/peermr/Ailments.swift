@@ -19,12 +19,16 @@ extension Ailment {
                 found.append(
                     Ailment(
                         .blocks, "kernelWithoutCheck", nil,
-                        "Linux \(kernel) maps peer memory for on-demand regions without checking the route, so PeerMR does not register it; drives can use it",
+                        "Linux \(kernel) maps peer memory for on-demand regions without checking the route, so "
+                            + "PeerMR does not register it; drives can use it",
                         remedy: "boot Linux \(MethodChoice.firstCheckingKernel) or newer"))
             }
         } else {
             found.append(
-                Ailment(.unknown, "kernelUnknown", nil, "the kernel's version cannot be read from /proc/sys/kernel/osrelease"))
+                Ailment(
+                    .unknown, "kernelUnknown", nil,
+                    "the kernel's version cannot be read from "
+                        + "/proc/sys/kernel/osrelease"))
         }
         switch topology.hasPeerToPeer {
         case true?: break
@@ -37,7 +41,9 @@ extension Ailment {
         case nil:
             found.append(
                 Ailment(
-                    .unknown, "peerToPeerUnknown", nil, "whether the kernel was built with CONFIG_PCI_P2PDMA cannot be read",
+                    .unknown, "peerToPeerUnknown", nil,
+                    "whether the kernel was built with CONFIG_PCI_P2PDMA "
+                        + "cannot be read",
                     remedy: "grep CONFIG_PCI_P2PDMA /boot/config-$(uname -r)"))
         }
         return found
@@ -49,13 +55,15 @@ extension Ailment {
             found.append(
                 Ailment(
                     .blocks, "noRDMADevice", nil, "there is no RDMA device",
-                    remedy: "load the NIC's driver (modprobe mlx5_ib), or try a software device: rdma link add rxe0 type rxe netdev IFNAME"))
+                    remedy: "load the NIC's driver (modprobe mlx5_ib), or try a software device: rdma link add "
+                        + "rxe0 type rxe netdev IFNAME"))
         } else if machine.rdma.allSatisfy({ $0.attachment == .software }) {
             let names = machine.rdma.map(\.name).joined(separator: ", ")
             found.append(
                 Ailment(
                     .limits, "onlySoftwareDevices", names,
-                    "all RDMA devices are software (\(names)): the CPU moves their bytes, nothing goes from device to device",
+                    "all RDMA devices are software (\(names)): the CPU moves their bytes, nothing goes from "
+                        + "device to device",
                     remedy: "use an RDMA device with hardware of its own, or keep them for trying things out"))
         }
         if !machine.root.exists("sys/class/infiniband_verbs") {
@@ -83,16 +91,19 @@ extension Ailment {
         if let drive = strangers.first, strangers.count == drives.count {
             return Ailment(
                 .blocks, Finding.Code.noPool.rawValue, "\(drive.address)",
-                "no device publishes p2pmem, and the NVMe drive \(drive.address) has \(drive.driver.map { "the driver \($0)" } ?? "no driver")",
+                "no device publishes p2pmem, and the NVMe drive \(drive.address) has "
+                    + "\(drive.driver.map { "the driver \($0)" } ?? "no driver")",
                 remedy: "echo \(drive.address) > /sys/bus/pci/drivers/nvme/bind")
         }
         let detail =
             drives.isEmpty
             ? "no device publishes p2pmem, and there is no NVMe drive"
-            : "no device publishes p2pmem: none of the \(drives.count) NVMe drives has a controller memory buffer for data"
+            : "no device publishes p2pmem: none of the \(drives.count) NVMe drives has a controller memory buffer "
+                + "for data"
         return Ailment(
             .blocks, Finding.Code.noPool.rawValue, nil, detail,
-            remedy: "use a drive with a controller memory buffer that may hold data (nvme show-regs -H /dev/nvme0: CMBSZ, WDS and RDS)")
+            remedy: "use a drive with a controller memory buffer that may hold data (nvme show-regs -H "
+                + "/dev/nvme0: CMBSZ, WDS and RDS)")
     }
 
     /// What stands between each NIC and each provider, once for each thing that does.
@@ -128,7 +139,9 @@ extension Ailment {
         return [
             Ailment(
                 .note, Finding.Code.iommu.rawValue, translated.joined(separator: ", "),
-                "an IOMMU translates the addresses of \(translated.joined(separator: ", ")): the kernel then switches ACS redirection on, and requests take the way through the root complex, which costs throughput on some machines",
+                "an IOMMU translates the addresses of \(translated.joined(separator: ", ")): the kernel then "
+                    + "switches ACS redirection on, and requests take the way through the root complex, which "
+                    + "costs throughput on some machines",
                 remedy: "boot with iommu=pt where devices need no protection from each other")
         ]
     }

@@ -9,14 +9,17 @@ struct Check: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Tells whether a client can reach a provider's memory: four answers, and what led to them.",
         discussion: """
-            The exit status is the route's: 0 supported, 1 not supported, 3 unknown; 2 for a usage or input error. A route is \
-            unknown only where the kernel's decision depends on what cannot be read, such as configuration space without root.
+            The exit status is the route's: 0 supported, 1 not supported, 3 unknown; 2 for a usage or input \
+            error. A route is unknown only where the kernel's decision depends on what cannot be read, such as \
+            configuration space without root.
             """)
 
     @Argument(help: "The PCI address of the device whose memory is used, such as 0000:03:00.0.")
     var provider: String
     @Argument(
-        help: "What would read or write it: an RDMA device (mlx5_0), a block device (nvme1n1, /dev/nvme1n1p1) or a PCI address.")
+        help: ArgumentHelp(
+            "What would read or write it: an RDMA device (mlx5_0), a block device (nvme1n1, /dev/nvme1n1p1) or "
+                + "a PCI address."))
     var client: String
     @OptionGroup var common: CommonOptions
 
@@ -82,7 +85,9 @@ struct CheckReport {
             }
         let distance = verdict.distance < 0 ? "" : ", distance \(verdict.distance)"
         let place = function.map { "\(client)" == "\($0)" ? "" : " (\($0))" } ?? ""
-        var text = "\(client)\(place) to the memory of \(provider): \(outcome) (\(verdict.mapType.rawValue)\(distance))\n\n"
+        var text =
+            "\(client)\(place) to the memory of \(provider): \(outcome) "
+            + "(\(verdict.mapType.rawValue)\(distance))\n\n"
         var rows: [[String]] = []
         for (name, answer) in answers {
             rows.append([name, answer.outcome.rawValue, answer.reason])

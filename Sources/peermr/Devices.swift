@@ -9,8 +9,9 @@ struct Devices: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Lists RDMA devices, disks and devices with memory for others, with what matters for peer-to-peer.",
         discussion: """
-            Columns: NIC is "device" where the hardware does the DMA and "software" where the CPU copies; IOMMU is the type of the \
-            group's domain (DMA translates, identity does not, none: there is none); P2PMEM is what the device publishes.
+            Columns: NIC is "device" where the hardware does the DMA and "software" where the CPU copies; IOMMU \
+            is the type of the group's domain (DMA translates, identity does not, none: there is none); P2PMEM \
+            is what the device publishes.
             """)
 
     @OptionGroup var common: CommonOptions

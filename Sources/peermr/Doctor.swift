@@ -7,10 +7,11 @@ import SystemSupport
 
 struct Doctor: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Tells what stands between this machine's NICs and peer memory, worst first, with the command that mends it.",
+        abstract: "Tells what stands between this machine's NICs and peer memory, worst first, with the command "
+            + "that mends it.",
         discussion: """
-            Exit status: 0 where nothing stands in the way, 1 where something does, 2 for a usage or input error. Limits of this \
-            process, libraries and what a NIC can do are looked at on the running machine only.
+            Exit status: 0 where nothing stands in the way, 1 where something does, 2 for a usage or input \
+            error. Limits of this process, libraries and what a NIC can do are looked at on the running machine only.
             """)
 
     @OptionGroup var common: CommonOptions

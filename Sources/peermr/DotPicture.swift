@@ -97,7 +97,8 @@ struct DotPicture {
             let (colour, words) = route.verdict.style
             let line = route.verdict.isSupported == true ? "solid" : "dashed"
             text +=
-                "  \"\(route.client)\" -> \"\(route.provider)\" [constraint=false, color=\"\(colour)\", fontcolor=\"\(colour)\", fontsize=9, style=\(line), label=\"\(words)\"];\n"
+                "  \"\(route.client)\" -> \"\(route.provider)\" [constraint=false, color=\"\(colour)\", "
+                + "fontcolor=\"\(colour)\", fontsize=9, style=\(line), label=\"\(words)\"];\n"
         }
         return text + "}\n"
     }

@@ -33,7 +33,8 @@ struct Machine {
         }
     }
 
-    /// Functions whose memory others may use: those that publish p2pmem; display and processing devices; NVMe controllers.
+    /// Functions whose memory others may use: those that publish p2pmem; display and processing devices; NVMe
+    /// controllers.
     var providers: [PCIAddress] {
         topology.functions.filter { $0.poolBytes != nil || $0.isLikelyProvider }.map(\.address)
     }

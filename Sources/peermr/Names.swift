@@ -35,14 +35,17 @@ enum Names {
         return .blockDevice(disk)
     }
 
-    /// The kernel's name for a node of /dev: links such as /dev/disk/by-id lead to it. Another machine's nodes are known by name only.
+    /// The kernel's name for a node of /dev: links such as /dev/disk/by-id lead to it. Another machine's nodes are
+    /// known by name only.
     private static func blockName(_ text: String, _ root: SystemRoot) throws(CallError) -> String {
         let path = FilePath(text)
         if root.isLive {
             if let number = blockNumber(of: path),
                 let node = root.realPath("sys/dev/block/\(number.major):\(number.minor)"),
                 let name = node.lastComponent?.string
-            { return name }
+            {
+                return name
+            }
             throw CallError(
                 .notFound, reason: "\(quoted(text)) is no block device",
                 remedy: "name a disk or a partition, such as /dev/nvme0n1")

@@ -38,8 +38,8 @@ struct CommonOptions: ParsableArguments {
         return system
     }
 
-    /// Runs a command's body. Bad input is one sentence on standard error, an `error` in JSON where that was asked for, and
-    /// exit status 2.
+    /// Runs a command's body. Bad input is one sentence on standard error, an `error` in JSON where that was asked
+    /// for, and exit status 2.
     func reporting(_ body: () throws(CallError) -> Int32) throws {
         var status: Int32
         do throws(CallError) {

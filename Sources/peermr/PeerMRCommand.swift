@@ -16,8 +16,8 @@ struct PeerMRCommand: ParsableCommand {
         commandName: "peermr",
         abstract: "Tells whether one PCI device can reach another one's memory, and what stands in the way.",
         discussion: """
-            Exit status: 0 supported or nothing found, 1 not supported or something found, 2 for a usage or input error, \
-            3 where it cannot be known.
+            Exit status: 0 supported or nothing found, 1 not supported or something found, 2 for a usage or \
+            input error, 3 where it cannot be known.
             Completions: peermr --generate-completion-script bash (or zsh, fish).
             """,
         version: "peermr 0.1",

@@ -53,7 +53,8 @@ struct SVGPicture {
             } else {
                 rows += 1
             }
-            let fill = function.accessControl.redirects == true ? "#ffebe9" : function.poolBytes != nil ? "#dafbe1" : "#ffffff"
+            let fill =
+                function.accessControl.redirects == true ? "#ffebe9" : function.poolBytes != nil ? "#dafbe1" : "#ffffff"
             add(name, Box(lines: part.lines(function), column: column, row: row, fill: fill, above: above))
             middles.append(row)
         }
@@ -74,8 +75,8 @@ struct SVGPicture {
         let legend = Self.margin + Int(max(rows, 1)) * Self.rowHeight + 8
         let (width, height) = (max(right + reach + 24, 560), legend + 40)
         var text = """
-            <svg xmlns="http://www.w3.org/2000/svg" width="\(width)" height="\(height)" viewBox="0 0 \(width) \(height)" \
-            font-family="sans-serif" font-size="11">
+            <svg xmlns="http://www.w3.org/2000/svg" width="\(width)" height="\(height)" viewBox="0 0 \(width) \
+            \(height)" font-family="sans-serif" font-size="11">
             <rect width="\(width)" height="\(height)" fill="#ffffff"/>
 
             """
@@ -95,11 +96,13 @@ struct SVGPicture {
         let (x, y) = (left(box), middle(box))
         let height = 8 + 14 * box.lines.count
         var text =
-            "<rect x=\"\(x)\" y=\"\(y - height / 2)\" width=\"\(boxWidth)\" height=\"\(height)\" rx=\"4\" fill=\"\(box.fill)\" stroke=\"#57606a\"/>\n"
+            "<rect x=\"\(x)\" y=\"\(y - height / 2)\" width=\"\(boxWidth)\" height=\"\(height)\" rx=\"4\" "
+            + "fill=\"\(box.fill)\" stroke=\"#57606a\"/>\n"
         for (index, line) in box.lines.enumerated() {
             let weight = index == 0 ? " font-weight=\"bold\"" : ""
             text +=
-                "<text x=\"\(x + boxWidth / 2)\" y=\"\(y - height / 2 + 15 + 14 * index)\" text-anchor=\"middle\"\(weight)>\(quote(line))</text>\n"
+                "<text x=\"\(x + boxWidth / 2)\" y=\"\(y - height / 2 + 15 + 14 * index)\" "
+                + "text-anchor=\"middle\"\(weight)>\(quote(line))</text>\n"
         }
         return text
     }
@@ -116,7 +119,9 @@ struct SVGPicture {
         let (colour, words) = route.verdict.style
         let dash = route.verdict.isSupported == true ? "" : " stroke-dasharray=\"5 4\""
         return
-            "<path d=\"M\(x1) \(y1)L\(right + 6) \(y1)C\(bend) \(y1) \(bend) \(y2) \(right + 6) \(y2)L\(x2) \(y2)\" fill=\"none\" stroke=\"\(colour)\" stroke-width=\"1.6\"\(dash)><title>\(route.client) to \(route.provider): \(words)</title></path>\n"
+            "<path d=\"M\(x1) \(y1)L\(right + 6) \(y1)C\(bend) \(y1) \(bend) \(y2) \(right + 6) \(y2)L\(x2) "
+            + "\(y2)\" fill=\"none\" stroke=\"\(colour)\" stroke-width=\"1.6\"\(dash)><title>\(route.client) "
+            + "to \(route.provider): \(words)</title></path>\n"
     }
 
     private func legend(at y: Int) -> String {

@@ -12,9 +12,10 @@ struct SnapshotCommand: ParsableCommand {
         commandName: "snapshot",
         abstract: "Captures what the check reads of this machine into a file, for --snapshot elsewhere.",
         discussion: """
-            The file is text. It holds the shape of the PCI tree, identities, access control services, IOMMU modes, the names of \
-            RDMA and block devices, the kernel's version and the processor's family; no serial numbers, network addresses or host \
-            names. Run it as root: without, what the kernel keeps from other users stays unknown in the file too.
+            The file is text. It holds the shape of the PCI tree, identities, access control services, IOMMU \
+            modes, the names of RDMA and block devices, the kernel's version and the processor's family; no \
+            serial numbers, network addresses or host names. Run it as root: without, what the kernel keeps \
+            from other users stays unknown in the file too.
             """)
 
     @Argument(help: "The file to write.", completion: .file()) var file: String

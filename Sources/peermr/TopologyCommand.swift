@@ -10,8 +10,9 @@ struct TopologyCommand: ParsableCommand {
         commandName: "topology",
         abstract: "Shows how each client reaches each provider: a matrix, or a picture of the PCI tree.",
         discussion: """
-            Clients are the functions behind RDMA devices and NVMe drives; providers are functions that publish p2pmem, NVMe \
-            drives, and display and processing devices. --all takes every function that is no bridge as both.
+            Clients are the functions behind RDMA devices and NVMe drives; providers are functions that publish \
+            p2pmem, NVMe drives, and display and processing devices. --all takes every function that is no \
+            bridge as both.
             """)
 
     @Flag(help: "Take every function that is no bridge as client and provider.") var all = false
@@ -68,7 +69,8 @@ struct Matrix {
 
     var text: String {
         if providers.isEmpty {
-            return "No device of this machine has memory for others; peermr doctor tells what is missing, --all takes every function.\n"
+            return "No device of this machine has memory for others; peermr doctor tells what is missing, --all "
+                + "takes every function.\n"
         }
         if clients.isEmpty && others.isEmpty {
             return "There is no RDMA device and no NVMe drive; --all takes every function.\n"

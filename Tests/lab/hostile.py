@@ -107,7 +107,7 @@ def messages(bench):
             for seed in seeds:
                 equal(under.attacked(mode, seed), OUT_OF_TURN, f"what {mode} met (seed {seed})")
                 under.ended(mode, "broke the protocol: an immediate that is no chunk"
-                            "; run the same nic-to-nvme")
+                            "; run the same .* on both sides")
                 under.still_serves(f"{mode} (seed {seed})")
 
 

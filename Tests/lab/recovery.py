@@ -5,40 +5,16 @@ import time
 
 from checks import check, equal, in_order, noise, refused, same_bytes
 from registry import PAIR, test
-from roundtrip import round_trip
+from roundtrip import BIG_AT, begin, pid, round_trip
 
 MIB = 1 << 20
-BIG = 160 * MIB
-AT = 4 * MIB        # where the big file goes; what stands before must stay
 FREED = "failed: .*; its slots and queue pair are free again"
-
-
-def begin(bench, verb, *words):
-    """Start a transfer that is too big to be over soon, and wait until it moves."""
-    if verb == "put":
-        path = bench.scratch / "big"
-        with open(path, "wb") as file:
-            file.write(noise(MIB, 301))
-            file.truncate(BIG)
-        words = ("--no-verify", path, *words)
-    else:
-        words = ("--length", BIG, *words)
-    command = [bench.program, verb, "--connect", bench.server.address, "--offset", AT,
-               "--progress", *words]
-    process = bench.start(bench.client, command)
-    process.wait_for(r" [2-9] %| [1-9]\d %", 40)
-    return process
-
-
-def pid(bench, host):
-    """The number of the one nic-to-nvme that runs on a host."""
-    return bench.must(host, ["pgrep", "-x", "nic-to-nvme"]).strip()
 
 
 @contextlib.contextmanager
 def survives(bench, *options):
     """A server that outlives what happens in the block, has its slots back, and serves the next."""
-    before = bench.fill(0, AT, seed=302)
+    before = bench.fill(0, BIG_AT, seed=302)
     nothing = bench.held()
     with bench.serve(*options) as server:
         idle = bench.held()
@@ -46,7 +22,7 @@ def survives(bench, *options):
         yield server
         check(server.process.running, "the server has ended")
         bench.settles(bench.held, idle, "what is held afterwards")
-        same_bytes(bench.drive(0, AT), before, "the drive before the place that was written to")
+        same_bytes(bench.drive(0, BIG_AT), before, "the drive before what was written")
         round_trip(bench, server, 300_007, offset=MIB)
     bench.settles(bench.held, nothing, "what is held without a server")
 

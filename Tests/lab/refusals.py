@@ -108,7 +108,7 @@ def other_port(bench):
     path = bench.file("port", noise(5000, 131))
     with bench.serve("--port", 4000):
         equal(bench.put(path, port=4000).code, 0, "the exit code of put to port 4000")
-        refused(bench.put(path), "nothing listens on 10.77.0.2:18515", "start nic-to-nvme serve")
+        refused(bench.put(path), "nothing listens on 10.77.0.2:18515", "start the server there")
 
 
 @test(PAIR)
@@ -128,7 +128,7 @@ def address_without_rdma(bench):
 def nobody_there(bench):
     """A server that is not running, and a host that does not exist."""
     path = bench.file("nobody", noise(5000, 141))
-    refused(bench.put(path), "nothing listens on 10.77.0.2:18515", "start nic-to-nvme serve")
+    refused(bench.put(path), "nothing listens on 10.77.0.2:18515", "start the server there")
     gone = bench.run(bench.client, [bench.program, "put", "--connect", "10.77.0.99", path], 60)
     refused(gone, "10.77.0.99 is not to be reached", "ping")
 

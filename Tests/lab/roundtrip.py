@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A file goes to the drive and comes back, and every byte and figure is looked at."""
+"""Transfers as tests need them: whole ones that are looked at, and ones that go on for long."""
 from checks import check, equal, noise, objects, same_bytes, sha256
+
+MIB = 1 << 20
+BIG_AT = 4 * MIB        # where on the drive big files go
 
 
 def round_trip(bench, server, size, *, offset=0, at=None, way="bytesPeerToPeer", options=(),
@@ -61,3 +64,25 @@ def check_event(event, verb, size, way):
                 "bytesPeerToPeer": 0, "bytesBounced": 0, "bytesHost": 0, "error": None}
     expected[way] = size
     equal(event, expected, f"what the server told of {verb}")
+
+
+def begin(bench, verb, *words, size=160 * MIB):
+    """Start a transfer that is too big to be over soon, and wait until it moves."""
+    if verb == "put":
+        path = bench.scratch / "big"
+        with open(path, "wb") as file:
+            file.write(noise(MIB, 301))
+            file.truncate(size)
+        words = ("--no-verify", path, *words)
+    else:
+        words = ("--length", size, *words)
+    command = [bench.program, verb, "--connect", bench.server.address, "--offset", BIG_AT,
+               "--progress", *words]
+    process = bench.start(bench.client, command)
+    process.wait_for(r" [2-9] %| [1-9]\d %", 40)
+    return process
+
+
+def pid(bench, host):
+    """The number of the one nic-to-nvme that runs on a host."""
+    return bench.must(host, ["pgrep", "-x", "nic-to-nvme"]).strip()
