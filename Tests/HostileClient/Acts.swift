@@ -85,9 +85,11 @@ let acts: [String: @Sendable (Peer, Random) throws -> Void] = [
         try peer.get(RemoteSlice(address: peer.memory.window.address, key: 0)) {}
     },
     "get-beyond-memory": { peer, _ in
-        try peer.get(RemoteSlice(
-            address: peer.memory.window.address + (1 << 20) - 65536,
-            key: peer.memory.window.remoteKey)) {}
+        try peer.get(
+            RemoteSlice(
+                address: peer.memory.window.address + (1 << 20) - 65536,
+                key: peer.memory.window.remoteKey)
+        ) {}
     },
     "get-credit-flood": { peer, _ in
         try peer.get {
