@@ -29,7 +29,6 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
     ],
     targets: [
@@ -39,6 +38,7 @@ let package = Package(
             providers: [.apt(["libibverbs-dev", "librdmacm-dev"])]),
         .target(name: "CUring", linkerSettings: [.linkedLibrary("uring")]),
         .systemLibrary(name: "CBlkid", pkgConfig: "blkid", providers: [.apt(["libblkid-dev"])]),
+        .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .target(name: "CLinux"),
 
         .target(name: "SystemSupport", dependencies: ["CLinux", system], swiftSettings: strict),
@@ -77,9 +77,8 @@ let package = Package(
         .executableTarget(
             name: "NICToNVMe",
             dependencies: [
-                "PeerMR", "PeerStorage", "PeerTransfer", "CLinux", "SystemSupport", system,
+                "PeerMR", "PeerStorage", "PeerTransfer", "CCrypto", "CLinux", "SystemSupport", system,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
-                .product(name: "Crypto", package: "swift-crypto"),
             ],
             path: "Examples/NICToNVMe", exclude: ["README.md"], swiftSettings: strict),
         // A program for the oracle: every pair of a machine, judged in one start.

@@ -2,7 +2,6 @@
 
 import ArgumentParser
 import CLinux
-import Crypto
 import Glibc
 import PeerMR
 import PeerStorage
@@ -200,13 +199,13 @@ struct Put: ParsableCommand {
                 client.report("put", outcome, sha256: nil, verified: nil)
                 return 0
             }
-            var found = SHA256()
+            let found = try Digest()
             var bar = ProgressBar("get", total: byteCount, isShown: client.progress)
             _ = try DriveClient.get(
                 byteCount, at: client.offset.count, options,
-                receive: { bytes in unsafe bytes.withUnsafeBytes { unsafe found.update(bufferPointer: $0) } },
+                receive: { bytes throws(CallError) in try found.update(bytes) },
                 progress: { bar.show($0) })
-            let digest = hexadecimal(found.finalize())
+            let digest = try found.hexadecimal()
             client.report("put", outcome, sha256: expected, verified: digest == expected)
             guard digest == expected else { throw .mismatch(expected, digest) }
             return 0
@@ -238,15 +237,15 @@ struct Get: ParsableCommand {
             let stop = OwnedDescriptor(adopting: peermr_termination_descriptor())
             let options = try client.options(stop)
             let file = try output.map { path throws(CallError) in try OutputFile(path) }
-            var found = SHA256()
+            let found = try Digest()
             var bar = ProgressBar("get", total: length.count, isShown: client.progress)
             let outcome = try DriveClient.get(
                 length.count, at: client.offset.count, options,
                 receive: { bytes throws(CallError) in
-                    unsafe bytes.withUnsafeBytes { unsafe found.update(bufferPointer: $0) }
+                    try found.update(bytes)
                     try file?.append(bytes)
                 }, progress: { bar.show($0) })
-            let digest = hexadecimal(found.finalize())
+            let digest = try found.hexadecimal()
             let isEqual = sha256.map { $0.lowercased() == digest }
             client.report("get", outcome, sha256: digest, verified: isEqual)
             guard isEqual ?? true else { throw .mismatch(sha256, digest) }

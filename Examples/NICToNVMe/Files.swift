@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Crypto
 import Glibc
 import PeerMR
 import SystemPackage
@@ -59,7 +58,7 @@ func fill(
 
 /// SHA-256 of a file's first bytes, in hexadecimal.
 func digest(of file: FileDescriptor, _ byteCount: UInt64) throws(CallError) -> String {
-    var digest = SHA256()
+    let digest = try Digest()
     var chunk = [UInt8](repeating: 0, count: 1 << 18)
     var position: UInt64 = 0
     while position < byteCount {
@@ -75,15 +74,10 @@ func digest(of file: FileDescriptor, _ byteCount: UInt64) throws(CallError) -> S
         guard count > 0 else {
             throw CallError(.invalidArgument, reason: "the file became shorter while it was read")
         }
-        digest.update(data: chunk[..<count])
+        try digest.update(unsafe chunk.span.bytes.extracting(first: count))
         position += UInt64(count)
     }
-    return hexadecimal(digest.finalize())
-}
-
-/// A digest as people write it.
-func hexadecimal(_ digest: SHA256.Digest) -> String {
-    digest.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+    return try digest.hexadecimal()
 }
 
 extension CallError {

@@ -9,7 +9,7 @@
 
 readonly lab_packages="
     qemu-system-x86 debootstrap debian-archive-keyring util-linux python3 xz-utils
-    libibverbs-dev librdmacm-dev liburing-dev libblkid-dev pkg-config g++ git"
+    libibverbs-dev librdmacm-dev liburing-dev libblkid-dev libssl-dev pkg-config g++ git"
 
 stop() {
     printf '%s\n' "$*" >&2

@@ -11,22 +11,14 @@ final class GetTransfer: Transfer {
     let stage: Stage
     private(set) var isComplete = false
 
-    private struct Slot {
-        /// The chunk that it carries.
-        var chunk: UInt64 = 0
-        var isRead = false
-        var isSent = false
-        var isEmptied = false
-    }
-
-    private var slots: [Slot]
+    private var slots: [GetSlot]
     /// The next chunk to send.
     private var next: UInt64 = 0
     private var emptied: UInt64 = 0
 
     init(_ stage: Stage) {
         self.stage = stage
-        slots = Array(repeating: Slot(), count: stage.chunks.slotCount)
+        slots = Array(repeating: GetSlot(), count: stage.chunks.slotCount)
     }
 
     func begin() throws(CallError) {
@@ -36,7 +28,7 @@ final class GetTransfer: Transfer {
 
     private func read(_ chunk: UInt64) throws(CallError) {
         let slot = stage.chunks.slot(of: chunk)
-        slots[slot] = Slot(chunk: chunk)
+        slots[slot] = GetSlot(chunk: chunk)
         try stage.storage(
             .read, slot: slot, byteCount: stage.chunks.blocks(of: chunk),
             at: stage.chunks.offset(of: chunk), tag: StorageTag.make(StorageTag.data, slot: slot))
@@ -67,26 +59,64 @@ final class GetTransfer: Transfer {
     func handle(_ tag: Tag, _ completion: Completion) throws(CallError) {
         switch tag.kind {
         case .chunk:
-            stage.count.add(
-                stage.chunks.bytes(of: slots[tag.slot].chunk), through: stage.region)
-            slots[tag.slot].isSent = true
+            arrived(slots[tag.slot].send(), in: tag.slot)
             try reuse(tag.slot)
         case .receive:
             let message = completion.immediate.flatMap(Message.init(immediate:))
             guard case .credit(let number)? = message, Int(number) < slots.count,
                 slots[Int(number)].chunk < next, !slots[Int(number)].isEmptied
             else { throw .outOfTurn("an immediate that returns no slot") }
-            slots[Int(number)].isEmptied = true
+            arrived(slots[Int(number)].empty(), in: Int(number))
             emptied += 1
+            isComplete = emptied == stage.chunks.count
             try reuse(Int(number))
         default: break
         }
     }
 
+    private func arrived(_ isNews: Bool, in slot: Int) {
+        guard isNews else { return }
+        stage.count.add(stage.chunks.bytes(of: slots[slot].chunk), through: stage.region)
+    }
+
     private func reuse(_ slot: Int) throws(CallError) {
-        guard slots[slot].isSent, slots[slot].isEmptied else { return }
+        guard slots[slot].isFree else { return }
         let following = slots[slot].chunk + UInt64(stage.chunks.slotCount)
         if following < stage.chunks.count { try read(following) }
-        isComplete = emptied == stage.chunks.count
+    }
+}
+
+/// What a slot of `get` has been through.
+///
+/// That its chunk has arrived is known from the device's acknowledgement or from the client's credit, whichever is
+/// first. The last acknowledgement may never come: a client that has all it wanted takes its queue pair down, and
+/// Soft-RoCE hands the client its last completion before it acknowledges (rxe_resp.c, `RESPST_COMPLETE` comes before
+/// `RESPST_ACKNOWLEDGE`).
+struct GetSlot {
+    /// The chunk that it carries.
+    var chunk: UInt64 = 0
+    var isRead = false
+    private(set) var isSent = false
+    private(set) var isEmptied = false
+
+    init(chunk: UInt64 = 0) { self.chunk = chunk }
+
+    /// Whether both are through with it: the device may send again what has not been acknowledged.
+    var isFree: Bool { isSent && isEmptied }
+
+    /// The device has the client's acknowledgement.
+    ///
+    /// - Returns: whether it is news that the chunk has arrived.
+    mutating func send() -> Bool {
+        defer { isSent = true }
+        return !isSent && !isEmptied
+    }
+
+    /// The client has given the slot back.
+    ///
+    /// - Returns: whether it is news that the chunk has arrived.
+    mutating func empty() -> Bool {
+        defer { isEmptied = true }
+        return !isSent && !isEmptied
     }
 }

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CCrypto
+import PeerMR
+
+/// SHA-256 (FIPS 180-4) of bytes that come piece by piece, computed by libcrypto.
+@safe struct Digest: ~Copyable {
+    private let context: OpaquePointer
+
+    init() throws(CallError) {
+        guard let context = unsafe EVP_MD_CTX_new() else { throw Self.failed }
+        guard unsafe EVP_DigestInit_ex(context, EVP_sha256(), nil) == 1 else {
+            unsafe EVP_MD_CTX_free(context)
+            throw Self.failed
+        }
+        unsafe self.context = context
+    }
+
+    deinit { unsafe EVP_MD_CTX_free(context) }
+
+    func update(_ bytes: RawSpan) throws(CallError) {
+        let result = unsafe bytes.withUnsafeBytes { unsafe EVP_DigestUpdate(context, $0.baseAddress, $0.count) }
+        guard result == 1 else { throw Self.failed }
+    }
+
+    /// The digest in hexadecimal. Nothing can be added after it.
+    consuming func hexadecimal() throws(CallError) -> String {
+        var bytes = [UInt8](repeating: 0, count: Int(EVP_MAX_MD_SIZE))
+        var count: UInt32 = 0
+        guard unsafe EVP_DigestFinal_ex(context, &bytes, &count) == 1 else { throw Self.failed }
+        return bytes.prefix(Int(count)).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+    }
+
+    /// No memory, or a configuration of OpenSSL that has no SHA-256: nothing else is known to end here.
+    private static var failed: CallError {
+        CallError(
+            .system, reason: "libcrypto cannot compute SHA-256",
+            remedy: "see whether `openssl dgst -sha256 /dev/null` works here")
+    }
+}
