@@ -9,7 +9,7 @@ public import SystemSupport
 /// The descriptor is owned and closed with the value; a region keeps the buffer in the kernel without it.
 public struct DMABuffer: ~Copyable, Sendable {
     private let file: OwnedDescriptor
-    /// The driver that hands it out, as the kernel names it (`exp_name` in `/proc/self/fdinfo`); `udmabuf`, for example.
+    /// The driver that hands it out, as the kernel names it (`exp_name` in `/proc/self/fdinfo`): `udmabuf`, say.
     public let exporter: String
     /// The size that the kernel has for it, in bytes.
     public let byteCount: UInt64
@@ -34,7 +34,7 @@ public protocol DMABufferOwner: AnyObject {
     /// Copies bytes out of the memory, as its owner sees them.
     ///
     /// - Parameter offset: from the start of the dma-buf, in bytes.
-    /// - Throws: `notSupported` where the owner has no way to the bytes, `peerLost` when the memory has been taken back.
+    /// - Throws: `notSupported` where the owner has no way to the bytes, `peerLost` when the memory is gone.
     func read(into bytes: inout MutableRawSpan, at offset: UInt64) throws(CallError)
     /// Copies bytes into the memory. See ``read(into:at:)``.
     func write(_ bytes: RawSpan, at offset: UInt64) throws(CallError)
