@@ -31,6 +31,7 @@ class HostSpec:
     append: str = ""                # kernel parameters
     qemu: list = field(default_factory=list)        # QEMU arguments, before the layout's
     modules: list = field(default_factory=list)     # kernel modules to load
+    labhca: bool = False            # make RDMA devices of the layout's `edu` nodes: labhca0, ...
 
 
 class Host:
