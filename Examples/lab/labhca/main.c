@@ -275,6 +275,11 @@ static int labhca_register(struct labhca *hca, struct pci_dev *pdev)
 	/* "lab", and the number of this one. */
 	ibdev->node_guid = cpu_to_be64(0x026c6162UL << 32 | hca->lid);
 	strscpy(ibdev->node_desc, "labhca", sizeof(ibdev->node_desc));
+	/* Most devices have these in user space, and so they are off unless asked for. */
+	ibdev->uverbs_cmd_mask |= BIT_ULL(IB_USER_VERBS_CMD_POLL_CQ) |
+				  BIT_ULL(IB_USER_VERBS_CMD_REQ_NOTIFY_CQ) |
+				  BIT_ULL(IB_USER_VERBS_CMD_POST_SEND) |
+				  BIT_ULL(IB_USER_VERBS_CMD_POST_RECV);
 	ib_set_device_ops(ibdev, &labhca_ops);
 	if (!no_dmabuf)
 		ib_set_device_ops(ibdev, &labhca_dmabuf_ops);
