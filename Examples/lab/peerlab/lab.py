@@ -125,7 +125,8 @@ class Lab:
         control, their_control = socket.socketpair()
         monitor, their_monitor = socket.socketpair()
         command = qemu.machine(accelerator, spec.cpu, spec.memory_mib, spec.smp)
-        command += qemu.start(kernel, initramfs(kernel, root), spec.append.split())
+        command += qemu.start(kernel, initramfs(kernel, root),
+                              qemu.iommu_parameters(spec.iommu) + spec.append.split())
         command += console(host.console_log)
         command += qemu.channels(their_control.fileno(), their_monitor.fileno())
         command += qemu.share(0, "root", root)
@@ -135,7 +136,7 @@ class Lab:
             command += qemu.share(index, tag, path, writable)
         if cables:
             command += qemu.network([cable.fileno() for cable in cables], number)
-        command += spec.qemu + layout.arguments
+        command += qemu.iommu(spec.iommu) + spec.qemu + layout.arguments
         inherited = [their_control, their_monitor, *cables]
         with contextlib.ExitStack() as ours, open(directory / "qemu.log", "wb") as log:
             ours.enter_context(their_control)
