@@ -44,7 +44,17 @@ STABLE = Setting("stable", [
     HostSpec("stable", kernel="stable", rdma=True, layout=DRIVE_LAYOUT, modules=["nvme"]),
 ])
 
-SETTINGS = [PAIR, BARE, STABLE]
+# One host with the lab HCA, and memory of other functions: behind its switch, and behind a root
+# port of their own, which the host bridge of an Intel processor does not join.
+HCA = Setting("hca", [
+    HostSpec("hca", cpu="Skylake-Server", iommu="passthrough", labhca=True, layout=[
+        {"type": "switch", "name": "switch", "children": [
+            {"type": "edu", "name": "hca"}, {"type": "ivshmem", "name": "near", "size": 2}]},
+        {"type": "root-port", "children": [{"type": "ivshmem", "name": "far", "size": 2}]},
+    ]),
+])
+
+SETTINGS = [PAIR, BARE, STABLE, HCA]
 
 
 def test(setting, last=False):
