@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The lab HCA and the memory of others, as dma-bufs: real PCI peer-to-peer DMA, and its refusals."""
+import re
+
 from checks import check, equal
 from hcatool import DEVICE, MIB, counter, held, no_trouble, nothing_is_left, says, script, start, switch, vfio
-from registry import HCA, test
+from registry import HCA, HCA_AMD, test
 
 FUNCTION = f"$(basename $(readlink -f /sys/class/infiniband/{DEVICE}/device))"
 
@@ -47,7 +49,6 @@ def buffer_outlives_its_descriptor(bench):
 def memory_behind_the_same_switch(bench):
     """A BAR of another function is reached by bus address, and bytes cross both ways."""
     near = vfio(bench, "near")
-    bar = bench.must(bench.server, f"sed -n 3p /sys/bus/pci/devices/{near}/resource").split()[0]
     says(bench, ["write success", "check d same", "check d same", "read success", "check a same",
                  "write success", "check u same"],
          "host a 20000", f"vfio d {near} {2 * MIB}", "udmabuf u 8192", "fill d 0", "fill a 7",
@@ -56,10 +57,17 @@ def memory_behind_the_same_switch(bench):
          "fill a 0", "read d+1048571 a+0:5000", "wait", "check a 7 0 5000 11",
          # from peer memory into a host buffer in one request, gathered from both
          "write u+0 d+1048571:100 a+0:100", "wait", "check u 7 0 100 11")
-    said = script(bench, f"vfio d {near} {2 * MIB}", "register d", "shell rdma resource show mr -dd")
-    check(f"drv_dma {int(bar, 16):#x} " in "\n".join(said),
-          f"the engine's address of the region is not that of the BAR, {bar}: {said}")
+    equal(*_addresses(bench, near), "the engine's address of the BAR")
     nothing_is_left(bench)
+
+
+def _addresses(bench, bdf):
+    """Where the engine finds a function's BAR 2, and where that is on the bus."""
+    said = script(bench, f"vfio d {bdf} {2 * MIB}", "register d", "shell rdma resource show mr -dd")
+    found = re.search(r"drv_dma (0x[0-9a-f]+) ", "\n".join(said))
+    check(found, f"rdma resource does not tell of the region: {said}")
+    bar = bench.must(bench.server, f"sed -n 3p /sys/bus/pci/devices/{bdf}/resource").split()[0]
+    return int(found[1], 16), int(bar, 16)
 
 
 @test(HCA)
@@ -72,6 +80,34 @@ def memory_behind_another_root_port(bench):
     check("cannot be used for peer-to-peer DMA as the client and provider" in log and far in log,
           "the kernel's log does not tell of the refusal")
     nothing_is_left(bench)
+
+
+@test(HCA_AMD)
+def memory_through_the_host_bridge(bench):
+    """On an AMD processor root ports are joined: bytes cross both ways, by an address of the IOMMU."""
+    far = vfio(bench, "far")
+    says(bench, ["write success", "check d same", "read success", "check a same"],
+         "host a 20000", f"vfio d {far} {2 * MIB}", "fill d 0", "fill a 7", "register a",
+         "register d", "connect", "write d+1048571 a+11:5000", "wait", "check d 7 1048571 5000 11",
+         "fill a 0", "read d+1048571 a+0:5000", "wait", "check a 7 0 5000 11")
+    address, bar = _addresses(bench, far)
+    check(address != bar, f"the engine uses the bus address {bar:#x}, and not one of the IOMMU")
+    nothing_is_left(bench)
+
+
+@test(HCA_AMD, last=True)
+def success_without_data(bench):
+    """Registered, completed with success, and nothing arrived: why a region has to be proven.
+
+    The kernel has the engine use the bus address, as a switch would pass it on. QEMU's switches
+    send everything through the IOMMU, which drops it: as a real one with access control would.
+    """
+    near = vfio(bench, "near")
+    says(bench, ["write success", "check d same", "read success", "check a 64 of 64 differ"],
+         "host a 4096", f"vfio d {near} {2 * MIB}", "fill d 3", "fill a 7", "register a", "register d",
+         "connect", "write d+0 a+0:64", "wait", "check d 3 0 64", "read d+0 a+0:64", "wait",
+         "check a 3 0 64")
+    check("DMAR: [DMA Write NO_PASID]" in bench.server.dmesg(), "the IOMMU tells of no fault")
 
 
 @test(HCA)
