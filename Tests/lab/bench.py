@@ -34,7 +34,7 @@ class Bench:
         self.scratch = scratch
         self.program = str(programs / "nic-to-nvme")
         self.hostile = str(programs / "hostile-client")
-        self.image = next(iter(self.server.drives.values()))
+        self.image = next(iter(self.server.drives.values()), None)
         self._record = []
         self._processes = []
         self._undo = []
