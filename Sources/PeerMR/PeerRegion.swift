@@ -23,7 +23,7 @@ public enum Fallback: Hashable, Sendable {
 
 /// Memory and its region, with the method that made it and why.
 public struct PeerRegion: ~Copyable {
-    private let region: MemoryRegion<AnyMemory>
+    private let region: MemoryRegion<MappedMemory>
     /// What addresses work requests need.
     public let window: RegionWindow
     /// How the memory became a region, and why so.
@@ -55,9 +55,15 @@ public struct PeerRegion: ~Copyable {
         let choice = try MethodChoice.choose(for: memory.kind, facts: facts)
         let isPeer = memory.kind != .host
         let access = choice.method == .onDemand ? access.union(.onDemand) : access
+        let mapped: MappedMemory
+        switch consume memory {
+        case .host(let memory): mapped = .host(memory)
+        case .p2pmem(let memory): mapped = .p2pmem(memory)
+        case .dmabuf: throw CallError(.notSupported, reason: "a dma-buf has no address to register")
+        }
         do {
             region = try MemoryRegion(
-                registering: memory, on: domain, access: access, shape: choice.shape)
+                registering: mapped, on: domain, access: access, shape: choice.shape)
         } catch {
             throw isPeer && choice.method == .pinned ? .pinnedPeerMemory(error, choice) : error
         }
