@@ -53,7 +53,7 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "PeerMR",
-            dependencies: ["PeerMemory", "PCITopology", "Verbs", "SystemSupport", system],
+            dependencies: ["PeerMemory", "PCITopology", "Verbs", "CLinux", "SystemSupport", system],
             swiftSettings: strict),
         .target(
             name: "PeerStorage",

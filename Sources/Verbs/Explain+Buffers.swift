@@ -71,7 +71,8 @@ extension CallError {
     static func readOnlyBuffer(_ descriptor: Int32) -> CallError {
         CallError(
             .invalidArgument,
-            reason: "descriptor \(descriptor) is a dma-buf handed out for reading only, and the access lets a NIC write",
+            reason:
+                "descriptor \(descriptor) is a dma-buf handed out for reading only, and the access lets a NIC write",
             remedy: "export it for reading and writing (O_RDWR, DRM_RDWR), or register it without write access")
     }
 
@@ -94,7 +95,8 @@ extension CallError {
     static func registerBuffer(_ errno: Errno, _ facts: BufferRefusal) -> CallError {
         let device = facts.device
         let exporter = facts.exporter ?? "its exporter"
-        let what = "\(ByteCount.describe(facts.part.byteCount)) of a dma-buf of \(exporter) cannot be registered on \(device)"
+        let what =
+            "\(ByteCount.describe(facts.part.byteCount)) of a dma-buf of \(exporter) cannot be registered on \(device)"
         func error(_ code: Code, _ reason: String, _ remedy: String) -> CallError {
             CallError(code, call: facts.call, errno: errno, reason: reason, remedy: remedy)
         }

@@ -13,7 +13,8 @@ extension CallError {
 
     static func outsideDeviceMemory(_ count: Int, _ offset: UInt64, _ whole: UInt64) -> CallError {
         CallError(
-            .invalidArgument, reason: "\(count) bytes from \(offset) on do not lie inside a NIC's memory of \(whole) bytes",
+            .invalidArgument,
+            reason: "\(count) bytes from \(offset) on do not lie inside a NIC's memory of \(whole) bytes",
             remedy: "name a part that does")
     }
 
@@ -29,7 +30,8 @@ extension CallError {
             CallError(
                 .notSupported, call: call, errno: errno,
                 reason: call == "ibv_dm_export_dmabuf_fd"
-                    ? "\(device) does not hand its memory out as a dma-buf" : "\(device) gives programs no memory of its own",
+                    ? "\(device) does not hand its memory out as a dma-buf"
+                    : "\(device) gives programs no memory of its own",
                 remedy: "use a NIC that does, such as one of mlx5, or another kind of memory")
         case .noMemory, .noSpace, .invalidArgument:
             CallError(
