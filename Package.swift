@@ -89,6 +89,9 @@ let package = Package(
         .executableTarget(
             name: "hostile-client", dependencies: ["PeerMR"], path: "Tests/HostileClient",
             swiftSettings: strict),
+        // Another: it opens memory of every kind and moves bytes through its owner's side.
+        .executableTarget(
+            name: "memory-probe", dependencies: ["PeerMR"], path: "Tests/MemoryProbe", swiftSettings: strict),
         // What looking for routes costs, and how that grows.
         .executableTarget(
             name: "route-benchmark",

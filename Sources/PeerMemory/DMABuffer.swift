@@ -51,7 +51,8 @@ public protocol DMABufferOwner: AnyObject {
     /// Copies bytes out of the memory, as its owner sees them.
     ///
     /// - Parameter offset: from the start of the dma-buf, in bytes.
-    /// - Throws: `notSupported` where the owner has no way to the bytes, `peerLost` when the memory has been taken back.
+    /// - Throws: `notSupported` where the owner has no way to the bytes, `peerLost` when the memory has been taken
+    ///   back, `invalidArgument` where the part does not lie inside.
     func read(into bytes: inout MutableRawSpan, at offset: UInt64) throws(CallError)
     /// Copies bytes into the memory. See ``read(into:at:)``.
     func write(_ bytes: RawSpan, at offset: UInt64) throws(CallError)

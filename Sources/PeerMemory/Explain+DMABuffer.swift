@@ -157,4 +157,49 @@ extension CallError {
             reason: "udmabuf makes no buffer of \(asked)",
             remedy: "ask for less: it locks all of the pages down at once")
     }
+
+    static var heapName: CallError {
+        CallError(
+            .invalidArgument, reason: "a heap has the name of a file, without slashes",
+            remedy: "see ls /dev/dma_heap for those that there are")
+    }
+
+    /// See: man 2 open
+    static func openHeap(_ errno: Errno, _ heap: DMAHeap, others: [String]) -> CallError {
+        switch errno {
+        case .noSuchFileOrDirectory, .noSuchAddressOrDevice, .operationNotSupportedByDevice:
+            CallError(
+                .notFound, call: "open", errno: errno, reason: "this machine has no dma-heap \(heap.name)",
+                remedy: others.isEmpty
+                    ? "use a kernel with CONFIG_DMABUF_HEAPS and CONFIG_DMABUF_HEAPS_SYSTEM"
+                    : "name one that it has: \(others.joined(separator: ", "))")
+        case .permissionDenied, .notPermitted:
+            CallError(
+                .notPermitted, call: "open", errno: errno, reason: "this user may not open /dev/dma_heap/\(heap.name)",
+                remedy: "run as root, or give this user rights on it (chmod, or a udev rule)")
+        default:
+            CallError(
+                .system, call: "open", errno: errno, reason: "/dev/dma_heap/\(heap.name) cannot be opened",
+                remedy: "see ls -l /dev/dma_heap and the kernel log (dmesg)")
+        }
+    }
+
+    /// See: drivers/dma-buf/dma-heap.c, dma_heap_ioctl_allocate
+    static func allocateFromHeap(_ errno: Errno, _ heap: DMAHeap, _ byteCount: UInt64) -> CallError {
+        let asked = ByteCount.describe(byteCount)
+        return switch errno {
+        case .inappropriateIOCTLForDevice:
+            CallError(
+                .invalidArgument, call: "DMA_HEAP_IOCTL_ALLOC", errno: errno,
+                reason: "/dev/dma_heap/\(heap.name) is no dma-heap", remedy: "see ls -l /dev/dma_heap")
+        case .noMemory:
+            CallError(
+                .resourceLimit, call: "DMA_HEAP_IOCTL_ALLOC", errno: errno,
+                reason: "the dma-heap \(heap.name) has no \(asked) to give", remedy: "ask for less, or free memory")
+        default:
+            CallError(
+                .system, call: "DMA_HEAP_IOCTL_ALLOC", errno: errno,
+                reason: "the dma-heap \(heap.name) gives no \(asked)", remedy: "see the kernel log (dmesg)")
+        }
+    }
 }

@@ -6,6 +6,7 @@
 //   peermr topology                       all clients against all providers
 //   peermr doctor                         what stands in the way on this machine
 //   peermr snapshot machine.peermr        a file that answers the same elsewhere (--snapshot)
+//   peermr vfio bind 0000:03:00.0        gives a function to vfio-pci, so that its memory can be exported
 
 import ArgumentParser
 import Glibc
@@ -22,7 +23,7 @@ struct PeerMRCommand: ParsableCommand {
             """,
         version: "peermr 0.1",
         subcommands: [
-            Devices.self, TopologyCommand.self, Check.self, Doctor.self, SnapshotCommand.self,
+            Devices.self, TopologyCommand.self, Check.self, Doctor.self, SnapshotCommand.self, VFIOCommand.self,
         ])
 }
 

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "dmabuf_shim.h"
+#include "vfio_shim.h"
 
 /* open(2) flags that are hidden behind _GNU_SOURCE. */
 int peermr_o_direct(void);
