@@ -19,8 +19,7 @@ struct Loopback: ~Copyable {
     private let queue: CompletionQueue
     private let scratch: MemoryRegion<MappedMemory>
     private var requestID: UInt64 = 0
-    /// When to give up, by the monotonic clock.
-    private let deadline: UInt64
+    /// The longest wait for one transfer.
     private let timeoutMilliseconds: UInt64
 
     /// - Parameter scratchBytes: the most that one transfer moves.
@@ -38,7 +37,6 @@ struct Loopback: ~Copyable {
             registering: MappedMemory.host(try HostMemory(allocating: scratchBytes)), on: domain, access: all)
         self.queue = queue
         self.timeoutMilliseconds = timeoutMilliseconds
-        deadline = monotonicNanoseconds() + timeoutMilliseconds * 1_000_000
         batch = CompletionBatch(capacity: 4)
         self.pair = pair
         self.scratch = scratch
@@ -86,6 +84,7 @@ struct Loopback: ~Copyable {
 
     private mutating func wait() throws(CallError) -> Completion {
         var rounds = 0
+        let deadline = monotonicNanoseconds() + timeoutMilliseconds * 1_000_000
         while true {
             do throws(Errno) {
                 if try queue.poll(into: &batch) > 0 { return batch[0] }
