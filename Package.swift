@@ -123,7 +123,7 @@ let package = Package(
             name: "VerbsTests", dependencies: ["Verbs", "CVerbs", "TestSupport", system],
             swiftSettings: testing),
         .testTarget(
-            name: "PeerMemoryTests", dependencies: ["PeerMemory", "TestSupport", system],
+            name: "PeerMemoryTests", dependencies: ["PeerMemory", "CLinux", "TestSupport", system],
             swiftSettings: testing),
         .testTarget(
             name: "PeerStorageTests", dependencies: ["PeerStorage", "TestSupport", system],
