@@ -44,6 +44,22 @@ STABLE = Setting("stable", [
     HostSpec("stable", kernel="stable", rdma=True, layout=DRIVE_LAYOUT, modules=["nvme"]),
 ])
 
+# Functions to bind to vfio-pci behind a vIOMMU: a BAR of memory, one of ports, a drive, and two in
+# one group; on the older kernel, which does not export BARs, only the first.
+_VIOMMU = ["-machine", "kernel-irqchip=split", "-device", "intel-iommu,intremap=on"]
+_SHARED = {"type": "root-port", "children": [{"type": "ivshmem", "name": "shared", "size": 1}]}
+EXPORTERS = Setting("exporters", [
+    HostSpec("older", kernel="stable", qemu=_VIOMMU, append="intel_iommu=on", layout=[_SHARED],
+             modules=["vfio-pci"]),
+    HostSpec("exporter", qemu=_VIOMMU, append="intel_iommu=on", modules=["nvme", "vfio-pci"], layout=[
+        _SHARED,
+        {"type": "root-port", "children": [{"type": "nvme", "name": "disk"}]},
+        {"type": "qemu", "device": "pci-testdev", "name": "ports"},
+        {"type": "function", "children": [{"type": "ivshmem", "name": "both"},
+                                          {"type": "nvme", "name": "busy"}]},
+    ]),
+])
+
 # One host with the lab HCA, and memory of other functions: behind its switch, and behind a root
 # port of their own, which the host bridge of an Intel processor does not join.
 _HCA_AND_PEERS = [
@@ -58,7 +74,7 @@ HCA = Setting("hca", [HostSpec("hca", cpu="Skylake-Server", iommu="passthrough",
 HCA_AMD = Setting("hca-amd", [HostSpec("hca", cpu="EPYC", iommu="translated", labhca=True,
                                        layout=_HCA_AND_PEERS)])
 
-SETTINGS = [PAIR, BARE, STABLE, HCA, HCA_AMD]
+SETTINGS = [PAIR, BARE, STABLE, EXPORTERS, HCA, HCA_AMD]
 
 
 def test(setting, last=False):

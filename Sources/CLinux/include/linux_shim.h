@@ -9,6 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dmabuf_shim.h"
+#include "vfio_shim.h"
+
 /* open(2) flags that are hidden behind _GNU_SOURCE. */
 int peermr_o_direct(void);
 
