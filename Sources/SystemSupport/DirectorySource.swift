@@ -36,12 +36,11 @@ struct DirectorySource: Hashable, Sendable {
         guard let file = opened(relative) else { return nil }
         defer { try? file.close() }
         return body { offset, count in
-            var bytes = [UInt8](repeating: 0, count: max(0, count))
-            let got = unsafe bytes.withUnsafeMutableBytes { buffer in
-                unsafe try? file.read(fromAbsoluteOffset: Int64(offset), into: buffer)
+            // Most of a large buffer stays unused: the kernel hands its own files out by the page.
+            unsafe [UInt8](unsafeUninitializedCapacity: max(0, count)) { buffer, filled in
+                let all = unsafe UnsafeMutableRawBufferPointer(buffer)
+                filled = (unsafe try? file.read(fromAbsoluteOffset: Int64(offset), into: all)) ?? 0
             }
-            bytes.removeLast(bytes.count - (got ?? 0))
-            return bytes
         }
     }
 

@@ -7,6 +7,7 @@ import SystemSupport
 
 struct Check: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "check",
         abstract: "Tells whether a client can reach a provider's memory: four answers, and what led to them.",
         discussion: """
             The exit status is the route's: 0 supported, 1 not supported, 3 unknown; 2 for a usage or input \

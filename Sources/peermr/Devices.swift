@@ -7,6 +7,7 @@ import SystemSupport
 
 struct Devices: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "devices",
         abstract: "Lists RDMA devices, disks and devices with memory for others, with what matters for peer-to-peer.",
         discussion: """
             Columns: NIC is "device" where the hardware does the DMA and "software" where the CPU copies; IOMMU \
