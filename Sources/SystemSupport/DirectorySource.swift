@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import CLinux
 internal import Glibc
 internal import SystemPackage
 
@@ -38,7 +39,7 @@ struct DirectorySource: Hashable, Sendable {
         return body { offset, count in
             // Most of a large buffer stays unused: the kernel hands its own files out by the page.
             unsafe [UInt8](unsafeUninitializedCapacity: max(0, count)) { buffer, filled in
-                let all = unsafe UnsafeMutableRawBufferPointer(buffer)
+                let all = UnsafeMutableRawBufferPointer(buffer)
                 filled = (unsafe try? file.read(fromAbsoluteOffset: Int64(offset), into: all)) ?? 0
             }
         }
@@ -76,6 +77,11 @@ struct DirectorySource: Hashable, Sendable {
         var status = stat()
         guard unsafe stat(appending(relative).string, &status) == 0 else { return nil }
         return Int(status.st_size)
+    }
+
+    func kernelNumber(_ relative: String) -> UInt64? {
+        let inode = unsafe peermr_sysfs_inode(appending(relative).string)
+        return inode == 0 ? nil : inode
     }
 
     func realPath(_ relative: String) -> FilePath? {

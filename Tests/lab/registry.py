@@ -44,7 +44,30 @@ STABLE = Setting("stable", [
     HostSpec("stable", kernel="stable", rdma=True, layout=DRIVE_LAYOUT, modules=["nvme"]),
 ])
 
-SETTINGS = [PAIR, BARE, STABLE]
+# One host with drives in several places, for the tool. Its processor is off the kernel's list.
+TOOL = Setting("tool", [HostSpec("tool", cpu="Skylake-Server", rdma=True, modules=["nvme"], layout=[
+    {"type": "root-port", "name": "top", "children": [{"type": "switch", "children": [
+        {"type": "nvme", "name": "near", "cmb": 16}, {"type": "nvme", "name": "mate"}]}]},
+    {"type": "root-port", "children": [{"type": "function", "children": [
+        {"type": "nvme", "name": "twin", "cmb": 16}, {"type": "nvme", "name": "far"}]}]},
+    {"type": "nvme", "name": "alone"},
+])])
+
+# The same host twice, with an IOMMU, for which the kernel switches ACS redirection on; the second
+# was told not to do that on its root port.
+_REDIRECTED = {
+    "cpu": "Skylake-Server", "modules": ["nvme"],
+    "qemu": ["-machine", "kernel-irqchip=split", "-device", "intel-iommu,intremap=on"],
+    "layout": [{"type": "root-port", "name": "port", "addr": "05", "children": [
+        {"type": "function", "children": [{"type": "nvme", "name": "one", "cmb": 16},
+                                          {"type": "nvme", "name": "two"}]}]}]}
+ACS = Setting("acs", [
+    HostSpec("before", append="intel_iommu=on iommu=pt", **_REDIRECTED),
+    HostSpec("after", append="intel_iommu=on iommu=pt pci=disable_acs_redir=0000:00:05.0",
+             **_REDIRECTED),
+])
+
+SETTINGS = [PAIR, BARE, STABLE, TOOL, ACS]
 
 
 def test(setting, last=False):
