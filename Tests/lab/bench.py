@@ -35,7 +35,7 @@ class Bench:
         self.program = str(programs / "nic-to-nvme")
         self.hostile = str(programs / "hostile-client")
         self.peermr = str(programs / "peermr")
-        self.image = next(iter(self.server.drives.values()))
+        self.image = next(iter(self.server.drives.values()), None)
         self._record = []
         self._processes = []
         self._undo = []

@@ -32,7 +32,7 @@ class Builder:
 
     def run(self, work, words, what):
         """Run a command in the builder, with the directory `work` as its /mnt, and in that."""
-        return in_root(self.tree, work, ["run", *words], what)
+        return in_root(self.tree, work, ["run", *words], what, network=False)
 
 
 def builder(kernel_name, progress):

@@ -22,7 +22,8 @@ _KEPT = 8       # builds of one name, the last used ones
 def module(directory, kernel_name="new", progress=None):
     """Build the one module of a source directory for a kernel of the lab; returns the .ko file."""
     name = _module_name(directory)
-    return made(directory, ["make", "-C", "/lib/modules/{version}/build", "M=/mnt", "modules"],
+    return made(directory, ["make", "-C", "/lib/modules/{version}/build", "M=/mnt", "KCFLAGS=-Werror",
+                            "modules"],
                 [f"{name}.ko"], kernel_name, progress) / f"{name}.ko"
 
 
