@@ -67,7 +67,7 @@ extension Capability {
         }
         switch client {
         case .rdmaDevice(let name): return verbs(of: name, topology, root)
-        case .blockDevice, .function:
+        case .blockDevice, .controller, .function:
             return block(of: client, attachment.function.flatMap { topology.function(at: $0) })
         }
     }

@@ -32,12 +32,14 @@ public enum Client: Hashable, Sendable, CustomStringConvertible {
     case rdmaDevice(String)
     /// A disk, by its kernel name.
     case blockDevice(String)
+    /// An NVMe controller, by its kernel name.
+    case controller(String)
     /// A PCI function.
     case function(PCIAddress)
 
     public var description: String {
         switch self {
-        case .rdmaDevice(let name), .blockDevice(let name): name
+        case .rdmaDevice(let name), .blockDevice(let name), .controller(let name): name
         case .function(let address): "\(address)"
         }
     }
@@ -47,6 +49,7 @@ public enum Client: Hashable, Sendable, CustomStringConvertible {
         switch self {
         case .rdmaDevice(let name): DeviceLinks.attachment(ofRDMADevice: name, root: root)
         case .blockDevice(let name): DeviceLinks.attachment(ofBlockDevice: name, root: root)
+        case .controller(let name): DeviceLinks.attachment(ofController: name, root: root)
         case .function(let address): .function(address)
         }
     }
@@ -82,7 +85,7 @@ public struct Capability: Hashable, Sendable {
         root: SystemRoot = .live
     ) {
         let attachment = client.attachment(root: root) ?? .unreadable
-        let around = [provider] + (attachment.function.map { [$0] } ?? [])
+        let around = [provider] + attachment.functions
         let topology = topology ?? Topology(root: root, around: around)
         path = topology.route(from: attachment, called: "\(client)", to: provider)
         route = Self.answer(path)
