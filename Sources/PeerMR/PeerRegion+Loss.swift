@@ -96,7 +96,13 @@ extension CallError {
     fileprivate static func driverGone(
         _ provider: PCIAddress, was: String?, is now: String?, _ what: String
     ) -> CallError {
-        CallError(
+        if let was, was.contains("vfio"), now == nil {
+            return CallError(
+                .peerLost,
+                reason: "\(what) is about to lose its memory: \(provider) is being taken from \(was), which waits for it",
+                remedy: "let go of the region and of the device: whoever unbinds it waits for that")
+        }
+        return CallError(
             .peerLost,
             reason:
                 "\(what) has lost its memory: \(provider) had the driver \(was ?? "none"), and has "
