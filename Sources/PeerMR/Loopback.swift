@@ -31,7 +31,7 @@ struct Loopback: ~Copyable {
         do throws(CallError) {
             try self.init(making: (), on: domain, shape, scratchBytes, timeoutMilliseconds)
         } catch {
-            throw .withoutNIC(domain.context.device) ?? error
+            throw CallError.withoutNIC(domain.context.device) ?? error
         }
     }
 
@@ -150,7 +150,7 @@ extension CallError {
     private static let seeKernelLog = "see the kernel log (dmesg): the device may have been removed or reset"
 
     /// Drivers answer in many ways when their device has gone; sysfs knows.
-    private static func withoutNIC(_ device: Device) -> CallError? {
+    static func withoutNIC(_ device: Device) -> CallError? {
         guard SystemRoot.live.exists("sys/class/infiniband"),
             DeviceLinks.attachment(ofRDMADevice: device.name) == nil
         else { return nil }
