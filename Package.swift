@@ -24,6 +24,7 @@ let package = Package(
         .library(name: "PeerStorage", targets: ["PeerStorage"]),
         .library(name: "PeerTransfer", targets: ["PeerTransfer"]),
         .library(name: "Verbs", targets: ["Verbs"]),
+        .executable(name: "mixed-scatter", targets: ["MixedScatter"]),
         .executable(name: "nic-to-nvme", targets: ["NICToNVMe"]),
         .executable(name: "peermr", targets: ["PeerMRCommand"]),
     ],
@@ -53,7 +54,7 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "PeerMR",
-            dependencies: ["PeerMemory", "PCITopology", "Verbs", "SystemSupport", system],
+            dependencies: ["PeerMemory", "PCITopology", "Verbs", "CLinux", "SystemSupport", system],
             swiftSettings: strict),
         .target(
             name: "PeerStorage",
@@ -81,6 +82,13 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Examples/NICToNVMe", exclude: ["README.md"], swiftSettings: strict),
+        .executableTarget(
+            name: "MixedScatter", dependencies: ["PeerMR"], path: "Examples/MixedScatter",
+            swiftSettings: strict),
+        // A program for the tests in the lab: it holds regions whose memory is taken away.
+        .executableTarget(
+            name: "region-probe", dependencies: ["PeerMR"], path: "Tests/RegionProbe",
+            swiftSettings: strict),
         // A program for the oracle: every pair of a machine, judged in one start.
         .executableTarget(
             name: "route-probe", dependencies: ["PCITopology", "SystemSupport", system],

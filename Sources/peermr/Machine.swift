@@ -51,7 +51,7 @@ struct Machine {
 
     /// The names of RDMA devices and disks on a function.
     func names(of address: PCIAddress) -> [String] {
-        (rdma + disks).filter { $0.function == address }.map(\.name)
+        (rdma + disks).filter { $0.attachment.functions.contains(address) }.map(\.name)
     }
 }
 

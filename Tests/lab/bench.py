@@ -36,6 +36,7 @@ class Bench:
         self.hostile = str(programs / "hostile-client")
         self.probe = str(programs / "memory-probe")
         self.tool = str(programs / "peermr")
+        self.peermr = str(programs / "peermr")
         self.image = next(iter(self.server.drives.values()), None)
         self._record = []
         self._processes = []

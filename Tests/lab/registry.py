@@ -60,7 +60,42 @@ EXPORTERS = Setting("exporters", [
     ]),
 ])
 
-SETTINGS = [PAIR, BARE, STABLE, EXPORTERS]
+# One host with drives in several places, for the tool. Its processor is off the kernel's list.
+TOOL = Setting("tool", [HostSpec("tool", cpu="Skylake-Server", rdma=True, modules=["nvme"], layout=[
+    {"type": "root-port", "name": "top", "children": [{"type": "switch", "children": [
+        {"type": "nvme", "name": "near", "cmb": 16}, {"type": "nvme", "name": "mate"}]}]},
+    {"type": "root-port", "children": [{"type": "function", "children": [
+        {"type": "nvme", "name": "twin", "cmb": 16}, {"type": "nvme", "name": "far"}]}]},
+    {"type": "nvme", "name": "alone"},
+])])
+
+# The same host twice, with an IOMMU, for which the kernel switches ACS redirection on; the second
+# was told not to do that on its root port.
+_REDIRECTED = {
+    "cpu": "Skylake-Server", "modules": ["nvme"], "iommu": "passthrough",
+    "layout": [{"type": "root-port", "name": "port", "addr": "05", "children": [
+        {"type": "function", "children": [{"type": "nvme", "name": "one", "cmb": 16},
+                                          {"type": "nvme", "name": "two"}]}]}]}
+ACS = Setting("acs", [
+    HostSpec("before", **_REDIRECTED),
+    HostSpec("after", append="pci=disable_acs_redir=0000:00:05.0", **_REDIRECTED),
+])
+
+# One host with the lab HCA, and memory of other functions: behind its switch, and behind a root
+# port of their own, which the host bridge of an Intel processor does not join.
+_HCA_AND_PEERS = [
+    {"type": "switch", "name": "switch", "children": [
+        {"type": "edu", "name": "hca"}, {"type": "ivshmem", "name": "near", "size": 2}]},
+    {"type": "root-port", "children": [{"type": "ivshmem", "name": "far", "size": 2}]},
+]
+HCA = Setting("hca", [HostSpec("hca", cpu="Skylake-Server", iommu="passthrough", labhca=True,
+                               layout=_HCA_AND_PEERS)])
+
+# The same with an AMD processor, whose host bridge joins them, and an IOMMU that translates.
+HCA_AMD = Setting("hca-amd", [HostSpec("hca", cpu="EPYC", iommu="translated", labhca=True,
+                                       layout=_HCA_AND_PEERS)])
+
+SETTINGS = [PAIR, BARE, STABLE, EXPORTERS, HCA, HCA_AMD, TOOL, ACS]
 
 
 def test(setting, last=False):
