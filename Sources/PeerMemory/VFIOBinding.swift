@@ -44,8 +44,6 @@ public struct VFIOBinding: Hashable, Sendable {
         public let group: Int?
         /// The other functions of the group, with their drivers: vfio hands out the group as one.
         public let neighbours: [Neighbour]
-        /// What of the function is in use; see ``bind()``.
-        public let uses: [Use]
 
         /// Whether it can be opened by way of vfio.
         public var isVFIO: Bool { Self.isVFIO(driver) }
@@ -100,8 +98,14 @@ public struct VFIOBinding: Hashable, Sendable {
         return State(
             address: address, driver: driver(of: address),
             driverOverride: text == "(null)" || text?.isEmpty == true ? nil : text, group: group,
-            neighbours: neighbours.sorted { $0.address < $1.address }, uses: FunctionUse.find(of: address, root))
+            neighbours: neighbours.sorted { $0.address < $1.address })
     }
+
+    /// Looks for what of the function is in use: mounted, swapped to or part of a volume, or a network interface that
+    /// is up.
+    ///
+    /// Each disk of it is opened exclusively for an instant, which is how the kernel tells.
+    public func uses() -> [Use] { FunctionUse.find(of: address, root) }
 
     private func driver(of address: PCIAddress) -> String? {
         root.linkTarget("sys/bus/pci/devices/\(address)/driver")?.lastComponent?.string
@@ -118,7 +122,7 @@ public struct VFIOBinding: Hashable, Sendable {
         let before = try state()
         if before.isVFIO { return before.driver }
         guard before.group != nil else { throw .noIOMMU(address) }
-        if let use = before.uses.first { throw .inUse(address, use) }
+        if let use = uses().first { throw .inUse(address, use) }
         guard root.exists("sys/bus/pci/drivers/vfio-pci") else { throw .noVFIODriver }
         try write("vfio-pci", to: "\(folder)/driver_override")
         do throws(CallError) {

@@ -69,9 +69,9 @@ struct Target: ParsableArguments {
             let (sentence, before) = try body(binding)
             let state = try binding.state()
             if json {
-                printJSON(state.json(before: before))
+                printJSON(state.json(before: before, binding.uses()))
             } else {
-                writeAll(1, sentence.isEmpty ? state.text : "\(binding.address): \(sentence)\n")
+                writeAll(1, sentence.isEmpty ? state.text(binding.uses()) : "\(binding.address): \(sentence)\n")
             }
         } catch {
             writeAll(2, "peermr: error: \(error)\n")
@@ -81,7 +81,7 @@ struct Target: ParsableArguments {
 }
 
 extension VFIOBinding.State {
-    fileprivate func json(before: String?) -> JSONValue {
+    fileprivate func json(before: String?, _ uses: [VFIOBinding.Use]) -> JSONValue {
         .object([
             ("function", .text("\(address)")), ("driver", .optional(driver)), ("driverBefore", .optional(before)),
             ("driverOverride", .optional(driverOverride)), ("group", group.map { .count($0) } ?? .null),
@@ -99,7 +99,7 @@ extension VFIOBinding.State {
         ])
     }
 
-    fileprivate var text: String {
+    fileprivate func text(_ uses: [VFIOBinding.Use]) -> String {
         var rows = [["driver", driver ?? "none"]]
         if let driverOverride { rows.append(["only for", driverOverride]) }
         rows.append(["IOMMU group", group.map { "\($0)" } ?? "none: no IOMMU, so vfio-pci cannot have it"])

@@ -22,12 +22,25 @@
 enum { SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_CONTEXT = 201 };
 enum { DMA_BUF_SUPPORTED = 124, SYNC_MEMOPS = 6, DMA_BUF_FD = 1 };
 
-static struct {
-    int allocations, contexts, pushed, wrong;
+struct allocation {
     int file;
     char *memory;
     size_t bytes;
+};
+
+static struct {
+    int allocations, contexts, pushed, wrong;
+    struct allocation memory[8];
 } state;
+
+/* The allocation that begins at an address; with 0, a place for a new one. */
+static struct allocation *at(uint64_t address)
+{
+    for (int i = 0; i < 8; i++)
+        if ((uintptr_t)state.memory[i].memory == (uintptr_t)address)
+            return &state.memory[i];
+    return NULL;
+}
 
 static int forced(const char *name)
 {
@@ -157,23 +170,27 @@ int cuMemAlloc_v2(uint64_t *address, size_t bytes)
     FORCED();
     if (!in_context())
         return INVALID_CONTEXT;
-    state.file = memfd_create("fake-gpu", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (state.file < 0 || ftruncate(state.file, (off_t)bytes) != 0)
+    struct allocation *new = at(0);
+    int file = memfd_create("fake-gpu", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (!new || file < 0 || ftruncate(file, (off_t)bytes) != 0)
         return OUT_OF_MEMORY;
-    fcntl(state.file, F_ADD_SEALS, F_SEAL_SHRINK);
-    state.memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, state.file, 0);
-    state.bytes = bytes;
+    fcntl(file, F_ADD_SEALS, F_SEAL_SHRINK);
+    new->file = file;
+    new->memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    new->bytes = bytes;
     state.allocations++;
-    *address = (uint64_t)(uintptr_t)state.memory;
+    *address = (uint64_t)(uintptr_t)new->memory;
     return SUCCESS;
 }
 
 int cuMemFree_v2(uint64_t address)
 {
-    if (!in_context() || (uintptr_t)address != (uintptr_t)state.memory)
+    struct allocation *old = at(address);
+    if (!in_context() || !old || address == 0)
         return INVALID_VALUE;
-    munmap(state.memory, state.bytes);
-    close(state.file);
+    munmap(old->memory, old->bytes);
+    close(old->file);
+    old->memory = NULL;
     state.allocations--;
     return SUCCESS;
 }
@@ -208,11 +225,12 @@ int cuMemGetHandleForAddressRange(void *handle, uint64_t address, size_t bytes, 
     FORCED();
     if (!in_context())
         return INVALID_CONTEXT;
-    if (type != DMA_BUF_FD || flags != 0 || (uintptr_t)address != (uintptr_t)state.memory || bytes != state.bytes)
+    struct allocation *whole = at(address);
+    if (type != DMA_BUF_FD || flags != 0 || !whole || bytes != whole->bytes)
         return INVALID_VALUE;
-    struct udmabuf_create create = {.memfd = (uint32_t)state.file, .size = bytes};
+    struct udmabuf_create create = {.memfd = (uint32_t)whole->file, .size = bytes};
     int device = open("/dev/udmabuf", O_RDWR | O_CLOEXEC);
-    int fd = device < 0 ? dup(state.file) : ioctl(device, UDMABUF_CREATE, &create);
+    int fd = device < 0 ? dup(whole->file) : ioctl(device, UDMABUF_CREATE, &create);
     if (device >= 0)
         close(device);
     if (number("FAKE_CUDA_NO_DESCRIPTOR", 0)) {
