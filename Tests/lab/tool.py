@@ -128,7 +128,7 @@ def matrix_and_lists(bench):
     drives = addresses(bench)
     listed = answer(bench, "devices")
     equal([(item["name"], item["nic"]) for item in listed["rdma"]], [("rxe0", "software")], "RDMA")
-    pools = [item["address"] for item in listed["providers"] if item["p2pmem"]]
+    pools = [item["address"] for item in listed["providers"] if item["poolBytes"]]
     equal(sorted(pools), sorted([drives["near"], drives["twin"]]), "those that publish p2pmem")
     matrix = answer(bench, "topology")
     equal(matrix["withoutFunction"], ["rxe0"], "devices without a function")
@@ -177,7 +177,7 @@ def snapshot_judged_elsewhere(bench):
         file = bench.scratch / f"{name}.peermr"
         peermr(bench, "snapshot", f"/tmp/{name}", prefix=prefix)
         bench.must(bench.server, f"cp /tmp/{name} {file}")
-        for provider in ("near", "twin", "far"):
+        for provider in ("near", "far"):
             for client in [*drives.values(), "rxe0", controller(bench, drives["mate"])]:
                 command = ["check", drives[provider], client]
                 here = subprocess.run([bench.peermr, *command, "--json", "--snapshot", file],
@@ -282,7 +282,7 @@ def remedy_for_acs(bench):
     bench.server = bench.client
     said = answer(bench, "check", bench.client.bdf("one"), bench.client.bdf("two"), code=1)
     redirect = [item for item in said["findings"] if item["code"] == "acsRedirect"]
-    equal([item["device"] for item in redirect], [bench.client.bdf("port")], "what redirects")
+    equal([item["device"] for item in redirect], [bench.client.bdf("joint")], "what redirects")
     booted = bench.hosts[1]
     parameter = [word for word in booted.spec.append.split() if "disable_acs_redir" in word]
     check(f"boot with {parameter[0]}" in redirect[0]["remedy"],
