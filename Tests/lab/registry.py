@@ -73,7 +73,7 @@ TOOL = Setting("tool", [HostSpec("tool", cpu="Skylake-Server", rdma=True, module
 # was told not to do that on its root port.
 _REDIRECTED = {
     "cpu": "Skylake-Server", "modules": ["nvme"], "iommu": "passthrough",
-    "layout": [{"type": "root-port", "name": "port", "addr": "05", "children": [
+    "layout": [{"type": "root-port", "name": "joint", "addr": "05", "children": [
         {"type": "function", "children": [{"type": "nvme", "name": "one", "cmb": 16},
                                           {"type": "nvme", "name": "two"}]}]}]}
 ACS = Setting("acs", [
