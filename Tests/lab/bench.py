@@ -37,6 +37,8 @@ class Bench:
         self.probe = str(programs / "memory-probe")
         self.tool = str(programs / "peermr")
         self.peermr = str(programs / "peermr")
+        self.regions = str(programs / "region-probe")
+        self.mixed = str(programs / "mixed-scatter")
         self.image = next(iter(self.server.drives.values()), None)
         self._record = []
         self._processes = []
