@@ -46,12 +46,10 @@ STABLE = Setting("stable", [
 
 # Functions to bind to vfio-pci behind a vIOMMU: a BAR of memory, one of ports, a drive, and two in
 # one group; on the older kernel, which does not export BARs, only the first.
-_VIOMMU = ["-machine", "kernel-irqchip=split", "-device", "intel-iommu,intremap=on"]
 _SHARED = {"type": "root-port", "children": [{"type": "ivshmem", "name": "shared", "size": 1}]}
 EXPORTERS = Setting("exporters", [
-    HostSpec("older", kernel="stable", qemu=_VIOMMU, append="intel_iommu=on", layout=[_SHARED],
-             modules=["vfio-pci"]),
-    HostSpec("exporter", qemu=_VIOMMU, append="intel_iommu=on", modules=["nvme", "vfio-pci"], layout=[
+    HostSpec("older", kernel="stable", iommu="translated", modules=["vfio-pci"], layout=[_SHARED]),
+    HostSpec("exporter", iommu="translated", modules=["nvme", "vfio-pci"], layout=[
         _SHARED,
         {"type": "root-port", "children": [{"type": "nvme", "name": "disk"}]},
         {"type": "qemu", "device": "pci-testdev", "name": "ports"},
