@@ -24,7 +24,8 @@ struct PeerMRCommand: ParsableCommand {
             """,
         version: "peermr 0.1",
         subcommands: [
-            Devices.self, TopologyCommand.self, Check.self, Register.self, Doctor.self, SnapshotCommand.self, VFIOCommand.self,
+            Devices.self, TopologyCommand.self, Check.self, Register.self, Doctor.self, SnapshotCommand.self,
+            VFIOCommand.self,
         ])
 }
 
