@@ -26,8 +26,10 @@ let package = Package(
         .library(name: "Verbs", targets: ["Verbs"]),
         .executable(name: "nic-to-nvme", targets: ["NICToNVMe"]),
         .executable(name: "peermr", targets: ["PeerMRCommand"]),
+        .executable(name: "ping-pong", targets: ["PingPong"]),
     ],
     dependencies: [
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
     ],
@@ -81,6 +83,14 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Examples/NICToNVMe", exclude: ["README.md"], swiftSettings: strict),
+        .executableTarget(
+            name: "PingPong",
+            dependencies: [
+                "PeerMR", "PeerStorage", "SystemSupport", system,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Histogram", package: "hdrhistogram-swift"),
+            ],
+            path: "Examples/PingPong", exclude: ["README.md", "compare"], swiftSettings: strict),
         // A program for the oracle: every pair of a machine, judged in one start.
         .executableTarget(
             name: "route-probe", dependencies: ["PCITopology", "SystemSupport", system],
@@ -136,6 +146,10 @@ let package = Package(
                 "NICToNVMe", "PeerMR", "TestSupport", system,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: testing),
+        .testTarget(
+            name: "PingPongTests",
+            dependencies: ["PingPong", "PeerMR", "SystemSupport", "TestSupport"],
+            swiftSettings: testing),
         .testTarget(
             name: "FakeVerbsTests",
             dependencies: [
