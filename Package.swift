@@ -148,7 +148,10 @@ let package = Package(
             ], swiftSettings: testing),
         .testTarget(
             name: "PingPongTests",
-            dependencies: ["PingPong", "PeerMR", "SystemSupport", "TestSupport"],
+            dependencies: [
+                "PingPong", "PeerMR", "SystemSupport", "TestSupport",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
             swiftSettings: testing),
         .testTarget(
             name: "FakeVerbsTests",

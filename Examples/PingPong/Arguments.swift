@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import PeerMR
+import PeerStorage
 
 /// Bytes on a command line: `4096`, `64K`, `2M`.
 struct Bytes: ExpressibleByArgument {
@@ -27,7 +28,6 @@ struct Sweep: ExpressibleByArgument {
 /// Memory on a command line: `host`, or `p2pmem:BDF`.
 struct MemoryArgument: ExpressibleByArgument {
     let request: MemoryRequest
-    init(_ request: MemoryRequest) { self.request = request }
     init?(argument: String) {
         if argument == "host" {
             request = .host
@@ -37,7 +37,6 @@ struct MemoryArgument: ExpressibleByArgument {
             return nil
         }
     }
-    var defaultValueDescription: String { "host" }
 }
 
 extension Operation: ExpressibleByArgument {}
@@ -87,7 +86,8 @@ struct MessageArguments: ParsableArguments {
     @Option(help: "send, write or read; others than send where both ends are ping-pong.") var operation = Operation.send
     @Option(name: [.customShort("r"), .long], help: "Receives kept posted.") var receiveDepth = 500
     @Flag(name: .shortAndLong, help: "Sleep until completions come, instead of polling.") var events = false
-    @Option(help: "The own memory: host, or p2pmem:BDF for that of a PCI function.") var memory = MemoryArgument(.host)
+    @Option(help: "The own memory: host, or p2pmem:BDF for that of a PCI function; host, or the drive's with --nvme.")
+    var memory: MemoryArgument?
     @Flag(name: .customLong("validate"), help: "Look at every byte that comes.") var looksAtBytes = false
 
     func validate() throws {
@@ -114,15 +114,62 @@ struct MessageArguments: ParsableArguments {
 
     func sizes(isManaged: Bool) -> [Int] { sweep?.sizes ?? [size?.count ?? (isManaged ? 64 : 4096)] }
 
-    func station(isManaged: Bool) throws(CallError) -> StationOptions {
+    func station(isManaged: Bool, drive: PCIAddress? = nil) -> StationOptions {
         let largest = max(sizes(isManaged: isManaged).max() ?? 1, size?.count ?? 1)
-        return StationOptions(memory: memory.request, sizeLimit: largest, depth: receiveDepth, waits: events)
+        let memory = memory?.request ?? drive.map { .p2pmem($0) } ?? .host
+        return StationOptions(memory: memory, sizeLimit: largest, depth: receiveDepth, waits: events)
     }
 
     func runs(_ patience: Int, isManaged: Bool = false) -> RunOptions {
         RunOptions(
             operation: operation, sizes: sizes(isManaged: isManaged), count: iterations,
             warmUp: warmUp ?? min(100, iterations / 10), validates: looksAtBytes, patience: patience)
+    }
+}
+
+/// A part of a drive on a command line: `OFFSET:LENGTH`.
+struct DriveRange: ExpressibleByArgument {
+    let offset: UInt64
+    let byteCount: UInt64
+    init?(argument: String) {
+        let parts = argument.split(separator: ":", omittingEmptySubsequences: false).map { ByteCount.parse(String($0)) }
+        guard parts.count == 2, let offset = parts[0], let count = parts[1], count > 0 else { return nil }
+        self.offset = offset
+        byteCount = count
+    }
+}
+
+/// The drive that the pong comes from.
+struct DriveArguments: ParsableArguments {
+    @Option(help: "As a server: write each message to this drive, and answer with what is read back from it.")
+    var nvme: String?
+    @Option(help: "OFFSET:LENGTH, the part of the drive that is overwritten.") var driveRange: DriveRange?
+    @Flag(help: "Use NVMe commands (/dev/ngXnY) instead of the block device.") var passthrough = false
+    @Flag(help: "Take a drive that is mounted or holds a partition table or a file system: that is lost.")
+    var overwrite = false
+
+    func validate() throws {
+        guard nvme == nil || driveRange != nil else {
+            throw ValidationError("--nvme needs --drive-range OFFSET:LENGTH: what is there is overwritten.")
+        }
+        guard nvme != nil || (driveRange == nil && !passthrough && !overwrite) else {
+            throw ValidationError("--drive-range, --passthrough and --overwrite are for --nvme.")
+        }
+    }
+
+    /// Opens the drive, where one was named.
+    ///
+    /// - Returns: what answers the client, and the drive's PCI function.
+    func turn() throws(CallError) -> (any Turn, PCIAddress?) {
+        guard let nvme, let range = driveRange else { return (MemoryTurn(), nil) }
+        let device = try BlockDevice(opening: FilePath(nvme), overwrite: overwrite)
+        let function = device.function
+        let blocks = try device.range(at: range.offset, count: range.byteCount)
+        let turn: any Turn =
+            passthrough
+            ? DriveTurn(try PassthroughQueue(device, range: blocks, depth: 4))
+            : DriveTurn(try StorageQueue(device, range: blocks, depth: 4))
+        return (turn, function)
     }
 }
 

@@ -103,6 +103,8 @@ struct Request: Hashable {
 
 /// What the server says to a ``Request``: 32 bytes.
 struct Answer: Hashable {
+    /// What it takes part in; a request for anything else has been refused.
+    var operations: [Operation]
     /// The largest message that it takes; a request for more has been refused.
     var sizeLimit: UInt32
     /// The most messages of a run; a request for more has been refused.
@@ -114,11 +116,13 @@ struct Answer: Hashable {
     private static let magic = Array("PMok".utf8)
 
     var encoded: [UInt8] {
-        Self.magic + bigEndian(UInt32(0)) + bigEndian(sizeLimit) + bigEndian(countLimit) + bigEndian(remote.address)
+        let set = operations.reduce(UInt32(0)) { $0 | 1 << UInt32($1.code) }
+        return Self.magic + bigEndian(set) + bigEndian(sizeLimit) + bigEndian(countLimit) + bigEndian(remote.address)
             + bigEndian(remote.key) + bigEndian(UInt32(0))
     }
 
-    init(sizeLimit: UInt32, countLimit: UInt32, remote: RemoteSlice) {
+    init(operations: [Operation], sizeLimit: UInt32, countLimit: UInt32, remote: RemoteSlice) {
+        self.operations = operations
         self.sizeLimit = sizeLimit
         self.countLimit = countLimit
         self.remote = remote
@@ -131,10 +135,19 @@ struct Answer: Hashable {
         guard bytes.count == Self.byteCount, Array(bytes[0..<4]) == Self.magic else {
             throw .nonsense("answer", bytes)
         }
+        let set = integer(bytes, 4, as: UInt32.self)
         self.init(
+            operations: Operation.allCases.filter { set & 1 << UInt32($0.code) != 0 },
             sizeLimit: integer(bytes, 8, as: UInt32.self), countLimit: integer(bytes, 12, as: UInt32.self),
             remote: RemoteSlice(
                 address: integer(bytes, 16, as: UInt64.self), key: integer(bytes, 24, as: UInt32.self)))
+    }
+}
+
+extension Answer {
+    /// Whether the server does what was asked for.
+    func allows(_ request: Request) -> Bool {
+        operations.contains(request.operation) && request.size <= sizeLimit && request.count <= countLimit
     }
 }
 

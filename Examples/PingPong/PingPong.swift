@@ -21,6 +21,7 @@ struct PingPong: ParsableCommand {
     @Argument(help: "The server's name or address; none to be the server.") var host: String?
     @OptionGroup var path: PathArguments
     @OptionGroup var messages: MessageArguments
+    @OptionGroup var drive: DriveArguments
     @OptionGroup var output: OutputArguments
 
     func validate() throws {
@@ -28,14 +29,17 @@ struct PingPong: ParsableCommand {
         guard host == nil || !path.persistent else {
             throw ValidationError("--persistent is for servers: leave HOST out.")
         }
+        guard drive.nvme == nil || (host == nil && !path.cm) else {
+            throw ValidationError("--nvme is for servers without --cm: leave HOST and --cm out.")
+        }
     }
 
     func run() throws {
         let status = reporting { () throws(CallError) in
-            let options = try messages.station(isManaged: path.cm)
+            let options = messages.station(isManaged: path.cm)
             if path.cm { return try Managed(path, messages, options, output).run(host) }
             if let host { return try client(host, options) }
-            return try server(options)
+            return try server()
         }
         if status != 0 { throw ExitCode(status) }
     }
@@ -61,17 +65,18 @@ struct PingPong: ParsableCommand {
         return 0
     }
 
-    private func server(_ options: StationOptions) throws(CallError) -> Int32 {
+    private func server() throws(CallError) -> Int32 {
         let listener = try StreamListener(port: path.tcpPort, address: path.bind)
-        if options.waits { wakeRegularly() }
+        if messages.events { wakeRegularly() }
         while true {
             let status = reporting { () throws(CallError) in
-                var station = try station(options)
+                let (turn, function) = try drive.turn()
+                var station = try station(messages.station(isManaged: false, drive: function))
                 say("waiting for a client on port \(path.tcpPort)")
                 let peer = try station.receive(listener.accept(), path.rendezvous(output.patience))
                 tell(peer, station.region)
                 let report = output.report
-                try station.serve(with: peer, messages.runs(output.timeout)) { report.add($0) }
+                try station.serve(with: peer, messages.runs(output.timeout), turn) { report.add($0) }
                 try report.finish()
                 return 0
             }

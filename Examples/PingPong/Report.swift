@@ -22,7 +22,7 @@ final class Report {
         guard !isJSON else { return writeAll(1, run.json.encoded + "\n") }
         if runs.count == 1 { writeAll(1, Self.line(Self.heads)) }
         let columns =
-            [run.operation.rawValue, String(run.size), String(run.count - run.warmUp)]
+            [run.what, String(run.size), String(run.count - run.warmUp)]
             + run.figures.map { microseconds($0.value) } + [decimal(run.bytesPerSecond / 1e6, 2)]
         writeAll(1, Self.line(columns))
     }
@@ -51,7 +51,7 @@ final class Report {
     private static let heads = ["what", "bytes", "round trips", "min", "p50", "p99", "p99.9", "max µs", "MB/s"]
 
     private static func line(_ columns: [String]) -> String {
-        let widths = [6, 9, 12, 10, 10, 10, 10, 10, 10]
+        let widths = [14, 9, 12, 10, 10, 10, 10, 10, 10]
         return zip(columns, widths).map { String(repeating: " ", count: max(1, $1 - $0.count)) + $0 }.joined() + "\n"
     }
 }

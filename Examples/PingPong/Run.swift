@@ -4,9 +4,12 @@ import Histogram
 import PeerMR
 import SystemSupport
 
-/// What one run has shown.
+/// What one run has shown, or one leg of the way in it.
 struct Run {
-    let operation: Operation
+    /// The operation, or the leg's name.
+    let what: String
+    /// How often the bytes of a message went over the link while the time passed: to and fro, or one way.
+    let ways: Int
     /// Bytes of a message.
     let size: Int
     /// Messages each way, and how many of them were left out of the figures.
@@ -28,25 +31,25 @@ struct Run {
     let longest: UInt64
 
     init(_ plan: LoopPlan, _ stamps: Stamps, _ options: RunOptions, _ region: borrowing PeerRegion) {
-        self.init(
-            operation: plan.operation, size: Int(plan.size), count: plan.count,
-            warmUp: min(options.warmUp, plan.count - 1), waits: plan.waits, isValidated: options.validates, stamps, region)
+        let times = stamps.intervals(after: min(options.warmUp, plan.count - 1), count: plan.count)
+        self.init(plan.operation.rawValue, ways: plan.operation == .read ? 1 : 2, times, plan, options, region)
     }
 
+    /// - Parameter times: those that count, in nanoseconds.
     init(
-        operation: Operation, size: Int, count: Int, warmUp: Int, waits: Bool, isValidated: Bool, _ stamps: Stamps,
+        _ what: String, ways: Int, _ times: [UInt64], _ plan: LoopPlan, _ options: RunOptions,
         _ region: borrowing PeerRegion
     ) {
-        self.operation = operation
-        self.size = size
-        self.count = count
-        self.warmUp = warmUp
-        self.waits = waits
-        self.isValidated = isValidated
+        self.what = what
+        self.ways = ways
+        size = Int(plan.size)
+        count = plan.count
+        warmUp = plan.count - times.count
+        waits = plan.waits
+        isValidated = options.validates
         memory = region.kind
         method = region.choice.method.rawValue
-        seconds = Double(stamps.elapsed(after: warmUp, count: count)) / 1e9
-        let times = stamps.intervals(after: warmUp, count: count)
+        seconds = Double(times.reduce(0, &+)) / 1e9
         latency = distribution(of: times)
         shortest = times.min() ?? 0
         longest = times.max() ?? 0
@@ -54,8 +57,7 @@ struct Run {
 
     /// Bytes a second, both ways together where messages go both ways, as `ibv_rc_pingpong` counts them.
     var bytesPerSecond: Double {
-        let ways = operation == .read ? 1 : 2
-        return seconds > 0 ? Double(ways * size * (count - warmUp)) / seconds : 0
+        seconds > 0 ? Double(ways * size * (count - warmUp)) / seconds : 0
     }
 
     /// The figures that are told, in nanoseconds.
@@ -69,7 +71,7 @@ struct Run {
     var json: JSONValue {
         .object(
             [
-                ("operation", .text(operation.rawValue)), ("bytes", .count(size)),
+                ("what", .text(what)), ("bytes", .count(size)),
                 ("iterations", .count(count)), ("warmUp", .count(warmUp)),
                 ("completions", .text(waits ? "events" : "polling")), ("memory", .text(memory.rawValue)),
                 ("method", .text(method)), ("validated", .flag(isValidated)), ("seconds", .number(seconds)),

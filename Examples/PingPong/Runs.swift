@@ -37,19 +37,17 @@ let countLimit = 10_000_000
     func intervals(after warmUp: Int, count: Int) -> [UInt64] {
         (warmUp..<count).map { unsafe times[$0 + 1] &- times[$0] }
     }
-
-    /// The time of all messages but the first ones, in nanoseconds.
-    func elapsed(after warmUp: Int, count: Int) -> UInt64 { unsafe times[count] &- times[warmUp] }
 }
 
 extension Station {
     /// The plan of a run, for either end.
+    ///
+    /// - Parameter separate: what comes in is not what goes out. A server that only sends back what it gets has one
+    ///   place for both.
     func plan(
-        _ operation: Operation, size: Int, count: Int, isClient: Bool, remote: RemoteSlice, with peer: borrowing Peer,
-        _ options: RunOptions
+        _ operation: Operation, size: Int, count: Int, isClient: Bool, separate: Bool, remote: RemoteSlice,
+        with peer: borrowing Peer, _ options: RunOptions
     ) throws(CallError) -> LoopPlan {
-        // A server sends back what it gets, from where it got it, unless it looks at every byte.
-        let separate = isClient || options.validates
         let outgoing = try area(incoming: false, count: size)
         let incoming = try area(incoming: separate, count: self.options.sizeLimit)
         let isInline = size <= (region.kind == .host ? try queuePair.inlineByteCount() : 0)
@@ -78,7 +76,8 @@ extension Station {
             var remote = RemoteSlice(address: 0, key: 0)
             if peer.isExtended { remote = try ask(peer, size, options) }
             let plan = try plan(
-                options.operation, size: size, count: options.count, isClient: true, remote: remote, with: peer, options)
+                options.operation, size: size, count: options.count, isClient: true, separate: true, remote: remote,
+                with: peer, options)
             if options.validates { plan.check.scrub(count: size) }
             let end = unsafe options.operation == .read ? read(plan, stamps.times) : exchange(plan, stamps.times)
             guard case .complete = end else { throw .loop(end) }
@@ -95,6 +94,11 @@ extension Station {
         try peer.socket.send(request.encoded)
         let bytes = try peer.socket.receive(Answer.byteCount, milliseconds: Int32(clamping: options.patience * 1000))
         let answer = try Answer(decoding: bytes)
+        guard answer.operations.contains(options.operation) else {
+            throw CallError(
+                .refused, reason: "the server does not take part in \(options.operation.rawValue): its pong comes from a drive",
+                remedy: "leave --operation out, or start it without --nvme")
+        }
         guard size <= Int(answer.sizeLimit) else {
             throw CallError(
                 .refused, reason: "the server has room for messages of \(answer.sizeLimit) bytes, and \(size) are asked for",
@@ -110,53 +114,71 @@ extension Station {
 
     /// As a server: what the client asks for, or one run of messages where it is `ibv_rc_pingpong`.
     mutating func serve(
-        with peer: borrowing Peer, _ options: RunOptions, report: (Run) -> Void
+        with peer: borrowing Peer, _ options: RunOptions, _ turn: some Turn, report: (Run) -> Void
     ) throws(CallError) {
+        try turn.begin(on: self)
+        let separate = turn.separatesAreas || options.validates
         guard peer.isExtended else {
-            let stamps = Stamps(count: options.count)
             let plan = try plan(
-                .send, size: options.sizes.first ?? 1, count: options.count, isClient: false,
+                .send, size: options.sizes.first ?? 1, count: options.count, isClient: false, separate: separate,
                 remote: RemoteSlice(address: 0, key: 0), with: peer, options)
-            let end = unsafe exchange(plan, stamps.times)
-            guard case .complete = end else { throw .loop(end) }
-            return report(Run(plan, stamps, options, region))
+            do throws(LoopEnd) { try begin(plan) } catch { throw .loop(error) }
+            return try turn.run(plan, on: &self, options).forEach(report)
         }
         while let request = try Request.decode(peer.socket.receive(Request.byteCount, milliseconds: -1)) {
-            let count = Int(request.count)
-            let isPossible = Int(request.size) <= self.options.sizeLimit && count <= countLimit
-            // A client that is refused ends; only what is known to fit is looked at further.
-            let separate = options.validates && request.operation != .read
+            var options = options
+            options.count = Int(request.count)
+            options.warmUp = min(options.warmUp, options.count / 10)
+            // A client writes where messages arrive, and reads what goes out.
             let answer = Answer(
-                sizeLimit: UInt32(clamping: self.options.sizeLimit), countLimit: UInt32(countLimit),
-                remote: remote(incoming: separate))
-            guard isPossible else {
+                operations: turn.operations, sizeLimit: UInt32(clamping: self.options.sizeLimit),
+                countLimit: UInt32(countLimit), remote: remote(incoming: separate && request.operation != .read))
+            guard answer.allows(request) else {
                 try peer.socket.send(answer.encoded)
                 throw .tooMuch(request, self.options.sizeLimit)
             }
             let plan = try plan(
-                request.operation, size: Int(request.size), count: count, isClient: false, remote: request.remote,
-                with: peer, options)
+                request.operation, size: Int(request.size), count: options.count, isClient: false, separate: separate,
+                remote: request.remote, with: peer, options)
             if request.operation == .read { plan.check.write(message: 0, count: Int(request.size)) }
-            let stamps = Stamps(count: count)
             // The client begins when it has the answer: by then the receives stand.
             do throws(LoopEnd) { try begin(plan) } catch { throw .loop(error) }
             try peer.socket.send(answer.encoded)
-            guard request.operation != .read else { continue }
-            let end = unsafe exchange(plan, stamps.times)
-            guard case .complete = end else { throw .loop(end) }
-            var heard = options
-            heard.count = count
-            heard.warmUp = min(options.warmUp, count / 10)
-            report(Run(plan, stamps, heard, region))
+            // Reads are the client's alone.
+            if request.operation != .read { try turn.run(plan, on: &self, options).forEach(report) }
         }
+    }
+}
+
+/// What a server does for each run.
+protocol Turn: AnyObject {
+    /// What a client may ask for.
+    var operations: [Operation] { get }
+    /// Whether what goes out is not simply what came in.
+    var separatesAreas: Bool { get }
+    func begin(on station: borrowing Station) throws(CallError)
+    func run(_ plan: LoopPlan, on station: inout Station, _ options: RunOptions) throws(CallError) -> [Run]
+}
+
+/// The usual turn: from memory to memory.
+final class MemoryTurn: Turn {
+    let operations = Operation.allCases
+    let separatesAreas = false
+    func begin(on station: borrowing Station) {}
+
+    func run(_ plan: LoopPlan, on station: inout Station, _ options: RunOptions) throws(CallError) -> [Run] {
+        let stamps = Stamps(count: plan.count)
+        let end = unsafe station.exchange(plan, stamps.times)
+        guard case .complete = end else { throw .loop(end) }
+        return [Run(plan, stamps, options, station.region)]
     }
 }
 
 extension CallError {
     fileprivate static func tooMuch(_ request: Request, _ limit: Int) -> CallError {
         CallError(
-            .refused, reason: "the client asks for \(request.count) messages of \(request.size) bytes, and there is room "
-                + "for \(countLimit) of \(limit)",
-            remedy: "start this end with --size \(request.size) or more, or the client with less")
+            .refused, reason: "the client asks for \(request.count) messages of \(request.size) bytes to "
+                + "\(request.operation.rawValue), and there is room for \(countLimit) of \(limit)",
+            remedy: "start this end with --size \(request.size) or more and without --nvme, or the client with less")
     }
 }

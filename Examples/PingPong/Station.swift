@@ -61,17 +61,18 @@ struct Station: ~Copyable {
     // A queue with events that were taken and not acknowledged would never be destroyed.
     deinit { channel.acknowledge(state.events, of: queue) }
 
-    /// The part of the memory for messages that go out, or for those that come in.
+    /// The part of the memory for messages that go out, or for those that come in: for the NIC, and as an address.
     func area(incoming: Bool, count: Int) throws(CallError) -> (entry: ScatterEntry, address: UInt) {
-        let offset = incoming ? areaBytes : 0
+        let entry: ScatterEntry
         do {
-            let entry = try region.window.entry(at: UInt64(offset), count: UInt64(count))
-            return (entry, try region.slice(at: offset, count: count).address)
-        } catch {
-            throw CallError(
-                .unsafeHere, reason: "the memory cannot be used in parts of \(count) bytes",
-                remedy: "take another --size, or host memory")
-        }
+            entry = try region.window.entry(at: UInt64(incoming ? areaBytes : 0), count: UInt64(count))
+        } catch { throw .partOfMemory(count) }
+        return (entry, try slice(incoming: incoming, count: count).address)
+    }
+
+    /// The same, for a drive.
+    func slice(incoming: Bool, count: Int) throws(CallError) -> MemorySlice {
+        do { return try region.slice(at: incoming ? areaBytes : 0, count: count) } catch { throw .partOfMemory(count) }
     }
 
     /// What the other end has to know to read or write this end's memory.
@@ -135,5 +136,13 @@ extension Context {
                 remedy: "give its network interface an address (ip addr add)")
         }
         return found
+    }
+}
+
+extension CallError {
+    fileprivate static func partOfMemory(_ count: Int) -> CallError {
+        CallError(
+            .unsafeHere, reason: "the memory cannot be used in parts of \(count) bytes",
+            remedy: "take another --size, or host memory")
     }
 }
