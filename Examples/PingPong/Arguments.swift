@@ -20,7 +20,9 @@ struct Sweep: ExpressibleByArgument {
     let sizes: [Int]
     init?(argument: String) {
         let parts = argument.split(separator: ":", omittingEmptySubsequences: false).map { Bytes(argument: String($0)) }
-        guard parts.count == 2, let first = parts[0]?.count, let last = parts[1]?.count, first <= last else { return nil }
+        guard parts.count == 2, let first = parts[0]?.count, let last = parts[1]?.count, first <= last else {
+            return nil
+        }
         sizes = Array(sequence(first: first) { $0 * 2 <= last ? $0 * 2 : nil })
     }
 }
@@ -104,7 +106,9 @@ struct MessageArguments: ParsableArguments {
 
     func validate(isClient: Bool, isManaged: Bool) throws {
         guard !isManaged else {
-            guard operation == .send else { throw ValidationError("With --cm the protocol of rping says what is done.") }
+            guard operation == .send else {
+                throw ValidationError("With --cm the protocol of rping says what is done.")
+            }
             guard sizes(isManaged: true).allSatisfy({ $0 >= PingText.shortest && $0 < 65_536 }) else {
                 throw ValidationError("With --cm sizes must be between \(PingText.shortest) and 65535.")
             }

@@ -194,7 +194,8 @@ private enum ID {
 extension CallError {
     fileprivate static func doesNotFit(_ bytes: Int, _ limit: Int) -> CallError {
         CallError(
-            .resourceLimit, reason: "messages of \(bytes) bytes do not fit into the range, the memory or one command of "
+            .resourceLimit,
+            reason: "messages of \(bytes) bytes do not fit into the range, the memory or one command of "
                 + "the drive: there is room for \(limit)",
             remedy: "take a smaller --size, or a longer range (--drive-range)")
     }

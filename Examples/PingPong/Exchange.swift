@@ -207,5 +207,6 @@ extension CallError {
 
 /// Bytes for a message to people: what is no plain character is a dot, and long ones are cut.
 private func printable(_ bytes: [UInt8]) -> String {
-    "'" + String(decoding: bytes.prefix(52).map { (33..<127).contains($0) ? $0 : UInt8(ascii: ".") }, as: UTF8.self) + "'"
+    "'" + String(decoding: bytes.prefix(52).map { (33..<127).contains($0) ? $0 : UInt8(ascii: ".") }, as: UTF8.self)
+        + "'"
 }

@@ -38,15 +38,19 @@ struct Managed {
         try connection.connect(privateData: [])
         try wait(for: events)
         try end.station.queuePair.check(end.station.region.window.shape)
-        say("connected to \(server); memory here: \(end.station.region.kind.rawValue), "
-            + end.station.region.choice.reason)
+        say(
+            "connected to \(server); memory here: \(end.station.region.kind.rawValue), "
+                + end.station.region.choice.reason)
         for size in runs.sizes {
             let plan = try plan(end, size: size, hangUp: events.descriptor)
             end.advertise(count: size)
             let stamps = Stamps(count: runs.count)
             let ended = unsafe end.ping(plan, stamps.times)
             guard case .complete = ended else { throw .loop(ended) }
-            report.add(Run(plan, stamps, runs, end.station.region))
+            report.add(
+                Run(
+                    "ping", ways: 2, stamps.intervals(after: runs.warmUp, count: runs.count), plan, runs,
+                    end.station.region))
         }
         connection.disconnect()
         try report.finish()
@@ -84,7 +88,7 @@ extension LoopPlan {
         let outgoing = try station.area(incoming: false, count: size)
         let incoming = try station.area(incoming: true, count: size)
         return LoopPlan(
-            operation: .send, isClient: isClient, count: runs.count, size: UInt32(size), depth: 1, waits: waits,
+            operation: .send, isClient: isClient, count: runs.count, size: UInt32(size), waits: waits,
             isInline: false, outgoing: outgoing.entry, incoming: incoming.entry,
             remote: RemoteSlice(address: 0, key: 0),
             check: PatternCheck(

@@ -35,8 +35,6 @@ struct LoopPlan: BitwiseCopyable {
     var count: Int
     /// Bytes of a message.
     var size: UInt32
-    /// Receives to keep posted.
-    var depth: Int
     /// Sleep until the device tells of a completion, instead of polling.
     var waits: Bool
     /// Whether messages fit into the work request and may be copied there.
@@ -104,8 +102,11 @@ extension Station {
                 try post(plan, message: 0)
                 waitsForSend = true
             }
+            // What came before an event was asked for has none: the first look is without sleep.
+            var sleeps = false
             while sent < plan.count || received < plan.count {
-                if plan.waits { try sleep(plan, since: heard) }
+                if sleeps { try sleep(plan, since: heard) }
+                sleeps = plan.waits
                 let found = try poll()
                 if found == 0 {
                     idle &+= 1
@@ -123,7 +124,7 @@ extension Station {
                     } else {
                         guard completion.byteCount == plan.size else { throw .otherSize(completion.byteCount) }
                         state.posted -= 1
-                        if state.posted <= 1 { try fillReceives(plan) }
+                        if state.posted <= 1 { try fillReceives(plan.incoming) }
                         if plan.check.isOn { try check(plan, message: received) }
                         received += 1
                         waitsForReceive = false
@@ -178,14 +179,20 @@ extension Station {
 
     /// What has to stand before the other end sends: receives, and the request for an event.
     mutating func begin(_ plan: LoopPlan) throws(LoopEnd) {
-        try fillReceives(plan)
+        try fillReceives(plan.incoming)
         guard plan.waits else { return }
         do { try queue.requestNotification() } catch { throw .refused(error) }
     }
 
-    private mutating func fillReceives(_ plan: LoopPlan) throws(LoopEnd) {
-        while state.posted < plan.depth {
-            do { try queuePair.postReceive(plan.incoming, requestID: receiveID) } catch { throw .refused(error) }
+    /// The same before there is a plan: before the other end knows this one.
+    mutating func prepare(separate: Bool) throws(CallError) {
+        let incoming = try area(incoming: separate, count: options.sizeLimit)
+        do throws(LoopEnd) { try fillReceives(incoming.entry) } catch { throw .loop(error) }
+    }
+
+    private mutating func fillReceives(_ entry: ScatterEntry) throws(LoopEnd) {
+        while state.posted < options.depth {
+            do { try queuePair.postReceive(entry, requestID: receiveID) } catch { throw .refused(error) }
             state.posted += 1
         }
     }

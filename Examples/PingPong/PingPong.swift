@@ -55,6 +55,7 @@ struct PingPong: ParsableCommand {
 
     private func client(_ host: String, _ options: StationOptions) throws(CallError) -> Int32 {
         var station = try station(options)
+        try station.prepare(separate: true)
         let socket = try StreamSocket(connectingTo: host, port: path.tcpPort, milliseconds: output.patience)
         if options.waits { wakeRegularly() }
         let peer = try station.meet(socket, path.rendezvous(output.patience))
@@ -72,6 +73,7 @@ struct PingPong: ParsableCommand {
             let status = reporting { () throws(CallError) in
                 let (turn, function) = try drive.turn()
                 var station = try station(messages.station(isManaged: false, drive: function))
+                try station.prepare(separate: turn.separatesAreas || messages.looksAtBytes)
                 say("waiting for a client on port \(path.tcpPort)")
                 let peer = try station.receive(listener.accept(), path.rendezvous(output.patience))
                 tell(peer, station.region)

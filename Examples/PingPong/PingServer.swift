@@ -131,8 +131,9 @@ private final class Session: @unchecked Sendable {
         let status = reporting { () throws(CallError) in
             try end.station.queuePair.check(end.station.region.window.shape)
             let client = connection.peerAddress.map { "\($0)" } ?? "a client"
-            say("serving \(client); memory here: \(end.station.region.kind.rawValue), "
-                + end.station.region.choice.reason)
+            say(
+                "serving \(client); memory here: \(end.station.region.kind.rawValue), "
+                    + end.station.region.choice.reason)
             var pings = 0
             var ended = LoopEnd.complete
             while case .complete = ended { ended = end.pong(plan, &pings) }

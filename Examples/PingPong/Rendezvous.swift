@@ -38,8 +38,10 @@ extension Station {
         let own = try context.port(options.devicePort).mtuBytes
         guard own == 0 || mtu.bytes <= own else {
             throw CallError(
-                .invalidArgument, reason: "packets of \(mtu.bytes) bytes do not fit through \(context.device), whose MTU is \(own)",
-                remedy: "set the MTU of both network interfaces to \(mtu.bytes + 104) or more (ip link set IFNAME mtu), "
+                .invalidArgument,
+                reason: "packets of \(mtu.bytes) bytes do not fit through \(context.device), whose MTU is \(own)",
+                remedy:
+                    "set the MTU of both network interfaces to \(mtu.bytes + 104) or more (ip link set IFNAME mtu), "
                     + "or take a smaller --mtu")
         }
     }
@@ -48,7 +50,8 @@ extension Station {
     mutating func meet(
         _ socket: consuming StreamSocket, _ options: RendezvousOptions
     ) throws(CallError) -> Peer {
-        let gid = try context.chooseGID(options.gidIndex, port: options.devicePort, preferring: socket.localAddressBytes())
+        let gid = try context.chooseGID(
+            options.gidIndex, port: options.devicePort, preferring: socket.localAddressBytes())
         let own = try address(gid, mtu: proposedMTU(options), options)
         try socket.send(own.encoded)
         let told = try AddressMessage(
@@ -62,7 +65,8 @@ extension Station {
     mutating func receive(
         _ socket: consuming StreamSocket, _ options: RendezvousOptions
     ) throws(CallError) -> Peer {
-        let gid = try context.chooseGID(options.gidIndex, port: options.devicePort, preferring: socket.localAddressBytes())
+        let gid = try context.chooseGID(
+            options.gidIndex, port: options.devicePort, preferring: socket.localAddressBytes())
         let told = try AddressMessage(
             decoding: socket.receive(AddressMessage.byteCount, milliseconds: options.milliseconds))
         // Of two ends that are this program, one may have memory that needs longer packets.

@@ -40,7 +40,8 @@ final class Report {
             _ = try file.closeAfter { try file.writeAll(Array(text.utf8)) }
         } catch {
             throw CallError(
-                .notPermitted, call: "open", errno: error as? Errno, reason: "the picture cannot be written to \(picture)",
+                .notPermitted, call: "open", errno: error as? Errno,
+                reason: "the picture cannot be written to \(picture)",
                 remedy: "name a place that this user may write to")
         }
     }

@@ -52,7 +52,7 @@ extension Station {
         let incoming = try area(incoming: separate, count: self.options.sizeLimit)
         let isInline = size <= (region.kind == .host ? try queuePair.inlineByteCount() : 0)
         return LoopPlan(
-            operation: operation, isClient: isClient, count: count, size: UInt32(size), depth: self.options.depth,
+            operation: operation, isClient: isClient, count: count, size: UInt32(size),
             waits: self.options.waits, isInline: isInline, outgoing: outgoing.entry, incoming: incoming.entry,
             remote: remote,
             check: PatternCheck(
@@ -96,12 +96,14 @@ extension Station {
         let answer = try Answer(decoding: bytes)
         guard answer.operations.contains(options.operation) else {
             throw CallError(
-                .refused, reason: "the server does not take part in \(options.operation.rawValue): its pong comes from a drive",
+                .refused,
+                reason: "the server does not take part in \(options.operation.rawValue): its pong comes from a drive",
                 remedy: "leave --operation out, or start it without --nvme")
         }
         guard size <= Int(answer.sizeLimit) else {
             throw CallError(
-                .refused, reason: "the server has room for messages of \(answer.sizeLimit) bytes, and \(size) are asked for",
+                .refused,
+                reason: "the server has room for messages of \(answer.sizeLimit) bytes, and \(size) are asked for",
                 remedy: "start it with --size \(size) or more")
         }
         guard options.count <= Int(answer.countLimit) else {
@@ -177,7 +179,8 @@ final class MemoryTurn: Turn {
 extension CallError {
     fileprivate static func tooMuch(_ request: Request, _ limit: Int) -> CallError {
         CallError(
-            .refused, reason: "the client asks for \(request.count) messages of \(request.size) bytes to "
+            .refused,
+            reason: "the client asks for \(request.count) messages of \(request.size) bytes to "
                 + "\(request.operation.rawValue), and there is room for \(countLimit) of \(limit)",
             remedy: "start this end with --size \(request.size) or more and without --nvme, or the client with less")
     }

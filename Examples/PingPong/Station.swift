@@ -128,7 +128,9 @@ extension Context {
         if try self.port(port).localIdentifier != 0 { return nil }
         let usable = all.filter { !$0.gid.isEmpty }
         let found =
-            usable.first { $0.isRoutable && $0.gid.bytes == address } ?? usable.first { $0.isRoutable && $0.gid.isMappedIPv4 }
+            usable.first { $0.isRoutable && $0.gid.bytes == address } ?? usable.first {
+                $0.isRoutable && $0.gid.isMappedIPv4
+            }
             ?? usable.first { $0.gid.bytes == address } ?? usable.first
         guard let found else {
             throw CallError(

@@ -47,6 +47,8 @@ extension CallError {
         return CallError(
             .peerLost, call: call, errno: errno,
             reason: isLate ? "\(peer) says nothing" : "the TCP connection to \(peer) broke",
-            remedy: isLate ? "see whether it is a ping-pong program that listens there" : "see whether the program there still runs")
+            remedy: isLate
+                ? "see whether it is a ping-pong program that listens there"
+                : "see whether the program there still runs")
     }
 }

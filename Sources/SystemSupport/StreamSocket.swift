@@ -66,7 +66,9 @@ public struct StreamSocket: ~Copyable, Sendable {
     public borrowing func send(_ bytes: [UInt8]) throws(CallError) {
         var left = bytes[...]
         while !left.isEmpty {
-            let count = unsafe left.withUnsafeBytes { unsafe Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+            let count = unsafe left.withUnsafeBytes {
+                unsafe Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
+            }
             if count > 0 {
                 left = left.dropFirst(count)
                 continue

@@ -27,7 +27,8 @@ extension Context {
         guard count >= 0 else { throw .query("ibv_query_gid_table", Int32(-count), device: device) }
         return entries.prefix(Int(count)).filter { $0.port_num == port }.map { entry in
             GIDEntry(
-                index: Int(entry.gid_index), gid: unsafe withUnsafeBytes(of: entry.gid) { GID(bytes: unsafe Array($0)) },
+                index: Int(entry.gid_index),
+                gid: unsafe withUnsafeBytes(of: entry.gid) { GID(bytes: unsafe Array($0)) },
                 isRoutable: entry.gid_type == IBV_GID_TYPE_ROCE_V2.rawValue)
         }
     }

@@ -92,7 +92,9 @@ extension QueuePair {
             ready.ah_attr.is_global = 1
             ready.ah_attr.grh.hop_limit = 64
             ready.ah_attr.grh.sgid_index = UInt8(clamping: path.gidIndex ?? 0)
-            unsafe withUnsafeMutableBytes(of: &ready.ah_attr.grh.dgid) { unsafe $0.copyBytes(from: gid.bytes.prefix(16)) }
+            unsafe withUnsafeMutableBytes(of: &ready.ah_attr.grh.dgid) {
+                unsafe $0.copyBytes(from: gid.bytes.prefix(16))
+            }
         }
         let receiving =
             IBV_QP_STATE.rawValue | IBV_QP_AV.rawValue | IBV_QP_PATH_MTU.rawValue | IBV_QP_DEST_QPN.rawValue

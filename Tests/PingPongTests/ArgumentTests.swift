@@ -21,7 +21,10 @@ struct ArgumentTests {
 
     @Test func shortNamesOfTheOtherProgram() throws {
         let command = try PingPong.parse(
-            ["-p", "7000", "-d", "rxe0", "-i", "2", "-s", "64K", "-m", "2048", "-r", "64", "-n", "10", "-l", "3", "-e", "-g", "1", "host"])
+            [
+                "-p", "7000", "-d", "rxe0", "-i", "2", "-s", "64K", "-m", "2048", "-r", "64", "-n", "10", "-l", "3",
+                "-e", "-g", "1", "host",
+            ])
         #expect(command.path.tcpPort == 7000)
         #expect(command.path.rendezvous(1).mtu?.bytes == 2048)
         #expect(command.path.gidIndex == 1)
@@ -38,11 +41,14 @@ struct ArgumentTests {
     }
 
     @Test(arguments: [
-        ["--size", "0"], ["--size", "2G"], ["--sweep", "64"], ["--sweep", "128:64"], ["--sweep", "a:b"], ["--mtu", "1500"],
+        ["--size", "0"], ["--size", "2G"], ["--sweep", "64"], ["--sweep", "128:64"], ["--sweep", "a:b"],
+        ["--mtu", "1500"],
         ["--iterations", "0"], ["-n", "100000000"], ["-n", "10", "--warm-up", "10"], ["--memory", "p2pmem"],
-        ["--memory", "p2pmem:01"], ["--memory", "tape"], ["--gid-index", "-1"], ["--timeout", "0"], ["--port", "65536"],
+        ["--memory", "p2pmem:01"], ["--memory", "tape"], ["--gid-index", "-1"], ["--timeout", "0"],
+        ["--port", "65536"],
         ["--operation", "atomic"], ["--cm", "--gid-index", "1"], ["--cm", "--size", "8", "host"],
-        ["--cm", "--size", "64K", "host"], ["--cm", "--operation", "read", "host"], ["--persistent", "host"], ["a", "b"],
+        ["--cm", "--size", "64K", "host"], ["--cm", "--operation", "read", "host"], ["--persistent", "host"],
+        ["a", "b"],
         ["--receive-depth", "0"], ["--service-level", "16"], ["--nvme", "/dev/nvme0n1"], ["--passthrough"],
         ["--nvme", "/dev/nvme0n1", "--drive-range", "0"], ["--nvme", "/dev/nvme0n1", "--drive-range", "0:0"],
         ["--nvme", "/dev/nvme0n1", "--drive-range", "0:1M", "host"],

@@ -57,7 +57,8 @@ struct MessageFuzzTests {
         for _ in 0..<Self.rounds {
             let original = Request(
                 operation: Operation.allCases.randomElement(using: &generator) ?? .send,
-                size: .random(in: 1...UInt32.max, using: &generator), count: .random(in: 1...UInt32.max, using: &generator),
+                size: .random(in: 1...UInt32.max, using: &generator),
+                count: .random(in: 1...UInt32.max, using: &generator),
                 remote: RemoteSlice(address: generator.next(), key: UInt32(truncatingIfNeeded: generator.next())))
             #expect(try Request.decode(original.encoded) == original)
             let bytes = damage(original.encoded, &generator)
