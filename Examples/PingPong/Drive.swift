@@ -153,7 +153,7 @@ final class DriveTurn<Queue: DriveQueue & ~Copyable>: Turn {
         }
         for index in 0..<found {
             let completion = station.batch[index]
-            guard completion.status == .success else {
+            guard completion.status.isSuccess else {
                 throw .failed(completion.status, vendor: completion.vendorSyndrome)
             }
             switch completion.requestID {

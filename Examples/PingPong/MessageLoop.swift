@@ -115,7 +115,7 @@ extension Station {
                 }
                 for index in 0..<found {
                     let completion = batch[index]
-                    guard completion.status == .success else {
+                    guard completion.status.isSuccess else {
                         throw .failed(completion.status, vendor: completion.vendorSyndrome)
                     }
                     if completion.requestID == sendID {
@@ -163,7 +163,7 @@ extension Station {
                     if idle & 0xffff == 0 { try look(plan, since: began) }
                 }
                 let completion = batch[0]
-                guard completion.status == .success else {
+                guard completion.status.isSuccess else {
                     throw .failed(completion.status, vendor: completion.vendorSyndrome)
                 }
                 // What is read is what the server put there once: message 0.

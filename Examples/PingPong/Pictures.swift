@@ -133,8 +133,9 @@ struct HistogramPicture {
         }
         for bar in bars where bar.count > 0 {
             let (from, to, top) = (plot.x(bar.from), plot.x(bar.to), plot.y(Double(bar.count)))
+            let width = max(1, to - from - 0.6)
             plot.add(
-                "<rect x=\"\(decimal(from, 2))\" y=\"\(decimal(top, 2))\" width=\"\(decimal(max(1, to - from - 0.6), 2))\" "
+                "<rect x=\"\(decimal(from, 2))\" y=\"\(decimal(top, 2))\" width=\"\(decimal(width, 2))\" "
                     + "height=\"\(decimal(max(0.8, Plot.bottom - top), 2))\" fill=\"#9ec5e8\"/>")
         }
         mark(&plot)

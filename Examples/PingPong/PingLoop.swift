@@ -166,7 +166,7 @@ extension PingStation {
     }
 
     private mutating func note(_ completion: Completion) throws(LoopEnd) {
-        guard completion.status == .success else {
+        guard completion.status.isSuccess else {
             throw .failed(completion.status, vendor: completion.vendorSyndrome)
         }
         switch completion.requestID {

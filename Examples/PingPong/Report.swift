@@ -70,7 +70,7 @@ func reporting(_ body: () throws(CallError) -> Int32) -> Int32 {
     }
 }
 
-/// Interrupts system calls that wait, five times a second, so that they see whether there is still something to wait for.
+/// Interrupts system calls that wait, five times a second, so that they see whether there is still someone to wait for.
 func wakeRegularly() {
     var action = sigaction()
     unsafe action.__sigaction_handler.sa_handler = { _ in }

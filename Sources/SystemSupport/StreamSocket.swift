@@ -140,7 +140,7 @@ public struct StreamListener: ~Copyable, Sendable {
 
     /// Listens on all addresses, or on one.
     ///
-    /// - Throws: `busy` (EADDRINUSE), `notPermitted` below port 1024, `notFound` for an address that is not this host's.
+    /// - Throws: `busy` (EADDRINUSE), `notPermitted` below port 1024, `notFound` for another's address.
     public init(port: UInt16, address: String? = nil) throws(CallError) {
         let list = try AddressList(address, port: port)
         guard let first = unsafe list.first else { throw .listenSocket(.addressNotAvailable, port, address) }
