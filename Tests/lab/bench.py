@@ -34,6 +34,7 @@ class Bench:
         self.scratch = scratch
         self.program = str(programs / "nic-to-nvme")
         self.hostile = str(programs / "hostile-client")
+        self.pong = str(programs / "ping-pong")
         self.image = next(iter(self.server.drives.values()))
         self._record = []
         self._processes = []

@@ -2,7 +2,7 @@
 """Tests, and the settings that they run in."""
 from dataclasses import dataclass, field
 
-from peerlab import DRIVE_LAYOUT, HostSpec
+from peerlab import DRIVE_LAYOUT, HostSpec, elder
 
 
 class Failure(Exception):
@@ -16,6 +16,8 @@ class Setting:
     name: str
     specs: list
     join: bool = False
+    # Gives further directories to share with the machines, when these are about to be booted.
+    shares: object = list
     tests: list = field(default_factory=list)
 
 
@@ -44,7 +46,12 @@ STABLE = Setting("stable", [
     HostSpec("stable", kernel="stable", rdma=True, layout=DRIVE_LAYOUT, modules=["nvme"]),
 ])
 
-SETTINGS = [PAIR, BARE, STABLE]
+# One host with both ends of ping-pong, and a drive with a CMB: a processor for each end.
+LOOP = Setting("loop", [
+    HostSpec("loop", rdma=True, smp=2, layout=DRIVE_LAYOUT, modules=["nvme"]),
+], shares=lambda: [elder.elder_root()])
+
+SETTINGS = [PAIR, BARE, STABLE, LOOP]
 
 
 def test(setting, last=False):
