@@ -24,6 +24,7 @@ let package = Package(
         .library(name: "PeerStorage", targets: ["PeerStorage"]),
         .library(name: "PeerTransfer", targets: ["PeerTransfer"]),
         .library(name: "Verbs", targets: ["Verbs"]),
+        .executable(name: "mixed-scatter", targets: ["MixedScatter"]),
         .executable(name: "nic-to-nvme", targets: ["NICToNVMe"]),
         .executable(name: "peermr", targets: ["PeerMRCommand"]),
         .executable(name: "ping-pong", targets: ["PingPong"]),
@@ -55,7 +56,7 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "PeerMR",
-            dependencies: ["PeerMemory", "PCITopology", "Verbs", "SystemSupport", system],
+            dependencies: ["PeerMemory", "PCITopology", "Verbs", "CLinux", "SystemSupport", system],
             swiftSettings: strict),
         .target(
             name: "PeerStorage",
@@ -91,6 +92,13 @@ let package = Package(
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
             ],
             path: "Examples/PingPong", exclude: ["README.md", "compare"], swiftSettings: strict),
+        .executableTarget(
+            name: "MixedScatter", dependencies: ["PeerMR"], path: "Examples/MixedScatter",
+            swiftSettings: strict),
+        // A program for the tests in the lab: it holds regions whose memory is taken away.
+        .executableTarget(
+            name: "region-probe", dependencies: ["PeerMR"], path: "Tests/RegionProbe",
+            swiftSettings: strict),
         // A program for the oracle: every pair of a machine, judged in one start.
         .executableTarget(
             name: "route-probe", dependencies: ["PCITopology", "SystemSupport", system],
@@ -99,6 +107,9 @@ let package = Package(
         .executableTarget(
             name: "hostile-client", dependencies: ["PeerMR"], path: "Tests/HostileClient",
             swiftSettings: strict),
+        // Another: it opens memory of every kind and moves bytes through its owner's side.
+        .executableTarget(
+            name: "memory-probe", dependencies: ["PeerMR"], path: "Tests/MemoryProbe", swiftSettings: strict),
         // What looking for routes costs, and how that grows.
         .executableTarget(
             name: "route-benchmark",
@@ -130,7 +141,7 @@ let package = Package(
             name: "VerbsTests", dependencies: ["Verbs", "CVerbs", "TestSupport", system],
             swiftSettings: testing),
         .testTarget(
-            name: "PeerMemoryTests", dependencies: ["PeerMemory", "TestSupport", system],
+            name: "PeerMemoryTests", dependencies: ["PeerMemory", "CLinux", "TestSupport", system],
             swiftSettings: testing),
         .testTarget(
             name: "PeerStorageTests", dependencies: ["PeerStorage", "TestSupport", system],

@@ -27,17 +27,21 @@ struct Sweep: ExpressibleByArgument {
     }
 }
 
-/// Memory on a command line: `host`, or `p2pmem:BDF`.
-struct MemoryArgument: ExpressibleByArgument {
-    let request: MemoryRequest
+/// Memory on a command line, as ``MemorySpecification`` has it, but without the size, which the messages say.
+struct MemoryArgument: ExpressibleByArgument, Hashable {
+    private let text: String
+
     init?(argument: String) {
-        if argument == "host" {
-            request = .host
-        } else if argument.hasPrefix("p2pmem:"), let function = PCIAddress(String(argument.dropFirst(7))) {
-            request = .p2pmem(function)
-        } else {
-            return nil
-        }
+        text = argument
+        guard (try? specification(byteCount: UInt64(pageBytes))) != nil, argument != "nic" else { return nil }
+    }
+
+    init(function: PCIAddress) { text = "p2pmem:\(function)" }
+
+    /// The memory for so many bytes; what has a size of its own keeps that.
+    func specification(byteCount: UInt64) throws(CallError) -> MemorySpecification {
+        let kind = text.prefix { $0 != ":" }
+        return try MemorySpecification(kind == "vfio" || kind == "fd" ? text : "\(text):\(byteCount)")
     }
 }
 
@@ -57,7 +61,7 @@ struct PathArguments: ParsableArguments {
     @Flag(help: "Serve one client after the other; with --cm several at once.") var persistent = false
 
     func validate() throws {
-        guard mtu == nil || PathMTU(bytes: mtu ?? 0) != nil else {
+        guard mtu == nil || PathMTU(exactlyBytes: mtu ?? 0) != nil else {
             throw ValidationError("--mtu must be 256, 512, 1024, 2048 or 4096.")
         }
         guard (gidIndex ?? 0) >= 0, gidIndex ?? 0 < 256 else {
@@ -73,7 +77,7 @@ struct PathArguments: ParsableArguments {
 
     func rendezvous(_ milliseconds: Int32) -> RendezvousOptions {
         RendezvousOptions(
-            device: device, devicePort: devicePort, gidIndex: gidIndex, mtu: mtu.flatMap { PathMTU(bytes: $0) },
+            device: device, devicePort: devicePort, gidIndex: gidIndex, mtu: mtu.flatMap { PathMTU(exactlyBytes: $0) },
             serviceLevel: serviceLevel, port: tcpPort, milliseconds: milliseconds)
     }
 }
@@ -88,7 +92,10 @@ struct MessageArguments: ParsableArguments {
     @Option(help: "send, write or read; others than send where both ends are ping-pong.") var operation = Operation.send
     @Option(name: [.customShort("r"), .long], help: "Receives kept posted.") var receiveDepth = 500
     @Flag(name: .shortAndLong, help: "Sleep until completions come, instead of polling.") var events = false
-    @Option(help: "The own memory: host, or p2pmem:BDF for that of a PCI function; host, or the drive's with --nvme.")
+    @Option(
+        help: ArgumentHelp(
+            "The own memory: host, p2pmem:BDF, udmabuf, heap:NAME, vfio:BDF:BAR, cuda:N or fd:N; host, or the drive's "
+                + "p2pmem with --nvme."))
     var memory: MemoryArgument?
     @Flag(name: .customLong("validate"), help: "Look at every byte that comes.") var looksAtBytes = false
 
@@ -120,7 +127,7 @@ struct MessageArguments: ParsableArguments {
 
     func station(isManaged: Bool, drive: PCIAddress? = nil) -> StationOptions {
         let largest = max(sizes(isManaged: isManaged).max() ?? 1, size?.count ?? 1)
-        let memory = memory?.request ?? drive.map { .p2pmem($0) } ?? .host
+        let memory = memory ?? drive.map { MemoryArgument(function: $0) }
         return StationOptions(memory: memory, sizeLimit: largest, depth: receiveDepth, waits: events)
     }
 

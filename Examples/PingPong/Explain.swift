@@ -32,7 +32,8 @@ extension CallError {
         let code = vendor == 0 ? "" : ", vendor code \(vendor)"
         let said = "\(status) (\(status.hint)\(code))"
         switch status {
-        case .localLength, .remoteInvalidRequest:
+        // Soft-RoCE says of a message that is longer than the receive that its own queue pair failed.
+        case .localLength, .remoteInvalidRequest, .localOperation:
             return CallError(
                 .protocolViolation, reason: "the two ends do not agree on what they send: \(said)",
                 remedy: "start both ends with the same --size and the same --mtu")
@@ -46,4 +47,9 @@ extension CallError {
                 remedy: "see the kernel log (dmesg) of both hosts, and compare with --memory host")
         }
     }
+}
+
+extension CompletionStatus {
+    /// IBV_WC_LOC_QP_OP_ERR.
+    fileprivate static let localOperation = CompletionStatus(rawValue: 2)
 }

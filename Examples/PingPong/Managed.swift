@@ -87,6 +87,8 @@ extension LoopPlan {
     ) throws(CallError) -> LoopPlan {
         let outgoing = try station.area(incoming: false, count: size)
         let incoming = try station.area(incoming: true, count: size)
+        // A client writes the text of its pings by the processor.
+        guard incoming.address != 0 || (!isClient && !runs.validates) else { throw .noBytesToLookAt }
         return LoopPlan(
             operation: .send, isClient: isClient, count: runs.count, size: UInt32(size), waits: waits,
             isInline: false, outgoing: outgoing.entry, incoming: incoming.entry,

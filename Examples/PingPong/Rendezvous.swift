@@ -29,7 +29,7 @@ extension Station {
     /// The payload of a full packet that this end would take: what was asked for, or what the memory needs.
     private func proposedMTU(_ options: RendezvousOptions) throws(CallError) -> PathMTU {
         let needed = region.window.shape.pathMTUBytes
-        let mtu = options.mtu ?? PathMTU(bytes: needed) ?? .default
+        let mtu = options.mtu ?? PathMTU(exactlyBytes: needed) ?? .default
         try checkMTU(mtu, options)
         return mtu
     }

@@ -50,6 +50,7 @@ extension Station {
     ) throws(CallError) -> LoopPlan {
         let outgoing = try area(incoming: false, count: size)
         let incoming = try area(incoming: separate, count: self.options.sizeLimit)
+        guard !options.validates || incoming.address != 0 else { throw .noBytesToLookAt }
         let isInline = size <= (region.kind == .host ? try queuePair.inlineByteCount() : 0)
         return LoopPlan(
             operation: operation, isClient: isClient, count: count, size: UInt32(size),

@@ -4,7 +4,8 @@ import PeerMR
 
 /// What one end is made of.
 struct StationOptions {
-    var memory: MemoryRequest
+    /// Nil for memory of the host.
+    var memory: MemoryArgument?
     /// The longest message, in bytes.
     var sizeLimit: Int
     /// Receives that are kept posted.
@@ -37,8 +38,12 @@ struct Station: ~Copyable {
         let capacity = QueuePairCapacity(sends: 16, receives: options.depth)
         let queue = try CompletionQueue(context, capacity: capacity.sends + capacity.receives + 16, channel: channel)
         let areaBytes = (options.sizeLimit + pageBytes - 1) / pageBytes * pageBytes
-        let region = try PeerRegion.allocate(
-            2 * areaBytes, of: options.memory, on: domain, access: [.localWrite, .remoteRead, .remoteWrite])
+        let specification =
+            try options.memory?.specification(byteCount: UInt64(2 * areaBytes))
+            ?? .host(byteCount: UInt64(2 * areaBytes))
+        let region = try PeerRegion(
+            registering: try specification.open(), on: domain, access: [.localWrite, .remoteRead, .remoteWrite])
+        guard region.byteCount >= 2 * areaBytes else { throw .tooSmall(region.byteCount, 2 * areaBytes) }
         let queuePair =
             if let connection {
                 try QueuePair(
@@ -67,7 +72,8 @@ struct Station: ~Copyable {
         do {
             entry = try region.window.entry(at: UInt64(incoming ? areaBytes : 0), count: UInt64(count))
         } catch { throw .partOfMemory(count) }
-        return (entry, try slice(incoming: incoming, count: count).address)
+        // A dma-buf has no address here: the NIC needs none, and who looks at bytes is told so.
+        return (entry, region.kind == .dmabuf ? 0 : try slice(incoming: incoming, count: count).address)
     }
 
     /// The same, for a drive.
@@ -142,6 +148,16 @@ extension Context {
 }
 
 extension CallError {
+    fileprivate static func tooSmall(_ found: Int, _ needed: Int) -> CallError {
+        CallError(
+            .resourceLimit, reason: "the memory has \(found) bytes, and two messages need \(needed)",
+            remedy: "take a smaller --size, or more memory")
+    }
+
+    static let noBytesToLookAt = CallError(
+        .notSupported, reason: "the processor cannot look at the bytes of a dma-buf",
+        remedy: "leave --validate and --cm out at this end: the other end can validate")
+
     fileprivate static func partOfMemory(_ count: Int) -> CallError {
         CallError(
             .unsafeHere, reason: "the memory cannot be used in parts of \(count) bytes",

@@ -5,11 +5,23 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
+
+uint64_t peermr_sysfs_inode(const char *path)
+{
+    struct statfs system;
+    struct stat status;
+
+    if (statfs(path, &system) != 0 || system.f_type != SYSFS_MAGIC || stat(path, &status) != 0)
+        return 0;
+    return status.st_ino;
+}
 
 int peermr_o_direct(void)
 {

@@ -5,6 +5,8 @@
 #include <infiniband/verbs.h>
 #include <rdma/rdma_cma.h>
 
+#include "runtime_shim.h"
+
 /* verbs.h hides ibv_query_port behind a macro over an incomplete struct, which Swift cannot see through. */
 static inline int peermr_query_port(struct ibv_context *context, uint8_t port,
                                     struct ibv_port_attr *attributes)

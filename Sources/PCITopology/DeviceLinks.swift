@@ -7,6 +7,8 @@ public import SystemSupport
 public enum Attachment: Hashable, Sendable {
     /// This PCI function.
     case function(PCIAddress)
+    /// One of these PCI functions, as the kernel chooses for each request: the paths of NVMe multipath, two or more.
+    case paths([PCIAddress])
     /// Nothing: the CPU moves the bytes.
     case software
     /// A device on another bus, or none.
@@ -16,10 +18,16 @@ public enum Attachment: Hashable, Sendable {
     /// It cannot be told: sysfs names a device that it does not show.
     case unreadable
 
-    /// The PCI function; nil where there is none.
-    public var function: PCIAddress? {
-        if case .function(let address) = self { return address }
-        return nil
+    /// The PCI function, of several paths the first; nil where there is none.
+    public var function: PCIAddress? { functions.first }
+
+    /// The PCI functions, of which there may be several; empty where there is none.
+    public var functions: [PCIAddress] {
+        switch self {
+        case .function(let address): [address]
+        case .paths(let addresses): addresses
+        case .software, .notPCI, .composed, .unreadable: []
+        }
     }
 }
 
@@ -64,7 +72,7 @@ public enum DeviceLinks {
 
     /// What does the DMA of a block device, by its kernel name (`nvme0n1`); nil where there is none of that name.
     ///
-    /// With NVMe multipath the block device belongs to a virtual subsystem; its first path is taken.
+    /// With NVMe multipath the block device belongs to a virtual subsystem, whose controllers are its paths.
     public static func attachment(
         ofBlockDevice name: String, root: SystemRoot = .live
     ) -> Attachment? {
@@ -76,14 +84,24 @@ public enum DeviceLinks {
         if let address = function(of: path, root: root) { return .function(address) }
         let parts = root.entries("\(entry)/slaves") ?? []
         if !parts.isEmpty { return .composed(parts) }
-        for part in root.entries("\(entry)/device") ?? [] where part.hasPrefix("nvme") {
-            if let path = root.realPath("\(entry)/device/\(part)"),
-                let address = function(of: path, root: root)
-            {
-                return .function(address)
-            }
+        let controllers = (root.entries("\(entry)/device") ?? []).filter(isController)
+            .compactMap { root.realPath("\(entry)/device/\($0)") }
+        let functions = controllers.compactMap { function(of: $0, root: root) }
+        // A path over a network does no DMA to a peer, and the kernel may take it.
+        guard let first = functions.first, functions.count == controllers.count else { return .notPCI }
+        return Set(functions).count == 1 ? .function(first) : .paths(Set(functions).sorted())
+    }
+
+    /// What does the DMA of an NVMe controller, by its kernel name (`nvme0`); nil where there is none of that name.
+    public static func attachment(
+        ofController name: String, root: SystemRoot = .live
+    ) -> Attachment? {
+        let entry = "sys/class/nvme/\(name)"
+        guard isName(name) else { return nil }
+        guard let path = root.realPath(entry) else {
+            return root.linkTarget(entry) == nil ? nil : .unreadable
         }
-        return .notPCI
+        return function(of: path, root: root).map { .function($0) } ?? .notPCI
     }
 
     /// The disk that a partition is of; the name itself where it is no partition.
@@ -110,6 +128,11 @@ public enum DeviceLinks {
     /// The PCI function of a block device, by its kernel name (`nvme0n1`); nil where it is not on PCI.
     public static func function(ofBlockDevice name: String, root: SystemRoot = .live) -> PCIAddress? {
         attachment(ofBlockDevice: name, root: root)?.function
+    }
+
+    /// `nvme0`, and not `nvme0n1`, which stands beside it in a subsystem.
+    private static func isController(_ name: String) -> Bool {
+        name.hasPrefix("nvme") && name.count > 4 && name.utf8.dropFirst(4).allSatisfy { (0x30...0x39).contains($0) }
     }
 
     /// A name is one component of a path, and leads nowhere else.

@@ -47,6 +47,13 @@ extension Finding {
             remedy: "use a device on PCI, such as an NVMe drive")
     }
 
+    static func paths(_ name: String, _ functions: [PCIAddress]) -> Finding {
+        Finding(
+            .paths, name,
+            "\(name) has several paths (\(functions.map { "\($0)" }.joined(separator: ", "))), of which the kernel may "
+                + "take any: the answer is that of the worst one")
+    }
+
     static func composed(_ name: String, _ parts: [String]) -> Finding {
         let names = parts.joined(separator: ", ")
         return Finding(

@@ -35,6 +35,8 @@ public struct Finding: Hashable, Sendable {
         public static let notPCI = Code(rawValue: "notPCI")
         /// A block device is made of others, and its DMA is theirs.
         public static let composed = Code(rawValue: "composed")
+        /// A device has several PCI functions, any of which may do its DMA.
+        public static let paths = Code(rawValue: "paths")
         /// What does the DMA of a device, or where it is in the tree, cannot be read.
         public static let placeUnreadable = Code(rawValue: "placeUnreadable")
         /// There is no function at an address.

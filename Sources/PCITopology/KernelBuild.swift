@@ -14,8 +14,8 @@ enum KernelBuild {
 
     /// Nil where nothing tells.
     ///
-    /// The kernel's configuration, where the distribution keeps it, is read in a millisecond; its type information
-    /// takes some more, and the list of its symbols, which is put together anew for each reader, some 50. A captured
+    /// The kernel's configuration, where the distribution keeps it, and its type information are read in a millisecond
+    /// or two; the list of its symbols, which is put together anew for each reader, takes some 50. A captured
     /// tree has what its maker kept.
     static func hasPeerToPeer(root: SystemRoot) -> Bool? {
         if let release = root.attribute("proc/sys/kernel/osrelease"), !release.utf8.contains(0x2f) {
@@ -24,10 +24,7 @@ enum KernelBuild {
                 if holds(file, root, "# \(option) is not set\n") == true { return false }
             }
         }
-        for file in ["sys/kernel/btf/vmlinux", "proc/kallsyms"] {
-            if let isThere = holds(file, root, function) { return isThere }
-        }
-        return nil
+        return typeInformation(root) ?? holds("proc/kallsyms", root, function)
     }
 
     /// Where a distribution may keep the configuration of a kernel, and where a capture keeps its one line.
@@ -36,6 +33,47 @@ enum KernelBuild {
     /// The line of the configuration that tells.
     static func line(hasPeerToPeer: Bool) -> String {
         hasPeerToPeer ? "\(option)=y\n" : "# \(option) is not set\n"
+    }
+
+    /// Whether the kernel's type information (BTF) names the function; nil where it has none that can be understood.
+    ///
+    /// It is megabytes, handed out by the page. All names stand together at its end, those of functions last: a search
+    /// from the end back is over after some hundred pages.
+    private static func typeInformation(_ root: SystemRoot) -> Bool? {
+        let wanted = Array(function.utf8)
+        let found = root.parts(of: "sys/kernel/btf/vmlinux") { read -> Bool? in
+            let header = read(0, 24)
+            guard header.count == 24, header[0] == 0x9f, header[1] == 0xeb else { return nil }
+            let numbers = stride(from: 4, to: 24, by: 4).map { place in
+                header[place..<place + 4].reversed().reduce(0) { $0 << 8 | Int($1) }
+            }
+            let (headerBytes, namesOffset, namesBytes) = (numbers[0], numbers[3], numbers[4])
+            let begin = headerBytes + namesOffset
+            guard namesBytes > wanted.count, begin + namesBytes <= limit else { return nil }
+            var end = begin + namesBytes
+            while end > begin {
+                let start = max(begin, end - (1 << 16))
+                guard let window = whole(start..<end, read) else { return nil }
+                if holds(window, wanted) { return true }
+                // A name may lie across the border.
+                end = start == begin ? begin : start + wanted.count - 1
+            }
+            return false
+        }
+        return found ?? nil
+    }
+
+    /// A part of a file that is handed out in pieces; nil where it ends too soon.
+    private static func whole(_ range: Range<Int>, _ read: (Int, Int) -> [UInt8]) -> [UInt8]? {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(range.count)
+        while bytes.count < range.count {
+            // More than a page comes only where the kernel lets it: mostly it would be asked for in vain.
+            let part = read(range.lowerBound + bytes.count, min(4096, range.count - bytes.count))
+            if part.isEmpty { return nil }
+            bytes += part
+        }
+        return bytes
     }
 
     /// Whether a file holds a text; nil where it has nothing to read.

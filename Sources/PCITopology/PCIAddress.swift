@@ -43,6 +43,9 @@ public struct PCIAddress: Hashable, Comparable, Sendable, CustomStringConvertibl
         function = UInt8(number & 7)
     }
 
+    /// The number that the kernel gives it within its domain: bus, device and function.
+    var number: UInt16 { UInt16(bus) << 8 | UInt16(device) << 3 | UInt16(function) }
+
     private static func hexadecimal(_ text: ArraySlice<UInt8>, digits: ClosedRange<Int>) -> UInt32? {
         guard digits.contains(text.count) else { return nil }
         var value: UInt32 = 0

@@ -8,13 +8,12 @@ extension Snapshot {
     ///
     /// - of each PCI function its place in the tree, vendor, device and class, the driver's name, the IOMMU group and
     ///   its type, the figures of its p2pmem, the names of its port services, and of its configuration space the first
-    /// 16 bytes and the links
-    ///   of the capability lists, with the port type and access control services;
-    /// - the names of RDMA and block devices, and where they are in the tree;
+    ///   16 bytes and the links of the capability lists, with the port type and access control services;
+    /// - the names of RDMA devices, block devices and NVMe controllers, and where they are in the tree;
     /// - of the kernel the first two numbers of its version, whether it was built with peer-to-peer DMA, and whether it
     ///   offers verbs and rdma_cm to programs;
     /// - of the processor its vendor and family;
-    /// - the order in which the kernel lists PCI functions.
+    /// - the order in which the kernel lists PCI functions, and the first one of each root bus.
     ///
     /// No serial numbers, network addresses, host names, labels or command lines.
     public static func capture(_ root: SystemRoot = .live) -> CapturedTree {
@@ -26,6 +25,7 @@ extension Snapshot {
         for name in capture.names("sys/class/infiniband") {
             capture.rdmaDevice("sys/class/infiniband/\(name)")
         }
+        for name in capture.names("sys/class/nvme") { _ = capture.follow("sys/class/nvme/\(name)") }
         for name in capture.names("sys/class/block") {
             capture.blockDevice("sys/class/block/\(name)")
         }
@@ -59,10 +59,14 @@ private struct Capture {
             let order = bytes.split(separator: 10).map { String(decoding: $0.prefix { $0 != 9 }, as: UTF8.self) }
             put(order.map { $0 + "\n" }.joined(), at: "proc/bus/pci/devices")
         }
+        let addresses = names("sys/bus/pci/devices").compactMap { PCIAddress($0) }
+        let reader = TopologyReader(root: root)
+        let buses = Set(addresses.compactMap { reader.place(ofDevice: "\($0)", $0)?.bus })
+        put(FirstDevices(root: root, addresses).text(buses), at: FirstDevices.captured)
         for folder in ["sys/class/infiniband_verbs", "sys/class/misc/rdma_cm"] where root.exists(folder) {
             _ = tree.insert(.directory, at: folder)
         }
-        for folder in ["sys/bus/pci/devices", "sys/class/infiniband", "sys/class/block"]
+        for folder in ["sys/bus/pci/devices", "sys/class/infiniband", "sys/class/block", "sys/class/nvme"]
         where root.exists(folder) {
             _ = tree.insert(.directory, at: folder)
         }
@@ -144,7 +148,7 @@ extension Capture {
     /// Captures the links on the way to a directory, and the directory itself.
     ///
     /// - Returns: its path without links; nil where the way leads nowhere.
-    private mutating func follow(_ path: String) -> String? {
+    mutating func follow(_ path: String) -> String? {
         var ahead: [String] = path.split(separator: "/").reversed().map(String.init)
         var place: [String] = []
         var links = 0

@@ -47,14 +47,28 @@ extension Topology {
     public func route(
         from attachment: Attachment, called name: String, to provider: PCIAddress
     ) -> Route {
-        if let client = attachment.function { return route(from: client, to: provider) }
+        if case .function(let client) = attachment { return route(from: client, to: provider) }
         if let obstacle = obstacle(at: provider) { return obstacle }
         switch attachment {
         case .function(let client): return route(from: client, to: provider)
+        case .paths(let clients): return worst(name, clients, clients.map { route(from: $0, to: provider) })
         case .software: return .none(.software(name))
         case .notPCI: return .none(.notPCI(name))
         case .composed(let parts): return .none(.composed(name, parts))
         case .unreadable: return .unknown(.unreadable(name))
         }
+    }
+
+    /// The kernel takes any of a device's paths: what one of them cannot do may fail at any time.
+    private func worst(_ name: String, _ clients: [PCIAddress], _ routes: [Route]) -> Route {
+        func rank(_ verdict: Verdict) -> Int { verdict.isSupported.map { $0 ? 2 : 0 } ?? 1 }
+        guard let worst = routes.min(by: { rank($0.verdict) < rank($1.verdict) }) else {
+            return .unknown(.unreadable(name))
+        }
+        var findings: [Finding] = [.paths(name, clients)]
+        for finding in worst.findings + routes.flatMap(\.findings) where !findings.contains(finding) {
+            findings.append(finding)
+        }
+        return Route(verdict: worst.verdict, findings: findings)
     }
 }

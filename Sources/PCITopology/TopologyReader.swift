@@ -11,8 +11,9 @@ extension Topology {
         let reader = TopologyReader(root: root)
         let listed = reader.listed()
         let functions = listed.compactMap { reader.function(at: $0.address, $0.name) }
+        let first = FirstDevices(root: root, listed.map(\.address)).of(Set(functions.map(\.rootBus)))
         self.init(
-            reader, functions, listed, rdmaDevices: reader.rdmaDevices(),
+            reader, functions, listed, first: first, rdmaDevices: reader.rdmaDevices(),
             blockDevices: reader.blockDevices())
     }
 
@@ -31,21 +32,21 @@ extension Topology {
             wanted.formUnion(place.chain)
             buses.insert(place.bus)
         }
-        wanted.formUnion(reader.firstDevices(listed.map(\.address), of: buses).values)
+        let first = FirstDevices(root: root, listed.map(\.address)).of(buses)
+        wanted.formUnion(first.values)
         let functions = wanted.sorted().compactMap { address in
             names[address].flatMap { reader.function(at: address, $0) }
         }
-        self.init(reader, functions, listed.filter { wanted.contains($0.address) })
+        self.init(reader, functions, listed.filter { wanted.contains($0.address) }, first: first)
     }
 
     private init(
         _ reader: TopologyReader, _ functions: [PCIFunction], _ listed: [TopologyReader.Listed],
-        rdmaDevices: [String: Attachment] = [:], blockDevices: [String: Attachment] = [:]
+        first: [RootBus: PCIAddress], rdmaDevices: [String: Attachment] = [:], blockDevices: [String: Attachment] = [:]
     ) {
         self.init(
             functions: functions,
-            firstDevices: reader.firstDevices(
-                listed.map(\.address), of: Set(functions.map(\.rootBus))),
+            firstDevices: first,
             cpu: CPU(root: reader.root),
             kernel: reader.root.attribute("proc/sys/kernel/osrelease").flatMap {
                 KernelRelease(release: $0)
@@ -153,39 +154,6 @@ struct TopologyReader {
         return .domain(type: type ?? "unknown", group: group)
     }
 
-    /// The first device of each root bus, in the kernel's own order where /proc tells it.
-    ///
-    /// /proc/bus/pci/devices lists devices as they were found, without their domain: it decides only where one domain
-    /// has the bus.
-    func firstDevices(
-        _ addresses: [PCIAddress], of buses: Set<RootBus>
-    ) -> [RootBus: PCIAddress] {
-        let order = (root.contents("proc/bus/pci/devices", limit: 32 << 20) ?? [])
-            .split(separator: 10).map { $0.prefix { $0 != 9 } }
-            .compactMap { UInt16(String(decoding: $0, as: UTF8.self), radix: 16) }
-        let places = Dictionary(order.enumerated().map { ($1, $0) }, uniquingKeysWith: min)
-        let domains = Dictionary(grouping: addresses, by: \.bus).mapValues { Set($0.map(\.domain)) }
-        var first: [RootBus: (PCIAddress, Int)] = [:]
-        for address in addresses {
-            let bus = RootBus(domain: address.domain, bus: address.bus)
-            guard buses.contains(bus) else { continue }
-            let number =
-                UInt16(address.bus) << 8 | UInt16(address.device) << 3 | UInt16(address.function)
-            let isAlone = domains[address.bus]?.count == 1
-            let rank = isAlone ? places[number] ?? Int(number) + 65_536 : Int(number)
-            if let found = first[bus], found.1 <= rank { continue }
-            first[bus] = (address, rank)
-        }
-        // A device that /proc lists alone is there all the same: its bus is known by what cannot be looked at.
-        for (rank, number) in order.enumerated() {
-            guard let domain = domains[UInt8(number >> 8)]?.only else { continue }
-            let address = PCIAddress(domain: domain, number: number)
-            let bus = RootBus(domain: domain, bus: address.bus)
-            if buses.contains(bus), rank < first[bus]?.1 ?? .max { first[bus] = (address, rank) }
-        }
-        return first.mapValues { $0.0 }
-    }
-
     /// A pool anywhere proves it; without one the kernel tells how it was built.
     func hasPeerToPeer(_ functions: [PCIFunction]) -> Bool? {
         functions.contains { $0.poolBytes != nil } ? true : KernelBuild.hasPeerToPeer(root: root)
@@ -237,9 +205,4 @@ private final class PlainFolders {
         known.insert(path)
         return true
     }
-}
-
-extension Set {
-    /// The one element of a set; nil where there is none, or more.
-    fileprivate var only: Element? { count == 1 ? first : nil }
 }

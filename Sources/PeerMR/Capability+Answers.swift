@@ -3,7 +3,7 @@
 internal import PCITopology
 internal import PeerMemory
 public import SystemSupport
-internal import Verbs
+public import Verbs
 
 // MARK: - Exporter
 
@@ -57,8 +57,9 @@ extension PCIFunction {
 
 extension Capability {
     static func api(
-        of client: Client, _ attachment: Attachment, _ topology: Topology, _ root: SystemRoot
+        of client: Client, _ attachment: Attachment, _ memory: MemoryKind, _ topology: Topology, _ root: SystemRoot
     ) -> Answer {
+        if memory == .dmabuf, case .rdmaDevice(let name) = client { return buffers(of: name, root) }
         if let kernel = topology.kernel, kernel < firstKernelWithUserMemory {
             return Answer(
                 .no, "Linux \(kernel) gives programs no peer memory",
@@ -66,13 +67,21 @@ extension Capability {
         }
         switch client {
         case .rdmaDevice(let name): return verbs(of: name, topology, root)
-        case .blockDevice, .function:
+        case .blockDevice, .controller, .function:
             return block(of: client, attachment.function.flatMap { topology.function(at: $0) })
         }
     }
 
     /// Linux 6.2 is the first where programs may map p2pmem and do direct I/O on it.
     public static let firstKernelWithUserMemory = KernelRelease(6, 2)
+
+    /// What the provider has for others, as far as sysfs tells.
+    static func likelyMemory(of provider: PCIAddress, _ topology: Topology, _ root: SystemRoot) -> MemoryKind {
+        guard P2PPool(of: provider, root: root) == nil, !root.exists(P2PPool.folder(of: provider)),
+            let function = topology.function(at: provider), function.mayExportBuffers
+        else { return .p2pmem }
+        return .dmabuf
+    }
 
     /// Whether the calls for p2pmem are there for an RDMA device of the running machine.
     package static func api(ofRDMADevice name: String, topology: Topology) -> Answer {
@@ -111,6 +120,43 @@ extension Capability {
             return Answer(
                 .unknown, "\(name) cannot be asked: \(error.reason)",
                 remedy: error.remedy.isEmpty ? nil : error.remedy)
+        }
+    }
+
+    /// Whether an RDMA device imports dma-bufs, by asking it about one that does not exist.
+    private static func buffers(of name: String, _ root: SystemRoot) -> Answer {
+        guard root.isLive else {
+            return Answer(
+                .unknown, "whether \(name) imports dma-bufs can be asked on its own machine only",
+                remedy: "run peermr check there")
+        }
+        do throws(CallError) {
+            return buffers(of: try Device(name: name).open())
+        } catch {
+            return Answer(
+                .unknown, "\(name) cannot be asked: \(error.reason)",
+                remedy: error.remedy.isEmpty ? nil : error.remedy)
+        }
+    }
+
+    /// Whether an open RDMA device imports dma-bufs: the first of the four answers for a dma-buf of anyone.
+    public static func buffers(of context: Context) -> Answer {
+        do throws(CallError) {
+            let facts = try RegistrationFacts(of: context, for: .dmabuf)
+            let found = context.bufferImport()
+            do throws(CallError) {
+                _ = try MethodChoice.choose(for: .dmabuf, facts: facts)
+            } catch {
+                let aside =
+                    error.errno == nil
+                    ? error.reason : "\(error.reason) (\(error.call), errno \(error.errno?.rawValue ?? 0))"
+                return Answer(.no, aside, remedy: error.remedy.isEmpty ? nil : error.remedy)
+            }
+            return found.isSupported == true
+                ? Answer(.yes, found.reason)
+                : Answer(.unknown, found.sentence, remedy: found.remedy.isEmpty ? nil : found.remedy)
+        } catch {
+            return Answer(.unknown, error.reason, remedy: error.remedy.isEmpty ? nil : error.remedy)
         }
     }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import PCITopology
+public import PeerMemory
 public import SystemSupport
 
 /// One of the four answers: yes, no or unknown, why, and what changes it.
@@ -31,12 +32,14 @@ public enum Client: Hashable, Sendable, CustomStringConvertible {
     case rdmaDevice(String)
     /// A disk, by its kernel name.
     case blockDevice(String)
+    /// An NVMe controller, by its kernel name.
+    case controller(String)
     /// A PCI function.
     case function(PCIAddress)
 
     public var description: String {
         switch self {
-        case .rdmaDevice(let name), .blockDevice(let name): name
+        case .rdmaDevice(let name), .blockDevice(let name), .controller(let name): name
         case .function(let address): "\(address)"
         }
     }
@@ -46,6 +49,7 @@ public enum Client: Hashable, Sendable, CustomStringConvertible {
         switch self {
         case .rdmaDevice(let name): DeviceLinks.attachment(ofRDMADevice: name, root: root)
         case .blockDevice(let name): DeviceLinks.attachment(ofBlockDevice: name, root: root)
+        case .controller(let name): DeviceLinks.attachment(ofController: name, root: root)
         case .function(let address): .function(address)
         }
     }
@@ -72,22 +76,35 @@ public struct Capability: Hashable, Sendable {
     /// - Parameters:
     ///   - provider: the function whose memory it is.
     ///   - client: the device that would read or write it.
+    ///   - memory: how the memory is to be had; nil for p2pmem where the provider publishes any, else for a dma-buf where
+    ///     its driver may export one. It decides what ``api`` is about.
     ///   - topology: the machine that both are in; nil to read what is needed from `root`.
     ///   - root: where sysfs is. The calls of a device can be asked for on the running machine only.
     public init(
-        of provider: PCIAddress, for client: Client, topology: Topology? = nil,
+        of provider: PCIAddress, for client: Client, memory: MemoryKind? = nil, topology: Topology? = nil,
         root: SystemRoot = .live
     ) {
         let attachment = client.attachment(root: root) ?? .unreadable
-        let around = [provider] + (attachment.function.map { [$0] } ?? [])
+        let around = [provider] + attachment.functions
         let topology = topology ?? Topology(root: root, around: around)
         path = topology.route(from: attachment, called: "\(client)", to: provider)
         route = Self.answer(path)
         exporter = Self.exporter(provider, topology, root)
-        api = Self.api(of: client, attachment, topology, root)
+        let memory = memory ?? Self.likelyMemory(of: provider, topology, root)
+        api = Self.api(of: client, attachment, memory, topology, root)
         data = Answer(
             .unknown, "not proven: no data was moved",
             remedy: "move data through a region and compare it on the other side")
+    }
+
+    /// Only whether the kernel would let a client do DMA to a provider, without the other three answers.
+    public static func route(
+        of provider: PCIAddress, for client: Client, root: SystemRoot = .live
+    ) -> Answer {
+        let attachment = client.attachment(root: root) ?? .unreadable
+        let around = [provider] + (attachment.function.map { [$0] } ?? [])
+        let topology = Topology(root: root, around: around)
+        return answer(topology.route(from: attachment, called: "\(client)", to: provider))
     }
 
     private static func answer(_ path: Route) -> Answer {

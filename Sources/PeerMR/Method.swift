@@ -12,6 +12,8 @@ public enum Method: String, Hashable, Sendable, CaseIterable {
     case onDemand
     /// `ibv_reg_dmabuf_mr`: another driver's buffer, by descriptor.
     case dmaBuf
+    /// `ibv_reg_dm_mr`: memory of the device itself.
+    case deviceMemory
 }
 
 /// Who moves the bytes of an RDMA device.
@@ -37,24 +39,34 @@ public struct RegistrationFacts: Hashable, Sendable {
     public var nic: NICKind
     /// The running kernel; nil where its release cannot be read.
     public var kernel: KernelRelease?
+    /// Whether it imports dma-bufs; nil where that was not asked.
+    public var bufferImport: BufferImport?
+    /// Its driver's name; nil where sysfs names none.
+    public var driver: String?
 
     /// Facts given by hand, as a test needs them.
     public init(
-        device: Device, onDemand: OnDemandPaging, nic: NICKind, kernel: KernelRelease?
+        device: Device, onDemand: OnDemandPaging, nic: NICKind, kernel: KernelRelease?,
+        bufferImport: BufferImport? = nil, driver: String? = nil
     ) {
         self.device = device
         self.onDemand = onDemand
         self.nic = nic
         self.kernel = kernel
+        self.bufferImport = bufferImport
+        self.driver = driver
     }
 
-    /// The facts of an open device on the running kernel.
+    /// The facts of an open device on the running kernel, as far as they matter for memory of a kind.
     ///
     /// - Throws: the errno of the device query.
-    public init(of context: Context) throws(CallError) {
+    public init(of context: Context, for kind: MemoryKind = .p2pmem) throws(CallError) {
+        let name = context.device.name
         self.init(
             device: context.device, onDemand: try context.attributes().onDemand,
-            nic: NICKind(of: context.device), kernel: .running())
+            nic: NICKind(of: context.device), kernel: .running(),
+            bufferImport: kind == .dmabuf ? context.bufferImport() : nil,
+            driver: SystemRoot.live.linkTarget("sys/class/infiniband/\(name)/device/driver")?.lastComponent?.string)
     }
 }
 
@@ -75,7 +87,8 @@ extension MethodChoice {
 
     /// Picks the method for memory of a kind.
     ///
-    /// - Throws: `unsafeHere` where the kernel would map peer memory without a check.
+    /// - Throws: `unsafeHere` where the kernel would map peer memory without a check, `notSupported` for a dma-buf on a
+    ///   device that imports none.
     public static func choose(
         for kind: MemoryKind, facts: RegistrationFacts
     ) throws(CallError) -> MethodChoice {
@@ -83,12 +96,37 @@ extension MethodChoice {
         case .host:
             return MethodChoice(
                 method: .pinned, shape: .any, reason: "pages of the host can be pinned")
-        case .dmabuf:
-            throw CallError(
-                .notSupported, reason: "this version does not register dma-bufs yet",
-                remedy: "use p2pmem or host memory")
+        case .dmabuf: return try chooseForBuffer(facts)
+        case .nic:
+            return MethodChoice(
+                method: .deviceMemory, shape: .any, reason: "it is memory of \(facts.device) itself")
         case .p2pmem: return try chooseForPeer(facts)
         }
+    }
+
+    /// A device that may import dma-bufs is asked; one that says no is not.
+    private static func chooseForBuffer(_ facts: RegistrationFacts) throws(CallError) -> MethodChoice {
+        guard let found = facts.bufferImport else {
+            return MethodChoice(method: .dmaBuf, shape: .any, reason: "it is a dma-buf")
+        }
+        // mlx5 looks at the descriptor before it looks whether it can page, which its dma-bufs need
+        // (drivers/infiniband/hw/mlx5/mr.c, mlx5_ib_reg_user_mr_dmabuf).
+        if found.isSupported == true, facts.driver == "mlx5_core", !facts.onDemand.isSupported {
+            throw CallError(
+                .notSupported,
+                reason: "\(facts.device) imports dma-bufs only with on-demand paging, which it lacks here",
+                remedy: "turn it on in the firmware's settings (ODP), or use host memory")
+        }
+        guard found.isSupported != false else {
+            throw CallError(
+                .notSupported, call: "ibv_reg_dmabuf_mr", errno: found.errno,
+                reason: facts.nic == .software
+                    ? "\(found.reason): it is a software device, whose bytes the CPU moves" : found.reason,
+                remedy: found.remedy)
+        }
+        return MethodChoice(
+            method: .dmaBuf, shape: .any,
+            reason: found.isSupported == true ? "\(facts.device) imports dma-bufs" : found.sentence)
     }
 
     private static func chooseForPeer(

@@ -23,48 +23,74 @@ public enum Fallback: Hashable, Sendable {
 
 /// Memory and its region, with the method that made it and why.
 public struct PeerRegion: ~Copyable {
-    private let region: MemoryRegion<AnyMemory>
+    private let storage: RegionStorage
     /// What addresses work requests need.
     public let window: RegionWindow
     /// How the memory became a region, and why so.
     public let choice: MethodChoice
     /// Who moves the device's bytes.
     public let nic: NICKind
+    /// What the device, and its peers, may do.
+    public let access: Access
+    /// What the check of the route said before a dma-buf of a known device was registered; nil for other memory.
+    public let route: Answer?
+    /// How long the registration itself took, in nanoseconds.
+    public let registrationNanoseconds: UInt64
     /// Why host memory stands in for the peer memory that was asked for; nil where it does not.
     public let bounceReason: CallError?
 
     /// Registers memory with the first method that fits.
     ///
+    /// For a dma-buf of a known PCI function the route is judged first: where the kernel then refuses, the error has
+    /// the reason, and where it does not, ``route`` still says what was expected. The buffer's descriptor is closed when
+    /// this returns, whether it worked or not; the kernel keeps the buffer for the region.
+    ///
     /// - Parameters:
     ///   - memory: what to register; the region becomes its owner.
     ///   - domain: the domain that the region belongs to.
     ///   - access: what the device, and its peers, may do.
+    ///   - options: an I/O address and hints, where they matter.
     /// - Throws: `unsafeHere` where it would work wrongly, `notSupported` where it cannot work, `resourceLimit` at the
-    ///   memory lock limit. See ``Verbs/MemoryRegion/init(registering:on:access:shape:)``.
+    ///   memory lock limit. See ``Verbs/MemoryRegion/init(registering:on:access:shape:handle:)`` and
+    ///   ``Verbs/BufferRegion/init(registering:on:access:handle:keeping:)``.
     public init(
-        registering memory: consuming AnyMemory, on domain: ProtectionDomain, access: Access
+        registering memory: consuming AnyMemory, on domain: ProtectionDomain, access: Access,
+        options: RegistrationOptions = RegistrationOptions()
     ) throws(CallError) {
-        try self.init(registering: memory, on: domain, access: access, bounceReason: nil)
+        try self.init(registering: memory, on: domain, access: access, options: options, bounceReason: nil)
     }
 
     private init(
         registering memory: consuming AnyMemory, on domain: ProtectionDomain, access: Access,
-        bounceReason: CallError?
+        options: RegistrationOptions, bounceReason: CallError?
     ) throws(CallError) {
-        let facts = try RegistrationFacts(of: domain.context)
-        let choice = try MethodChoice.choose(for: memory.kind, facts: facts)
-        let isPeer = memory.kind != .host
-        let access = choice.method == .onDemand ? access.union(.onDemand) : access
-        do {
-            region = try MemoryRegion(
-                registering: memory, on: domain, access: access, shape: choice.shape)
-        } catch {
-            throw isPeer && choice.method == .pinned ? .pinnedPeerMemory(error, choice) : error
-        }
-        window = region.window
-        self.choice = choice
-        nic = facts.nic
+        self.init(
+            try Registration(of: memory, on: domain, access: access, options: options), access: access,
+            bounceReason: bounceReason)
+    }
+
+    /// Registers memory of the device itself, which no other device is in the way of.
+    ///
+    /// - Parameters:
+    ///   - memory: what to register, kept as long as the region lives.
+    ///   - domain: a domain of the same device.
+    ///   - access: what the device, and its peers, may do.
+    /// - Throws: `notSupported` (EOPNOTSUPP). See ``Verbs/DeviceMemoryRegion``.
+    public init(
+        registering memory: DeviceMemory, on domain: ProtectionDomain, access: Access
+    ) throws(CallError) {
+        self.init(try Registration(of: memory, on: domain, access: access), access: access, bounceReason: nil)
+    }
+
+    private init(_ made: consuming Registration, access: Access, bounceReason: CallError?) {
+        window = made.storage.window
+        choice = made.choice
+        nic = made.nic
+        self.access = access
+        route = made.route
+        registrationNanoseconds = made.nanoseconds
         self.bounceReason = bounceReason
+        storage = made.storage
     }
 
     /// Allocates memory and registers it.
@@ -94,25 +120,29 @@ public struct PeerRegion: ~Copyable {
         guard fallback == .bounce else { throw refusal }
         return try PeerRegion(
             registering: .host(try HostMemory(allocating: byteCount)), on: domain, access: access,
-            bounceReason: refusal)
+            options: RegistrationOptions(), bounceReason: refusal)
     }
 }
 
 extension PeerRegion {
     /// What kind of memory it is.
-    public var kind: MemoryKind { region.memory.kind }
-    /// The PCI function whose memory it is; nil for the host's.
-    public var provider: PCIAddress? { region.memory.provider }
+    public var kind: MemoryKind { storage.kind }
+    /// The PCI function whose memory it is; nil for the host's, and where it is not known.
+    public var provider: PCIAddress? { storage.provider }
+    /// The driver that hands a dma-buf out, as the kernel names it; nil for other memory.
+    public var exporter: String? { storage.origin?.exporter }
     /// The length in bytes.
-    public var byteCount: Int { region.memory.byteCount }
+    public var byteCount: Int { Int(window.byteCount) }
     /// The domain that it belongs to.
-    public var domain: ProtectionDomain { region.domain }
+    public var domain: ProtectionDomain { storage.domain }
+    /// What the keys open besides the bytes asked for, because devices map pages; see ``Verbs/BufferRegion/slack``.
+    public var slack: (before: UInt64, after: UInt64) { storage.slack }
 
     /// A part of the memory, for I/O by another device.
     ///
-    /// - Throws: ``Verbs/SliceError/outOfBounds``.
+    /// - Throws: ``Verbs/SliceError/outOfBounds``, and ``Verbs/SliceError/noAddress`` for what is not mapped.
     public func slice(at offset: Int, count: Int) throws(SliceError) -> MemorySlice {
-        try region.memory.slice(at: offset, count: count)
+        try storage.slice(at: offset, count: count)
     }
 
     /// A view of host memory for the CPU; nil for peer memory, which devices move, and outside the region.
@@ -124,23 +154,26 @@ extension PeerRegion {
             start: UnsafeMutableRawPointer(bitPattern: slice.address), count: slice.byteCount)
     }
 
-    /// Where a transfer's bytes are to be counted.
-    public var isPeerToPeer: Bool { kind != .host }
-}
-
-extension CallError {
-    /// A peer mapping that was tried without on-demand paging: what the kernel said, and what would work.
-    fileprivate static func pinnedPeerMemory(
-        _ error: CallError, _ choice: MethodChoice
-    ) -> CallError {
-        CallError(
-            .notSupported, call: error.call, errno: error.errno,
-            reason: "p2pmem cannot be registered: \(choice.reason), and the kernel does not pin p2pmem for long",
-            remedy:
-                "use a device with on-demand paging (mlx5 on Linux \(MethodChoice.firstCheckingKernel) or newer, "
-                + "or Soft-RoCE on Linux 6.16 or newer), or host memory"
-        )
+    /// Copies bytes out of the memory by CPU, on its owner's way and not through the region: for a few bytes, as a test
+    /// or a proof needs them.
+    ///
+    /// - Parameter offset: from the start of the region, in bytes.
+    /// - Throws: `notSupported` where there is no such way, `peerLost` where the memory has been taken back: an error,
+    ///   where a load from a mapping would raise SIGBUS.
+    public func read(into bytes: inout MutableRawSpan, at offset: Int) throws(CallError) {
+        try storage.read(into: &bytes, at: offset)
     }
+
+    /// Copies bytes into the memory by CPU. See ``read(into:at:)``.
+    public func write(_ bytes: RawSpan, at offset: Int) throws(CallError) {
+        try storage.write(bytes, at: offset)
+    }
+
+    /// Where a transfer's bytes are to be counted: a dma-buf of the host's own memory is no peer's.
+    public var isPeerToPeer: Bool { storage.isPeers }
+
+    var origin: BufferOrigin? { storage.origin }
+    var driverAtRegistration: String? { storage.driver }
 }
 
 /// How many bytes went which way, so that a bounce never goes unnoticed.

@@ -11,12 +11,64 @@ public enum MemoryKind: String, Hashable, Sendable, CaseIterable {
     case p2pmem
     /// A buffer that another driver exports as a descriptor.
     case dmabuf
+    /// Memory of the RDMA device itself.
+    case nic
 }
 
 /// Memory of any kind, for code that is the same for all of them.
-public enum AnyMemory: ~Copyable, RegistrableMemory {
+///
+/// A dma-buf has no address in this process, so that this has none either; see ``MappedMemory``.
+public enum AnyMemory: ~Copyable {
     case host(HostMemory)
     case p2pmem(P2PMemory)
+    case dmabuf(DMABufferMemory)
+
+    /// What kind of memory it is.
+    public var kind: MemoryKind {
+        switch self {
+        case .host: .host
+        case .p2pmem: .p2pmem
+        case .dmabuf: .dmabuf
+        }
+    }
+
+    /// The PCI function whose memory it is; nil for the host's, and where it is not known.
+    public var provider: PCIAddress? {
+        switch self {
+        case .host: nil
+        case .p2pmem(let memory): memory.provider
+        case .dmabuf(let memory): memory.owner.provider
+        }
+    }
+
+    /// The length in bytes.
+    public var byteCount: Int {
+        switch self {
+        case .host(let memory): memory.byteCount
+        case .p2pmem(let memory): memory.byteCount
+        case .dmabuf(let memory): memory.byteCount
+        }
+    }
+}
+
+/// Memory that has an address in this process: what `ibv_reg_mr` takes, and other devices' drivers too.
+public enum MappedMemory: ~Copyable, RegistrableMemory {
+    case host(HostMemory)
+    case p2pmem(P2PMemory)
+
+    public var baseAddress: UnsafeMutableRawPointer {
+        switch self {
+        case .host(let memory): unsafe memory.baseAddress
+        case .p2pmem(let memory): unsafe memory.baseAddress
+        }
+    }
+
+    public var byteCount: Int {
+        switch self {
+        case .host(let memory): memory.byteCount
+        case .p2pmem(let memory): memory.byteCount
+        }
+    }
 
     /// What kind of memory it is.
     public var kind: MemoryKind {
@@ -31,20 +83,6 @@ public enum AnyMemory: ~Copyable, RegistrableMemory {
         switch self {
         case .host: nil
         case .p2pmem(let memory): memory.provider
-        }
-    }
-
-    public var baseAddress: UnsafeMutableRawPointer {
-        switch self {
-        case .host(let memory): unsafe memory.baseAddress
-        case .p2pmem(let memory): unsafe memory.baseAddress
-        }
-    }
-
-    public var byteCount: Int {
-        switch self {
-        case .host(let memory): memory.byteCount
-        case .p2pmem(let memory): memory.byteCount
         }
     }
 }

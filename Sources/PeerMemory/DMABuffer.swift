@@ -9,16 +9,33 @@ public import SystemSupport
 /// The descriptor is owned and closed with the value; a region keeps the buffer in the kernel without it.
 public struct DMABuffer: ~Copyable, Sendable {
     private let file: OwnedDescriptor
-    /// The driver that hands it out, as the kernel names it (`exp_name` in `/proc/self/fdinfo`): `udmabuf`, say.
+    /// The driver that hands it out, as the kernel names it (`exp_name` in `/proc/self/fdinfo`); `udmabuf`, for
+    /// example, and `unknown` where `/proc` cannot be read.
     public let exporter: String
     /// The size that the kernel has for it, in bytes.
     public let byteCount: UInt64
+    /// What tells it from every other buffer that is alive.
+    public let identity: Identity
+    /// Whether the descriptor may write; where it may not, the CPU cannot map it for writing either.
+    public let isWritable: Bool
+
+    /// What tells a buffer from every other one, however many descriptors it has: for caches of regions.
+    ///
+    /// The kernel may give the number to another buffer once this one is gone, so keep the buffer while it is used.
+    public struct Identity: Hashable, Sendable {
+        /// The device number of the kernel's file system of dma-bufs.
+        public let device: UInt64
+        /// The number of the buffer in it.
+        public let inode: UInt64
+    }
 
     /// A buffer by its parts.
-    init(file: consuming OwnedDescriptor, exporter: String, byteCount: UInt64) {
+    init(file: consuming OwnedDescriptor, facts: DMABufferFacts) {
         self.file = file
-        self.exporter = exporter
-        self.byteCount = byteCount
+        exporter = facts.exporter
+        byteCount = facts.byteCount
+        identity = facts.identity
+        isWritable = facts.isWritable
     }
 
     /// The descriptor, valid as long as the value lives. Do not close it.
@@ -34,7 +51,8 @@ public protocol DMABufferOwner: AnyObject {
     /// Copies bytes out of the memory, as its owner sees them.
     ///
     /// - Parameter offset: from the start of the dma-buf, in bytes.
-    /// - Throws: `notSupported` where the owner has no way to the bytes, `peerLost` when the memory is gone.
+    /// - Throws: `notSupported` where the owner has no way to the bytes, `peerLost` when the memory has been taken
+    ///   back, `invalidArgument` where the part does not lie inside.
     func read(into bytes: inout MutableRawSpan, at offset: UInt64) throws(CallError)
     /// Copies bytes into the memory. See ``read(into:at:)``.
     func write(_ bytes: RawSpan, at offset: UInt64) throws(CallError)
@@ -53,20 +71,27 @@ public struct DMABufferMemory: ~Copyable {
 
     /// A part of a buffer.
     ///
+    /// - Parameters:
+    ///   - buffer: the buffer; its descriptor is closed where this throws.
+    ///   - owner: who owns the memory, kept as long as this value lives.
+    ///   - offset: where the part begins, in bytes.
+    ///   - byteCount: how long it is, in bytes.
     /// - Throws: `invalidArgument` where it does not lie inside the buffer, or is empty.
     public init(
         _ buffer: consuming DMABuffer, owner: any DMABufferOwner, offset: UInt64, byteCount: UInt64
     ) throws(CallError) {
-        let whole = buffer.byteCount
-        guard byteCount > 0, byteCount <= UInt64(Int.max), offset <= whole, byteCount <= whole - offset else {
-            throw CallError(
-                .invalidArgument,
-                reason: "\(byteCount) bytes from \(offset) on do not lie inside a dma-buf of \(whole) bytes",
-                remedy: "name a part that does; nothing is ever shortened silently")
-        }
+        try DMABufferFacts.demandPart(offset, byteCount, of: buffer.byteCount)
         self.buffer = buffer
         self.owner = owner
         self.offset = offset
         self.byteCount = Int(byteCount)
+    }
+
+    /// All of a buffer.
+    ///
+    /// - Throws: `invalidArgument` where it is empty.
+    public init(_ buffer: consuming DMABuffer, owner: any DMABufferOwner) throws(CallError) {
+        let byteCount = buffer.byteCount
+        try self.init(buffer, owner: owner, offset: 0, byteCount: byteCount)
     }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import CLinux
 internal import Glibc
 internal import SystemPackage
 
@@ -36,12 +37,11 @@ struct DirectorySource: Hashable, Sendable {
         guard let file = opened(relative) else { return nil }
         defer { try? file.close() }
         return body { offset, count in
-            var bytes = [UInt8](repeating: 0, count: max(0, count))
-            let got = unsafe bytes.withUnsafeMutableBytes { buffer in
-                unsafe try? file.read(fromAbsoluteOffset: Int64(offset), into: buffer)
+            // Most of a large buffer stays unused: the kernel hands its own files out by the page.
+            unsafe [UInt8](unsafeUninitializedCapacity: max(0, count)) { buffer, filled in
+                let all = UnsafeMutableRawBufferPointer(buffer)
+                filled = (unsafe try? file.read(fromAbsoluteOffset: Int64(offset), into: all)) ?? 0
             }
-            bytes.removeLast(bytes.count - (got ?? 0))
-            return bytes
         }
     }
 
@@ -77,6 +77,11 @@ struct DirectorySource: Hashable, Sendable {
         var status = stat()
         guard unsafe stat(appending(relative).string, &status) == 0 else { return nil }
         return Int(status.st_size)
+    }
+
+    func kernelNumber(_ relative: String) -> UInt64? {
+        let inode = unsafe peermr_sysfs_inode(appending(relative).string)
+        return inode == 0 ? nil : inode
     }
 
     func realPath(_ relative: String) -> FilePath? {

@@ -23,20 +23,40 @@ package enum JSONValue: Sendable {
 
     /// The value on one line.
     package var encoded: String {
+        var text = ""
+        append(to: &text)
+        return text
+    }
+
+    /// All into one text: a matrix has a hundred thousand values.
+    private func append(to text: inout String) {
         switch self {
-        case .text(let text): Self.quote(text)
-        case .integer(let value): String(value)
-        case .number(let value): value.isFinite ? String(value) : "null"
-        case .flag(let value): value ? "true" : "false"
-        case .list(let values): "[" + values.map(\.encoded).joined(separator: ", ") + "]"
+        case .text(let value): text += Self.quote(value)
+        case .integer(let value): text += String(value)
+        case .number(let value): text += value.isFinite ? String(value) : "null"
+        case .flag(let value): text += value ? "true" : "false"
+        case .list(let values):
+            text += "["
+            for (index, value) in values.enumerated() {
+                if index > 0 { text += ", " }
+                value.append(to: &text)
+            }
+            text += "]"
         case .object(let fields):
-            "{" + fields.map { "\(Self.quote($0)): \($1.encoded)" }.joined(separator: ", ") + "}"
-        case .null: "null"
+            text += "{"
+            for (index, field) in fields.enumerated() {
+                text += index > 0 ? ", " : ""
+                text += Self.quote(field.0)
+                text += ": "
+                field.1.append(to: &text)
+            }
+            text += "}"
+        case .null: text += "null"
         }
     }
 
     private static func quote(_ text: String) -> String {
-        // Most texts are plain: a matrix has a hundred thousand of them.
+        // Most texts are plain.
         if text.utf8.allSatisfy({ $0 >= 32 && $0 != 0x22 && $0 != 0x5c }) { return "\"" + text + "\"" }
         var quoted = "\""
         for scalar in text.unicodeScalars {

@@ -31,6 +31,21 @@ public struct SystemRoot: Hashable, Sendable {
     /// Whether this is the machine that the program runs on.
     public var isLive: Bool { self == .live }
 
+    /// Whether this is a tree in memory.
+    public var isCaptured: Bool { path == nil }
+
+    /// Whether `sys` below this root is the kernel's own, here or mounted elsewhere, and no copy.
+    public var isKernel: Bool { kernelNumber(ofDirectory: "sys") != nil }
+
+    /// The number that the kernel's sysfs gave a directory when it made it: of two directories the older one has the
+    /// lower number. Links are followed.
+    ///
+    /// - Returns: nil where it is missing, or its file system is another one than sysfs.
+    public func kernelNumber(ofDirectory relative: String) -> UInt64? {
+        if case .directory(let directory) = source { return directory.kernelNumber(relative) }
+        return nil
+    }
+
     /// The path of a file below this root, which is to be opened by other means; `relative` does not begin with a
     /// slash.
     ///

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CVerbs
+internal import Synchronization
 internal import SystemPackage
 public import SystemSupport
 
@@ -10,6 +11,8 @@ public final class Context: @unchecked Sendable {
     /// The C object. Valid as long as this context lives; do not close it.
     let raw: UnsafeMutablePointer<ibv_context>
     private let owned: Bool
+    /// What ``bufferImport()`` has found.
+    let rememberedImport = Mutex<BufferImport?>(nil)
 
     /// Wraps an open context.
     ///
@@ -50,7 +53,8 @@ public final class Context: @unchecked Sendable {
         return PortAttributes(
             isActive: attributes.state == IBV_PORT_ACTIVE,
             mtuBytes: PathMTU(rawValue: attributes.active_mtu.rawValue).bytes,
-            gidCount: Int(attributes.gid_tbl_len), localIdentifier: attributes.lid)
+            gidCount: Int(attributes.gid_tbl_len), localIdentifier: attributes.lid,
+            isInfiniBand: attributes.link_layer == UInt8(IBV_LINK_LAYER_INFINIBAND))
     }
 
     /// An entry of the port's GID table.
@@ -82,6 +86,8 @@ public struct PortAttributes: Hashable, Sendable {
     public let gidCount: Int
     /// The LID on InfiniBand, 0 on Ethernet.
     public let localIdentifier: UInt16
+    /// Whether the link is InfiniBand, where LIDs address; on Ethernet GIDs do.
+    public let isInfiniBand: Bool
 }
 
 /// A path MTU as the specification codes it: 1 is 256 bytes, 5 is 4096.

@@ -16,6 +16,12 @@ public struct DeviceAttributes: Hashable, Sendable {
     public let maximumWorkRequests: Int
     /// The most entries of a completion queue.
     public let maximumCompletions: Int
+    /// The most pieces of memory that one work request gathers from or scatters to.
+    public let maximumEntriesPerRequest: Int
+    /// The same of an RDMA READ, where it may be fewer.
+    public let maximumEntriesPerRead: Int
+    /// The memory of its own that the device gives to programs, in bytes; 0 where it gives none.
+    public let deviceMemoryBytes: UInt64
     /// The ports, numbered from 1.
     public let portCount: UInt8
     /// On-demand paging, as the device offers it.
@@ -31,6 +37,9 @@ public struct DeviceAttributes: Hashable, Sendable {
         maximumRegions = Int(original.max_mr)
         maximumWorkRequests = Int(original.max_qp_wr)
         maximumCompletions = Int(original.max_cqe)
+        maximumEntriesPerRequest = Int(original.max_sge)
+        maximumEntriesPerRead = Int(original.max_sge_rd)
+        deviceMemoryBytes = raw.max_dm_size
         portCount = original.phys_port_cnt
         onDemand = OnDemandPaging(
             general: raw.odp_caps.general_caps,

@@ -109,6 +109,17 @@ extension CallError {
             reason: "the queue pair cannot be \(doing)",
             remedy: "see the kernel log (dmesg): the device may have been removed or reset")
     }
+
+    static func portDown(_ port: UInt8, _ device: Device) -> CallError {
+        CallError(
+            .notFound, reason: "port \(port) of \(device) is down", remedy: "bring its link up: ip link set IFNAME up")
+    }
+
+    static func portWithoutAddress(_ port: UInt8, _ device: Device) -> CallError {
+        CallError(
+            .notFound, reason: "port \(port) of \(device) has no address",
+            remedy: "give its network interface one: ip address add ADDRESS/BITS dev IFNAME")
+    }
 }
 
 extension String {

@@ -71,7 +71,7 @@ extension GID: CustomStringConvertible {
 
 extension PathMTU {
     /// The code for a payload of that many bytes; nil for one that the specification does not have.
-    public init?(bytes: Int) {
+    public init?(exactlyBytes bytes: Int) {
         guard let code = (1...5).first(where: { PathMTU(rawValue: UInt32($0)).bytes == bytes }) else { return nil }
         self.init(rawValue: UInt32(code))
     }

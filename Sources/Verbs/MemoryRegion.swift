@@ -22,6 +22,7 @@ public struct MemoryRegion<Memory: RegistrableMemory & ~Copyable>: ~Copyable {
     public let memory: Memory
     /// What addresses work requests need: plain numbers, valid as long as the region lives.
     public let window: RegionWindow
+    private let handle: DMAHandle?
 
     /// Registers memory.
     ///
@@ -33,25 +34,43 @@ public struct MemoryRegion<Memory: RegistrableMemory & ~Copyable>: ~Copyable {
     ///   - domain: the domain that the region belongs to.
     ///   - access: what the device may do. Remote access lets a peer change or read the memory at any time.
     ///   - shape: the transfers that the device does right on this region; see ``TransferShape``.
+    ///   - handle: hints for the device's writes; nil for none.
     /// - Throws: EFAULT where pages cannot be pinned (peer memory), ENOMEM or EPERM at the memory lock limit, EINVAL
-    ///   for remote write without local write, EOPNOTSUPP. The corresponding C function is `ibv_reg_mr`.
+    ///   for remote write without local write, EOPNOTSUPP.
+    ///   The corresponding C functions are `ibv_reg_mr` and, with a handle, `ibv_reg_mr_ex`.
     public init(
         registering memory: consuming Memory, on domain: ProtectionDomain,
-        access: Access = [.localWrite], shape: TransferShape = .any
+        access: Access = [.localWrite], shape: TransferShape = .any, handle: DMAHandle? = nil
     ) throws(CallError) {
         let address = unsafe memory.baseAddress
         let byteCount = memory.byteCount
-        let raw = unsafe ibv_reg_mr(domain.raw, address, byteCount, Int32(access.rawValue))
-        guard let raw = unsafe raw else {
+        guard let raw = unsafe Self.register(address, byteCount, domain, access, handle) else {
             throw .register(
                 currentErrno(), byteCount: byteCount, access: access, device: domain.context.device)
         }
         unsafe self.raw = raw
         self.domain = domain
         self.memory = memory
+        self.handle = handle
         unsafe window = RegionWindow(
             address: UInt64(UInt(bitPattern: address)), byteCount: UInt64(byteCount),
             localKey: raw.pointee.lkey, remoteKey: raw.pointee.rkey, shape: shape)
+    }
+
+    private static func register(
+        _ address: UnsafeMutableRawPointer, _ byteCount: Int, _ domain: ProtectionDomain, _ access: Access,
+        _ handle: DMAHandle?
+    ) -> UnsafeMutablePointer<ibv_mr>? {
+        guard let handle else {
+            return unsafe ibv_reg_mr(domain.raw, address, byteCount, Int32(access.rawValue))
+        }
+        var attributes = unsafe peermr_mr_init_attr()
+        unsafe attributes.length = byteCount
+        unsafe attributes.access = Int32(access.rawValue)
+        unsafe attributes.addr = address
+        unsafe attributes.dmah = handle.raw
+        unsafe attributes.comp_mask = UInt64(PEERMR_MR_ADDR | PEERMR_MR_DMAH)
+        return unsafe peermr_reg_mr_ex(domain.raw, &attributes)
     }
 
     deinit {

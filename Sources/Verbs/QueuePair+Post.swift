@@ -89,7 +89,7 @@ extension QueuePair {
         guard result == 0 else { throw Errno(rawValue: result) }
     }
 
-    private mutating func post(_ request: inout ibv_send_wr) throws(Errno) {
+    mutating func post(_ request: inout ibv_send_wr) throws(Errno) {
         var bad: UnsafeMutablePointer<ibv_send_wr>?
         let result = unsafe ibv_post_send(raw, &request, &bad)
         guard result == 0 else { throw Errno(rawValue: result) }

@@ -31,6 +31,8 @@ public enum SliceError: UInt8, Error, Hashable, Sendable {
     case outOfBounds
     /// The region's ``TransferShape`` does not admit the address.
     case misaligned
+    /// The memory has no address in this process: it is a dma-buf.
+    case noAddress
 }
 
 /// The numbers that work requests need of a region. A plain value; using it after the region is gone

@@ -88,7 +88,7 @@ extension Ailment {
     private static func noPool(_ machine: Machine) -> Ailment {
         let drives = machine.topology.functions.filter(\.isNVMe)
         let strangers = drives.filter { $0.driver != "nvme" }
-        if let drive = strangers.first, strangers.count == drives.count {
+        if let drive = strangers.first {
             return Ailment(
                 .blocks, Finding.Code.noPool.rawValue, "\(drive.address)",
                 "no device publishes p2pmem, and the NVMe drive \(drive.address) has "

@@ -7,6 +7,7 @@ import SystemSupport
 
 struct Check: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "check",
         abstract: "Tells whether a client can reach a provider's memory: four answers, and what led to them.",
         discussion: """
             The exit status is the route's: 0 supported, 1 not supported, 3 unknown; 2 for a usage or input \
@@ -18,8 +19,8 @@ struct Check: ParsableCommand {
     var provider: String
     @Argument(
         help: ArgumentHelp(
-            "What would read or write it: an RDMA device (mlx5_0), a block device (nvme1n1, /dev/nvme1n1p1) or "
-                + "a PCI address."))
+            "What would read or write it: an RDMA device (mlx5_0), a block device (nvme1n1, /dev/nvme1n1p1), an "
+                + "NVMe controller (nvme1) or a PCI address."))
     var client: String
     @OptionGroup var common: CommonOptions
 
@@ -31,7 +32,7 @@ struct Check: ParsableCommand {
             let capability = Capability(of: address, for: device, root: root)
             let attachment = device.attachment(root: root)
             let report = CheckReport(
-                provider: address, client: device, function: attachment?.function,
+                provider: address, client: device, functions: attachment?.functions ?? [],
                 capability: capability)
             if common.json { printJSON(report.json) } else { writeAll(1, report.text) }
             return report.status
@@ -43,7 +44,7 @@ struct Check: ParsableCommand {
 struct CheckReport {
     let provider: PCIAddress
     let client: Client
-    let function: PCIAddress?
+    let functions: [PCIAddress]
     let capability: Capability
 
     var verdict: Verdict { capability.path.verdict }
@@ -67,7 +68,7 @@ struct CheckReport {
     var json: JSONValue {
         .object([
             ("provider", .text("\(provider)")), ("client", .text("\(client)")),
-            ("clientFunction", .optional(function.map { "\($0)" })),
+            ("clientFunction", .optional(functions.first.map { "\($0)" })),
             ("mapType", .text(verdict.mapType.rawValue)),
             ("supported", verdict.isSupported.map { .flag($0) } ?? .null),
             ("distance", verdict.distance < 0 ? .null : .count(verdict.distance)),
@@ -84,7 +85,8 @@ struct CheckReport {
             case nil: "unknown"
             }
         let distance = verdict.distance < 0 ? "" : ", distance \(verdict.distance)"
-        let place = function.map { "\(client)" == "\($0)" ? "" : " (\($0))" } ?? ""
+        let names = functions.map { "\($0)" }.joined(separator: ", ")
+        let place = names.isEmpty || "\(client)" == names ? "" : " (\(names))"
         var text =
             "\(client)\(place) to the memory of \(provider): \(outcome) "
             + "(\(verdict.mapType.rawValue)\(distance))\n\n"

@@ -7,6 +7,7 @@ import SystemSupport
 
 struct Devices: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "devices",
         abstract: "Lists RDMA devices, disks and devices with memory for others, with what matters for peer-to-peer.",
         discussion: """
             Columns: NIC is "device" where the hardware does the DMA and "software" where the CPU copies; IOMMU \
@@ -129,7 +130,7 @@ extension NamedDevice {
     /// Who moves the bytes of an RDMA device; what a disk is.
     fileprivate var nic: String {
         switch attachment {
-        case .function: "device"
+        case .function, .paths: "device"
         case .software: "software"
         case .notPCI: "notPCI"
         case .composed: "composed"
@@ -139,7 +140,7 @@ extension NamedDevice {
 
     fileprivate var place: String {
         switch attachment {
-        case .function(let address): "\(address)"
+        case .function, .paths: attachment.functions.map { "\($0)" }.joined(separator: ",")
         case .composed(let parts): "of " + parts.joined(separator: ",")
         case .software, .notPCI: "-"
         case .unreadable: "?"

@@ -7,6 +7,7 @@ import SystemSupport
 
 struct Doctor: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "doctor",
         abstract: "Tells what stands between this machine's NICs and peer memory, worst first, with the command "
             + "that mends it.",
         discussion: """

@@ -17,6 +17,7 @@ struct Machine {
     let topology: Topology
     /// RDMA devices, by name.
     let rdma: [NamedDevice]
+    private let names: [PCIAddress: [String]]
     /// Disks that are on a PCI function, or are made of such, by name.
     let disks: [NamedDevice]
 
@@ -31,6 +32,9 @@ struct Machine {
         disks = named(topology.blockDevices).filter {
             if case .notPCI = $0.attachment { false } else { true }
         }
+        names = Dictionary(
+            (rdma + disks).flatMap { device in device.attachment.functions.map { ($0, [device.name]) } },
+            uniquingKeysWith: +)
     }
 
     /// Functions whose memory others may use: those that publish p2pmem; display and processing devices; NVMe
@@ -51,7 +55,7 @@ struct Machine {
 
     /// The names of RDMA devices and disks on a function.
     func names(of address: PCIAddress) -> [String] {
-        (rdma + disks).filter { $0.function == address }.map(\.name)
+        names[address] ?? []
     }
 }
 

@@ -14,7 +14,7 @@ enum Names {
         return address
     }
 
-    /// A client: the address of a function, an RDMA device, or a block device by its name or its path.
+    /// A client: the address of a function, an RDMA device, or a drive by its name or its path.
     static func client(_ text: String, _ root: SystemRoot) throws(CallError) -> Client {
         if let address = PCIAddress(text) {
             try demand(address, root)
@@ -26,10 +26,12 @@ enum Names {
         if !isPath, DeviceLinks.attachment(ofRDMADevice: name, root: root) != nil {
             return .rdmaDevice(name)
         }
+        if DeviceLinks.attachment(ofController: name, root: root) != nil { return .controller(name) }
         let disk = DeviceLinks.disk(ofBlockDevice: name, root: root)
         guard DeviceLinks.attachment(ofBlockDevice: disk, root: root) != nil else {
             throw CallError(
-                .notFound, reason: "there is no RDMA device, block device or PCI function \(quoted(text))",
+                .notFound,
+                reason: "there is no RDMA device, block device, NVMe controller or PCI function \(quoted(text))",
                 remedy: "see peermr devices for those that there are")
         }
         return .blockDevice(disk)
@@ -39,6 +41,12 @@ enum Names {
     /// known by name only.
     private static func blockName(_ text: String, _ root: SystemRoot) throws(CallError) -> String {
         let path = FilePath(text)
+        // A controller's node is no block device.
+        if text.hasPrefix("/dev/nvme"), let name = path.lastComponent?.string,
+            DeviceLinks.attachment(ofController: name, root: root) != nil
+        {
+            return name
+        }
         if root.isLive {
             if let number = blockNumber(of: path),
                 let node = root.realPath("sys/dev/block/\(number.major):\(number.minor)"),

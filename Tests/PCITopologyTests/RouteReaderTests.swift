@@ -14,7 +14,7 @@ import Testing
         topology.route(from: model.functions[b].address, to: model.functions[a].address).verdict
     }
 
-    /// Root buses that share a number cannot be told apart in /proc/bus/pci/devices: the lowest device comes first.
+    /// Root buses that share a number cannot always be told apart in /proc/bus/pci/devices, which is all that a copy has.
     private func hasTwinBuses(_ model: KernelModel) -> Bool {
         let buses = Set(model.functions.map { [$0.address.domain, UInt32($0.address.bus)] })
         return model.hosts.contains { host in buses.filter { $0[1] == UInt32(host.bus.bus) }.count > 1 }
@@ -23,6 +23,7 @@ import Testing
     private func agrees(_ topology: Topology, _ model: KernelModel, _ a: Int, _ b: Int) -> Bool {
         let wanted = model.decide(provider: a, client: b)
         let found = route(topology, model, a, b)
+        if hasTwinBuses(model), found.mapType == .unknown { return true }
         return found.mapType.rawValue == wanted.mapType.rawValue && found.distance == wanted.distance
     }
 
@@ -31,8 +32,7 @@ import Testing
         var count = 0
         while count < 12 {
             let model = KernelModel.random(&random, kernels: Self.kernels)
-            if hasTwinBuses(model) { continue }
-            count += 1
+            count += hasTwinBuses(model) ? 0 : 1
             let folder = TemporaryFolder()
             model.write(to: folder)
             let topology = Topology(root: folder.root)
@@ -84,7 +84,7 @@ import Testing
         var unknown = 0
         for number in 0..<1_000 {
             let model = KernelModel.random(&random, kernels: Self.kernels, most: 7)
-            if hasTwinBuses(model) || model.ends.isEmpty { continue }
+            if model.ends.isEmpty { continue }
             var files = model.files()
             var damage: [String] = []
             let paths = files.keys.filter { $0 != "proc/bus/pci/devices" }.sorted()

@@ -12,7 +12,7 @@ struct ArgumentTests {
         let command = try PingPong.parse([])
         #expect(command.path.tcpPort == 18_515)
         #expect(command.messages.sizes(isManaged: false) == [4096])
-        #expect(command.messages.station(isManaged: false).memory == .host)
+        #expect(command.messages.station(isManaged: false).memory == nil)
         #expect(command.messages.runs(10).warmUp == 100)
         let managed = try PingPong.parse(["--cm", "10.0.0.1"])
         #expect(managed.path.tcpPort == 7174)
@@ -33,6 +33,13 @@ struct ArgumentTests {
         #expect(command.messages.runs(10).warmUp == 1)
     }
 
+    @Test(arguments: ["host", "p2pmem:0000:01:00.0", "udmabuf", "heap:system", "vfio:0000:01:00.0:2", "fd:3", "cuda:0"])
+    func memory(_ text: String) throws {
+        let found = try PingPong.parse(["--memory", text]).messages.memory
+        let specification = try #require(found).specification(byteCount: 8192)
+        #expect(specification.description.hasPrefix(text))
+    }
+
     @Test func sweep() throws {
         let command = try PingPong.parse(["--sweep", "64:1M", "host"])
         let sizes = command.messages.sizes(isManaged: false)
@@ -44,7 +51,8 @@ struct ArgumentTests {
         ["--size", "0"], ["--size", "2G"], ["--sweep", "64"], ["--sweep", "128:64"], ["--sweep", "a:b"],
         ["--mtu", "1500"],
         ["--iterations", "0"], ["-n", "100000000"], ["-n", "10", "--warm-up", "10"], ["--memory", "p2pmem"],
-        ["--memory", "p2pmem:01"], ["--memory", "tape"], ["--gid-index", "-1"], ["--timeout", "0"],
+        ["--memory", "p2pmem:01"], ["--memory", "tape"], ["--memory", "nic"], ["--memory", "vfio:01:00.0"],
+        ["--gid-index", "-1"], ["--timeout", "0"],
         ["--port", "65536"],
         ["--operation", "atomic"], ["--cm", "--gid-index", "1"], ["--cm", "--size", "8", "host"],
         ["--cm", "--size", "64K", "host"], ["--cm", "--operation", "read", "host"], ["--persistent", "host"],

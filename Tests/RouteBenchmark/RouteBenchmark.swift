@@ -18,7 +18,9 @@ struct RouteBenchmark {
             let (topology, read) = measured { Topology(root: machine.root) }
             let drives = topology.functions.filter { $0.poolBytes != nil }.map(\.address)
             let (_, spent) = measured { topology.verdicts(from: drives, to: drives) }
-            print("\(count) by \(count) verdicts: \(spent / 1000) µs; reading \(topology.functions.count) functions: \(read / 1000) µs")
+            print(
+                "\(count) by \(count) verdicts: \(spent / 1000) µs; reading \(topology.functions.count) functions: \(read / 1000) µs"
+            )
         }
         lookUp()
         if CommandLine.arguments.count > 1 { check(CommandLine.arguments[1]) }
@@ -45,7 +47,11 @@ struct RouteBenchmark {
         let rounds = 1_000_000
         let (hits, spent) = measured {
             (0..<rounds).count { round in
-                if case .current = cache.lookup(from: drives[0], to: drives[round % drives.count]) { true } else { false }
+                if case .current = cache.lookup(from: drives[0], to: drives[round % drives.count]) {
+                    true
+                } else {
+                    false
+                }
             }
         }
         print("a cached route: \(Double(spent) / Double(rounds)) ns (\(hits == rounds ? "all" : "not all") current)")
@@ -58,16 +64,39 @@ struct RouteBenchmark {
             machine.write(to: folder)
             folder.file("machine.peermr", Snapshot.encode(Snapshot.capture(machine.root)))
             let count = Topology(root: machine.root).functions.count
-            for place in [["--root", folder.path.string], ["--snapshot", folder.path.appending("machine.peermr").string]] {
+            for place in [
+                ["--root", folder.path.string], ["--snapshot", folder.path.appending("machine.peermr").string],
+            ] {
                 let arguments = ["check", "0000:03:00.0", "0000:04:00.0", "--json"] + place
-                let (_, spent) = measured { spawn(path, arguments) }
-                print("peermr check \(place[0]), \(count) functions: \(spent / 1000) µs, the whole process")
+                let runs = (0..<41).compactMap { _ in spawn(path, arguments) }
+                print("peermr check \(place[0]), \(count) functions, the whole process: \(Run.describe(runs))")
             }
+        }
+        let starts = (0..<41).compactMap { _ in spawn(path, ["--version"]) }
+        print("peermr --version, of which the start is: \(Run.describe(starts))")
+        let live = (0..<41).compactMap { _ in spawn(path, ["topology", "--all", "--json"]) }
+        print("peermr topology --all --json on this machine: \(Run.describe(live))")
+    }
+
+    /// What one run of a program took.
+    private struct Run {
+        /// From before its start until after its end, in nanoseconds.
+        let nanoseconds: UInt64
+        /// What the processor worked for it, in its own code and in the kernel, in microseconds.
+        let processor: UInt64
+
+        static func describe(_ runs: [Run]) -> String {
+            let times = runs.map { $0.nanoseconds / 1000 }.sorted()
+            let work = runs.map(\.processor).sorted()
+            guard let best = times.first, let least = work.first else { return "it cannot be started" }
+            return "best \(best) µs, median \(times[times.count / 2]) µs; processor time best \(least) µs, "
+                + "median \(work[work.count / 2]) µs"
         }
     }
 
-    /// Starts a program and waits for its end.
-    private static func spawn(_ path: String, _ arguments: [String]) {
+    /// Starts a program and waits for its end; nil where it cannot be started.
+    private static func spawn(_ path: String, _ arguments: [String]) -> Run? {
+        let began = monotonicNanoseconds()
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
@@ -76,8 +105,12 @@ struct RouteBenchmark {
         defer { for text in texts { free(text) } }
         texts.append(nil)
         var process: pid_t = 0
-        guard posix_spawn(&process, path, &actions, nil, texts, nil) == 0 else { return }
+        guard posix_spawn(&process, path, &actions, nil, texts, nil) == 0 else { return nil }
         var status: Int32 = 0
-        waitpid(process, &status, 0)
+        var usage = rusage()
+        wait4(process, &status, 0, &usage)
+        let times = [usage.ru_utime, usage.ru_stime]
+        let processor = times.reduce(0) { $0 + UInt64($1.tv_sec) * 1_000_000 + UInt64($1.tv_usec) }
+        return Run(nanoseconds: monotonicNanoseconds() - began, processor: processor)
     }
 }

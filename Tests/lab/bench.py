@@ -35,7 +35,12 @@ class Bench:
         self.program = str(programs / "nic-to-nvme")
         self.hostile = str(programs / "hostile-client")
         self.pong = str(programs / "ping-pong")
-        self.image = next(iter(self.server.drives.values()))
+        self.probe = str(programs / "memory-probe")
+        self.tool = str(programs / "peermr")
+        self.peermr = str(programs / "peermr")
+        self.regions = str(programs / "region-probe")
+        self.mixed = str(programs / "mixed-scatter")
+        self.image = next(iter(self.server.drives.values()), None)
         self._record = []
         self._processes = []
         self._undo = []

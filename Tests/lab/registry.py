@@ -51,7 +51,60 @@ LOOP = Setting("loop", [
     HostSpec("loop", rdma=True, smp=2, layout=DRIVE_LAYOUT, modules=["nvme"]),
 ], shares=lambda: [elder.elder_root()])
 
-SETTINGS = [PAIR, BARE, STABLE, LOOP]
+# Functions to bind to vfio-pci behind a vIOMMU: a BAR of memory, one of ports, a drive, and two in
+# one group; on the older kernel, which does not export BARs, only the first.
+_VIOMMU = ["-machine", "kernel-irqchip=split", "-device", "intel-iommu,intremap=on"]
+_SHARED = {"type": "root-port", "children": [{"type": "ivshmem", "name": "shared", "size": 1}]}
+EXPORTERS = Setting("exporters", [
+    HostSpec("older", kernel="stable", qemu=_VIOMMU, append="intel_iommu=on", layout=[_SHARED],
+             modules=["vfio-pci"]),
+    HostSpec("exporter", qemu=_VIOMMU, append="intel_iommu=on", modules=["nvme", "vfio-pci"], layout=[
+        _SHARED,
+        {"type": "root-port", "children": [{"type": "nvme", "name": "disk"}]},
+        {"type": "qemu", "device": "pci-testdev", "name": "ports"},
+        {"type": "function", "children": [{"type": "ivshmem", "name": "both"},
+                                          {"type": "nvme", "name": "busy"}]},
+    ]),
+])
+
+# One host with drives in several places, for the tool. Its processor is off the kernel's list.
+TOOL = Setting("tool", [HostSpec("tool", cpu="Skylake-Server", rdma=True, modules=["nvme"], layout=[
+    {"type": "root-port", "name": "top", "children": [{"type": "switch", "children": [
+        {"type": "nvme", "name": "near", "cmb": 16}, {"type": "nvme", "name": "mate"}]}]},
+    {"type": "root-port", "children": [{"type": "function", "children": [
+        {"type": "nvme", "name": "twin", "cmb": 16}, {"type": "nvme", "name": "far"}]}]},
+    {"type": "nvme", "name": "alone"},
+])])
+
+# The same host twice, with an IOMMU, for which the kernel switches ACS redirection on; the second
+# was told not to do that on its root port.
+_REDIRECTED = {
+    "cpu": "Skylake-Server", "modules": ["nvme"], "iommu": "passthrough",
+    "layout": [{"type": "root-port", "name": "joint", "addr": "05", "children": [
+        {"type": "function", "children": [{"type": "nvme", "name": "one", "cmb": 16},
+                                          {"type": "nvme", "name": "two"}]}]}]}
+ACS = Setting("acs", [
+    HostSpec("before", **_REDIRECTED),
+    HostSpec("after", append="pci=disable_acs_redir=0000:00:05.0", **_REDIRECTED),
+])
+
+# One host with the lab HCA, and memory of other functions: behind its switch, and behind a root
+# port of their own, which the host bridge of an Intel processor does not join.
+_HCA_AND_PEERS = [
+    {"type": "switch", "name": "switch", "children": [
+        {"type": "edu", "name": "hca"}, {"type": "ivshmem", "name": "near", "size": 2}]},
+    {"type": "root-port", "children": [{"type": "ivshmem", "name": "far", "size": 2}]},
+    # As QEMU makes it when nothing is said: it cannot address all memory.
+    {"type": "edu", "name": "narrow", "options": {"dma_mask": 0xfffffff}},
+]
+HCA = Setting("hca", [HostSpec("hca", cpu="Skylake-Server", iommu="passthrough", labhca=True,
+                               layout=_HCA_AND_PEERS)])
+
+# The same with an AMD processor, whose host bridge joins them, and an IOMMU that translates.
+HCA_AMD = Setting("hca-amd", [HostSpec("hca", cpu="EPYC", iommu="translated", labhca=True,
+                                       layout=_HCA_AND_PEERS)])
+
+SETTINGS = [PAIR, BARE, STABLE, EXPORTERS, HCA, HCA_AMD, TOOL, ACS, LOOP]
 
 
 def test(setting, last=False):

@@ -4,7 +4,7 @@
 
     run_lab_tests.py --programs DIR [--only PATTERN] [--setting NAME]... [--list]
 
-DIR holds nic-to-nvme, hostile-client and ping-pong. The machines of a setting are booted once for all its
+DIR holds the programs that PROGRAMS names. The machines of a setting are booted once for all its
 tests; the smaller settings run beside the first, in a process of their own, and are told of at
 the end. Each test is a line; the last line is `N passed, N failed`, and the exit code is 0 only
 when none failed. A machine that does not boot fails all the tests that need it.
@@ -30,8 +30,10 @@ from bench import Bench, scratch_directory      # noqa: E402
 from registry import SETTINGS, Failure          # noqa: E402
 import transfers, accounts, refusals, drives, recovery, hostile, elsewhere    # noqa: E401,E402
 import pingpong, pongrefusals        # noqa: E401,E402
+import sources, labhca, labhca_peers, regions, tool    # noqa: E401,E402
 
-PROGRAMS = ("nic-to-nvme", "hostile-client", "ping-pong")
+PROGRAMS = ("nic-to-nvme", "hostile-client", "memory-probe", "peermr", "region-probe", "mixed-scatter",
+            "ping-pong")
 
 
 def main():

@@ -166,4 +166,5 @@ def main():
     Path(sys.argv[2]).write_text(json.dumps(answer))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from peerlab import HostSpec, Lab, LabError
 
-_HERE = Path(__file__).resolve().parent
+HERE = Path(__file__).resolve().parent
 _VIOMMU = ["-machine", "kernel-irqchip=split", "-device", "intel-iommu,intremap=on"]
 IOMMU = {
     "no IOMMU": ([], ""),
@@ -17,7 +17,7 @@ IOMMU = {
     "translating IOMMU": (_VIOMMU, "intel_iommu=on iommu.passthrough=0"),
 }
 # Numbers of nobody: a user without privilege.
-_UNPRIVILEGED = "setpriv --reuid 65534 --regid 65534 --clear-groups --"
+UNPRIVILEGED = "setpriv --reuid 65534 --regid 65534 --clear-groups --"
 
 
 @dataclass
@@ -47,6 +47,10 @@ class Machine:
                      if node["type"] == "nvme" and node.get("cmb")}
         return [pair for pair in found if pair[1] in providers]
 
+    def layout(self):
+        """The tree as the lab takes it, for a report."""
+        return f"layout {json.dumps([node for scene in self.scenes for node in scene.nodes])}"
+
     def spec(self, scratch, programs):
         """What the lab is to boot."""
         qemu, append = IOMMU[self.iommu]
@@ -74,7 +78,8 @@ def _flat(nodes):
 
 
 @contextmanager
-def _scratch():
+def scratch():
+    """A directory that goes with the run."""
     path = Path(tempfile.mkdtemp(prefix="peermr-oracle-"))
     try:
         yield path
@@ -84,27 +89,28 @@ def _scratch():
 
 def interrogate(machine, programs, checks=4):
     """Boot the machine, ask all, and return the Testimony; LabError when that cannot be done."""
-    with _scratch() as scratch, Lab() as lab:
-        host = lab.boot(machine.spec(scratch, programs))[0]
+    with scratch() as place, Lab() as lab:
+        host = lab.boot(machine.spec(place, programs))[0]
         controls = {host.bdf(name): bits for scene in machine.scenes
                     for name, bits in scene.access_control.items()}
-        question, answer = scratch / "question.json", scratch / "answer.json"
+        question, answer = place / "question.json", place / "answer.json"
         question.write_text(json.dumps({
             "access_control": controls, "seed": machine.seed,
             "drives": [name for scene in machine.scenes for name in scene.drives],
             "pairs": [pair[1:] for pair in machine.pairs()]}))
-        result = host.run(["python3", _HERE / "kernel.py", question, answer], timeout=240,
+        result = host.run(["python3", HERE / "kernel.py", question, answer], timeout=240,
                           check=True)
         kernel = json.loads(answer.read_text())
         functions = " ".join(place[0] for place in kernel["drives"].values())
-        privileged = _probe(host, f"{programs}/route-probe {functions}")
-        unprivileged = _probe(host, f"{_UNPRIVILEGED} {programs}/route-probe {functions}")
-        asked = _check(host, machine, programs, kernel, checks)
+        privileged = probe(host, f"{programs}/route-probe {functions}")
+        unprivileged = probe(host, f"{UNPRIVILEGED} {programs}/route-probe {functions}")
+        asked = check(host, machine, programs, kernel, checks)
         return Testimony(kernel, privileged, unprivileged, asked,
                          host.run("lspci -tv").stdout, result.seconds)
 
 
-def _probe(host, command):
+def probe(host, command):
+    """Run route-probe, and return what it printed."""
     result = host.run(command, check=True)
     try:
         return json.loads(result.stdout)
@@ -112,7 +118,7 @@ def _probe(host, command):
         raise LabError(f"{command} printed no JSON: {result.stdout[:200]!r}") from error
 
 
-def _check(host, machine, programs, kernel, count):
+def check(host, machine, programs, kernel, count):
     """Ask the tool itself for pairs spread over all: it starts anew for each."""
     if not (programs / "peermr").is_file():
         return []

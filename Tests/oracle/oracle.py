@@ -2,14 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Judge PeerMR by the kernel: boot topologies, move data between their drives, compare.
 
-    oracle.py --programs DIR [--count N] [--seed S] [--only PATTERN] [--list]
+    oracle.py --programs DIR [--count N] [--grown N] [--seed S] [--only PATTERN] [--list]
 
 DIR holds route-probe, and peermr where it has been built. Each piece of topology of a machine is a
 line; the last line is `N passed, N failed`, and the exit code is 0 only when none failed. A
 disagreement shows the tree, both verdicts and the seed.
 """
 import argparse
-import json
 import re
 import sys
 import time
@@ -23,10 +22,12 @@ from peerlab import LabError                    # noqa: E402
 from peerlab import interrupts                  # noqa: E402
 import draw                                     # noqa: E402
 import scenes                                   # noqa: E402
+import synthetic                                # noqa: E402
 from compare import Comparison                  # noqa: E402
 from machine import Machine, interrogate        # noqa: E402
 
 _SEEDS = 3      # machines drawn when no number is asked for
+_GROWN = 16     # and machines in memory
 
 
 def fixed_machines():
@@ -52,8 +53,25 @@ class Run:
         except LabError as error:
             self.failed += 1
             say(f"FAIL {machine.title}: it could not be asked")
-            return say(indented(str(error)))
-        comparison = Comparison(machine, testimony)
+            say(indented(str(error)))
+            return
+        self._judge(machine, testimony, Comparison(machine, testimony), began)
+
+    def ground(self, ground):
+        """Boot one guest, and compare all pairs of the machines that grow in it."""
+        began = time.monotonic()
+        done = 0
+        try:
+            for machine, testimony in synthetic.interrogate(ground, self._programs, say):
+                comparison = synthetic.GrownComparison(machine, testimony)
+                self._judge(machine, testimony, comparison, began)
+                began, done = time.monotonic(), done + 1
+        except LabError as error:
+            self.failed += len(ground.seeds) - done
+            say(f"FAIL {ground.title}: seed {ground.seeds[done]} could not be asked")
+            say(indented(str(error)))
+
+    def _judge(self, machine, testimony, comparison, began):
         faults = {name: [] for name in dict.fromkeys(pair[0] for pair in machine.pairs())}
         counts = dict.fromkeys(faults, 0)
         for (name, _, _), pair in zip(machine.pairs(), testimony.kernel["pairs"]):
@@ -71,7 +89,6 @@ class Run:
         say(f"     {machine.title}: {pairs} pairs on Linux "
             f"{testimony.kernel['release']}, {comparison.unknown} unknown without privilege; "
             f"asked in {testimony.seconds:.1f} s of {time.monotonic() - began:.1f} s")
-        return None
 
     def _tool(self, machine, comparison, checks):
         if not checks:
@@ -102,9 +119,8 @@ class Run:
                       f"  PeerMR: {testimony.privileged[key]}",
                       f"  PeerMR, unprivileged: {testimony.unprivileged[key]}"]
             say(indented("\n".join(lines)))
-        nodes = [node for scene in machine.scenes for node in scene.nodes]
         say(indented(f"seed {machine.seed}\naccess control {testimony.kernel['access_control']}\n"
-                     f"layout {json.dumps(nodes)}\n{testimony.tree}"))
+                     f"{machine.layout()}\n{testimony.tree}"))
 
 
 def main():
@@ -113,19 +129,21 @@ def main():
     parser.add_argument("--programs", type=Path, help="where route-probe and peermr are")
     parser.add_argument("--count", type=int, metavar="N",
                         help="draw N machines, and leave the fixed list out")
+    parser.add_argument("--grown", type=int, metavar="N",
+                        help="grow N machines in memory, and leave the fixed list out")
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="the first machine's seed")
     parser.add_argument("--only", default="", metavar="PATTERN",
                         help="the machines in whose titles this regular expression is found")
     parser.add_argument("--list", action="store_true", help="name the machines, and boot none")
     options = parser.parse_args()
-    machines = [] if options.count else fixed_machines()
-    machines += [draw.machine(options.seed + number) for number in range(options.count or _SEEDS)]
-    machines = [machine for machine in machines if re.search(options.only, machine.title)]
+    machines, grounds = _chosen(options)
     if options.list:
         for machine in machines:
             print(f"{machine.title} ({len(machine.pairs())} pairs)")
+        for ground in grounds:
+            print(f"{ground.title}: seeds {', '.join(map(str, ground.seeds))}")
         return 0
-    if not machines:
+    if not machines and not grounds:
         parser.error(f"no machine matches {options.only!r}; see --list")
     if not options.programs or not (options.programs / "route-probe").is_file():
         parser.error("name the directory of the built route-probe with --programs")
@@ -133,9 +151,22 @@ def main():
     with interrupts.orderly():
         for machine in machines:
             run.machine(machine)
+        for ground in grounds:
+            run.ground(ground)
     say(f"     {run.pairs} pairs compared, as root and unprivileged; {run.checks} by peermr check")
     say(f"{run.passed} passed, {run.failed} failed")
     return 1 if run.failed else 0
+
+
+def _chosen(options):
+    """The machines to boot, and the guests in which machines grow."""
+    is_default = options.count is None and options.grown is None
+    count, grown = (_SEEDS, _GROWN) if is_default else (options.count or 0, options.grown or 0)
+    machines = fixed_machines() if is_default else []
+    machines += [draw.machine(options.seed + number) for number in range(count)]
+    return ([machine for machine in machines if re.search(options.only, machine.title)],
+            [ground for ground in synthetic.grounds(grown, options.seed)
+             if re.search(options.only, ground.title)])
 
 
 def indented(text):

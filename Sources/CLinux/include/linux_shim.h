@@ -9,6 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dmabuf_shim.h"
+#include "vfio_shim.h"
+
 /* open(2) flags that are hidden behind _GNU_SOURCE. */
 int peermr_o_direct(void);
 
@@ -18,6 +21,9 @@ int peermr_block_bytes(int fd, uint64_t *bytes);
 
 /* major(3) and minor(3) of a file's st_rdev; -1 with errno when it is no block device (ENOTBLK). */
 int peermr_block_number(int fd, uint32_t *major_number, uint32_t *minor_number);
+
+/* The inode number of a file of sysfs; 0 where it is missing, or on another file system (statfs(2) is not imported). */
+uint64_t peermr_sysfs_inode(const char *path);
 
 /* A descriptor that becomes readable when SIGINT, SIGTERM or SIGHUP comes; they are blocked from then on. */
 int peermr_termination_descriptor(void);

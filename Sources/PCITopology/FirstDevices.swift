@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import SystemSupport
+
+/// Finds the first device of each root bus as the kernel lists them, which is how it knows a host bridge.
+///
+/// The kernel puts a device at the end of its bus's list when it finds it: in the order of the numbers at start-up, and
+/// later behind all the others. Three things tell the order, the best one first:
+///
+/// - a capture, which has the answer of its own machine;
+/// - sysfs itself: the kernel numbers its directories as it makes them, so that of two devices the older one has the
+///   lower inode number. A copy of sysfs has other numbers;
+/// - /proc/bus/pci/devices, which lists devices as they were found, but without their domain.
+struct FirstDevices {
+    let root: SystemRoot
+    /// All functions that sysfs lists, those of one bus in the order of their numbers.
+    private let byBus: [RootBus: [PCIAddress]]
+
+    /// What a capture keeps: a line for each root bus, `DDDD:BB DDDD:BB:DD.F`, or `DDDD:BB -` where it could not be
+    /// told.
+    static let captured = "peermr/first-devices"
+
+    init(root: SystemRoot, _ addresses: [PCIAddress]) {
+        self.root = root
+        byBus = Dictionary(grouping: addresses) { RootBus(domain: $0.domain, bus: $0.bus) }.mapValues { $0.sorted() }
+    }
+
+    /// The first devices of these buses; absent where a bus has none, or it cannot be told.
+    func of(_ buses: Set<RootBus>) -> [RootBus: PCIAddress] {
+        if let known = capturedOnes() { return known.filter { buses.contains($0.key) } }
+        guard root.isKernel else { return byList(buses) }
+        var first: [RootBus: PCIAddress] = [:]
+        for bus in buses { first[bus] = oldest(byBus[bus] ?? []) }
+        return first
+    }
+
+    /// By the kernel's own numbers. A device that goes in the meantime has none, and is not the first any more.
+    private func oldest(_ devices: [PCIAddress]) -> PCIAddress? {
+        guard devices.count > 1 else { return devices.first }
+        let ages = devices.compactMap { device in
+            root.kernelNumber(ofDirectory: "sys/bus/pci/devices/\(device)").map { ($0, device) }
+        }
+        return ages.min { $0.0 < $1.0 }?.1
+    }
+
+    private func capturedOnes() -> [RootBus: PCIAddress]? {
+        guard root.isCaptured, let text = root.attribute(Self.captured) else { return nil }
+        var first: [RootBus: PCIAddress] = [:]
+        for line in text.split(separator: "\n") {
+            let parts = line.split(separator: " ")
+            guard parts.count == 2, let bus = RootBus(component: "pci\(parts[0])") else { continue }
+            first[bus] = PCIAddress(String(parts[1]))
+        }
+        return first
+    }
+
+    /// What a capture keeps of these buses.
+    func text(_ buses: Set<RootBus>) -> String {
+        let first = of(buses)
+        return buses.sorted().map { "\($0) \(first[$0].map { "\($0)" } ?? "-")\n" }.joined()
+    }
+}
+
+// MARK: - By the list of /proc
+
+extension FirstDevices {
+    private func byList(_ buses: Set<RootBus>) -> [RootBus: PCIAddress] {
+        var first: [RootBus: PCIAddress] = [:]
+        let list = (root.contents("proc/bus/pci/devices", limit: 32 << 20) ?? [])
+            .split(separator: 10).map { $0.prefix { $0 != 9 } }
+            .compactMap { UInt16(String(decoding: $0, as: UTF8.self), radix: 16) }
+        let numbers = Dictionary(grouping: list) { UInt8($0 >> 8) }
+        let rivals = Dictionary(grouping: byBus.keys, by: \.bus)
+        for bus in buses {
+            guard let devices = byBus[bus] else { continue }
+            let order = numbers[bus.bus] ?? []
+            if order.isEmpty {
+                // Nothing says that a device came late.
+                first[bus] = devices.first
+            } else if rivals[bus.bus]?.count == 1 {
+                // A device that /proc lists alone is there all the same. A number twice is another domain's, of which
+                // sysfs shows nothing.
+                let isAlone = Set(order).count == order.count
+                first[bus] = isAlone ? order.first.map { PCIAddress(domain: bus.domain, number: $0) } : nil
+            } else {
+                let sequences = (rivals[bus.bus] ?? []).map { (byBus[$0] ?? []).map(\.number) }
+                first[bus] = Self.areConsecutive(sequences, in: order[...]) ? devices.first : nil
+            }
+        }
+        return first
+    }
+
+    /// Whether a list is these sequences one behind the other, in any order: then each is in its own order too.
+    private static func areConsecutive(_ sequences: [[UInt16]], in list: ArraySlice<UInt16>) -> Bool {
+        var rest = list
+        // The longest first: a sequence that begins another one must not take its beginning.
+        var left = sequences.sorted { $0.count > $1.count }
+        while !left.isEmpty {
+            guard let found = left.firstIndex(where: { rest.starts(with: $0) }) else { return false }
+            rest = rest.dropFirst(left.remove(at: found).count)
+        }
+        return rest.isEmpty
+    }
+}

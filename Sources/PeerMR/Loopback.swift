@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Glibc
+internal import PCITopology
+internal import PeerMemory
+internal import SystemPackage
+internal import SystemSupport
+internal import Verbs
+
+/// A NIC's way into a region and back, with no peer: a queue pair connected to itself, and host memory to move from
+/// and to. One transfer at a time, each waited for.
+struct Loopback: ~Copyable {
+    /// Which way the bytes go.
+    enum Direction {
+        case intoRegion, outOfRegion
+    }
+
+    private var pair: QueuePair
+    private var batch: CompletionBatch
+    private let queue: CompletionQueue
+    private let device: Device
+    private let scratch: MemoryRegion<MappedMemory>
+    private var requestID: UInt64 = 0
+    /// The longest wait for one transfer.
+    private let timeoutMilliseconds: UInt64
+
+    /// - Parameter scratchBytes: the most that one transfer moves.
+    init(
+        on domain: ProtectionDomain, for shape: TransferShape, scratchBytes: Int, timeoutMilliseconds: UInt64
+    ) throws(CallError) {
+        do throws(CallError) {
+            try self.init(making: (), on: domain, shape, scratchBytes, timeoutMilliseconds)
+        } catch {
+            throw CallError.withoutNIC(domain.context.device) ?? error
+        }
+    }
+
+    private init(
+        making: Void, on domain: ProtectionDomain, _ shape: TransferShape, _ scratchBytes: Int,
+        _ timeoutMilliseconds: UInt64
+    ) throws(CallError) {
+        let all: Access = [.localWrite, .remoteWrite, .remoteRead]
+        let queue = try CompletionQueue(domain.context, capacity: 4)
+        var pair = try QueuePair(
+            domain: domain, sendQueue: queue, receiveQueue: queue,
+            capacity: QueuePairCapacity(sends: 1, receives: 1))
+        try pair.connectToItself(access: all)
+        try pair.check(shape)
+        let scratch = try MemoryRegion(
+            registering: MappedMemory.host(try HostMemory(allocating: scratchBytes)), on: domain, access: all)
+        self.queue = queue
+        device = domain.context.device
+        self.timeoutMilliseconds = timeoutMilliseconds
+        batch = CompletionBatch(capacity: 4)
+        self.pair = pair
+        self.scratch = scratch
+    }
+
+    /// Moves bytes between the beginning of the scratch memory and a region, as the region's access allows: by its
+    /// remote key where a peer may do so, else by its local key.
+    ///
+    /// - Returns: how it ended.
+    /// - Throws: `system` where it cannot be posted, `peerLost` where nothing comes back in time.
+    mutating func move(
+        _ direction: Direction, _ region: RegionWindow, _ access: Access, offset: Int, count: Int
+    ) throws(CallError) -> Completion {
+        requestID += 1
+        do throws(Errno) {
+            try post(direction, region, access, offset, count)
+        } catch {
+            throw .notPosted(error, device)
+        }
+        return try wait()
+    }
+
+    private mutating func post(
+        _ direction: Direction, _ region: RegionWindow, _ access: Access, _ offset: Int, _ count: Int
+    ) throws(Errno) {
+        let here: ScatterEntry
+        let there: ScatterEntry
+        do throws(SliceError) {
+            here = try scratch.window.entry(at: 0, count: UInt64(count))
+            there = try region.entry(at: UInt64(offset), count: UInt64(count))
+        } catch {
+            throw .invalidArgument
+        }
+        let own = RemoteSlice(address: scratch.window.address, key: scratch.window.remoteKey)
+        let others = RemoteSlice(address: region.address + UInt64(offset), key: region.remoteKey)
+        switch direction {
+        case .intoRegion where access.contains(.remoteWrite):
+            try pair.postWrite(here, to: others, requestID: requestID)
+        case .intoRegion: try pair.postRead(there, from: own, requestID: requestID)
+        case .outOfRegion where access.contains(.remoteRead):
+            try pair.postRead(here, from: others, requestID: requestID)
+        case .outOfRegion: try pair.postWrite(there, to: own, requestID: requestID)
+        }
+    }
+
+    private mutating func wait() throws(CallError) -> Completion {
+        var rounds = 0
+        let deadline = monotonicNanoseconds() + timeoutMilliseconds * 1_000_000
+        while true {
+            do throws(Errno) {
+                if try queue.poll(into: &batch) > 0 { return batch[0] }
+            } catch {
+                throw .notPolled(error, device)
+            }
+            guard monotonicNanoseconds() < deadline else { throw .noCompletion(timeoutMilliseconds, device) }
+            rounds += 1
+            // Most transfers end at once; the rest shall not take the CPU from who does the work.
+            if rounds > 100 { usleep(rounds < 1000 ? 20 : 500) }
+        }
+    }
+
+    /// Puts bytes at the beginning of the scratch memory.
+    func fill(_ bytes: borrowing [UInt8]) {
+        unsafe bytes.withUnsafeBytes { from in
+            guard let base = from.baseAddress else { return }
+            unsafe scratch.memory.baseAddress.copyMemory(
+                from: base, byteCount: min(from.count, scratch.memory.byteCount))
+        }
+    }
+
+    /// Bytes from the beginning of the scratch memory.
+    func contents(_ count: Int) -> [UInt8] {
+        unsafe Array(
+            UnsafeRawBufferPointer(start: scratch.memory.baseAddress, count: min(count, scratch.memory.byteCount)))
+    }
+}
+
+extension CallError {
+    static func notPosted(_ errno: Errno, _ device: Device) -> CallError {
+        withoutNIC(device) ?? CallError(
+            .system, call: "ibv_post_send", errno: errno, reason: "\(device) takes no request to look at the region",
+            remedy: seeKernelLog)
+    }
+
+    static func notPolled(_ errno: Errno, _ device: Device) -> CallError {
+        withoutNIC(device) ?? CallError(
+            .system, call: "ibv_poll_cq", errno: errno, reason: "the completions of \(device) cannot be read",
+            remedy: seeKernelLog)
+    }
+
+    static func noCompletion(_ milliseconds: UInt64, _ device: Device) -> CallError {
+        withoutNIC(device) ?? CallError(
+            .peerLost, reason: "\(device) has not answered within \(milliseconds) ms",
+            remedy: "\(seeKernelLog), or its port may be down")
+    }
+
+    private static let seeKernelLog = "see the kernel log (dmesg): the device may have been removed or reset"
+
+    /// Drivers answer in many ways when their device has gone; sysfs knows.
+    static func withoutNIC(_ device: Device) -> CallError? {
+        guard SystemRoot.live.exists("sys/class/infiniband"),
+            DeviceLinks.attachment(ofRDMADevice: device.name) == nil
+        else { return nil }
+        return CallError(
+            .peerLost, reason: "the RDMA device \(device) is gone: it was removed, or lost its driver",
+            remedy: "let go of all that was made from it; open it anew when it is back")
+    }
+}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import PCITopology
+internal import PeerMemory
+internal import SystemPackage
+public import SystemSupport
+public import Verbs
+
+// A region that is there, over memory that is not: how that shows, and what to say.
+extension PeerRegion {
+    /// What the end of a request that used this region means; nil where it succeeded.
+    ///
+    /// A NIC says no more than "access error". This looks at what became of the memory: whether its device is there and
+    /// has its driver, and whether the owner still reaches the bytes. For a dma-buf whose exporter has taken it back for
+    /// a while only (a reset, a sleep) the region is lost, too: a NIC that was told to forget the memory does not
+    /// remember it.
+    ///
+    /// Not for the data path: call it for the first completion that failed, and not for those that were flushed after it.
+    public borrowing func explain(_ completion: Completion) -> CallError? {
+        guard completion.status != .success else { return nil }
+        let status = completion.status
+        let said =
+            "\(status) (status \(status.rawValue), vendor \(completion.vendorSyndrome), request \(completion.requestID))"
+        if status == .flushed {
+            return CallError(
+                .peerLost, reason: "the request never began: \(said)",
+                remedy: "look at the first request of this queue pair that failed")
+        }
+        if let loss = loss() {
+            return CallError(
+                loss.code, call: loss.call, errno: loss.errno, reason: "\(loss.reason); the NIC says \(said)",
+                remedy: loss.remedy)
+        }
+        if let gone = CallError.withoutNIC(domain.context.device) { return gone }
+        if status.isAboutMemory {
+            return kind == .host ? .regionRefused(said) : .memoryTakenBack(said, describe())
+        }
+        if status.rawValue == CompletionStatus.fatal {
+            return CallError(
+                .peerLost, reason: "\(domain.context.device) is being removed, or has failed: \(said)",
+                remedy: "let go of all that was made from it; open it anew when it is back")
+        }
+        return CallError(
+            status.failureClass == .transport ? .peerLost : .system,
+            reason: "a transfer through \(describe()) failed: \(said): \(status.hint)",
+            remedy: "see the kernel log (dmesg), and the device's port (rdma link)")
+    }
+
+    /// What sysfs and the owner say about the memory; nil where they find nothing wrong. Takes some microseconds.
+    ///
+    /// - Returns: `peerLost`, with what happened.
+    public borrowing func loss() -> CallError? { loss(root: .live) }
+
+    borrowing func loss(root: SystemRoot) -> CallError? {
+        if let provider {
+            guard root.exists("sys/bus/pci/devices/\(provider)") else {
+                return .providerGone(provider, describe())
+            }
+            let driver = Registration.driver(of: provider, root: root)
+            if driver != driverAtRegistration {
+                return .driverGone(provider, was: driverAtRegistration, is: driver, describe())
+            }
+        }
+        guard kind != .host else { return nil }
+        var byte: [1 of UInt8] = [0]
+        var span = byte.mutableSpan
+        var raw = unsafe span.mutableBytes
+        do throws(CallError) {
+            try read(into: &raw, at: 0)
+            return nil
+        } catch {
+            return error.code == .peerLost ? error : nil
+        }
+    }
+
+    private borrowing func describe() -> String {
+        let whose = provider.map { " of \($0)" } ?? ""
+        return switch kind {
+        case .host: "a region of host memory"
+        case .nic: "the region over memory of the NIC itself"
+        case .p2pmem: "the region over p2pmem\(whose)"
+        case .dmabuf: "the region over a dma-buf of \(exporter ?? "?")\(whose)"
+        }
+    }
+}
+
+extension CompletionStatus {
+    /// The device is in a state that it does not come out of.
+    fileprivate static let fatal: UInt32 = 19
+
+    /// Whether it is what a NIC says about memory that it may not reach, or no longer.
+    fileprivate var isAboutMemory: Bool {
+        // Local QP operation, local protection, local access, remote invalid request, access and operation.
+        [2, 4, 8, 9, 10, 11].contains(rawValue)
+    }
+}
+
+extension CallError {
+    fileprivate static func providerGone(_ provider: PCIAddress, _ what: String) -> CallError {
+        CallError(
+            .peerLost, reason: "\(what) has lost its memory: the PCI function \(provider) was removed",
+            remedy: "let go of the region; allocate and register anew when the device is back")
+    }
+
+    fileprivate static func driverGone(
+        _ provider: PCIAddress, was: String?, is now: String?, _ what: String
+    ) -> CallError {
+        if let was, was.contains("vfio"), now == nil {
+            return CallError(
+                .peerLost,
+                reason: "\(what) is about to lose its memory: \(provider) is being taken from \(was), which waits for it",
+                remedy: "let go of the region and of the device: whoever unbinds it waits for that")
+        }
+        return CallError(
+            .peerLost,
+            reason:
+                "\(what) has lost its memory: \(provider) had the driver \(was ?? "none"), and has "
+                + "\(now.map { "\($0)" } ?? "none") now",
+            remedy: "let go of the region; bind the driver, then allocate and register anew")
+    }
+
+    fileprivate static func regionRefused(_ said: String) -> CallError {
+        CallError(
+            .invalidArgument, reason: "the NIC may not do this to the region: \(said)",
+            remedy: "compare address, length and access of the request with those of the region")
+    }
+
+    fileprivate static func memoryTakenBack(_ said: String, _ what: String) -> CallError {
+        CallError(
+            .peerLost,
+            reason:
+                "the NIC no longer reaches the memory of \(what): its exporter has taken it back (reset, power state, "
+                + "driver), for a while or for good; the NIC says \(said)",
+            remedy:
+                "let go of the region, export or allocate the memory anew and register that; where this comes with the "
+                + "first request, compare address, length and access with those of the region")
+    }
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CLinux
+internal import PCITopology
+internal import PeerMemory
+internal import SystemPackage
+internal import SystemSupport
+internal import Verbs
+
+/// Where the bytes of a dma-buf's region come from. The descriptor is closed; the owner holds the memory.
+struct BufferOrigin {
+    let exporter: String
+    /// Where the region begins in the buffer, in bytes.
+    let offset: UInt64
+    let owner: any DMABufferOwner
+}
+
+/// A region of either sort.
+enum AnyRegion: ~Copyable {
+    case mapped(MemoryRegion<MappedMemory>)
+    case buffer(BufferRegion)
+    case nic(DeviceMemoryRegion)
+}
+
+/// A region of either sort, with the memory below it.
+struct RegionStorage: ~Copyable {
+    let region: AnyRegion
+    let window: RegionWindow
+    let domain: ProtectionDomain
+    let kind: MemoryKind
+    let provider: PCIAddress?
+    let slack: (before: UInt64, after: UInt64)
+    /// Where a dma-buf's bytes come from; nil for other memory.
+    let origin: BufferOrigin?
+    /// The NIC's own memory; nil for other memory.
+    let ownMemory: DeviceMemory?
+    /// The driver that the provider had when its memory was registered.
+    let driver: String?
+
+    init(_ region: consuming MemoryRegion<MappedMemory>, driver: String?) {
+        window = region.window
+        domain = region.domain
+        kind = region.memory.kind
+        provider = region.memory.provider
+        slack = (0, 0)
+        origin = nil
+        ownMemory = nil
+        self.driver = driver
+        self.region = .mapped(region)
+    }
+
+    init(_ region: consuming BufferRegion, _ origin: BufferOrigin, driver: String?) {
+        window = region.window
+        domain = region.domain
+        kind = .dmabuf
+        provider = origin.owner.provider
+        slack = region.slack
+        self.origin = origin
+        ownMemory = nil
+        self.driver = driver
+        self.region = .buffer(region)
+    }
+
+    init(_ region: consuming DeviceMemoryRegion, provider: PCIAddress?, driver: String?) {
+        window = region.window
+        domain = region.domain
+        kind = .nic
+        self.provider = provider
+        slack = (0, 0)
+        origin = nil
+        ownMemory = region.memory
+        self.driver = driver
+        self.region = .nic(region)
+    }
+
+    /// Memory of another device than the NIC. udmabuf and dma-heap hand out memory of the host.
+    var isPeers: Bool {
+        guard let origin else { return kind == .p2pmem }
+        return origin.owner.provider != nil || !["udmabuf", "system"].contains(origin.exporter)
+    }
+
+    func slice(at offset: Int, count: Int) throws(SliceError) -> MemorySlice {
+        switch region {
+        case .mapped(let region): return try region.memory.slice(at: offset, count: count)
+        case .buffer: throw .noAddress
+        case .nic: throw .noAddress
+        }
+    }
+}
+
+extension RegionStorage {
+    func read(into bytes: inout MutableRawSpan, at offset: Int) throws(CallError) {
+        if let ownMemory {
+            try demand(offset, bytes.byteCount)
+            return try ownMemory.read(into: &bytes, at: UInt64(offset))
+        }
+        if let origin {
+            try demand(offset, bytes.byteCount)
+            return try origin.owner.read(into: &bytes, at: origin.offset + UInt64(offset))
+        }
+        let from = try address(at: offset, bytes.byteCount)
+        let result = unsafe bytes.withUnsafeMutableBytes { local in
+            unsafe Self.copy(local.baseAddress, UnsafeRawPointer(bitPattern: from), local.count)
+        }
+        if result != 0 { throw .mappingLost(Errno(rawValue: result), provider) }
+    }
+
+    func write(_ bytes: RawSpan, at offset: Int) throws(CallError) {
+        if let ownMemory {
+            try demand(offset, bytes.byteCount)
+            return try ownMemory.write(bytes, at: UInt64(offset))
+        }
+        if let origin {
+            try demand(offset, bytes.byteCount)
+            return try origin.owner.write(bytes, at: origin.offset + UInt64(offset))
+        }
+        let to = try address(at: offset, bytes.byteCount)
+        let result = unsafe bytes.withUnsafeBytes { local in
+            unsafe Self.copy(UnsafeMutableRawPointer(bitPattern: to), local.baseAddress, local.count)
+        }
+        if result != 0 { throw .mappingLost(Errno(rawValue: result), provider) }
+    }
+
+    /// The kernel copies: where the pages are gone it gives EFAULT instead of a signal. 0, or the errno.
+    private static func copy(_ to: UnsafeMutableRawPointer?, _ from: UnsafeRawPointer?, _ count: Int) -> Int32 {
+        guard let to = unsafe to, let from = unsafe from, count > 0 else { return 0 }
+        return unsafe peermr_copy_by_kernel(to, from, count) == 0 ? 0 : currentErrno().rawValue
+    }
+
+    private func address(at offset: Int, _ count: Int) throws(CallError) -> UInt {
+        do throws(SliceError) {
+            return try slice(at: offset, count: count).address
+        } catch {
+            throw .outsideRegion(offset, count, window)
+        }
+    }
+
+    private func demand(_ offset: Int, _ count: Int) throws(CallError) {
+        guard offset >= 0, UInt64(offset) <= window.byteCount, UInt64(count) <= window.byteCount - UInt64(offset)
+        else { throw .outsideRegion(offset, count, window) }
+    }
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import PCITopology
+internal import PeerMemory
+internal import SystemPackage
+internal import SystemSupport
+public import Verbs
+
+/// What may be said about a registration besides memory and access.
+public struct RegistrationOptions: Sendable {
+    /// The I/O address that the device shall know the first byte by; nil for the usual: the address of a mapping, the
+    /// offset in a dma-buf. Only for dma-bufs. It must lie as far behind a page boundary as the part does.
+    public var ioAddress: UInt64?
+    /// Hints for the device's writes; nil for none. They exclude on-demand paging.
+    public var handle: DMAHandle?
+
+    /// Options of your own.
+    public init(ioAddress: UInt64? = nil, handle: DMAHandle? = nil) {
+        self.ioAddress = ioAddress
+        self.handle = handle
+    }
+}
+
+/// The way from memory to a region: facts, method, route, call.
+struct Registration: ~Copyable {
+    let choice: MethodChoice
+    let nic: NICKind
+    let route: Answer?
+    let nanoseconds: UInt64
+    let storage: RegionStorage
+
+    init(
+        of memory: consuming AnyMemory, on domain: ProtectionDomain, access: Access, options: RegistrationOptions
+    ) throws(CallError) {
+        let facts = try RegistrationFacts(of: domain.context, for: memory.kind)
+        let choice = try MethodChoice.choose(for: memory.kind, facts: facts)
+        let driver = memory.provider.flatMap { Self.driver(of: $0) }
+        if options.ioAddress != nil, memory.kind != .dmabuf { throw .addressOfMapping }
+        var route: Answer?
+        let made: RegionStorage
+        let start: UInt64
+        switch consume memory {
+        case .host(let memory):
+            start = monotonicNanoseconds()
+            made = RegionStorage(
+                try Self.map(.host(memory), domain, access, choice, options), driver: driver)
+        case .p2pmem(let memory):
+            start = monotonicNanoseconds()
+            made = RegionStorage(
+                try Self.map(.p2pmem(memory), domain, access, choice, options), driver: driver)
+        case .dmabuf(let memory):
+            route = Self.route(from: domain.context.device, to: memory.owner.provider)
+            start = monotonicNanoseconds()
+            made = try Self.attach(memory, domain, access, options, route, driver)
+        }
+        nanoseconds = monotonicNanoseconds() - start
+        self.choice = choice
+        nic = facts.nic
+        self.route = route
+        storage = made
+    }
+
+    /// Memory of the NIC itself.
+    init(of memory: DeviceMemory, on domain: ProtectionDomain, access: Access) throws(CallError) {
+        let device = domain.context.device
+        let provider = DeviceLinks.function(ofRDMADevice: device.name)
+        let choice = try MethodChoice.choose(
+            for: .nic, facts: RegistrationFacts(of: domain.context, for: .nic))
+        let start = monotonicNanoseconds()
+        let region = try DeviceMemoryRegion(registering: memory, on: domain, access: access)
+        nanoseconds = monotonicNanoseconds() - start
+        self.choice = choice
+        nic = NICKind(of: device)
+        route = nil
+        storage = RegionStorage(region, provider: provider, driver: provider.flatMap { Self.driver(of: $0) })
+    }
+
+    private static func map(
+        _ memory: consuming MappedMemory, _ domain: ProtectionDomain, _ access: Access, _ choice: MethodChoice,
+        _ options: RegistrationOptions
+    ) throws(CallError) -> MemoryRegion<MappedMemory> {
+        let isPeer = memory.kind != .host
+        if choice.method == .onDemand, options.handle != nil { throw .hintsOnDemand }
+        do throws(CallError) {
+            return try MemoryRegion(
+                registering: memory, on: domain,
+                access: choice.method == .onDemand ? access.union(.onDemand) : access, shape: choice.shape,
+                handle: options.handle)
+        } catch {
+            throw isPeer && choice.method == .pinned ? .pinnedPeerMemory(error, choice) : error
+        }
+    }
+
+    /// The descriptor is closed with the memory, when this returns.
+    private static func attach(
+        _ memory: consuming DMABufferMemory, _ domain: ProtectionDomain, _ access: Access,
+        _ options: RegistrationOptions, _ route: Answer?, _ driver: String?
+    ) throws(CallError) -> RegionStorage {
+        let part = BufferPart(
+            of: memory.buffer.descriptor, offset: memory.offset, byteCount: UInt64(memory.byteCount),
+            ioAddress: options.ioAddress)
+        let origin = BufferOrigin(exporter: memory.buffer.exporter, offset: memory.offset, owner: memory.owner)
+        do throws(CallError) {
+            let region = try BufferRegion(
+                registering: part, on: domain, access: access, handle: options.handle, keeping: memory.owner)
+            return RegionStorage(region, origin, driver: driver)
+        } catch {
+            throw .bufferRefused(error, route, origin, domain.context.device)
+        }
+    }
+
+    private static func route(from device: Device, to provider: PCIAddress?) -> Answer? {
+        guard let provider else { return nil }
+        return Capability.route(of: provider, for: .rdmaDevice(device.name))
+    }
+
+    /// The driver of a function; nil where it has none.
+    static func driver(of address: PCIAddress, root: SystemRoot = .live) -> String? {
+        root.linkTarget("sys/bus/pci/devices/\(address)/driver")?.lastComponent?.string
+    }
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CLinux
+internal import Glibc
+internal import SystemPackage
+public import SystemSupport
+
+/// A heap of host memory that the kernel hands out as dma-bufs: `system` on most machines, and others for memory that
+/// lies in one piece or that devices of a confidential guest may see.
+public struct DMAHeap: Hashable, Sendable {
+    /// The name of its node in `/dev/dma_heap`.
+    public let name: String
+
+    /// A heap by its name; it is looked up when memory is allocated from it.
+    ///
+    /// - Throws: `invalidArgument` for what is no name of a file.
+    public init(_ name: String) throws(CallError) {
+        guard !name.isEmpty, name != ".", name != "..", name.utf8.count <= 255,
+            !name.utf8.contains(where: { $0 == 0x2f || $0 < 0x20 || $0 == 0x7f })
+        else { throw .heapName }
+        self.name = name
+    }
+
+    /// The heaps of a machine, sorted by name; none without the driver.
+    public static func all(root: SystemRoot = .live) -> [DMAHeap] {
+        (root.entries("dev/dma_heap") ?? []).compactMap { try? DMAHeap($0) }
+    }
+}
+
+extension DMABufferMemory {
+    /// Allocates host memory from a heap of the kernel's, as a dma-buf; it is zero.
+    ///
+    /// - Parameters:
+    ///   - byteCount: how much, in bytes; rounded up to pages.
+    ///   - heap: from which.
+    ///   - root: where `/dev` and `/proc` are; tests put another there.
+    /// - Throws: `notFound` (ENOENT) where there is no such heap, `notPermitted` (EACCES) without rights on it,
+    ///   `resourceLimit` (ENOMEM) where so much memory is not to be had. The corresponding request is
+    ///   `DMA_HEAP_IOCTL_ALLOC`.
+    public static func heap(
+        _ heap: DMAHeap, allocating byteCount: UInt64, root: SystemRoot = .live
+    ) throws(CallError) -> DMABufferMemory {
+        let rounded = try HostBuffer.rounded(byteCount, root)
+        let device: OwnedDescriptor
+        do {
+            device = try OwnedDescriptor(opening: root.appending("dev/dma_heap/\(heap.name)"), flags: O_RDWR)
+        } catch {
+            throw .openHeap(error, heap, others: DMAHeap.all(root: root).map(\.name))
+        }
+        let descriptor = peermr_heap_allocate(device.rawValue, rounded)
+        guard descriptor >= 0 else { throw .allocateFromHeap(currentErrno(), heap, rounded) }
+        let buffer = try HostBuffer.adopt(descriptor)
+        let owner = try MappedBufferOwner(of: buffer)
+        return try DMABufferMemory(buffer, owner: owner)
+    }
+}

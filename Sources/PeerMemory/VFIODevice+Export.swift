@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CLinux
+internal import PCITopology
+internal import SystemPackage
+public import SystemSupport
+
+extension VFIODevice {
+    /// A part of a BAR.
+    public struct Range: Hashable, Sendable {
+        /// Where it begins in the BAR, in bytes: a multiple of the page size.
+        public let offset: UInt64
+        /// How long it is, in bytes: a multiple of the page size.
+        public let byteCount: UInt64
+
+        /// A part of a BAR, checked when it is exported.
+        public init(offset: UInt64, byteCount: UInt64) {
+            self.offset = offset
+            self.byteCount = byteCount
+        }
+    }
+
+    /// Exports parts of a BAR as one dma-buf, in which they stand one after the other.
+    ///
+    /// The memory keeps this device open. The owner's way to the bytes is the device's own file (pread, pwrite), since
+    /// vfio-pci does not let its dma-bufs be mapped; it fails with an error, and never with SIGBUS, when the memory has
+    /// been taken back.
+    ///
+    /// - Parameters:
+    ///   - bar: 0 to 5.
+    ///   - ranges: which parts; empty for all of the BAR.
+    ///   - writable: whether the descriptor may write. Registration for remote writing does not look at it.
+    /// - Throws: as ``region(bar:)``; `invalidArgument` for ranges that are empty, not of whole pages or outside the
+    ///   BAR; `notSupported` (ENOTTY) before Linux 6.19; `peerLost` (ENODEV) where the function is gone. The
+    ///   corresponding request is `VFIO_DEVICE_FEATURE_DMA_BUF`.
+    public func export(
+        bar: Int, ranges: [Range] = [], writable: Bool = true
+    ) throws(CallError) -> DMABufferMemory {
+        let region = try region(bar: bar)
+        let parts = ranges.isEmpty ? [Range(offset: 0, byteCount: region.byteCount)] : ranges
+        try Self.check(parts, in: region, of: address)
+        guard peermr_vfio_probe_export(self.descriptor) == 0 else { throw .noExport(currentErrno(), address) }
+        let raw = parts.map { peermr_vfio_range(offset: $0.offset, length: $0.byteCount) }
+        let descriptor = unsafe raw.withUnsafeBufferPointer { list in
+            unsafe peermr_vfio_export(
+                self.descriptor, UInt32(bar), writable ? 1 : 0, list.baseAddress, UInt32(list.count))
+        }
+        guard descriptor >= 0 else { throw .export(currentErrno(), address, bar) }
+        let owner = VFIORegionOwner(self, region, parts)
+        return try DMABufferMemory(HostBuffer.adopt(descriptor), owner: owner)
+    }
+
+    /// Exports the whole pages around a part of a BAR, and keeps where the part begins in them.
+    ///
+    /// - Parameters:
+    ///   - offset: where the part begins in the BAR, in bytes; any.
+    ///   - byteCount: how long it is, in bytes; any above 0.
+    /// - Throws: as ``export(bar:ranges:writable:)``.
+    public func export(bar: Int, offset: UInt64, byteCount: UInt64) throws(CallError) -> DMABufferMemory {
+        let region = try region(bar: bar)
+        guard byteCount > 0, offset < region.byteCount, byteCount <= region.byteCount - offset else {
+            throw .partOfBAR(address, bar, region.byteCount, offset, byteCount)
+        }
+        let page = UInt64(pageBytes)
+        let first = offset / page * page
+        let end = min((offset + byteCount + page - 1) / page * page, region.byteCount)
+        let whole = try export(bar: bar, ranges: [Range(offset: first, byteCount: end - first)])
+        return try whole.part(offset: offset - first, byteCount: byteCount)
+    }
+
+    static func check(_ ranges: [Range], in region: Region, of address: PCIAddress) throws(CallError) {
+        let page = UInt64(pageBytes)
+        guard region.byteCount >= page else { throw .smallBAR(address, region.bar, region.byteCount) }
+        var total: UInt64 = 0
+        for range in ranges {
+            guard range.byteCount > 0, range.offset < region.byteCount,
+                range.byteCount <= region.byteCount - range.offset
+            else {
+                throw .partOfBAR(address, region.bar, region.byteCount, range.offset, range.byteCount)
+            }
+            guard range.offset % page == 0, range.byteCount % page == 0 else {
+                throw .unalignedRange(address, region.bar, range.offset, range.byteCount)
+            }
+            let (sum, overflow) = total.addingReportingOverflow(range.byteCount)
+            // The kernel keeps the size of a dma-buf in 63 bits; parts may be named more than once.
+            guard !overflow, sum <= UInt64(Int64.max) else {
+                throw .partOfBAR(address, region.bar, region.byteCount, range.offset, .max)
+            }
+            total = sum
+        }
+    }
+}
+
+extension DMABufferMemory {
+    /// A part of this part, with the same owner.
+    ///
+    /// - Throws: `invalidArgument` where it does not lie inside, or is empty; the descriptor is closed then.
+    public consuming func part(offset: UInt64, byteCount: UInt64) throws(CallError) -> DMABufferMemory {
+        try DMABufferFacts.demandPart(offset, byteCount, of: UInt64(self.byteCount))
+        let owner = owner
+        let start = self.offset + offset
+        return try DMABufferMemory(buffer, owner: owner, offset: start, byteCount: byteCount)
+    }
+}
+
+/// The memory of a BAR: read and written through the device's file, as the parts of the dma-buf lie in the BAR.
+final class VFIORegionOwner: DMABufferOwner {
+    private let device: VFIODevice
+    private let region: VFIODevice.Region
+    private let ranges: [VFIODevice.Range]
+    private let byteCount: UInt64
+
+    init(_ device: VFIODevice, _ region: VFIODevice.Region, _ ranges: [VFIODevice.Range]) {
+        self.device = device
+        self.region = region
+        self.ranges = ranges
+        byteCount = ranges.reduce(0) { $0 + $1.byteCount }
+    }
+
+    var provider: PCIAddress? { device.address }
+
+    func read(into bytes: inout MutableRawSpan, at offset: UInt64) throws(CallError) {
+        guard !bytes.isEmpty else { return }
+        try DMABufferFacts.demandPart(offset, UInt64(bytes.byteCount), of: byteCount)
+        do throws(Errno) {
+            var done = 0
+            for piece in Self.pieces(of: ranges, offset, UInt64(bytes.byteCount)) {
+                let count = Int(piece.byteCount)
+                var part = bytes._mutatingExtracting(done..<done + count)
+                try DescriptorBytes.read(device.descriptor, into: &part, at: region.fileOffset + piece.offset)
+                done += count
+            }
+        } catch {
+            throw .regionBytes("pread", error, device.address, region.bar)
+        }
+    }
+
+    func write(_ bytes: RawSpan, at offset: UInt64) throws(CallError) {
+        guard !bytes.isEmpty else { return }
+        try DMABufferFacts.demandPart(offset, UInt64(bytes.byteCount), of: byteCount)
+        do throws(Errno) {
+            var done = 0
+            for piece in Self.pieces(of: ranges, offset, UInt64(bytes.byteCount)) {
+                let count = Int(piece.byteCount)
+                let part = bytes.extracting(done..<done + count)
+                try DescriptorBytes.write(device.descriptor, part, at: region.fileOffset + piece.offset)
+                done += count
+            }
+        } catch {
+            throw .regionBytes("pwrite", error, device.address, region.bar)
+        }
+    }
+
+    /// Where a part of the dma-buf lies in the BAR.
+    static func pieces(
+        of ranges: [VFIODevice.Range], _ offset: UInt64, _ byteCount: UInt64
+    ) -> [VFIODevice.Range] {
+        var found: [VFIODevice.Range] = []
+        var skip = offset
+        var left = byteCount
+        for range in ranges where left > 0 {
+            guard skip < range.byteCount else {
+                skip -= range.byteCount
+                continue
+            }
+            let count = min(left, range.byteCount - skip)
+            found.append(VFIODevice.Range(offset: range.offset + skip, byteCount: count))
+            left -= count
+            skip = 0
+        }
+        return found
+    }
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CVerbs
+internal import Synchronization
+public import SystemPackage
+internal import SystemSupport
+
+/// Whether a device imports dma-bufs, found out by asking for the impossible: a region over descriptor -1.
+///
+/// Who gets as far as looking at the descriptor has the call all the way down: libibverbs, its provider library, the
+/// kernel and the driver. It says nothing of an exporter, of the way between two devices, or of pinning.
+public struct BufferImport: Hashable, Sendable {
+    /// Yes, no, or nil where the answer is none that we know.
+    public let isSupported: Bool?
+    /// What the call left; nil where it was not made.
+    public let errno: Errno?
+    /// Why, as a sentence without a full stop, with the device in it.
+    public let reason: String
+    /// What would change it; empty where nothing is known.
+    public let remedy: String
+
+    /// An answer given by its parts, as a test needs it.
+    public init(isSupported: Bool?, errno: Errno?, reason: String, remedy: String = "") {
+        self.isSupported = isSupported
+        self.errno = errno
+        self.reason = reason
+        self.remedy = remedy
+    }
+
+    /// What the errno of the call with descriptor -1 means.
+    init(errno: Errno, device: Device) {
+        self.errno = errno
+        remedy = errno == .badFileDescriptor ? "" : CallError.otherImporters
+        switch errno {
+        case .badFileDescriptor:
+            isSupported = true
+            reason = "\(device) imports dma-bufs: the call is there, down to its driver"
+        case .notSupportedOnSocket, .notSupported:
+            isSupported = false
+            reason = "\(device) imports no dma-bufs: its driver, or libibverbs' provider library for it, lacks the call"
+        case .protocolNotSupported:
+            isSupported = false
+            reason = "this kernel registers dma-bufs for no device: Linux 5.12 is the first that can"
+        case Errno(rawValue: 25):
+            isSupported = false
+            reason = "the kernel's verbs for \(device) have no ioctl interface, which dma-bufs need"
+        default:
+            isSupported = nil
+            reason = "whether \(device) imports dma-bufs cannot be told from what it says about descriptor -1"
+        }
+    }
+
+    /// The reason, with what the call left in brackets.
+    public var sentence: String {
+        guard let errno, isSupported != true else { return reason }
+        return "\(reason) (ibv_reg_dmabuf_mr: \(errno.explanation), errno \(errno.rawValue))"
+    }
+}
+
+extension Context {
+    /// Whether the device imports dma-bufs. Asked once, then remembered as long as the context lives.
+    ///
+    /// Takes some microseconds, and allocates a protection domain for that long.
+    /// The corresponding C function is `ibv_reg_dmabuf_mr`, with descriptor -1.
+    public func bufferImport() -> BufferImport {
+        rememberedImport.withLock { remembered in
+            if let remembered { return remembered }
+            let domain: ProtectionDomain
+            do throws(CallError) {
+                domain = try ProtectionDomain(self)
+            } catch {
+                return BufferImport(
+                    isSupported: nil, errno: nil, reason: "\(device) cannot be asked: \(error.reason)",
+                    remedy: error.remedy)
+            }
+            let found = Self.askAboutNoBuffer(domain)
+            remembered = found
+            return found
+        }
+    }
+
+    private static func askAboutNoBuffer(_ domain: ProtectionDomain) -> BufferImport {
+        let made = unsafe ibv_reg_dmabuf_mr(
+            domain.raw, 0, pageBytes, 0, -1, Int32(Access.localWrite.rawValue))
+        let errno = currentErrno()
+        let device = domain.context.device
+        guard let made = unsafe made else { return BufferImport(errno: errno, device: device) }
+        _ = unsafe ibv_dereg_mr(made)
+        return BufferImport(
+            isSupported: nil, errno: nil,
+            reason: "\(device) registered descriptor -1, which is nothing: its driver does not look")
+    }
+}

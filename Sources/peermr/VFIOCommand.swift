@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import PCITopology
+import PeerMR
+import SystemSupport
+
+struct VFIOCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "vfio",
+        abstract: "Gives a PCI function to vfio-pci, whose BARs can then be exported, and takes it back.",
+        discussion: """
+            While vfio-pci has a function, its own driver has not: a drive's disk, a NIC's interface is gone. \
+            Nothing else of this tool does that by itself. Exit status: 0 done, 2 refused or failed.
+            """,
+        subcommands: [Bind.self, Unbind.self, StatusOf.self])
+
+    struct Bind: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Gives a function to vfio-pci, unless something of it is in use.")
+        @OptionGroup var target: Target
+
+        func run() throws {
+            try target.reporting { (binding) throws(CallError) in
+                let before = try binding.bind()
+                let had = before.map { "\($0) had it before" } ?? "no driver had it before"
+                return (before == "vfio-pci" ? "vfio-pci has it already" : "vfio-pci has it; \(had)", before)
+            }
+        }
+    }
+
+    struct Unbind: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Takes a function from vfio-pci and gives it back to its own driver.")
+        @OptionGroup var target: Target
+        @Option(help: "The driver that is to have it, where that is not the one that the kernel picks.")
+        var driver: String?
+
+        func run() throws {
+            try target.reporting { (binding) throws(CallError) in
+                let before = try binding.state().driver
+                let now = try binding.unbind(to: driver)
+                let has = now.map { "\($0) has it again" } ?? "no driver has it now; load one that knows it (modprobe)"
+                return (has, before)
+            }
+        }
+    }
+
+    struct StatusOf: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "status", abstract: "Tells which driver has a function, and what else its group holds.")
+        @OptionGroup var target: Target
+
+        func run() throws { try target.reporting { (_) throws(CallError) in ("", nil) } }
+    }
+}
+
+/// The function that is meant, and how to say what became of it.
+struct Target: ParsableArguments {
+    @Argument(help: "The PCI address of the function, such as 0000:03:00.0.") var address: String
+    @Flag(help: "Print JSON, on one line.") var json = false
+
+    /// Does something to the function and says how it stands; `body` gives a sentence, and the driver before.
+    func reporting(
+        _ body: (VFIOBinding) throws(CallError) -> (sentence: String, before: String?)
+    ) throws {
+        do throws(CallError) {
+            let binding = try VFIOBinding(try Names.provider(address, .live))
+            let (sentence, before) = try body(binding)
+            let state = try binding.state()
+            if json {
+                printJSON(state.json(before: before, binding.uses()))
+            } else {
+                writeAll(1, sentence.isEmpty ? state.text(binding.uses()) : "\(binding.address): \(sentence)\n")
+            }
+        } catch {
+            writeAll(2, "peermr: error: \(error)\n")
+            throw ExitCode(Status.badInput)
+        }
+    }
+}
+
+extension VFIOBinding.State {
+    fileprivate func json(before: String?, _ uses: [VFIOBinding.Use]) -> JSONValue {
+        .object([
+            ("function", .text("\(address)")), ("driver", .optional(driver)), ("driverBefore", .optional(before)),
+            ("driverOverride", .optional(driverOverride)), ("group", group.map { .count($0) } ?? .null),
+            (
+                "neighbours",
+                .list(
+                    neighbours.map {
+                        .object([("function", .text("\($0.address)")), ("driver", .optional($0.driver))])
+                    })
+            ),
+            (
+                "uses",
+                .list(uses.map { .object([("device", .text($0.device)), ("how", .text($0.how))]) })
+            ),
+        ])
+    }
+
+    fileprivate func text(_ uses: [VFIOBinding.Use]) -> String {
+        var rows = [["driver", driver ?? "none"]]
+        if let driverOverride { rows.append(["only for", driverOverride]) }
+        rows.append(["IOMMU group", group.map { "\($0)" } ?? "none: no IOMMU, so vfio-pci cannot have it"])
+        for other in neighbours {
+            let blocks = obstacles.contains(other) ? ", which keeps the group from being opened" : ""
+            rows.append(["with it", "\(other.address): \(other.driver ?? "no driver")\(blocks)"])
+        }
+        for use in uses { rows.append(["in use", "\(use.device) \(use.how)"]) }
+        return "\(address)\n" + Table.plain(rows)
+    }
+}

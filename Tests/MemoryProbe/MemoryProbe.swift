@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// memory-probe: opens memory by its specification and moves bytes through its owner's side. For the tests in the lab.
+//
+//   memory-probe ACT ARGUMENT...
+//
+// Each line of standard output is one thing that was found: `NAME: VALUE`, or `NAME: CODE: SENTENCE` for an error that
+// was thrown. At the end it says how many descriptors are open that were not at the start.
+
+import Glibc
+import PeerMR
+
+@main
+struct MemoryProbe {
+    static func main() {
+        var words = Array(CommandLine.arguments.dropFirst())
+        guard let name = words.first, let act = acts[name] else {
+            stop("usage: memory-probe \(acts.keys.sorted().joined(separator: "|")) ARGUMENT...")
+        }
+        words.removeFirst()
+        let before = descriptors()
+        do throws(CallError) {
+            try act(words)
+        } catch {
+            tell("error", error)
+        }
+        tell("leaked", "\(descriptors().subtracting(before).sorted())")
+    }
+
+    static func stop(_ reason: String) -> Never {
+        put("memory-probe: \(reason)\n", 2)
+        exit(1)
+    }
+}
+
+/// Prints one thing that was found, at once.
+func tell(_ name: String, _ value: String) { put("\(name): \(value)\n", 1) }
+
+/// Prints an error.
+func tell(_ name: String, _ error: CallError) { tell(name, "\(error.code.rawValue): \(error)") }
+
+/// Prints the error that something throws, or that it throws none.
+func tellError(_ name: String, _ body: () throws(CallError) -> Void) {
+    do throws(CallError) {
+        try body()
+        tell(name, "no error")
+    } catch {
+        tell(name, error)
+    }
+}
+
+private func put(_ text: String, _ descriptor: Int32) {
+    let bytes = Array(text.utf8)
+    _ = unsafe bytes.withUnsafeBytes { unsafe Glibc.write(descriptor, $0.baseAddress, $0.count) }
+}
+
+/// What this process has open, by the files and not the numbers: two of the same count twice.
+func descriptors() -> Set<Int32> {
+    Set((0..<256).filter { fcntl($0, F_GETFD) >= 0 })
+}
+
+/// Bytes that differ at every place, other ones for each seed.
+func pattern(_ count: Int, _ seed: UInt64) -> [UInt8] {
+    var state = seed
+    return (0..<count).map { _ in
+        state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+        return UInt8(truncatingIfNeeded: state >> 56)
+    }
+}
+
+extension DMABufferOwner {
+    /// Reads as an array.
+    func bytes(at offset: UInt64, count: Int) throws(CallError) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0xee, count: count)
+        var span = bytes.mutableSpan
+        var raw = unsafe span.mutableBytes
+        try read(into: &raw, at: offset)
+        return bytes
+    }
+
+    /// Writes an array.
+    func put(_ bytes: [UInt8], at offset: UInt64) throws(CallError) {
+        try unsafe write(bytes.span.bytes, at: offset)
+    }
+}

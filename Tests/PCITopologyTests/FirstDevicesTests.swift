@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import SystemSupport
+import TestSupport
+import Testing
+
+@testable import PCITopology
+
+/// Which device of a root bus the kernel found first, where sysfs is not the kernel's own.
+@Suite struct FirstDevicesTests {
+    /// Two domains, each with a listed host bridge at 00.0 and two root ports with a drive.
+    private func machine(order: String?) -> TestMachine {
+        var machine = TestMachine()
+        for domain in ["0001", "0002"] {
+            let bus = "\(domain):00"
+            machine.function(
+                "\(bus):00.0", bus: bus, vendor: 0x8086, device: 0x2020, classCode: 0x060000, driver: nil)
+            for number in 1...2 {
+                machine.bridge("\(bus):0\(number).0", bus: bus, port: 4, acs: 0)
+                machine.function("\(domain):0\(number):00.0", below: ["\(bus):0\(number).0"], bus: bus)
+            }
+        }
+        if let order {
+            let lines = order.split(separator: " ").map { "\($0)\t80862020\t0" }
+            machine.file("proc/bus/pci/devices", lines.joined(separator: "\n"))
+        }
+        return machine
+    }
+
+    @Test(
+        arguments: [
+            (nil, true), ("0000 0008 0010 0100 0200 0000 0008 0010 0100 0200", true),
+            // A 00.0 that was plugged in late, in one of the two: which one does not show.
+            ("0000 0008 0010 0100 0200 0008 0010 0100 0200 0000", nil),
+            ("0008 0010 0100 0200 0000 0008 0010 0100 0200 0000", nil),
+        ] as [(String?, Bool?)])
+    func domainsThatShareABusNumber(_ order: String?, _ isSupported: Bool?) throws {
+        let root = machine(order: order).root
+        let (client, provider) = try (#require(PCIAddress("0001:01:00.0")), #require(PCIAddress("0001:02:00.0")))
+        for topology in [Topology(root: root), Topology(root: root, around: [client, provider])] {
+            #expect(topology.route(from: client, to: provider).verdict.isSupported == isSupported)
+        }
+    }
+
+    /// One domain has the bus: then the list tells.
+    @Test func aBusOfOneDomain() throws {
+        var machine = TestMachine()
+        machine.function("0000:00:00.0", vendor: 0x8086, device: 0x2020, classCode: 0x060000, driver: nil)
+        machine.function("0000:00:02.0")
+        machine.file("proc/bus/pci/devices", "0010\t1af41000\t0\n0000\t80862020\t0")
+        #expect(Topology(root: machine.root).firstDevices.values.map { "\($0)" } == ["0000:00:02.0"])
+    }
+
+    /// What a machine knows of itself goes into its snapshot.
+    @Test func aCaptureHasTheAnswer() throws {
+        var machine = machine(order: nil)
+        machine.file(FirstDevices.captured, "0001:00 0001:00:01.0\n0002:00 -")
+        let topology = Topology(root: machine.root)
+        #expect(topology.firstDevices.map { "\($0) \($1)" } == ["0001:00 0001:00:01.0"])
+        let again = Topology(root: SystemRoot(Snapshot.capture(machine.root)))
+        #expect(again.firstDevices == topology.firstDevices)
+    }
+}
+
+/// Type information of a kernel, as it stands in /sys/kernel/btf/vmlinux.
+@Suite struct KernelBuildTests {
+    private func root(_ names: String, cut: Int = 0) -> SystemRoot {
+        let strings = Array(names.utf8)
+        var bytes: [UInt8] = [0x9f, 0xeb, 1, 0]
+        for number in [24, 0, 8, 8, strings.count] {
+            bytes += (0..<4).map { UInt8(truncatingIfNeeded: number >> (8 * $0)) }
+        }
+        bytes += [UInt8](repeating: 0, count: 8) + strings
+        var tree = CapturedTree()
+        bytes.removeLast(cut)
+        _ = tree.insert(.file(bytes: bytes, claimedBytes: bytes.count), at: "sys/kernel/btf/vmlinux")
+        return SystemRoot(tree)
+    }
+
+    @Test func theFunctionIsFoundWhereverItStands() {
+        let name = "pci_p2pdma_distance_many"
+        for before in [0, 1, 100, 65_500, 65_513, 65_536, 70_000, 200_000] {
+            let (left, right) = (String(repeating: "x", count: before), String(repeating: "y", count: 65_536 - 12))
+            #expect(KernelBuild.hasPeerToPeer(root: root("\(left)\0\(name)\0\(right)")) == true, "\(before)")
+            #expect(KernelBuild.hasPeerToPeer(root: root("\(left)\0pci_p2pdma_distance_man\0\(right)")) == false)
+        }
+    }
+
+    @Test func whatIsCutOffOrForeignTellsNothing() {
+        #expect(KernelBuild.hasPeerToPeer(root: root(String(repeating: "a", count: 90), cut: 1)) == nil)
+        #expect(KernelBuild.hasPeerToPeer(root: SystemRoot(CapturedTree())) == nil)
+        var tree = CapturedTree()
+        _ = tree.insert(
+            .file(bytes: Array("pci_p2pdma_distance_many".utf8), claimedBytes: 24), at: "sys/kernel/btf/vmlinux")
+        #expect(KernelBuild.hasPeerToPeer(root: SystemRoot(tree)) == nil)
+    }
+}
