@@ -27,8 +27,10 @@ let package = Package(
         .executable(name: "mixed-scatter", targets: ["MixedScatter"]),
         .executable(name: "nic-to-nvme", targets: ["NICToNVMe"]),
         .executable(name: "peermr", targets: ["PeerMRCommand"]),
+        .executable(name: "ping-pong", targets: ["PingPong"]),
     ],
     dependencies: [
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
     ],
@@ -82,6 +84,14 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Examples/NICToNVMe", exclude: ["README.md"], swiftSettings: strict),
+        .executableTarget(
+            name: "PingPong",
+            dependencies: [
+                "PeerMR", "PeerStorage", "SystemSupport", system,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Histogram", package: "hdrhistogram-swift"),
+            ],
+            path: "Examples/PingPong", exclude: ["README.md", "compare"], swiftSettings: strict),
         .executableTarget(
             name: "MixedScatter", dependencies: ["PeerMR"], path: "Examples/MixedScatter",
             swiftSettings: strict),
@@ -147,6 +157,13 @@ let package = Package(
                 "NICToNVMe", "PeerMR", "TestSupport", system,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: testing),
+        .testTarget(
+            name: "PingPongTests",
+            dependencies: [
+                "PingPong", "PeerMR", "SystemSupport", "TestSupport",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: testing),
         .testTarget(
             name: "FakeVerbsTests",
             dependencies: [

@@ -20,7 +20,7 @@ from peerlab import LabError, build, interrupts      # noqa: E402
 from peerlab.confine import die_with_parent          # noqa: E402
 
 _PROGRAMS = ["nic-to-nvme", "hostile-client", "memory-probe", "peermr", "region-probe",
-             "mixed-scatter", "route-probe", "destruction-order"]
+             "mixed-scatter", "ping-pong", "route-probe", "destruction-order"]
 _COUNTS = re.compile(r"^(\d+) passed, (\d+) failed$", re.MULTILINE)
 
 
@@ -77,6 +77,12 @@ def optimised():
     return _counted([str(_programs() / "destruction-order")])
 
 
+def machine_code():
+    """What the compiler made of the loops that send and receive. Returns (passed, failed)."""
+    say("== built with optimisation: nothing allocates or counts references once per message")
+    return _counted([sys.executable, str(_HERE / "machine_code.py"), "--programs", str(_programs())])
+
+
 def lab_tests(match):
     """The device tests, in virtual machines. Returns (passed, failed)."""
     say("== in the lab: real kernels, verbs and NVMe")
@@ -129,7 +135,7 @@ def main():
         rings.append(host_tests)
     rings.append(warnings)
     if options.only != "lab" and not options.match:
-        rings.append(optimised)
+        rings += [optimised, machine_code]
     if options.only != "host":
         rings.append(lambda: lab_tests(options.match))
     if options.only != "host" and not options.match:

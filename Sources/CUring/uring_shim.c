@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "uring_shim.h"
+#include "uring_ring.h"
 
 #include <errno.h>
-#include <liburing.h>
 #include <stdlib.h>
 
-struct peermr_uring {
-    struct io_uring ring;
-};
-
 int peermr_uring_open(unsigned entries, struct peermr_uring **ring)
+{
+    return peermr_uring_open_with(entries, 0, ring);
+}
+
+int peermr_uring_open_with(unsigned entries, unsigned flags, struct peermr_uring **ring)
 {
     struct peermr_uring *made = calloc(1, sizeof(*made));
     if (!made)
         return -ENOMEM;
-    int result = io_uring_queue_init(entries, &made->ring, 0);
+    int result = io_uring_queue_init(entries, &made->ring, flags);
     if (result < 0) {
         free(made);
         return result;

@@ -40,9 +40,38 @@ extension CallError {
             remedy: "take an empty drive, or say --overwrite if its contents may go")
     }
 
+    static func noNamespace(_ path: FilePath) -> CallError {
+        CallError(
+            .invalidArgument, reason: "\(path) is no whole namespace of an NVMe drive, which passthrough needs",
+            remedy: "name one, such as /dev/nvme0n1, or use the block device")
+    }
+
+    /// See: man 2 open; drivers/nvme/host/ioctl.c
+    static func openNamespace(_ errno: Errno, _ path: FilePath) -> CallError {
+        switch errno {
+        case .noSuchFileOrDirectory, .noSuchAddressOrDevice, .operationNotSupportedByDevice:
+            CallError(
+                .notSupported, call: "open", errno: errno, reason: "the drive has no character device \(path)",
+                remedy: "NVMe passthrough needs Linux 5.13 or newer; use the block device")
+        case .permissionDenied, .notPermitted:
+            CallError(
+                .notPermitted, call: "open", errno: errno, reason: "this user may not send commands to \(path)",
+                remedy: "run as root, or give the user rights on it")
+        default:
+            CallError(
+                .system, call: "open", errno: errno, reason: "\(path) cannot be used for passthrough",
+                remedy: "see the kernel log (dmesg), or use the block device")
+        }
+    }
+
     /// See: man 2 io_uring_setup
     static func openRing(_ errno: Errno) -> CallError {
         switch errno {
+        case .invalidArgument:
+            CallError(
+                .notSupported, call: "io_uring_setup", errno: errno,
+                reason: "io_uring of this kernel has no room for NVMe commands",
+                remedy: "use Linux 5.19 or newer, or the block device without passthrough")
         case .noFunction, .notPermitted:
             CallError(
                 .notSupported, call: "io_uring_setup", errno: errno,

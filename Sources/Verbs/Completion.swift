@@ -58,6 +58,9 @@ public struct CompletionStatus: RawRepresentable, Hashable, Sendable {
     /// No receive posted by the peer, however often it was tried.
     public static let receiverNotReady = CompletionStatus(rawValue: 13)
 
+    /// Whether it did what it was told.
+    public var isSuccess: Bool { rawValue == 0 }
+
     /// Who has to look into it.
     public enum Class: String, Sendable {
         case success, local, remote, transport, flushed, unknown

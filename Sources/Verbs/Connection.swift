@@ -76,7 +76,7 @@ public final class Connection: @unchecked Sendable {
 // MARK: - The passive side
 
 extension Connection {
-    /// Binds to an address of an RDMA device, and listens.
+    /// Binds to an address of an RDMA device, or to a wildcard for those of all, and listens.
     ///
     /// - Throws: `notFound` when no RDMA device has that address, `busy` when the port is taken.
     ///   The corresponding C functions are `rdma_bind_addr` and `rdma_listen`.
@@ -84,7 +84,7 @@ extension Connection {
         guard unsafe address.withCAddress({ unsafe rdma_bind_addr(id, $0) }) == 0 else {
             throw .bind(currentErrno(), address)
         }
-        guard context != nil else { throw .bind(.noSuchAddressOrDevice, address) }
+        guard context != nil || address.isWildcard else { throw .bind(.noSuchAddressOrDevice, address) }
         guard unsafe rdma_listen(id, backlog) == 0 else { throw .bind(currentErrno(), address) }
     }
 

@@ -36,7 +36,9 @@ extension CallError {
     /// See: man 3 rdma_bind_addr, rdma_listen
     static func bind(_ errno: Errno, _ address: SocketAddress) -> CallError {
         switch errno {
-        case .addressInUse:
+        // Of a wildcard the kernel says "not available" where the port is in use (cma_check_port in core/cma.c).
+        case .addressInUse,
+            .addressNotAvailable where address.isWildcard:
             return CallError(
                 .busy, call: "rdma_listen", errno: errno,
                 reason: "port \(address.port) of \(address.host) is taken",

@@ -44,6 +44,9 @@ public struct SocketAddress: Sendable {
         }
     }
 
+    /// Whether it stands for all addresses of the host: `0.0.0.0` or `::`.
+    public var isWildcard: Bool { addressBytes.allSatisfy { $0 == 0 } }
+
     /// The port.
     public var port: UInt16 {
         unsafe withUnsafeBytes(of: storage) { bytes in

@@ -34,6 +34,7 @@ class Bench:
         self.scratch = scratch
         self.program = str(programs / "nic-to-nvme")
         self.hostile = str(programs / "hostile-client")
+        self.pong = str(programs / "ping-pong")
         self.probe = str(programs / "memory-probe")
         self.tool = str(programs / "peermr")
         self.peermr = str(programs / "peermr")

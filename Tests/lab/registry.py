@@ -2,7 +2,7 @@
 """Tests, and the settings that they run in."""
 from dataclasses import dataclass, field
 
-from peerlab import DRIVE_LAYOUT, HostSpec
+from peerlab import DRIVE_LAYOUT, HostSpec, elder
 
 
 class Failure(Exception):
@@ -16,6 +16,8 @@ class Setting:
     name: str
     specs: list
     join: bool = False
+    # Gives further directories to share with the machines, when these are about to be booted.
+    shares: object = list
     tests: list = field(default_factory=list)
 
 
@@ -43,6 +45,11 @@ BARE = Setting("bare", [HostSpec("bare", layout=_PLAIN_DRIVE, modules=["nvme", "
 STABLE = Setting("stable", [
     HostSpec("stable", kernel="stable", rdma=True, layout=DRIVE_LAYOUT, modules=["nvme"]),
 ])
+
+# One host with both ends of ping-pong, and a drive with a CMB: a processor for each end.
+LOOP = Setting("loop", [
+    HostSpec("loop", rdma=True, smp=2, layout=DRIVE_LAYOUT, modules=["nvme"]),
+], shares=lambda: [elder.elder_root()])
 
 # Functions to bind to vfio-pci behind a vIOMMU: a BAR of memory, one of ports, a drive, and two in
 # one group; on the older kernel, which does not export BARs, only the first.
@@ -95,7 +102,7 @@ HCA = Setting("hca", [HostSpec("hca", cpu="Skylake-Server", iommu="passthrough",
 HCA_AMD = Setting("hca-amd", [HostSpec("hca", cpu="EPYC", iommu="translated", labhca=True,
                                        layout=_HCA_AND_PEERS)])
 
-SETTINGS = [PAIR, BARE, STABLE, EXPORTERS, HCA, HCA_AMD, TOOL, ACS]
+SETTINGS = [PAIR, BARE, STABLE, EXPORTERS, HCA, HCA_AMD, TOOL, ACS, LOOP]
 
 
 def test(setting, last=False):

@@ -29,9 +29,11 @@ from peerlab.confine import die_with_parent     # noqa: E402
 from bench import Bench, scratch_directory      # noqa: E402
 from registry import SETTINGS, Failure          # noqa: E402
 import transfers, accounts, refusals, drives, recovery, hostile, elsewhere    # noqa: E401,E402
+import pingpong, pongrefusals        # noqa: E401,E402
 import sources, labhca, labhca_peers, regions, tool    # noqa: E401,E402
 
-PROGRAMS = ("nic-to-nvme", "hostile-client", "memory-probe", "peermr", "region-probe", "mixed-scatter")
+PROGRAMS = ("nic-to-nvme", "hostile-client", "memory-probe", "peermr", "region-probe", "mixed-scatter",
+            "ping-pong")
 
 
 def main():
@@ -121,7 +123,7 @@ def _run_setting(setting, tests, programs):
     passed, done = 0, 0
     with scratch_directory() as scratch:
         for spec in setting.specs:
-            spec.share, spec.writable = [programs], [scratch]
+            spec.share, spec.writable = [programs, *setting.shares()], [scratch]
         try:
             with Lab() as lab:
                 started = time.monotonic()

@@ -8,6 +8,8 @@
 
 #include <stdint.h>
 
+#include "command_shim.h"
+
 struct peermr_uring;
 
 /* 0 and a ring, or a negative errno. */

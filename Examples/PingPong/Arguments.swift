@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import PeerMR
+import PeerStorage
+
+/// Bytes on a command line: `4096`, `64K`, `2M`.
+struct Bytes: ExpressibleByArgument {
+    let count: Int
+    init(_ count: Int) { self.count = count }
+    init?(argument: String) {
+        guard let count = ByteCount.parse(argument), count > 0, count <= 1 << 30 else { return nil }
+        self.count = Int(count)
+    }
+    var defaultValueDescription: String { ByteCount.describe(count) }
+}
+
+/// Sizes from one to another, each twice the one before: `64:1M`.
+struct Sweep: ExpressibleByArgument {
+    let sizes: [Int]
+    init?(argument: String) {
+        let parts = argument.split(separator: ":", omittingEmptySubsequences: false).map { Bytes(argument: String($0)) }
+        guard parts.count == 2, let first = parts[0]?.count, let last = parts[1]?.count, first <= last else {
+            return nil
+        }
+        sizes = Array(sequence(first: first) { $0 * 2 <= last ? $0 * 2 : nil })
+    }
+}
+
+/// Memory on a command line, as ``MemorySpecification`` has it, but without the size, which the messages say.
+struct MemoryArgument: ExpressibleByArgument, Hashable {
+    private let text: String
+
+    init?(argument: String) {
+        text = argument
+        guard (try? specification(byteCount: UInt64(pageBytes))) != nil, argument != "nic" else { return nil }
+    }
+
+    init(function: PCIAddress) { text = "p2pmem:\(function)" }
+
+    /// The memory for so many bytes; what has a size of its own keeps that.
+    func specification(byteCount: UInt64) throws(CallError) -> MemorySpecification {
+        let kind = text.prefix { $0 != ":" }
+        return try MemorySpecification(kind == "vfio" || kind == "fd" ? text : "\(text):\(byteCount)")
+    }
+}
+
+extension Operation: ExpressibleByArgument {}
+
+/// How the ends find each other; the short names are those of `ibv_rc_pingpong`.
+struct PathArguments: ParsableArguments {
+    @Option(name: .shortAndLong, help: "Port; 18515, and 7174 with --cm, where not given.") var port: UInt16?
+    @Option(name: [.customShort("d"), .long], help: "The RDMA device; the first where not given.") var device: String?
+    @Option(name: [.customShort("i"), .long], help: "The port of the device.") var devicePort: UInt8 = 1
+    @Option(name: [.customShort("g"), .long], help: "Index of the GID to be reached by; chosen where not given.")
+    var gidIndex: Int?
+    @Option(name: .shortAndLong, help: "Path MTU, the same at both ends; 1024, or what the memory needs.") var mtu: Int?
+    @Option(name: [.customShort("l"), .long], help: "Service level.") var serviceLevel: UInt8 = 0
+    @Flag(help: "Use the connection manager and the protocol of rping.") var cm = false
+    @Option(help: "The own address: to listen on, or with --cm to connect from.") var bind: String?
+    @Flag(help: "Serve one client after the other; with --cm several at once.") var persistent = false
+
+    func validate() throws {
+        guard mtu == nil || PathMTU(exactlyBytes: mtu ?? 0) != nil else {
+            throw ValidationError("--mtu must be 256, 512, 1024, 2048 or 4096.")
+        }
+        guard (gidIndex ?? 0) >= 0, gidIndex ?? 0 < 256 else {
+            throw ValidationError("--gid-index must be between 0 and 255.")
+        }
+        guard serviceLevel < 16 else { throw ValidationError("--service-level must be between 0 and 15.") }
+        if cm, device != nil || gidIndex != nil || mtu != nil || serviceLevel != 0 {
+            throw ValidationError("With --cm the connection manager chooses device, GID, MTU and service level.")
+        }
+    }
+
+    var tcpPort: UInt16 { port ?? (cm ? 7174 : 18_515) }
+
+    func rendezvous(_ milliseconds: Int32) -> RendezvousOptions {
+        RendezvousOptions(
+            device: device, devicePort: devicePort, gidIndex: gidIndex, mtu: mtu.flatMap { PathMTU(exactlyBytes: $0) },
+            serviceLevel: serviceLevel, port: tcpPort, milliseconds: milliseconds)
+    }
+}
+
+/// What goes to and fro.
+struct MessageArguments: ParsableArguments {
+    @Option(name: .shortAndLong, help: "Bytes of a message; 4096, and 64 with --cm, where not given.") var size: Bytes?
+    @Option(help: "A run for each size FROM:TO, doubling; both ends must be ping-pong.") var sweep: Sweep?
+    @Option(name: [.customShort("n"), .long], help: "Messages each way, for each size.") var iterations = 1000
+    @Option(help: "How many of them are left out of the figures, at the beginning; a tenth, at most 100.")
+    var warmUp: Int?
+    @Option(help: "send, write or read; others than send where both ends are ping-pong.") var operation = Operation.send
+    @Option(name: [.customShort("r"), .long], help: "Receives kept posted.") var receiveDepth = 500
+    @Flag(name: .shortAndLong, help: "Sleep until completions come, instead of polling.") var events = false
+    @Option(
+        help: ArgumentHelp(
+            "The own memory: host, p2pmem:BDF, udmabuf, heap:NAME, vfio:BDF:BAR, cuda:N or fd:N; host, or the drive's "
+                + "p2pmem with --nvme."))
+    var memory: MemoryArgument?
+    @Flag(name: .customLong("validate"), help: "Look at every byte that comes.") var looksAtBytes = false
+
+    func validate() throws {
+        guard iterations > 0, iterations <= countLimit else {
+            throw ValidationError("--iterations must be between 1 and \(countLimit).")
+        }
+        guard (warmUp ?? 0) >= 0, warmUp ?? 0 < iterations else {
+            throw ValidationError("--warm-up must be less than --iterations.")
+        }
+        guard receiveDepth > 0, receiveDepth <= 65_536 else {
+            throw ValidationError("--receive-depth must be between 1 and 65536.")
+        }
+    }
+
+    func validate(isClient: Bool, isManaged: Bool) throws {
+        guard !isManaged else {
+            guard operation == .send else {
+                throw ValidationError("With --cm the protocol of rping says what is done.")
+            }
+            guard sizes(isManaged: true).allSatisfy({ $0 >= PingText.shortest && $0 < 65_536 }) else {
+                throw ValidationError("With --cm sizes must be between \(PingText.shortest) and 65535.")
+            }
+            return
+        }
+    }
+
+    func sizes(isManaged: Bool) -> [Int] { sweep?.sizes ?? [size?.count ?? (isManaged ? 64 : 4096)] }
+
+    func station(isManaged: Bool, drive: PCIAddress? = nil) -> StationOptions {
+        let largest = max(sizes(isManaged: isManaged).max() ?? 1, size?.count ?? 1)
+        let memory = memory ?? drive.map { MemoryArgument(function: $0) }
+        return StationOptions(memory: memory, sizeLimit: largest, depth: receiveDepth, waits: events)
+    }
+
+    func runs(_ patience: Int, isManaged: Bool = false) -> RunOptions {
+        RunOptions(
+            operation: operation, sizes: sizes(isManaged: isManaged), count: iterations,
+            warmUp: warmUp ?? min(100, iterations / 10), validates: looksAtBytes, patience: patience)
+    }
+}
+
+/// A part of a drive on a command line: `OFFSET:LENGTH`.
+struct DriveRange: ExpressibleByArgument {
+    let offset: UInt64
+    let byteCount: UInt64
+    init?(argument: String) {
+        let parts = argument.split(separator: ":", omittingEmptySubsequences: false).map { ByteCount.parse(String($0)) }
+        guard parts.count == 2, let offset = parts[0], let count = parts[1], count > 0 else { return nil }
+        self.offset = offset
+        byteCount = count
+    }
+}
+
+/// The drive that the pong comes from.
+struct DriveArguments: ParsableArguments {
+    @Option(help: "As a server: write each message to this drive, and answer with what is read back from it.")
+    var nvme: String?
+    @Option(help: "OFFSET:LENGTH, the part of the drive that is overwritten.") var driveRange: DriveRange?
+    @Flag(help: "Use NVMe commands (/dev/ngXnY) instead of the block device.") var passthrough = false
+    @Flag(help: "Take a drive that is mounted or holds a partition table or a file system: that is lost.")
+    var overwrite = false
+
+    func validate() throws {
+        guard nvme == nil || driveRange != nil else {
+            throw ValidationError("--nvme needs --drive-range OFFSET:LENGTH: what is there is overwritten.")
+        }
+        guard nvme != nil || (driveRange == nil && !passthrough && !overwrite) else {
+            throw ValidationError("--drive-range, --passthrough and --overwrite are for --nvme.")
+        }
+    }
+
+    /// Opens the drive, where one was named.
+    ///
+    /// - Returns: what answers the client, and the drive's PCI function.
+    func turn() throws(CallError) -> (any Turn, PCIAddress?) {
+        guard let nvme, let range = driveRange else { return (MemoryTurn(), nil) }
+        let device = try BlockDevice(opening: FilePath(nvme), overwrite: overwrite)
+        let function = device.function
+        let blocks = try device.range(at: range.offset, count: range.byteCount)
+        let turn: any Turn =
+            passthrough
+            ? DriveTurn(try PassthroughQueue(device, range: blocks, depth: 4))
+            : DriveTurn(try StorageQueue(device, range: blocks, depth: 4))
+        return (turn, function)
+    }
+}
+
+/// Where the figures go.
+struct OutputArguments: ParsableArguments {
+    @Flag(help: "Print figures as JSON, one object a line, on standard output.") var json = false
+    @Option(help: "Draw the distribution, or the sweep, into this file.") var svg: String?
+    @Option(help: "Seconds after which an end that says nothing is given up.") var timeout = 10
+
+    func validate() throws {
+        guard timeout > 0, timeout <= 86_400 else {
+            throw ValidationError("--timeout must be between 1 and 86400 seconds.")
+        }
+    }
+
+    var patience: Int32 { Int32(timeout * 1000) }
+    var report: Report { Report(isJSON: json, picture: svg) }
+}

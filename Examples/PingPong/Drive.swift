@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PeerMR
+import PeerStorage
+
+/// A queue of a drive: by the block device, or by NVMe commands.
+protocol DriveQueue: ~Copyable {
+    /// The drive's block, in bytes.
+    var blockBytes: Int { get }
+    var range: BlockRange { get }
+    /// Why the drive did not do what it was told, in words.
+    borrowing func failed(_ errno: Errno, to verb: String, _ memory: MemoryKind) -> CallError
+    /// The most bytes of one read or write.
+    var limit: Int { get }
+    var descriptor: Int32 { get }
+    mutating func write(_ slice: MemorySlice, at offset: UInt64, tag: UInt64) throws(Errno)
+    mutating func read(_ slice: MemorySlice, at offset: UInt64, tag: UInt64) throws(Errno)
+    mutating func flush(tag: UInt64) throws(Errno)
+    mutating func submit() throws(Errno)
+    /// The next operation that has ended, if there is one: why it failed, or nil.
+    mutating func ended(byteCount: Int) -> (isEnded: Bool, failure: Errno?)
+}
+
+extension StorageQueue: DriveQueue {
+    var blockBytes: Int { device.blockBytes }
+    var limit: Int { Int(Int32.max) }
+
+    borrowing func failed(_ errno: Errno, to verb: String, _ memory: MemoryKind) -> CallError {
+        .storage(errno, verb, on: device, memory: memory)
+    }
+
+    mutating func ended(byteCount: Int) -> (isEnded: Bool, failure: Errno?) {
+        guard let completion = next() else { return (false, nil) }
+        // A read or write that was cut short tells how far it came.
+        return (true, completion.errno ?? (Int(completion.result) == byteCount ? nil : .ioError))
+    }
+}
+
+extension PassthroughQueue: DriveQueue {
+    var blockBytes: Int { device.blockBytes }
+    var limit: Int { commandLimit }
+
+    borrowing func failed(_ errno: Errno, to verb: String, _ memory: MemoryKind) -> CallError {
+        .storage(errno, verb, on: device, memory: memory)
+    }
+
+    mutating func ended(byteCount: Int) -> (isEnded: Bool, failure: Errno?) {
+        guard let completion = next() else { return (false, nil) }
+        return (true, completion.errno)
+    }
+}
+
+/// The parts of a round trip through a drive, as the server sees them.
+enum Leg: Int, CaseIterable {
+    case arrive, store, load, leave
+
+    var name: String {
+        switch self {
+        case .arrive: "NIC to memory"
+        case .store: "to drive"
+        case .load: "from drive"
+        case .leave: "memory to NIC"
+        }
+    }
+}
+
+/// A turn of a server whose pong comes from the drive: what arrives is written to it and made durable, read back, sent.
+final class DriveTurn<Queue: DriveQueue & ~Copyable>: Turn {
+    private var queue: Queue
+    private var flush: PeerWriteFlush?
+    private var isReceived = false
+    private var isSent = false
+    private var isFlushed = false
+
+    init(_ queue: consuming Queue) { self.queue = queue }
+
+    let operations: [Operation] = [.send]
+    let separatesAreas = true
+
+    func begin(on station: borrowing Station) throws(CallError) {
+        guard PeerWriteFlush.isNeeded(for: station.region) else { return }
+        flush = try PeerWriteFlush(depth: 1, on: station.domain, completions: station.queue, like: station.queuePair)
+    }
+
+    /// Each message goes to the next place of the range; the figures are those of the legs.
+    func run(_ plan: LoopPlan, on station: inout Station, _ options: RunOptions) throws(CallError) -> [Run] {
+        let bytes = (Int(plan.size) + queue.blockBytes - 1) / queue.blockBytes * queue.blockBytes
+        let places = queue.range.byteCount / UInt64(bytes)
+        let room = min(queue.limit, Int(clamping: queue.range.byteCount), station.areaBytes)
+        guard bytes <= room else { throw .doesNotFit(bytes, room) }
+        var times = Leg.allCases.map { _ in [UInt64]() }
+        var last = monotonicNanoseconds()
+        for message in 0..<plan.count {
+            for leg in Leg.allCases {
+                try go(leg, plan, on: &station, bytes, at: UInt64(message) % places * UInt64(bytes))
+                let now = monotonicNanoseconds()
+                if message >= options.warmUp { times[leg.rawValue].append(now - last) }
+                last = now
+            }
+        }
+        return Leg.allCases.map { Run($0.name, ways: 1, times[$0.rawValue], plan, options, station.region) }
+    }
+
+    private func go(
+        _ leg: Leg, _ plan: LoopPlan, on station: inout Station, _ bytes: Int, at place: UInt64
+    ) throws(CallError) {
+        let memory = station.region.kind
+        switch leg {
+        case .arrive:
+            do throws(LoopEnd) { try arrive(plan, &station) } catch { throw CallError.loop(error) }
+        case .store:
+            let slice = try station.slice(incoming: true, count: bytes)
+            try finish("write", bytes, memory) { queue throws(Errno) in try queue.write(slice, at: place, tag: 0) }
+            try finish("flush", 0, memory) { queue throws(Errno) in try queue.flush(tag: 0) }
+        case .load:
+            let slice = try station.slice(incoming: false, count: bytes)
+            try finish("read", bytes, memory) { queue throws(Errno) in try queue.read(slice, at: place, tag: 0) }
+        case .leave:
+            do throws(LoopEnd) { try leave(plan, &station) } catch { throw CallError.loop(error) }
+        }
+    }
+
+    /// Waits for a message, and until its bytes are where the drive reads them.
+    private func arrive(_ plan: LoopPlan, _ station: inout Station) throws(LoopEnd) {
+        while !isReceived { try wait(plan, &station) }
+        isReceived = false
+        if flush != nil {
+            do {
+                try flush?.post(reading: UInt64(station.areaBytes), of: station.region.window, requestID: ID.flush)
+            } catch { throw .refused(error) }
+            while !isFlushed { try wait(plan, &station) }
+            isFlushed = false
+        }
+        try station.begin(plan)
+    }
+
+    private func leave(_ plan: LoopPlan, _ station: inout Station) throws(LoopEnd) {
+        do { try station.queuePair.postSend(plan.outgoing, requestID: ID.send) } catch { throw .refused(error) }
+        while !isSent { try wait(plan, &station) }
+        isSent = false
+    }
+
+    /// Waits for completions of the NIC.
+    private func wait(_ plan: LoopPlan, _ station: inout Station) throws(LoopEnd) {
+        let began = monotonicNanoseconds()
+        var idle: UInt32 = 0
+        var found = try station.poll()
+        while found == 0 {
+            if plan.waits { try station.sleep(plan, since: began) }
+            idle &+= 1
+            if idle & 0xfff == 0 { try station.look(plan, since: began) }
+            found = try station.poll()
+        }
+        for index in 0..<found {
+            let completion = station.batch[index]
+            guard completion.status.isSuccess else {
+                throw .failed(completion.status, vendor: completion.vendorSyndrome)
+            }
+            switch completion.requestID {
+            case ID.receive:
+                guard completion.byteCount == plan.size else { throw .otherSize(completion.byteCount) }
+                station.state.posted -= 1
+                isReceived = true
+            case ID.send: isSent = true
+            default: isFlushed = true
+            }
+        }
+    }
+
+    /// Starts one operation of the drive, and waits for its end.
+    private func finish(
+        _ verb: String, _ bytes: Int, _ memory: MemoryKind, _ start: (inout Queue) throws(Errno) -> Void
+    ) throws(CallError) {
+        do throws(Errno) {
+            try start(&queue)
+            try queue.submit()
+            while true {
+                let (isEnded, failure) = queue.ended(byteCount: bytes)
+                if let failure { throw failure }
+                if isEnded { return }
+                _ = try waitReadable([queue.descriptor, -1, -1, -1], milliseconds: 1000)
+            }
+        } catch { throw queue.failed(error, to: verb, memory) }
+    }
+}
+
+/// What the completions of the turn are told apart by; the receives are those of the station's own loop.
+private enum ID {
+    static let receive: UInt64 = 1
+    static let send: UInt64 = 2
+    static let flush: UInt64 = 3
+}
+
+extension CallError {
+    fileprivate static func doesNotFit(_ bytes: Int, _ limit: Int) -> CallError {
+        CallError(
+            .resourceLimit,
+            reason: "messages of \(bytes) bytes do not fit into the range, the memory or one command of "
+                + "the drive: there is room for \(limit)",
+            remedy: "take a smaller --size, or a longer range (--drive-range)")
+    }
+}

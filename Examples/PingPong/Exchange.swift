@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PeerMR
+
+/// What `ibv_rc_pingpong` tells over TCP: LID, queue pair number, sequence number and GID, in hexadecimal, 52 bytes
+/// with the zero at the end. Both ends send it once.
+///
+/// Two ends that are both this program know each other by the first character of the sequence number: a `+`, which
+/// that program reads over. They keep the TCP connection, and agree over it what to do; see ``Request``. Their path MTU
+/// they tell by the sequence number's second digit, 1 to 5 as the specification codes it, which serves for both.
+struct AddressMessage: Hashable {
+    private(set) var endpoint: QueuePairEndpoint
+    /// The path MTU of an end that is this program, which can be asked for more than messages of one size; nil for
+    /// `ibv_rc_pingpong`, or for talking to it.
+    let mtu: PathMTU?
+
+    static let byteCount = 52
+    /// What a client sends when it has the server's address.
+    static let done = Array("done\0".utf8)
+    /// A sequence number with room for the two digits that mean something.
+    static func drawSequence() -> UInt32 { UInt32.random(in: 0...0xffff) }
+
+    var encoded: [UInt8] {
+        let sequence = (mtu == nil ? "" : "+") + hexadecimal(endpoint.sequence, mtu == nil ? 6 : 5)
+        let gid = (endpoint.gid?.bytes ?? [UInt8](repeating: 0, count: 16)).map { hexadecimal($0, 2) }.joined()
+        let text = [hexadecimal(endpoint.localIdentifier, 4), hexadecimal(endpoint.number, 6), sequence, gid]
+        return Array(text.joined(separator: ":").utf8) + [0]
+    }
+
+    /// - Parameter mtu: nil for a message that `ibv_rc_pingpong` could have sent.
+    init(_ endpoint: QueuePairEndpoint, mtu: PathMTU?) {
+        self.endpoint = endpoint
+        self.mtu = mtu
+        if let mtu { self.endpoint.sequence = mtu.rawValue << 16 | endpoint.sequence & 0xffff }
+    }
+
+    /// Reads a message.
+    ///
+    /// - Throws: `protocolViolation` for anything that is none.
+    init(decoding bytes: [UInt8]) throws(CallError) {
+        guard bytes.count == Self.byteCount else { throw .noAddress(bytes) }
+        let plus = bytes[12] == UInt8(ascii: "+")
+        guard bytes[4] == Self.colon, bytes[11] == Self.colon, bytes[18] == Self.colon, bytes[51] == 0,
+            let lid = number(bytes[0..<4]), let pair = number(bytes[5..<11]),
+            let sequence = number(bytes[(plus ? 13 : 12)..<18])
+        else { throw .noAddress(bytes) }
+        var raw: [UInt8] = []
+        for index in stride(from: 19, to: 51, by: 2) {
+            guard let byte = number(bytes[index..<index + 2]) else { throw .noAddress(bytes) }
+            raw.append(UInt8(byte))
+        }
+        let gid = GID(networkOrder: raw)
+        endpoint = QueuePairEndpoint(
+            localIdentifier: UInt16(lid), number: pair, sequence: sequence, gid: gid?.isEmpty == true ? nil : gid)
+        mtu = plus ? PathMTU(rawValue: sequence >> 16) : nil
+        guard mtu.map({ $0.bytes > 0 }) ?? true else { throw .noAddress(bytes) }
+    }
+
+    private static let colon = UInt8(ascii: ":")
+}
+
+/// What one end asks of the other, where both are this program: 32 bytes over the TCP connection of the addresses.
+/// The client sends one for each run, the server answers with ``Answer``, and the client then begins.
+struct Request: Hashable {
+    var operation: Operation
+    /// Bytes of a message.
+    var size: UInt32
+    /// How many messages go each way.
+    var count: UInt32
+    /// Where the client's memory is, for a server that writes.
+    var remote: RemoteSlice
+
+    static let byteCount = 32
+    private static let magic = Array("PMpp".utf8)
+
+    var encoded: [UInt8] {
+        Self.magic + [operation.code, 0, 0, 0] + bigEndian(size) + bigEndian(count) + bigEndian(remote.address)
+            + bigEndian(remote.key) + bigEndian(UInt32(0))
+    }
+
+    /// Reads a request.
+    ///
+    /// - Returns: nil for the request that ends it all.
+    /// - Throws: `protocolViolation` for anything that is none.
+    static func decode(_ bytes: [UInt8]) throws(CallError) -> Request? {
+        guard bytes.count == byteCount, Array(bytes[0..<4]) == magic, bytes[5...7].allSatisfy({ $0 == 0 }) else {
+            throw .nonsense("request", bytes)
+        }
+        if bytes[4] == 0 { return nil }
+        guard let operation = Operation(code: bytes[4]) else { throw .nonsense("request", bytes) }
+        let size = integer(bytes, 8, as: UInt32.self)
+        let count = integer(bytes, 12, as: UInt32.self)
+        guard size > 0, count > 0 else { throw .nonsense("request", bytes) }
+        return Request(
+            operation: operation, size: size, count: count,
+            remote: RemoteSlice(
+                address: integer(bytes, 16, as: UInt64.self), key: integer(bytes, 24, as: UInt32.self)))
+    }
+
+    /// The request after which there is none.
+    static let end = magic + [UInt8](repeating: 0, count: 28)
+}
+
+/// What the server says to a ``Request``: 32 bytes.
+struct Answer: Hashable {
+    /// What it takes part in; a request for anything else has been refused.
+    var operations: [Operation]
+    /// The largest message that it takes; a request for more has been refused.
+    var sizeLimit: UInt32
+    /// The most messages of a run; a request for more has been refused.
+    var countLimit: UInt32
+    /// Where its memory is, for a client that reads or writes.
+    var remote: RemoteSlice
+
+    static let byteCount = 32
+    private static let magic = Array("PMok".utf8)
+
+    var encoded: [UInt8] {
+        let set = operations.reduce(UInt32(0)) { $0 | 1 << UInt32($1.code) }
+        return Self.magic + bigEndian(set) + bigEndian(sizeLimit) + bigEndian(countLimit) + bigEndian(remote.address)
+            + bigEndian(remote.key) + bigEndian(UInt32(0))
+    }
+
+    init(operations: [Operation], sizeLimit: UInt32, countLimit: UInt32, remote: RemoteSlice) {
+        self.operations = operations
+        self.sizeLimit = sizeLimit
+        self.countLimit = countLimit
+        self.remote = remote
+    }
+
+    /// Reads an answer.
+    ///
+    /// - Throws: `protocolViolation` for anything that is none.
+    init(decoding bytes: [UInt8]) throws(CallError) {
+        guard bytes.count == Self.byteCount, Array(bytes[0..<4]) == Self.magic else {
+            throw .nonsense("answer", bytes)
+        }
+        let set = integer(bytes, 4, as: UInt32.self)
+        self.init(
+            operations: Operation.allCases.filter { set & 1 << UInt32($0.code) != 0 },
+            sizeLimit: integer(bytes, 8, as: UInt32.self), countLimit: integer(bytes, 12, as: UInt32.self),
+            remote: RemoteSlice(
+                address: integer(bytes, 16, as: UInt64.self), key: integer(bytes, 24, as: UInt32.self)))
+    }
+}
+
+extension Answer {
+    /// Whether the server does what was asked for.
+    func allows(_ request: Request) -> Bool {
+        operations.contains(request.operation) && request.size <= sizeLimit && request.count <= countLimit
+    }
+}
+
+// MARK: - Numbers
+
+private func hexadecimal(_ value: some BinaryInteger, _ digits: Int) -> String {
+    let text = String(value, radix: 16)
+    return String(repeating: "0", count: max(0, digits - text.count)) + text
+}
+
+/// A hexadecimal number of at most 8 digits, all of which must be digits.
+private func number(_ digits: ArraySlice<UInt8>) -> UInt32? {
+    var value: UInt32 = 0
+    for digit in digits {
+        guard let nibble = Character(UnicodeScalar(digit)).hexDigitValue, digit < 128 else { return nil }
+        value = value << 4 | UInt32(nibble)
+    }
+    return value
+}
+
+/// The bytes of an integer, the highest first.
+func bigEndian<Number: FixedWidthInteger>(_ value: Number) -> [UInt8] {
+    stride(from: Number.bitWidth - 8, through: 0, by: -8).map { UInt8(truncatingIfNeeded: value >> $0) }
+}
+
+/// The integer at `offset`, whose highest byte comes first; there must be that many bytes.
+func integer<Number: FixedWidthInteger>(_ bytes: [UInt8], _ offset: Int, as: Number.Type) -> Number {
+    bytes[offset..<offset + Number.bitWidth / 8].reduce(0) { $0 << 8 | Number($1) }
+}
+
+extension CallError {
+    fileprivate static func noAddress(_ bytes: [UInt8]) -> CallError {
+        bytes.isEmpty
+            ? .closedEarly("before it told its address")
+            : CallError(
+                .protocolViolation,
+                reason: bytes.count < AddressMessage.byteCount
+                    ? "the other end told \(bytes.count) bytes instead of an address of \(AddressMessage.byteCount)"
+                    : "the other end told no address that a queue pair has: \(printable(bytes))",
+                remedy: "see whether ping-pong or ibv_rc_pingpong runs there (for rping give --cm)")
+    }
+
+    fileprivate static func nonsense(_ what: String, _ bytes: [UInt8]) -> CallError {
+        bytes.isEmpty
+            ? .closedEarly("before its \(what)")
+            : CallError(
+                .protocolViolation, reason: "the other end's \(what) cannot be read: \(printable(bytes))",
+                remedy: "run the same version of ping-pong at both ends")
+    }
+
+    static func closedEarly(_ when: String) -> CallError {
+        CallError(
+            .peerLost, reason: "the other end closed the connection \(when)",
+            remedy: "see what the program there said when it ended")
+    }
+}
+
+/// Bytes for a message to people: what is no plain character is a dot, and long ones are cut.
+private func printable(_ bytes: [UInt8]) -> String {
+    "'" + String(decoding: bytes.prefix(52).map { (33..<127).contains($0) ? $0 : UInt8(ascii: ".") }, as: UTF8.self)
+        + "'"
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PeerMR
+
+// What ended a loop, in words.
+extension CallError {
+    static func loop(_ end: LoopEnd) -> CallError {
+        switch end {
+        case .complete: CallError(.system, reason: "the run came to its end")
+        case .failed(let status, let vendor): .failed(status, vendor)
+        case .refused(let errno):
+            CallError(
+                .system, call: "ibv_post_send", errno: errno, reason: "the RDMA device takes no more work",
+                remedy: "see the kernel log (dmesg)")
+        case .otherSize(let bytes):
+            CallError(
+                .protocolViolation, reason: "the other end sent a message of \(bytes) bytes, which was not agreed",
+                remedy: "start both ends with the same --size")
+        case .corrupt(let message, let offset):
+            CallError(
+                .dataMismatch, reason: "byte \(offset) of message \(message) is not the one that was sent",
+                remedy: "do not trust this path; compare with --memory host, and with --mtu 4096 on Soft-RoCE")
+        case .silent:
+            CallError(
+                .peerLost, reason: "the other end says nothing any more",
+                remedy: "see whether it still runs with the same --size, --mtu and --iterations, and the link is up")
+        case .hungUp: .closedEarly("in the middle of a run")
+        }
+    }
+
+    private static func failed(_ status: CompletionStatus, _ vendor: UInt32) -> CallError {
+        let code = vendor == 0 ? "" : ", vendor code \(vendor)"
+        let said = "\(status) (\(status.hint)\(code))"
+        switch status {
+        // Soft-RoCE says of a message that is longer than the receive that its own queue pair failed.
+        case .localLength, .remoteInvalidRequest, .localOperation:
+            return CallError(
+                .protocolViolation, reason: "the two ends do not agree on what they send: \(said)",
+                remedy: "start both ends with the same --size and the same --mtu")
+        case .retryExceeded, .flushed:
+            return CallError(
+                .peerLost, reason: "the other end is gone: \(said)",
+                remedy: "see what the program there said when it ended, and that both ends have the same --mtu")
+        default:
+            return CallError(
+                .system, reason: "a message failed: \(said)",
+                remedy: "see the kernel log (dmesg) of both hosts, and compare with --memory host")
+        }
+    }
+}
+
+extension CompletionStatus {
+    /// IBV_WC_LOC_QP_OP_ERR.
+    fileprivate static let localOperation = CompletionStatus(rawValue: 2)
+}

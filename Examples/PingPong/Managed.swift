@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PeerMR
+
+/// Either end of the protocol of `rping`, over the connection manager.
+struct Managed {
+    private let path: PathArguments
+    private let station: StationOptions
+    private let runs: RunOptions
+    private let report: Report
+
+    init(_ path: PathArguments, _ messages: MessageArguments, _ station: StationOptions, _ output: OutputArguments) {
+        self.path = path
+        self.station = station
+        runs = messages.runs(output.timeout, isManaged: true)
+        report = output.report
+    }
+
+    func run(_ host: String?) throws(CallError) -> Int32 {
+        if let host { return try client(host) }
+        return try PingServer(path, station, runs).run()
+    }
+
+    /// One run for each size, over one connection.
+    private func client(_ host: String) throws(CallError) -> Int32 {
+        let events = try EventChannel()
+        let connection = try Connection(events)
+        let address = try numericAddress(of: host)
+        guard let server = SocketAddress(address, port: path.tcpPort) else {
+            throw CallError(.invalidArgument, reason: "\(address) is no address", remedy: "give a numeric address")
+        }
+        try connection.resolve(server, from: try path.source())
+        let context = try connection.openContext()
+        try context.checkPort(connection.portNumber, size: UInt64(station.sizeLimit))
+        var end = try PingStation(Station(context, connection: connection, options))
+        let first = try plan(end, size: runs.sizes[0], hangUp: events.descriptor)
+        try end.prepare(first)
+        try connection.connect(privateData: [])
+        try wait(for: events)
+        try end.station.queuePair.check(end.station.region.window.shape)
+        say(
+            "connected to \(server); memory here: \(end.station.region.kind.rawValue), "
+                + end.station.region.choice.reason)
+        for size in runs.sizes {
+            let plan = try plan(end, size: size, hangUp: events.descriptor)
+            end.advertise(count: size)
+            let stamps = Stamps(count: runs.count)
+            let ended = unsafe end.ping(plan, stamps.times)
+            guard case .complete = ended else { throw .loop(ended) }
+            report.add(
+                Run(
+                    "ping", ways: 2, stamps.intervals(after: runs.warmUp, count: runs.count), plan, runs,
+                    end.station.region))
+        }
+        connection.disconnect()
+        try report.finish()
+        return 0
+    }
+
+    /// A message for each of the few that are outstanding: `rping` keeps one receive.
+    private var options: StationOptions {
+        var options = station
+        options.depth = 4
+        // An event is waited for together with news of the connection: the channel itself must not wait.
+        options.waits = false
+        return options
+    }
+
+    private func plan(_ end: borrowing PingStation, size: Int, hangUp: Int32) throws(CallError) -> LoopPlan {
+        try .ping(end.station, size: size, runs, waits: station.waits, isClient: true, hangUp: hangUp)
+    }
+
+    private func wait(for events: EventChannel) throws(CallError) {
+        guard let event = try events.next(within: Int32(clamping: runs.patience * 1000)) else {
+            throw CallError(
+                .peerLost, reason: "the server does not answer the request for a connection",
+                remedy: "see whether ping-pong --cm or rping -s runs there, and the link is up")
+        }
+        guard event.kind == .established else { throw .notEstablished(event) }
+    }
+}
+
+extension LoopPlan {
+    /// The plan of a ping of `rping`; a server's is for the longest that it takes.
+    static func ping(
+        _ station: borrowing Station, size: Int, _ runs: RunOptions, waits: Bool, isClient: Bool, hangUp: Int32
+    ) throws(CallError) -> LoopPlan {
+        let outgoing = try station.area(incoming: false, count: size)
+        let incoming = try station.area(incoming: true, count: size)
+        // A client writes the text of its pings by the processor.
+        guard incoming.address != 0 || (!isClient && !runs.validates) else { throw .noBytesToLookAt }
+        return LoopPlan(
+            operation: .send, isClient: isClient, count: runs.count, size: UInt32(size), waits: waits,
+            isInline: false, outgoing: outgoing.entry, incoming: incoming.entry,
+            remote: RemoteSlice(address: 0, key: 0),
+            check: PatternCheck(
+                isOn: runs.validates, mayEcho: false, outgoing: outgoing.address, incoming: incoming.address),
+            patience: UInt64(runs.patience) * 1_000_000_000, hangUp: hangUp)
+    }
+}
+
+extension Connection {
+    /// The device of a connection that has one.
+    func openContext() throws(CallError) -> Context {
+        guard let context else {
+            throw CallError(
+                .notFound, reason: "the connection has no RDMA device", remedy: "see rdma link show at both ends")
+        }
+        return context
+    }
+}
+
+extension PathArguments {
+    /// The address of `--bind`; nil where there is none.
+    func source() throws(CallError) -> SocketAddress? {
+        guard let bind else { return nil }
+        guard let address = SocketAddress(try numericAddress(of: bind), port: 0) else {
+            throw CallError(.invalidArgument, reason: "\(bind) is no address", remedy: "give a numeric address")
+        }
+        return address
+    }
+}
+
+extension CallError {
+    static func notEstablished(_ event: ConnectionEvent) -> CallError {
+        CallError(
+            event.kind == .rejected ? .refused : .peerLost,
+            reason: event.kind == .rejected
+                ? "the server refuses the connection (\(event.kind), reason \(event.status))"
+                : "the connection cannot be made (\(event.kind), status \(event.status))",
+            remedy: "see whether ping-pong --cm or rping -s runs there on the same --port")
+    }
+}

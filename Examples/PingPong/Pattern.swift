@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Bytes that tell where they belong, and to which message.
+///
+/// The first byte of each page is 0 in messages of more than one byte: `ibv_rc_pingpong --chk` wants it so.
+enum Pattern {
+    @inline(__always)
+    static func byte(at index: Int, of message: Int, count: Int) -> UInt8 {
+        if index & 4095 == 0, count > 1 { return 0 }
+        let mixed =
+            UInt32(truncatingIfNeeded: index) &* 0x9e37_79b1 &+ UInt32(truncatingIfNeeded: message) &* 0x85eb_ca6b
+        return UInt8(truncatingIfNeeded: mixed >> 24)
+    }
+}
+
+/// Writes the pattern into memory, and compares memory with it, by the processor: also where the memory is a device's.
+struct PatternCheck: BitwiseCopyable {
+    /// Whether anything is written or compared at all.
+    var isOn: Bool
+    /// Whether the first message may hold anything, because the other end sends back what it gets.
+    var mayEcho: Bool
+    /// The address of what is sent, in this process.
+    var outgoing: UInt
+    /// The address of what is received, in this process.
+    var incoming: UInt
+
+    /// Puts the pattern of a message where it is sent from.
+    @inline(never)
+    func write(message: Int, count: Int) {
+        guard let bytes = unsafe UnsafeMutablePointer<UInt8>(bitPattern: outgoing) else { return }
+        for index in 0..<count {
+            unsafe bytes[index] = Pattern.byte(at: index, of: message, count: count)
+        }
+    }
+
+    /// Looks at every byte of a message that was received.
+    ///
+    /// - Returns: where the first byte is that differs; -1 where none does.
+    @inline(never)
+    func firstDifference(message: Int, count: Int) -> Int {
+        guard let bytes = unsafe UnsafePointer<UInt8>(bitPattern: incoming) else { return 0 }
+        for index in 0..<count where unsafe bytes[index] != Pattern.byte(at: index, of: message, count: count) {
+            return index
+        }
+        return -1
+    }
+
+    /// Overwrites what was received, so that the same bytes must come again.
+    @inline(never)
+    func scrub(count: Int) {
+        guard let bytes = unsafe UnsafeMutablePointer<UInt8>(bitPattern: incoming) else { return }
+        for index in 0..<count { unsafe bytes[index] = 0xee }
+    }
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// ping-pong: shows that two hosts can talk RDMA, over any memory, and how fast. It speaks the protocols of the tools
+// that are everywhere already, so that either end may be one of those:
+//
+//   ping-pong                          a server; ibv_rc_pingpong -g 1 SERVER may be its client
+//   ping-pong 10.0.0.2                 a client; ibv_rc_pingpong -g 1 may be its server
+//   ping-pong --cm [10.0.0.2]          the same over the connection manager, for rping -c and rping -s
+//   ping-pong --memory p2pmem:0000:01:00.0 --sweep 64:1M 10.0.0.2
+
+import ArgumentParser
+import PeerMR
+
+@main
+struct PingPong: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "ping-pong",
+        abstract: "Messages to and fro between two hosts, over any memory: how long do they take?",
+        discussion: "Without HOST it is the server. Either end may be ibv_rc_pingpong, or with --cm rping.")
+
+    @Argument(help: "The server's name or address; none to be the server.") var host: String?
+    @OptionGroup var path: PathArguments
+    @OptionGroup var messages: MessageArguments
+    @OptionGroup var drive: DriveArguments
+    @OptionGroup var output: OutputArguments
+
+    func validate() throws {
+        try messages.validate(isClient: host != nil, isManaged: path.cm)
+        guard host == nil || !path.persistent else {
+            throw ValidationError("--persistent is for servers: leave HOST out.")
+        }
+        guard drive.nvme == nil || (host == nil && !path.cm) else {
+            throw ValidationError("--nvme is for servers without --cm: leave HOST and --cm out.")
+        }
+    }
+
+    func run() throws {
+        let status = reporting { () throws(CallError) in
+            let options = messages.station(isManaged: path.cm)
+            if path.cm { return try Managed(path, messages, options, output).run(host) }
+            if let host { return try client(host, options) }
+            return try server()
+        }
+        if status != 0 { throw ExitCode(status) }
+    }
+
+    /// Opens the device and makes one end of it.
+    private func station(_ options: StationOptions) throws(CallError) -> Station {
+        let context = try Context.open(path.device)
+        try context.checkPort(path.devicePort, size: UInt64(options.sizeLimit))
+        var station = try Station(context, connection: nil, options)
+        try station.queuePair.initialise(port: path.devicePort, access: [.remoteRead, .remoteWrite])
+        return station
+    }
+
+    private func client(_ host: String, _ options: StationOptions) throws(CallError) -> Int32 {
+        var station = try station(options)
+        try station.prepare(separate: true)
+        let socket = try StreamSocket(connectingTo: host, port: path.tcpPort, milliseconds: output.patience)
+        if options.waits { wakeRegularly() }
+        let peer = try station.meet(socket, path.rendezvous(output.patience))
+        tell(peer, station.region)
+        let report = output.report
+        try station.measure(with: peer, messages.runs(output.timeout)) { report.add($0) }
+        try report.finish()
+        return 0
+    }
+
+    private func server() throws(CallError) -> Int32 {
+        let listener = try StreamListener(port: path.tcpPort, address: path.bind)
+        if messages.events { wakeRegularly() }
+        while true {
+            let status = reporting { () throws(CallError) in
+                let (turn, function) = try drive.turn()
+                var station = try station(messages.station(isManaged: false, drive: function))
+                try station.prepare(separate: turn.separatesAreas || messages.looksAtBytes)
+                say("waiting for a client on port \(path.tcpPort)")
+                let peer = try station.receive(listener.accept(), path.rendezvous(output.patience))
+                tell(peer, station.region)
+                let report = output.report
+                try station.serve(with: peer, messages.runs(output.timeout), turn) { report.add($0) }
+                try report.finish()
+                return 0
+            }
+            guard path.persistent else { return status }
+        }
+    }
+
+    private func tell(_ peer: borrowing Peer, _ region: borrowing PeerRegion) {
+        let kind = peer.isExtended ? "ping-pong" : "ibv_rc_pingpong"
+        say("here: \(peer.own.endpoint.text); there: \(peer.told.endpoint.text), \(kind)")
+        say("memory here: \(region.kind.rawValue), \(region.choice.reason)")
+    }
+}
+
+extension QueuePairEndpoint {
+    fileprivate var text: String {
+        "queue pair 0x\(String(number, radix: 16)), "
+            + (gid.map { "GID \($0)" } ?? "LID 0x\(String(localIdentifier, radix: 16))")
+    }
+}

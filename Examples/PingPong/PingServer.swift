@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Glibc
+import PeerMR
+import Synchronization
+
+/// A server for `rping`: one client, or with `--persistent` any number, each in a thread of its own.
+final class PingServer {
+    private let path: PathArguments
+    private let options: StationOptions
+    private let runs: RunOptions
+    private let waits: Bool
+    private var sessions: [Connection.Identity: Session] = [:]
+
+    /// The longest ping that `rping` sends.
+    private static let sizeLimit = 65_536
+
+    init(_ path: PathArguments, _ station: StationOptions, _ runs: RunOptions) {
+        var options = station
+        options.depth = 4
+        options.waits = false
+        options.sizeLimit = max(station.sizeLimit, Self.sizeLimit)
+        self.options = options
+        self.path = path
+        self.runs = runs
+        waits = station.waits
+    }
+
+    /// Serves until the one client has ended, or for ever.
+    func run() throws(CallError) -> Int32 {
+        let events = try EventChannel()
+        let listener = try Connection(events)
+        let host = try path.bind.map { name throws(CallError) in try numericAddress(of: name) } ?? "0.0.0.0"
+        guard let address = SocketAddress(host, port: path.tcpPort) else {
+            throw CallError(.invalidArgument, reason: "\(host) is no address", remedy: "give --bind a numeric address")
+        }
+        try listener.listen(on: address)
+        say("waiting for clients on \(address)")
+        while true {
+            let event = try events.next(within: 200)
+            if let event { handle(event) }
+            if let status = reap(), !path.persistent { return status }
+        }
+    }
+
+    private func handle(_ event: ConnectionEvent) {
+        switch event.kind {
+        case .connectRequest:
+            guard let connection = event.request else { return }
+            let status = reporting { () throws(CallError) in
+                sessions[connection.identity] = try Session(connection, options, runs, waits: waits)
+                return 0
+            }
+            // What cannot be served is told so, by a refusal.
+            if status != 0 { connection.reject(privateData: []) }
+        case .established: sessions[event.identity]?.start()
+        case .disconnected: sessions[event.identity]?.connection.disconnect()
+        case .connectError, .unreachable, .rejected, .deviceRemoval:
+            say("error: \(CallError.notEstablished(event))")
+            sessions[event.identity]?.abandon()
+        default: break
+        }
+    }
+
+    /// Lets go of the sessions that have ended.
+    ///
+    /// - Returns: the exit status of one of them; nil where none has ended.
+    private func reap() -> Int32? {
+        var status: Int32?
+        for (identity, session) in sessions {
+            guard let ended = session.ended else { continue }
+            session.join()
+            sessions[identity] = nil
+            status = max(status ?? 0, ended)
+        }
+        return status
+    }
+}
+
+/// One client of a server.
+private final class Session: @unchecked Sendable {
+    let connection: Connection
+    private var end: PingStation
+    private let plan: LoopPlan
+    private let result = Mutex<Int32?>(nil)
+    private var thread: pthread_t?
+
+    /// Makes the queue pair and accepts the connection.
+    init(_ connection: Connection, _ options: StationOptions, _ runs: RunOptions, waits: Bool) throws(CallError) {
+        let context = try connection.openContext()
+        try context.checkPort(connection.portNumber, size: UInt64(options.sizeLimit))
+        var end = try PingStation(Station(context, connection: connection, options))
+        plan = try .ping(end.station, size: options.sizeLimit, runs, waits: waits, isClient: false, hangUp: -1)
+        try end.prepare(plan)
+        try connection.accept(privateData: [])
+        self.end = end
+        self.connection = connection
+    }
+
+    /// The exit status of a session that has ended.
+    var ended: Int32? { result.withLock { $0 } }
+
+    /// Serves in a thread of its own; it ends when the connection is disconnected.
+    func start() {
+        guard thread == nil else { return }
+        var made = pthread_t()
+        let me = unsafe Unmanaged.passRetained(self)
+        let failure = unsafe pthread_create(
+            &made, nil,
+            { argument in
+                guard let argument = unsafe argument else { return nil }
+                unsafe Unmanaged<Session>.fromOpaque(argument).takeRetainedValue().serve()
+                return nil
+            }, me.toOpaque())
+        guard failure == 0 else {
+            unsafe me.release()
+            return abandon()
+        }
+        thread = made
+    }
+
+    /// Ends a session that has not begun.
+    func abandon() { result.withLock { $0 = $0 ?? 1 } }
+
+    /// Waits for the thread, which has ended or is about to.
+    func join() {
+        if let thread { pthread_join(thread, nil) }
+    }
+
+    private func serve() {
+        let status = reporting { () throws(CallError) in
+            try end.station.queuePair.check(end.station.region.window.shape)
+            let client = connection.peerAddress.map { "\($0)" } ?? "a client"
+            say(
+                "serving \(client); memory here: \(end.station.region.kind.rawValue), "
+                    + end.station.region.choice.reason)
+            var pings = 0
+            var ended = LoopEnd.complete
+            while case .complete = ended { ended = end.pong(plan, &pings) }
+            // Between two pings a client may go: what was posted is flushed then.
+            guard case .failed(.flushed, _) = ended else { throw .loop(ended) }
+            say("\(client) has gone after \(pings) pings")
+            return 0
+        }
+        connection.disconnect()
+        result.withLock { $0 = status }
+    }
+}

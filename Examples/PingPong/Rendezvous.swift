@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PeerMR
+
+/// How two ends find each other without the connection manager.
+struct RendezvousOptions {
+    var device: String?
+    var devicePort: UInt8
+    var gidIndex: Int?
+    /// Nil to settle on 1024 bytes, or what the memory needs.
+    var mtu: PathMTU?
+    var serviceLevel: UInt8
+    var port: UInt16
+    /// How long the other end may take to answer over TCP.
+    var milliseconds: Int32
+}
+
+/// The other end, as the exchange of addresses has shown it.
+struct Peer: ~Copyable {
+    let socket: StreamSocket
+    let own: AddressMessage
+    let told: AddressMessage
+
+    /// The TCP connection serves for more than addresses.
+    var isExtended: Bool { told.mtu != nil }
+}
+
+extension Station {
+    /// The payload of a full packet that this end would take: what was asked for, or what the memory needs.
+    private func proposedMTU(_ options: RendezvousOptions) throws(CallError) -> PathMTU {
+        let needed = region.window.shape.pathMTUBytes
+        let mtu = options.mtu ?? PathMTU(exactlyBytes: needed) ?? .default
+        try checkMTU(mtu, options)
+        return mtu
+    }
+
+    private func checkMTU(_ mtu: PathMTU, _ options: RendezvousOptions) throws(CallError) {
+        let own = try context.port(options.devicePort).mtuBytes
+        guard own == 0 || mtu.bytes <= own else {
+            throw CallError(
+                .invalidArgument,
+                reason: "packets of \(mtu.bytes) bytes do not fit through \(context.device), whose MTU is \(own)",
+                remedy:
+                    "set the MTU of both network interfaces to \(mtu.bytes + 104) or more (ip link set IFNAME mtu), "
+                    + "or take a smaller --mtu")
+        }
+    }
+
+    /// As a client: tells the own address, learns the server's, and connects the queue pair to it.
+    mutating func meet(
+        _ socket: consuming StreamSocket, _ options: RendezvousOptions
+    ) throws(CallError) -> Peer {
+        let gid = try context.chooseGID(
+            options.gidIndex, port: options.devicePort, preferring: socket.localAddressBytes())
+        let own = try address(gid, mtu: proposedMTU(options), options)
+        try socket.send(own.encoded)
+        let told = try AddressMessage(
+            decoding: socket.receive(AddressMessage.byteCount, milliseconds: options.milliseconds))
+        try connect(own, to: told, gid, mtu: told.mtu ?? own.mtu ?? .default, options)
+        try socket.send(AddressMessage.done)
+        return Peer(socket: socket, own: own, told: told)
+    }
+
+    /// As a server: learns a client's address, connects the queue pair to it, and tells the own.
+    mutating func receive(
+        _ socket: consuming StreamSocket, _ options: RendezvousOptions
+    ) throws(CallError) -> Peer {
+        let gid = try context.chooseGID(
+            options.gidIndex, port: options.devicePort, preferring: socket.localAddressBytes())
+        let told = try AddressMessage(
+            decoding: socket.receive(AddressMessage.byteCount, milliseconds: options.milliseconds))
+        // Of two ends that are this program, one may have memory that needs longer packets.
+        let proposed = try proposedMTU(options)
+        let mtu = told.mtu.map { $0.bytes > proposed.bytes ? $0 : proposed } ?? proposed
+        let own = try address(gid, mtu: told.mtu == nil ? nil : mtu, options)
+        try connect(own, to: told, gid, mtu: mtu, options)
+        try socket.send(own.encoded)
+        let done = try socket.receive(AddressMessage.done.count, milliseconds: options.milliseconds)
+        guard !done.isEmpty else { throw .closedEarly("before it had this end's address") }
+        return Peer(socket: socket, own: own, told: told)
+    }
+
+    private func address(
+        _ gid: GIDEntry?, mtu: PathMTU?, _ options: RendezvousOptions
+    ) throws(CallError) -> AddressMessage {
+        AddressMessage(
+            QueuePairEndpoint(
+                localIdentifier: try context.port(options.devicePort).localIdentifier, number: queuePair.number,
+                sequence: AddressMessage.drawSequence(), gid: gid?.gid),
+            mtu: mtu)
+    }
+
+    private mutating func connect(
+        _ own: AddressMessage, to told: AddressMessage, _ gid: GIDEntry?, mtu: PathMTU, _ options: RendezvousOptions
+    ) throws(CallError) {
+        try checkMTU(mtu, options)
+        if told.endpoint.gid == nil, told.endpoint.localIdentifier == 0 {
+            throw CallError(
+                .protocolViolation, reason: "the other end told neither a LID nor a GID",
+                remedy: "give it a GID index: ping-pong --gid-index N, or ibv_rc_pingpong -g N")
+        }
+        try queuePair.connect(
+            to: told.endpoint,
+            over: ManualPath(
+                port: options.devicePort, gidIndex: gid?.index, mtu: mtu, serviceLevel: options.serviceLevel,
+                sequence: own.endpoint.sequence))
+        try queuePair.check(region.window.shape)
+    }
+}
+
+extension PathMTU {
+    /// What `ibv_rc_pingpong` takes when it is not told.
+    static let `default` = PathMTU(rawValue: 3)
+}

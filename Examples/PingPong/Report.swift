@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Glibc
+import PeerMR
+import SystemPackage
+import SystemSupport
+
+/// Where the figures go: a table or JSON on standard output while it runs, a picture at the end.
+final class Report {
+    private let isJSON: Bool
+    private let picture: String?
+    private var runs: [Run] = []
+
+    init(isJSON: Bool, picture: String?) {
+        self.isJSON = isJSON
+        self.picture = picture
+    }
+
+    /// Tells of one run.
+    func add(_ run: Run) {
+        runs.append(run)
+        guard !isJSON else { return writeAll(1, run.json.encoded + "\n") }
+        if runs.count == 1 { writeAll(1, Self.line(Self.heads)) }
+        let columns =
+            [run.what, String(run.size), String(run.count - run.warmUp)]
+            + run.figures.map { microseconds($0.value) } + [decimal(run.bytesPerSecond / 1e6, 2)]
+        writeAll(1, Self.line(columns))
+    }
+
+    /// Draws the picture, where one was asked for.
+    ///
+    /// - Throws: the errno of open(2) or write(2), with a sentence.
+    func finish() throws(CallError) {
+        guard let picture, !runs.isEmpty else { return }
+        let text = runs.count == 1 ? HistogramPicture(runs[0]).svg : SweepPicture(runs).svg
+        do {
+            let file = try FileDescriptor.open(
+                FilePath(picture), .writeOnly, options: [.create, .truncate, .closeOnExec],
+                permissions: [.ownerReadWrite, .groupRead, .otherRead])
+            _ = try file.closeAfter { try file.writeAll(Array(text.utf8)) }
+        } catch {
+            throw CallError(
+                .notPermitted, call: "open", errno: error as? Errno,
+                reason: "the picture cannot be written to \(picture)",
+                remedy: "name a place that this user may write to")
+        }
+    }
+
+    /// Whether anything was measured.
+    var isEmpty: Bool { runs.isEmpty }
+
+    private static let heads = ["what", "bytes", "round trips", "min", "p50", "p99", "p99.9", "max µs", "MB/s"]
+
+    private static func line(_ columns: [String]) -> String {
+        let widths = [14, 9, 12, 10, 10, 10, 10, 10, 10]
+        return zip(columns, widths).map { String(repeating: " ", count: max(1, $1 - $0.count)) + $0 }.joined() + "\n"
+    }
+}
+
+/// A line for people, on standard error.
+func say(_ text: String) { writeAll(2, "ping-pong: \(text)\n") }
+
+/// Runs a command's body: a failure is one sentence on standard error, and exit status 1.
+func reporting(_ body: () throws(CallError) -> Int32) -> Int32 {
+    do throws(CallError) {
+        return try body()
+    } catch {
+        say("error: \(error)")
+        return 1
+    }
+}
+
+/// Interrupts system calls that wait, five times a second, so that they see whether there is still someone to wait for.
+func wakeRegularly() {
+    var action = sigaction()
+    unsafe action.__sigaction_handler.sa_handler = { _ in }
+    // Without SA_RESTART: the call returns EINTR.
+    unsafe sigaction(SIGALRM, &action, nil)
+    let period = timeval(tv_sec: 0, tv_usec: 200_000)
+    var timer = itimerval(it_interval: period, it_value: period)
+    unsafe setitimer(__itimer_which_t(ITIMER_REAL.rawValue), &timer, nil)
+}
+
+/// Whether a descriptor on which nothing is to come has become readable: the other end has gone.
+func hasHungUp(_ descriptor: Int32) -> Bool {
+    guard let ready = try? waitReadable([descriptor, -1, -1, -1], milliseconds: 0) else { return false }
+    return ready != 0
+}

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PeerMR
+
+/// What one end is made of.
+struct StationOptions {
+    /// Nil for memory of the host.
+    var memory: MemoryArgument?
+    /// The longest message, in bytes.
+    var sizeLimit: Int
+    /// Receives that are kept posted.
+    var depth: Int
+    /// Sleep until completions come, instead of polling.
+    var waits: Bool
+}
+
+/// One end: a queue pair with its completions, and memory with room for a message to send and one to receive.
+struct Station: ~Copyable {
+    let context: Context
+    let domain: ProtectionDomain
+    let channel: CompletionChannel
+    let queue: CompletionQueue
+    let region: PeerRegion
+    /// Where the second of the two areas begins: the size limit, rounded up to pages.
+    let areaBytes: Int
+    let options: StationOptions
+    var queuePair: QueuePair
+    var batch: CompletionBatch
+    var state = LoopState()
+
+    /// Registers the memory and makes the queues.
+    ///
+    /// - Parameter connection: for a queue pair that the connection manager connects; nil for one that is connected by
+    ///   hand.
+    init(_ context: Context, connection: Connection?, _ options: StationOptions) throws(CallError) {
+        let domain = try ProtectionDomain(context)
+        let channel = try CompletionChannel(context)
+        let capacity = QueuePairCapacity(sends: 16, receives: options.depth)
+        let queue = try CompletionQueue(context, capacity: capacity.sends + capacity.receives + 16, channel: channel)
+        let areaBytes = (options.sizeLimit + pageBytes - 1) / pageBytes * pageBytes
+        let specification =
+            try options.memory?.specification(byteCount: UInt64(2 * areaBytes))
+            ?? .host(byteCount: UInt64(2 * areaBytes))
+        let region = try PeerRegion(
+            registering: try specification.open(), on: domain, access: [.localWrite, .remoteRead, .remoteWrite])
+        guard region.byteCount >= 2 * areaBytes else { throw .tooSmall(region.byteCount, 2 * areaBytes) }
+        let queuePair =
+            if let connection {
+                try QueuePair(
+                    for: connection, domain: domain, sendQueue: queue, receiveQueue: queue, capacity: capacity)
+            } else {
+                try QueuePair(domain: domain, sendQueue: queue, receiveQueue: queue, capacity: capacity)
+            }
+        do { if options.waits { try channel.makeWaiting() } } catch { throw .loop(.refused(error)) }
+        self.context = context
+        self.domain = domain
+        self.channel = channel
+        self.queue = queue
+        self.areaBytes = areaBytes
+        self.options = options
+        self.region = region
+        self.queuePair = queuePair
+        batch = CompletionBatch(capacity: 16)
+    }
+
+    // A queue with events that were taken and not acknowledged would never be destroyed.
+    deinit { channel.acknowledge(state.events, of: queue) }
+
+    /// The part of the memory for messages that go out, or for those that come in: for the NIC, and as an address.
+    func area(incoming: Bool, count: Int) throws(CallError) -> (entry: ScatterEntry, address: UInt) {
+        let entry: ScatterEntry
+        do {
+            entry = try region.window.entry(at: UInt64(incoming ? areaBytes : 0), count: UInt64(count))
+        } catch { throw .partOfMemory(count) }
+        // A dma-buf has no address here: the NIC needs none, and who looks at bytes is told so.
+        return (entry, region.kind == .dmabuf ? 0 : try slice(incoming: incoming, count: count).address)
+    }
+
+    /// The same, for a drive.
+    func slice(incoming: Bool, count: Int) throws(CallError) -> MemorySlice {
+        do { return try region.slice(at: incoming ? areaBytes : 0, count: count) } catch { throw .partOfMemory(count) }
+    }
+
+    /// What the other end has to know to read or write this end's memory.
+    func remote(incoming: Bool) -> RemoteSlice {
+        RemoteSlice(
+            address: region.window.address + UInt64(incoming ? areaBytes : 0), key: region.window.remoteKey)
+    }
+}
+
+extension Context {
+    /// Opens the device that was named, or the first.
+    static func open(_ name: String?) throws(CallError) -> Context {
+        if let name { return try Device(name: name).open() }
+        guard let first = try Device.all().first else { return try Device(name: "of any name").open() }
+        return try first.open()
+    }
+
+    /// Checks what can be known of a message before anything is registered for it.
+    func checkPort(_ number: UInt8, size: UInt64) throws(CallError) {
+        let ports = Int(try attributes().portCount)
+        guard number >= 1, Int(number) <= ports else {
+            throw CallError(
+                .invalidArgument, reason: "\(device) has no port \(number): it has \(ports)",
+                remedy: "name one of them with --device-port; they are counted from 1")
+        }
+        guard try port(number).isActive else {
+            throw CallError(
+                .peerLost, reason: "port \(number) of \(device) is down",
+                remedy: "see rdma link show, and bring the interface up (ip link set IFNAME up)")
+        }
+        let limit = try messageLimit(port: number)
+        guard size <= limit else {
+            throw CallError(
+                .resourceLimit, reason: "\(device) has no messages of \(size) bytes: its longest have \(limit)",
+                remedy: "take a smaller --size")
+        }
+    }
+
+    /// The GID to be reached by: the one that was named, or the one of the address that leads to the peer.
+    ///
+    /// - Returns: nil on InfiniBand, where LIDs do.
+    func chooseGID(_ index: Int?, port: UInt8, preferring address: [UInt8]?) throws(CallError) -> GIDEntry? {
+        let all = try gids(port: port)
+        if let index {
+            if let found = all.first(where: { $0.index == index && !$0.gid.isEmpty }) { return found }
+            let names = all.prefix(8).map { "\($0.index) (\($0.gid))" }.joined(separator: ", ")
+            throw CallError(
+                .notFound, reason: "GID index \(index) of \(device) holds no address",
+                remedy: names.isEmpty
+                    ? "give its network interface an address (ip addr add)"
+                    : "name one with --gid-index that does: \(names)")
+        }
+        if try self.port(port).localIdentifier != 0 { return nil }
+        let usable = all.filter { !$0.gid.isEmpty }
+        let found =
+            usable.first { $0.isRoutable && $0.gid.bytes == address } ?? usable.first {
+                $0.isRoutable && $0.gid.isMappedIPv4
+            }
+            ?? usable.first { $0.gid.bytes == address } ?? usable.first
+        guard let found else {
+            throw CallError(
+                .notFound, reason: "port \(port) of \(device) has neither a LID nor a GID with an address",
+                remedy: "give its network interface an address (ip addr add)")
+        }
+        return found
+    }
+}
+
+extension CallError {
+    fileprivate static func tooSmall(_ found: Int, _ needed: Int) -> CallError {
+        CallError(
+            .resourceLimit, reason: "the memory has \(found) bytes, and two messages need \(needed)",
+            remedy: "take a smaller --size, or more memory")
+    }
+
+    static let noBytesToLookAt = CallError(
+        .notSupported, reason: "the processor cannot look at the bytes of a dma-buf",
+        remedy: "leave --validate and --cm out at this end: the other end can validate")
+
+    fileprivate static func partOfMemory(_ count: Int) -> CallError {
+        CallError(
+            .unsafeHere, reason: "the memory cannot be used in parts of \(count) bytes",
+            remedy: "take another --size, or host memory")
+    }
+}

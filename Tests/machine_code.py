@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Look at the machine code of the loops that send and receive: nothing in them allocates or counts references.
+
+    machine_code.py --programs DIR
+
+DIR holds ping-pong, built with optimisation. From each loop all functions of this project are
+followed that it calls; none of them may call the allocator, the runtime's reference counting or
+its checks for exclusive access. The last line is `N passed, N failed`.
+"""
+import argparse
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+# A loop, as its mangled name begins: once per message it must do nothing of the below.
+LOOPS = {
+    "the messages of ping-pong": r"\$s8PingPong7StationV8exchange",
+    "the reads of ping-pong": r"\$s8PingPong7StationV(4read|5ready)",
+    "the pings of ping-pong --cm": r"\$s8PingPong0A7StationV4ping",
+    "the pongs of ping-pong --cm": r"\$s8PingPong0A7StationV4pong",
+}
+# What is made for a run, and not for a message, does these things: so the look must find them there.
+COUNTER_EXAMPLE = r"\$s8PingPong7ManagedV6client"
+FORBIDDEN = re.compile(
+    r"swift_(retain|release|bridgeObject|unknownObject|alloc|slowAlloc|dealloc|beginAccess|initStack"
+    r"|getGenericMetadata|dynamicCast|weak|unowned|once)|^(malloc|calloc|realloc|free|posix_memalign|aligned_alloc)\b"
+    r"|^_Zn[wa]|^_Zd[la]")
+OURS = re.compile(r"\$s(8PingPong|5Verbs|13SystemSupport|10PeerMemory|6PeerMR|11PeerStorage)")
+
+
+class Program:
+    """An executable, and what calls what in it."""
+
+    def __init__(self, path):
+        self.path = path
+        lines = _run("nm", "--defined-only", path).splitlines()
+        self.functions = {words[2] for line in lines if len(words := line.split()) == 3 and words[1] in "tT"}
+        self._calls = {}
+
+    def named(self, pattern):
+        """The functions whose mangled name begins so."""
+        return sorted(name for name in self.functions if re.match(pattern, name) and name.endswith("F"))
+
+    def calls(self, function):
+        """What a function calls, or jumps to as its last act."""
+        if function not in self._calls:
+            text = _run("objdump", "-d", "--no-show-raw-insn", f"--disassemble={function}", self.path)
+            found = set(re.findall(r"\b(?:call|jmp)q?\s+[0-9a-f]+ <([^>+]+)(?:@[^>]*)?>", text))
+            self._calls[function] = found - {function}
+            if f"<{function}>:" not in text:
+                raise LookupError(f"objdump does not find {function}")
+        return self._calls[function]
+
+    def offences(self, root):
+        """Pairs of caller and callee that must not be, from `root` on down."""
+        found, seen, left = [], set(), [root]
+        while left:
+            caller = left.pop()
+            if caller in seen:
+                continue
+            seen.add(caller)
+            for callee in self.calls(caller):
+                if FORBIDDEN.search(callee):
+                    found.append((caller, callee))
+                elif OURS.match(callee) and callee in self.functions:
+                    left.append(callee)
+        return found, seen
+
+
+def _run(*words):
+    return subprocess.run([str(word) for word in words], capture_output=True, text=True, check=True).stdout
+
+
+def main():
+    """Run what the command line asks for, and return the exit code."""
+    parser = argparse.ArgumentParser(description="Looks at the machine code of loops.")
+    parser.add_argument("--programs", type=Path, required=True, help="where ping-pong is")
+    program = Program(parser.parse_args().programs / "ping-pong")
+    passed = failed = 0
+    for what, pattern in LOOPS.items():
+        roots = program.named(pattern)
+        sentences = [] if roots else ["the program has no such function"]
+        looked = 0
+        for root in roots:
+            found, seen = program.offences(root)
+            looked += len(seen)
+            sentences += [f"{caller} calls {callee}" for caller, callee in found]
+        passed, failed = passed + (not sentences), failed + bool(sentences)
+        print(f"ok   {what}: {looked} functions" if not sentences else f"FAIL {what}: " + "; ".join(sentences))
+    seen = [program.offences(root)[0] for root in program.named(COUNTER_EXAMPLE)]
+    is_seen = bool(seen) and all(seen)
+    passed, failed = passed + is_seen, failed + (not is_seen)
+    print(("ok   " if is_seen else "FAIL ") + "what is made for a run allocates, and that is seen")
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
