@@ -161,6 +161,7 @@ let package = Package(
             name: "PingPongTests",
             dependencies: [
                 "PingPong", "PeerMR", "SystemSupport", "TestSupport",
+                .product(name: "Histogram", package: "hdrhistogram-swift"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: testing),

@@ -26,7 +26,8 @@ extension PeerRegion {
         guard completion.status != .success else { return nil }
         let status = completion.status
         let said =
-            "\(status) (status \(status.rawValue), vendor \(completion.vendorSyndrome), request \(completion.requestID))"
+            "\(status) (status \(status.rawValue), vendor \(completion.vendorSyndrome), request "
+            + "\(completion.requestID))"
         if let loss = loss() {
             return CallError(
                 loss.code, call: loss.call, errno: loss.errno, reason: "\(loss.reason); the NIC says \(said)",

@@ -210,7 +210,8 @@ private struct ProofFindings {
         } else if let whyNotSeen {
             state = .unknown
             reason =
-                "the NIC wrote \(tested) and read them back, but nobody could look from the memory's side: \(whyNotSeen)"
+                "the NIC wrote \(tested) and read them back, but nobody could look from the memory's side: "
+                + "\(whyNotSeen)"
         } else {
             let ways = [
                 intoMemory == .proven ? "written by the NIC and seen in the memory" : nil,

@@ -64,10 +64,10 @@ extension CallError {
         }
     }
 
-    /// See: man 2 io_uring_setup
-    static func openRing(_ errno: Errno) -> CallError {
+    /// See: man 2 io_uring_setup. A ring for NVMe commands has larger entries, which an older kernel does not know.
+    static func openRing(_ errno: Errno, forCommands: Bool = false) -> CallError {
         switch errno {
-        case .invalidArgument:
+        case .invalidArgument where forCommands:
             CallError(
                 .notSupported, call: "io_uring_setup", errno: errno,
                 reason: "io_uring of this kernel has no room for NVMe commands",

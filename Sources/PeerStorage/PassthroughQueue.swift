@@ -49,7 +49,9 @@ public struct PassthroughQueue: ~Copyable, @unchecked Sendable {
         guard namespace > 0 else { throw .openNamespace(currentErrno(), node) }
         var made: OpaquePointer?
         let result = unsafe peermr_uring_open_commands(UInt32(clamping: max(1, depth)), &made)
-        guard result == 0, let made = unsafe made else { throw .openRing(Errno(rawValue: -result)) }
+        guard result == 0, let made = unsafe made else {
+            throw .openRing(Errno(rawValue: -result), forCommands: true)
+        }
         unsafe ring = made
         self.file = file
         self.namespace = UInt32(namespace)

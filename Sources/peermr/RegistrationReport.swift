@@ -180,7 +180,8 @@ extension RegistrationReport {
                 ["method", made.method.rawValue],
                 [
                     "keys",
-                    "local 0x\(String(made.window.localKey, radix: 16)), remote 0x\(String(made.window.remoteKey, radix: 16))",
+                    "local 0x\(String(made.window.localKey, radix: 16)), remote "
+                        + "0x\(String(made.window.remoteKey, radix: 16))",
                 ],
                 ["I/O address", "0x\(String(made.window.address, radix: 16))"],
                 ["length", "\(made.window.byteCount) bytes"],

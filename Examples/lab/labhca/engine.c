@@ -163,7 +163,8 @@ static int labhca_engine_try(struct labhca_engine *engine, const void *bytes, dm
 	if (!ret)
 		ret = labhca_engine_sees(engine, bytes, from, copy, to) == 1 ? 0 : -EIO;
 	if (ret)
-		dev_err(&engine->pdev->dev, "the DMA engine does not see all addresses: give QEMU's edu the option dma_mask=0xffffffffffffffff\n");
+		dev_err(&engine->pdev->dev,
+			"the DMA engine does not see all addresses: give QEMU's edu dma_mask=0xffffffffffffffff\n");
 	return ret ? -EIO : 0;
 }
 
