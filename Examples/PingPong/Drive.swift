@@ -41,7 +41,16 @@ extension PassthroughQueue: DriveQueue {
     var limit: Int { commandLimit }
 
     borrowing func failed(_ errno: Errno, to verb: String, _ memory: MemoryKind) -> CallError {
-        .storage(errno, verb, on: device, memory: memory)
+        guard errno == .ioError, let lastStatus else { return .storage(errno, verb, on: device, memory: memory) }
+        return CallError(
+            .system, errno: errno,
+            reason: "the drive \(device.name) answers \(verb) with NVMe status 0x\(String(lastStatus, radix: 16))",
+            // Invalid Use of Controller Memory Buffer: the kernel hands commands of users over as lists of segments,
+            // and QEMU's drive takes its own memory in one segment only.
+            remedy: lastStatus == 0x12
+                ? "it does not take its own memory in more than one page: take --size 4096 or less, or leave "
+                    + "--passthrough out"
+                : "see the NVM Express Base Specification for it, and compare without --passthrough")
     }
 
     mutating func ended(byteCount: Int) -> (isEnded: Bool, failure: Errno?) {

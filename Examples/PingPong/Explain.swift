@@ -32,8 +32,8 @@ extension CallError {
         let code = vendor == 0 ? "" : ", vendor code \(vendor)"
         let said = "\(status) (\(status.hint)\(code))"
         switch status {
-        // Soft-RoCE says of a message that is longer than the receive that its own queue pair failed.
-        case .localLength, .remoteInvalidRequest, .localOperation:
+        // Where a message is longer than the receive, Soft-RoCE says at both ends that an operation failed.
+        case .localLength, .remoteInvalidRequest, .localOperation, .remoteOperation:
             return CallError(
                 .protocolViolation, reason: "the two ends do not agree on what they send: \(said)",
                 remedy: "start both ends with the same --size and the same --mtu")

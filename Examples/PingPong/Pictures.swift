@@ -13,7 +13,7 @@ struct Plot {
     let isVerticalLogarithmic: Bool
     private(set) var body = ""
 
-    static let width = 860.0
+    static let width = 900.0
     static let height = 470.0
     /// Where the axes stand.
     static let left = 76.0

@@ -23,6 +23,9 @@ public struct PassthroughQueue: ~Copyable, @unchecked Sendable {
     public let range: BlockRange
     /// The most bytes of one read or write.
     public let commandLimit: Int
+    /// The status of the last command that the drive itself failed, code and type, as the NVM Express Base Specification
+    /// has it; nil while there is none.
+    public private(set) var lastStatus: UInt16?
     /// Commands prepared or started whose completion has not been taken.
     public private(set) var inFlight = 0
     private var prepared: UInt32 = 0
@@ -152,7 +155,9 @@ extension PassthroughQueue {
         var result: Int32 = 0
         guard unsafe peermr_uring_next(ring, &tag, &result) == 1 else { return nil }
         inFlight -= 1
-        return PassthroughCompletion(tag: tag, result: result)
+        let completion = PassthroughCompletion(tag: tag, result: result)
+        if let status = completion.status { lastStatus = status }
+        return completion
     }
 }
 

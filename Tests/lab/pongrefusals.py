@@ -86,7 +86,7 @@ def silent_peers(bench):
         bench.settles(lambda: "there: queue pair" in server.stderr(), True, "whether the two have met")
         client.signal("STOP")
         pong.refused(server.wait(60), "(nothing any more|is gone|not agreed)")
-        client.signal("CONT")
+        client.signal("KILL")
 
 
 @test(LOOP)
