@@ -51,7 +51,7 @@ public final class DriveServer {
         listener = try Connection(events)
         try listener.listen(on: address)
         guard let context = listener.context else {
-            throw CallError(.notFound, reason: "no RDMA device has the address \(address.host)")
+            throw .wildcard(address)
         }
         domain = try ProtectionDomain(context)
         let trial = try options.allocateSlots(on: domain)
@@ -156,5 +156,16 @@ public final class DriveServer {
         guard let next = waiting else { return }
         waiting = nil
         answer(next.connection) { () throws(Refusal) in try admit(next) }
+    }
+}
+
+extension CallError {
+    /// A wildcard is of all devices, and the slots belong to one.
+    fileprivate static func wildcard(_ address: SocketAddress) -> CallError {
+        let names = ((try? Device.all()) ?? []).map(\.name).joined(separator: ", ")
+        return CallError(
+            .notFound,
+            reason: "\(address.host) is no address to listen on here: the slots belong to one RDMA device (\(names))",
+            remedy: "name an address of an interface that an RDMA device stands on (rdma link show)")
     }
 }
