@@ -14,7 +14,7 @@ OUTCOMES = {0: True, 1: False, 3: None}
 
 def peermr(bench, *words, code=0, host=None, prefix=""):
     """Run peermr in a guest; the exit code has to be `code`. Returns its Result."""
-    line = f"{prefix} {bench.peermr} {' '.join(map(str, words))}"
+    line = f"{prefix} {bench.tool} {' '.join(map(str, words))}"
     result = bench.run(host or bench.server, line)
     equal(result.code, code, f"the exit code of peermr {' '.join(map(str, words))}")
     return result
@@ -37,7 +37,7 @@ def parsed(text):
 
 def routed(bench, provider, client, prefix=""):
     """Ask for a pair whatever comes: (supported, map type, distance, codes of the findings)."""
-    result = bench.run(bench.server, f"{prefix} {bench.peermr} check {provider} {client} --json")
+    result = bench.run(bench.server, f"{prefix} {bench.tool} check {provider} {client} --json")
     check(result.code in OUTCOMES, f"peermr check ended with {result.code}")
     return route_of(result)
 
@@ -180,7 +180,7 @@ def snapshot_judged_elsewhere(bench):
         for provider in ("near", "far"):
             for client in [*drives.values(), "rxe0", controller(bench, drives["mate"])]:
                 command = ["check", drives[provider], client]
-                here = subprocess.run([bench.peermr, *command, "--json", "--snapshot", file],
+                here = subprocess.run([bench.tool, *command, "--json", "--snapshot", file],
                                       capture_output=True, text=True, check=False)
                 check(here.returncode in OUTCOMES, f"{command} elsewhere: {here.stderr}")
                 there = routed(bench, drives[provider], client, prefix)
@@ -192,7 +192,7 @@ def snapshot_judged_elsewhere(bench):
         for secret in (bench.server.name, bench.server.address, "alone"):
             check(secret not in text, f"the snapshot holds {secret!r}")
         file.write_text(text[:-200])
-        cut = subprocess.run([bench.peermr, "devices", "--snapshot", file], capture_output=True,
+        cut = subprocess.run([bench.tool, "devices", "--snapshot", file], capture_output=True,
                              text=True, check=False)
         equal(cut.returncode, 2, "the exit code for a snapshot that is cut off")
         check("is damaged" in cut.stderr, f"it is called damaged: {cut.stderr}")
@@ -219,8 +219,8 @@ def doctor_with_everything(bench):
     found = ailments(bench)
     equal([item for item in found if item != "memoryLock"], ["onlySoftwareDevices"], "the ailments")
     # Without CAP_IPC_LOCK the limit counts; the remedy is for the shell that starts the program.
-    line = (f"ulimit -l 64; {bench.peermr} doctor --json; ulimit -l unlimited; "
-            f"{bench.peermr} doctor --json")
+    line = (f"ulimit -l 64; {bench.tool} doctor --json; ulimit -l unlimited; "
+            f"{bench.tool} doctor --json")
     result = bench.run(bench.server, "setpriv --inh-caps -ipc_lock --bounding-set -ipc_lock "
                        f"sh -c '{line}'")
     before, after = (json.loads(text)["ailments"] for text in result.stdout.splitlines())
