@@ -162,6 +162,7 @@ let package = Package(
             dependencies: [
                 "PingPong", "PeerMR", "SystemSupport", "TestSupport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Histogram", package: "hdrhistogram-swift"),
             ],
             swiftSettings: testing),
         .testTarget(
