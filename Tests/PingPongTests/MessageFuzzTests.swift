@@ -9,7 +9,7 @@ import Testing
 /// What comes from the network is read by these: no bytes may crash them, and what they take must be what was meant.
 struct MessageFuzzTests {
     /// Drawn bytes, and messages of which some bytes were changed: so many of each, for each parser.
-    private static let rounds = 100_000
+    private static let rounds = 25_000
 
     /// Ends the test with the bytes that broke it: an expectation for each round would take minutes.
     private func hold(_ condition: Bool, _ bytes: [UInt8]) throws {
