@@ -46,6 +46,15 @@ extension CallError {
             remedy: "name one, such as /dev/nvme0n1, or use the block device")
     }
 
+    /// See: man 2 io_uring_setup (IORING_SETUP_SQE128)
+    static func openCommandRing(_ errno: Errno) -> CallError {
+        guard errno == .invalidArgument else { return .openRing(errno) }
+        return CallError(
+            .notSupported, call: "io_uring_setup", errno: errno,
+            reason: "io_uring of this kernel has no room for NVMe commands",
+            remedy: "use Linux 5.19 or newer, or the block device without passthrough")
+    }
+
     /// See: man 2 open; drivers/nvme/host/ioctl.c
     static func openNamespace(_ errno: Errno, _ path: FilePath) -> CallError {
         switch errno {
@@ -64,14 +73,9 @@ extension CallError {
         }
     }
 
-    /// See: man 2 io_uring_setup. A ring for NVMe commands has larger entries, which an older kernel does not know.
-    static func openRing(_ errno: Errno, forCommands: Bool = false) -> CallError {
+    /// See: man 2 io_uring_setup
+    static func openRing(_ errno: Errno) -> CallError {
         switch errno {
-        case .invalidArgument where forCommands:
-            CallError(
-                .notSupported, call: "io_uring_setup", errno: errno,
-                reason: "io_uring of this kernel has no room for NVMe commands",
-                remedy: "use Linux 5.19 or newer, or the block device without passthrough")
         case .noFunction, .notPermitted:
             CallError(
                 .notSupported, call: "io_uring_setup", errno: errno,

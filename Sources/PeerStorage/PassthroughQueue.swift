@@ -23,8 +23,8 @@ public struct PassthroughQueue: ~Copyable, @unchecked Sendable {
     public let range: BlockRange
     /// The most bytes of one read or write.
     public let commandLimit: Int
-    /// The status of the last command that the drive itself failed, code and type, as the NVM Express Base Specification
-    /// has it; nil while there is none.
+    /// The status of the last command that the drive itself failed, code and type, as the NVM Express Base
+    /// Specification has it; nil while there is none.
     public private(set) var lastStatus: UInt16?
     /// Commands prepared or started whose completion has not been taken.
     public private(set) var inFlight = 0
@@ -52,9 +52,7 @@ public struct PassthroughQueue: ~Copyable, @unchecked Sendable {
         guard namespace > 0 else { throw .openNamespace(currentErrno(), node) }
         var made: OpaquePointer?
         let result = unsafe peermr_uring_open_commands(UInt32(clamping: max(1, depth)), &made)
-        guard result == 0, let made = unsafe made else {
-            throw .openRing(Errno(rawValue: -result), forCommands: true)
-        }
+        guard result == 0, let made = unsafe made else { throw .openCommandRing(Errno(rawValue: -result)) }
         unsafe ring = made
         self.file = file
         self.namespace = UInt32(namespace)

@@ -44,12 +44,6 @@ import Testing
         #expect(error.remedy.contains(remedy) && error.remedy.isEmpty == remedy.isEmpty)
     }
 
-    @Test func aRingForCommandsNeedsANewerKernel() {
-        let error = CallError.openRing(.invalidArgument, forCommands: true)
-        #expect(error.code == .notSupported)
-        #expect(error.remedy.contains("5.19"))
-    }
-
     @Test func aDriveThatHoldsSomething() {
         let error = CallError.holdsContent("/dev/nvme0n1", "data of type ext4")
         #expect(error.code == .busy)
