@@ -21,10 +21,11 @@ def die_with_parent():
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def run_confined(argv, what, env=None, progress=None):
+def run_confined(argv, what, env=None, progress=None, network=True):
     """Run `argv` confined and return its output; `what` names the work in the error message.
 
     The program gets a session of its own, so that Ctrl-C reaches us alone and we end it whole.
+    `network`: it fetches things, which is what most often fails.
     """
     unshare = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork",
                "--kill-child=SIGKILL"]
@@ -49,17 +50,19 @@ def run_confined(argv, what, env=None, progress=None):
     if child.wait() != 0:
         raise LabError(f"{what} failed with code {child.returncode}. Its last lines:\n"
                        + "".join("    " + line for line in lines[-15:]).rstrip()
-                       + _hint("".join(lines[-15:])))
+                       + _hint("".join(lines[-15:]), network))
     return "".join(lines)
 
 
-def _hint(text):
+def _hint(text, network):
     """The remedy that the output of a failed set-up program points at."""
     if "unshare failed" in text or "Operation not permitted" in text:
         return ("\nThe lab needs the right to make namespaces and mounts: run it as root, and in "
                 "a container with --privileged.")
     if "No space left" in text:
         return "\nFree some space, or name another place for the cache in PEERMR_CACHE."
+    if not network:
+        return ""
     return ("\nThe network, or the archive's mirror, may be out of reach: try again, or name "
             "another mirror in PEERMR_LAB_MIRROR.")
 

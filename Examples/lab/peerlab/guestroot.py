@@ -73,14 +73,14 @@ def _build(tree, progress):
         (tree / needed).mkdir(parents=True, exist_ok=True)
 
 
-def in_root(tree, work, arguments, what):
+def in_root(tree, work, arguments, what, network=True):
     """Run a command of setup/chroot.sh in the guest root; `work` is its /mnt. Returns its output.
 
     The root itself changes only by `install`: apt's lists and caches are put on file systems
     in memory which vanish with the command.
     """
     return run_confined(["bash", str(_SCRIPT), str(tree), str(work), *arguments], what,
-                        env=proxy_environment())
+                        env=proxy_environment(), network=network)
 
 
 def _has_upgrades(tree, progress):

@@ -37,6 +37,15 @@ grep -q $gid /sys/class/infiniband/rxe0/ports/1/gids/*
 """
 
 
+_LABHCA = """\
+modprobe ib_uverbs
+mkdir -p /etc/libibverbs.d /opt/labhca
+cp /run/lab/exchange/labhca/* /opt/labhca
+echo driver /opt/labhca/liblabhca > /etc/libibverbs.d/labhca.driver
+insmod /opt/labhca/labhca.ko
+"""
+
+
 def address(number):
     """The address of host `number`, counted from 1."""
     return f"{NETWORK}.{number}"
@@ -51,6 +60,8 @@ def script(spec, number, joined, shares):
         lines.append(f"share {tag} {shlex.quote(str(path))} {mode}\n")
     if spec.modules:
         lines.append(f"modprobe -a {shlex.join(spec.modules)}\n")
+    if spec.labhca:
+        lines.append(_LABHCA)
     if joined or spec.rdma:
         lines.append("modprobe virtio_net\n" if joined else _VETH.format(mtu=spec.mtu))
         lines.append(_NETWORK.format(mtu=spec.mtu, address=address(number)))

@@ -31,6 +31,8 @@ class HostSpec:
     append: str = ""                # kernel parameters
     qemu: list = field(default_factory=list)        # QEMU arguments, before the layout's
     modules: list = field(default_factory=list)     # kernel modules to load
+    iommu: str = None               # "passthrough" or "translated": an emulated Intel one
+    labhca: bool = False            # make RDMA devices of the layout's `edu` nodes: labhca0, ...
 
 
 class Host:
@@ -98,7 +100,24 @@ class Host:
             raise LabError(f"The PCI node {name!r} is not on {self.name}: nothing is at {place}.")
         return found.rsplit("/", 1)[1]
 
+    def bind(self, name, driver):
+        """Give the layout's node `name` to another PCI driver, for instance vfio-pci."""
+        path = f"/sys/bus/pci/devices/{self.bdf(name)}"
+        self.run(f"modprobe {driver}; cd {path} && echo {driver} > driver_override && "
+                 "if [ -e driver ]; then echo ${PWD##*/} > driver/unbind; fi && "
+                 "echo ${PWD##*/} > /sys/bus/pci/drivers_probe && "
+                 f"test $(basename $(readlink driver)) = {driver}", check=True)
+
     # What happens to hosts
+
+    def unplug(self, name):
+        """Ask for the layout's node `name` to be taken out, as by the button at its slot.
+
+        It is gone when the guest has let go of it. The node must be behind a root port or a
+        switch; nothing can be unplugged from the root bus.
+        """
+        self.bdf(name)      # says what is wrong with the name
+        self._ask_monitor("device_del", id=name)
 
     def set_link(self, up):
         """Put the network cable in, or pull it out."""

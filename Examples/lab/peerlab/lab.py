@@ -12,7 +12,7 @@ import termios
 import time
 from pathlib import Path
 
-from . import accel, cache, guestsetup, interrupts, qemu, shares
+from . import accel, cache, guestsetup, interrupts, labhca, qemu, shares
 from .confine import die_with_parent
 from .errors import LabError
 from .fetch import assets
@@ -59,6 +59,10 @@ class Lab:
         self._check_names(specs)
         kernels = {spec.kernel for spec in specs}
         root, kernels = assets(kernels, self._progress)
+        # Built before the first machine starts, and found built ever after.
+        for spec in specs:
+            if spec.labhca:
+                labhca.build(spec.kernel, self._progress)
         accelerator = accel.accelerator(kernels[specs[0].kernel], root, self._progress)
         joined = join and len(specs) > 1
         self._progress(f"starting {', '.join(spec.name for spec in specs)} "
@@ -116,10 +120,13 @@ class Lab:
         shutil.copy(Path(__file__).parent / "guest" / "agent", host.exchange / "agent")
         (host.exchange / "setup").write_text(
             guestsetup.script(spec, number, bool(cables), shared))
+        if spec.labhca:
+            labhca.put(spec.kernel, host.exchange / "labhca", self._progress)
         control, their_control = socket.socketpair()
         monitor, their_monitor = socket.socketpair()
         command = qemu.machine(accelerator, spec.cpu, spec.memory_mib, spec.smp)
-        command += qemu.start(kernel, initramfs(kernel, root), spec.append.split())
+        command += qemu.start(kernel, initramfs(kernel, root),
+                              qemu.iommu_parameters(spec.iommu) + spec.append.split())
         command += console(host.console_log)
         command += qemu.channels(their_control.fileno(), their_monitor.fileno())
         command += qemu.share(0, "root", root)
@@ -129,7 +136,7 @@ class Lab:
             command += qemu.share(index, tag, path, writable)
         if cables:
             command += qemu.network([cable.fileno() for cable in cables], number)
-        command += spec.qemu + layout.arguments
+        command += qemu.iommu(spec.iommu) + spec.qemu + layout.arguments
         inherited = [their_control, their_monitor, *cables]
         with contextlib.ExitStack() as ours, open(directory / "qemu.log", "wb") as log:
             ours.enter_context(their_control)

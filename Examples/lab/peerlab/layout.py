@@ -132,7 +132,9 @@ class Layout:
         self._device("nvme", name, place, node, f"drive={name}-drive", f"serial={serial}", *memory)
 
     def _edu(self, node, name, place, path):
-        self._device("edu", name, place, node)
+        # Of itself it has 28 address lines, and drops all higher bits without a word.
+        mask = [] if "dma_mask" in node.get("options", {}) else ["dma_mask=0xffffffffffffffff"]
+        self._device("edu", name, place, node, *mask)
 
     def _ivshmem(self, node, name, place, path):
         self.arguments += ["-object", f"memory-backend-ram,id={name}-memory,share=on,"

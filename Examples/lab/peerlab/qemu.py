@@ -8,6 +8,8 @@ import os
 import re
 import subprocess
 
+from .errors import LabError
+
 PROGRAM = "qemu-system-x86_64"
 
 _MACHINE = "q35,sata=off,smbus=off,i8042=off,vmport=off,hpet=off"
@@ -16,6 +18,13 @@ _KERNEL_PARAMETERS = """
     tsc=reliable random.trust_cpu=on rcupdate.rcu_expedited=1 cryptomgr.notests=1
 """.split()
 _SHARE_SLOTS = ("1e", "1c", "1b")
+
+
+_IOMMU_PARAMETERS = {
+    None: [],
+    "passthrough": ["intel_iommu=on", "iommu=pt"],
+    "translated": ["intel_iommu=on", "iommu.passthrough=0"],
+}
 
 
 def version():
@@ -33,6 +42,21 @@ def machine(accelerator, cpu="max", memory_mib=1024, smp=1):
     return [PROGRAM, "-nodefaults", "-nographic", "-no-reboot", "-no-user-config",
             "-machine", _MACHINE, "-accel", accel, "-cpu", cpu, "-m", str(memory_mib),
             "-smp", str(smp)]
+
+
+def iommu(kind):
+    """An emulated IOMMU, which has to come before the devices that it is for."""
+    if kind not in _IOMMU_PARAMETERS:
+        raise LabError(f"There is no iommu {kind!r}; choose one of: "
+                       + ", ".join(filter(None, _IOMMU_PARAMETERS)))
+    if not kind:
+        return []
+    return ["-machine", "kernel-irqchip=split", "-device", "intel-iommu,intremap=on"]
+
+
+def iommu_parameters(kind):
+    """What the kernel is told of it."""
+    return _IOMMU_PARAMETERS.get(kind, [])
 
 
 def start(kernel, first_files, parameters):

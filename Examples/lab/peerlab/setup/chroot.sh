@@ -6,6 +6,9 @@
 #   chroot.sh ROOT WORK kernel SUITE KNOWN   fetch SUITE's kernel into WORK, unless it is KNOWN
 #   chroot.sh ROOT WORK unpack TOOL          unpack the kernel image in WORK
 #   chroot.sh ROOT WORK depmod VERSION       index the modules in WORK
+#   chroot.sh ROOT WORK toolchain SUITE PACKAGE...   install, also from SUITE unless that is empty
+#   chroot.sh ROOT WORK source NAME PACKAGE  unpack the source NAME that PACKAGE in the root is of
+#   chroot.sh ROOT WORK run WORD...          run a command in WORK
 # apt in the root checks the archive's signatures against the root's own Debian keys.
 set -eu
 root=$1 work=$2 verb=$3
@@ -39,13 +42,20 @@ install_packages() {
     apt install "$@"
 }
 
+# Let apt look at one more suite, or at sources (TYPE deb-src), for the time of this script.
 # The archive's address is the one that debootstrap wrote into the root.
+look_at() {
+    local type=$1 suite=$2 list=etc/apt/sources.list.d/lab.list
+    awk -v type="$type" -v suite="$suite" \
+        '$1 == "deb" {print type, $2, suite ? suite : $3, "main"; exit}' \
+        "$root/etc/apt/sources.list" > "$root/tmp/lab.list"
+    [ -e "$root/$list" ] || : > "$root/$list"
+    mount --bind "$root/tmp/lab.list" "$root/$list"
+}
+
 fetch_kernel() {
     local suite=$1 known=$2 packages
-    awk -v suite="$suite" '$1 == "deb" {print "deb", $2, suite, "main"; exit}' \
-        "$root/etc/apt/sources.list" > "$work/extra.list"
-    [ -e "$root/etc/apt/sources.list.d/lab.list" ] || : > "$root/etc/apt/sources.list.d/lab.list"
-    mount --bind "$work/extra.list" "$root/etc/apt/sources.list.d/lab.list"
+    look_at deb "$suite"
     apt update
     packages=$(apt -s -t "$suite" install linux-image-amd64 |
         sed -nE 's/^Inst (linux-(image|binary|modules|base)-[0-9][^ ]*) \(([^ ]*).*/\1=\3/p')
@@ -59,7 +69,31 @@ fetch_kernel() {
         inside dpkg-deb -x "/mnt/${deb##*/}" /mnt/tree
         rm "$deb"
     done
-    rm "$work/extra.list"
+}
+
+install_toolchain() {
+    local suite=$1
+    shift
+    [ -z "$suite" ] || look_at deb "$suite"
+    apt update
+    apt ${suite:+-t "$suite"} install "$@" || {
+        echo "If a version was not found: the archive has a newer one by now, and the lab's root" \
+            "and kernel are old. Renew them with: lab fetch --refresh"
+        exit 1
+    }
+}
+
+# For a look at the headers the tar archive is enough. Its hash is in the archive's signed index.
+unpack_source() {
+    local name=$1 version
+    version=$(inside dpkg-query -W -f '${source:Version}' "$2")
+    look_at deb-src ""
+    apt update
+    inside sh -c 'cd /mnt && exec apt-get -q -o APT::Sandbox::User=root -o Acquire::Retries=3 \
+        source --download-only --tar-only "$1"' sh "$name=$version"
+    mkdir -p "$root/usr/src/$name"
+    inside sh -c 'tar -xf /mnt/"$1"_*.orig.tar.* -C /usr/src/"$1" --strip-components=1' sh "$name"
+    rm -f "$work/${name}_"*
 }
 
 case $verb in
@@ -68,4 +102,7 @@ case $verb in
     kernel) fetch_kernel "$@" ;;
     unpack) inside "$1" -dc /mnt/payload > "$work/vmlinux" ;;
     depmod) inside depmod -b /mnt "$1" ;;
+    toolchain) install_toolchain "$@" ;;
+    source) unpack_source "$@" ;;
+    run) inside sh -c 'cd /mnt && exec "$@"' sh "$@" ;;
 esac
