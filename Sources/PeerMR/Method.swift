@@ -12,6 +12,8 @@ public enum Method: String, Hashable, Sendable, CaseIterable {
     case onDemand
     /// `ibv_reg_dmabuf_mr`: another driver's buffer, by descriptor.
     case dmaBuf
+    /// `ibv_reg_dm_mr`: memory of the device itself.
+    case deviceMemory
 }
 
 /// Who moves the bytes of an RDMA device.
@@ -95,6 +97,9 @@ extension MethodChoice {
             return MethodChoice(
                 method: .pinned, shape: .any, reason: "pages of the host can be pinned")
         case .dmabuf: return try chooseForBuffer(facts)
+        case .nic:
+            return MethodChoice(
+                method: .deviceMemory, shape: .any, reason: "it is memory of \(facts.device) itself")
         case .p2pmem: return try chooseForPeer(facts)
         }
     }

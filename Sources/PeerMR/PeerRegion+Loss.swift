@@ -71,6 +71,7 @@ extension PeerRegion {
         let whose = provider.map { " of \($0)" } ?? ""
         return switch kind {
         case .host: "a region of host memory"
+        case .nic: "the region over memory of the NIC itself"
         case .p2pmem: "the region over p2pmem\(whose)"
         case .dmabuf: "the region over a dma-buf of \(exporter ?? "?")\(whose)"
         }

@@ -64,7 +64,25 @@ public struct PeerRegion: ~Copyable {
         registering memory: consuming AnyMemory, on domain: ProtectionDomain, access: Access,
         options: RegistrationOptions, bounceReason: CallError?
     ) throws(CallError) {
-        let made = try Registration(of: memory, on: domain, access: access, options: options)
+        self.init(
+            try Registration(of: memory, on: domain, access: access, options: options), access: access,
+            bounceReason: bounceReason)
+    }
+
+    /// Registers memory of the device itself, which no other device is in the way of.
+    ///
+    /// - Parameters:
+    ///   - memory: what to register, kept as long as the region lives.
+    ///   - domain: a domain of the same device.
+    ///   - access: what the device, and its peers, may do.
+    /// - Throws: `notSupported` (EOPNOTSUPP). See ``Verbs/DeviceMemoryRegion``.
+    public init(
+        registering memory: DeviceMemory, on domain: ProtectionDomain, access: Access
+    ) throws(CallError) {
+        self.init(try Registration(of: memory, on: domain, access: access), access: access, bounceReason: nil)
+    }
+
+    private init(_ made: consuming Registration, access: Access, bounceReason: CallError?) {
         window = made.storage.window
         choice = made.choice
         nic = made.nic
@@ -122,7 +140,7 @@ extension PeerRegion {
 
     /// A part of the memory, for I/O by another device.
     ///
-    /// - Throws: ``Verbs/SliceError/outOfBounds``, and ``Verbs/SliceError/noAddress`` for a dma-buf.
+    /// - Throws: ``Verbs/SliceError/outOfBounds``, and ``Verbs/SliceError/noAddress`` for what is not mapped.
     public func slice(at offset: Int, count: Int) throws(SliceError) -> MemorySlice {
         try storage.slice(at: offset, count: count)
     }

@@ -19,6 +19,7 @@ struct BufferOrigin {
 enum AnyRegion: ~Copyable {
     case mapped(MemoryRegion<MappedMemory>)
     case buffer(BufferRegion)
+    case nic(DeviceMemoryRegion)
 }
 
 /// A region of either sort, with the memory below it.
@@ -31,6 +32,8 @@ struct RegionStorage: ~Copyable {
     let slack: (before: UInt64, after: UInt64)
     /// Where a dma-buf's bytes come from; nil for other memory.
     let origin: BufferOrigin?
+    /// The NIC's own memory; nil for other memory.
+    let ownMemory: DeviceMemory?
     /// The driver that the provider had when its memory was registered.
     let driver: String?
 
@@ -41,6 +44,7 @@ struct RegionStorage: ~Copyable {
         provider = region.memory.provider
         slack = (0, 0)
         origin = nil
+        ownMemory = nil
         self.driver = driver
         self.region = .mapped(region)
     }
@@ -52,13 +56,26 @@ struct RegionStorage: ~Copyable {
         provider = origin.owner.provider
         slack = region.slack
         self.origin = origin
+        ownMemory = nil
         self.driver = driver
         self.region = .buffer(region)
     }
 
-    /// udmabuf and dma-heap hand out memory of the host.
+    init(_ region: consuming DeviceMemoryRegion, provider: PCIAddress?, driver: String?) {
+        window = region.window
+        domain = region.domain
+        kind = .nic
+        self.provider = provider
+        slack = (0, 0)
+        origin = nil
+        ownMemory = region.memory
+        self.driver = driver
+        self.region = .nic(region)
+    }
+
+    /// Memory of another device than the NIC. udmabuf and dma-heap hand out memory of the host.
     var isPeers: Bool {
-        guard let origin else { return kind != .host }
+        guard let origin else { return kind == .p2pmem }
         return origin.owner.provider != nil || !["udmabuf", "system"].contains(origin.exporter)
     }
 
@@ -66,12 +83,17 @@ struct RegionStorage: ~Copyable {
         switch region {
         case .mapped(let region): return try region.memory.slice(at: offset, count: count)
         case .buffer: throw .noAddress
+        case .nic: throw .noAddress
         }
     }
 }
 
 extension RegionStorage {
     func read(into bytes: inout MutableRawSpan, at offset: Int) throws(CallError) {
+        if let ownMemory {
+            try demand(offset, bytes.byteCount)
+            return try ownMemory.read(into: &bytes, at: UInt64(offset))
+        }
         if let origin {
             try demand(offset, bytes.byteCount)
             return try origin.owner.read(into: &bytes, at: origin.offset + UInt64(offset))
@@ -84,6 +106,10 @@ extension RegionStorage {
     }
 
     func write(_ bytes: RawSpan, at offset: Int) throws(CallError) {
+        if let ownMemory {
+            try demand(offset, bytes.byteCount)
+            return try ownMemory.write(bytes, at: UInt64(offset))
+        }
         if let origin {
             try demand(offset, bytes.byteCount)
             return try origin.owner.write(bytes, at: origin.offset + UInt64(offset))

@@ -60,6 +60,21 @@ struct Registration: ~Copyable {
         storage = made
     }
 
+    /// Memory of the NIC itself.
+    init(of memory: DeviceMemory, on domain: ProtectionDomain, access: Access) throws(CallError) {
+        let device = domain.context.device
+        let provider = DeviceLinks.function(ofRDMADevice: device.name)
+        let choice = try MethodChoice.choose(
+            for: .nic, facts: RegistrationFacts(of: domain.context, for: .nic))
+        let start = monotonicNanoseconds()
+        let region = try DeviceMemoryRegion(registering: memory, on: domain, access: access)
+        nanoseconds = monotonicNanoseconds() - start
+        self.choice = choice
+        nic = NICKind(of: device)
+        route = nil
+        storage = RegionStorage(region, provider: provider, driver: provider.flatMap { Self.driver(of: $0) })
+    }
+
     private static func map(
         _ memory: consuming MappedMemory, _ domain: ProtectionDomain, _ access: Access, _ choice: MethodChoice,
         _ options: RegistrationOptions

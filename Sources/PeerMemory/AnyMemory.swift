@@ -11,6 +11,8 @@ public enum MemoryKind: String, Hashable, Sendable, CaseIterable {
     case p2pmem
     /// A buffer that another driver exports as a descriptor.
     case dmabuf
+    /// Memory of the RDMA device itself.
+    case nic
 }
 
 /// Memory of any kind, for code that is the same for all of them.

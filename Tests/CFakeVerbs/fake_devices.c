@@ -64,6 +64,7 @@ static int query_port(struct ibv_context *context, uint8_t port, struct ibv_port
     attributes->active_mtu = fake->port_mtu;
     attributes->gid_tbl_len = 8;
     attributes->lid = 77;
+    attributes->link_layer = fake->link_layer;
     return 0;
 }
 
@@ -91,6 +92,7 @@ struct ibv_context *fake_context(struct ibv_device *device, bool counted)
     made->context.abi_compat = __VERBS_ABI_IS_EXTENDED;
     made->context.device = device;
     fake_fill_operations(&made->context.ops);
+    fake_fill_device_memory(made);
     return &made->context;
 }
 

@@ -24,6 +24,11 @@ static void *make(enum fake_kind kind, size_t bytes, const char *call, void *a, 
     return fake_make(kind, bytes, call, a, b, c);
 }
 
+void *fake_make_or_fail(enum fake_kind kind, size_t bytes, const char *call, void *parent)
+{
+    return make(kind, bytes, call, parent, NULL, NULL);
+}
+
 struct ibv_pd *ibv_alloc_pd(struct ibv_context *context)
 {
     struct ibv_pd *pd = make(FAKE_PROTECTION_DOMAIN, sizeof(*pd), "ibv_alloc_pd",
@@ -45,16 +50,7 @@ struct ibv_mr *ibv_reg_mr(struct ibv_pd *pd, void *address, size_t bytes, int ac
         fake->registered_bytes = bytes;
         fake->registered_access = (uint32_t)access;
     }
-    struct ibv_mr *region = make(FAKE_REGION, sizeof(*region), "ibv_reg_mr", pd, NULL, NULL);
-    if (!region)
-        return NULL;
-    region->context = pd->context;
-    region->pd = pd;
-    region->addr = address;
-    region->length = bytes;
-    region->lkey = fake->next_key++;
-    region->rkey = fake->next_key++;
-    return region;
+    return fake_register(pd, "ibv_reg_mr", address, bytes, (uintptr_t)address, address, 0);
 }
 
 /* The memory must still be there: pages that went before the device was told could be anyone's by now. */
@@ -65,7 +61,8 @@ int ibv_dereg_mr(struct ibv_mr *region)
     long page = sysconf(_SC_PAGESIZE);
     uint8_t *first = (uint8_t *)((uintptr_t)region->addr & ~(uintptr_t)(page - 1));
     uint8_t *end = (uint8_t *)region->addr + region->length;
-    for (uint8_t *at = first; at < end; at += page) {
+    fake_forget(region);
+    for (uint8_t *at = first; !fake_is_buffer_region(region) && at < end; at += page) {
         unsigned char resident;
         if (mincore(at, 1, &resident) != 0) {
             fake_complain("ibv_dereg_mr: the memory has been unmapped before");
@@ -128,6 +125,9 @@ struct ibv_qp *ibv_create_qp(struct ibv_pd *pd, struct ibv_qp_init_attr *wanted)
     pair->send_cq = wanted->send_cq;
     pair->recv_cq = wanted->recv_cq;
     pair->qp_num = 0x42;
+    fake->entries_per_request = wanted->cap.max_send_sge;
+    if (wanted->cap.max_recv_sge != wanted->cap.max_send_sge)
+        fake_complain("ibv_create_qp: other lists for sends than for receives");
     return pair;
 }
 
@@ -144,6 +144,14 @@ int ibv_modify_qp(struct ibv_qp *pair, struct ibv_qp_attr *attributes, int mask)
     if (fake->state_count < FAKE_QUEUE && mask & IBV_QP_STATE) {
         fake->states[fake->state_count] = attributes->qp_state;
         fake->masks[fake->state_count++] = (uint32_t)mask;
+    }
+    if (mask & IBV_QP_ACCESS_FLAGS)
+        fake->path.access = attributes->qp_access_flags;
+    if (mask & IBV_QP_AV) {
+        fake->path.dlid = attributes->ah_attr.dlid;
+        fake->path.is_global = attributes->ah_attr.is_global;
+        fake->path.gid_index = attributes->ah_attr.grh.sgid_index;
+        fake->path.path_mtu = attributes->path_mtu;
     }
     return 0;
 }
@@ -169,4 +177,19 @@ int fake_verbs_queue_pair_state(unsigned index)
 uint32_t fake_verbs_queue_pair_mask(unsigned index)
 {
     return index < fake->state_count ? fake->masks[index] : 0;
+}
+
+void fake_verbs_set_link_layer(uint8_t layer)
+{
+    fake->link_layer = layer;
+}
+
+struct fake_path fake_verbs_path(void)
+{
+    return fake->path;
+}
+
+uint32_t fake_verbs_entries_per_request(void)
+{
+    return fake->entries_per_request;
 }

@@ -15,6 +15,8 @@ static void take_entry(struct fake_request *request, const struct ibv_sge *list,
     request->address = list->addr;
     request->byte_count = list->length;
     request->key = list->lkey;
+    for (int i = 0; i < count && i < 4; i++)
+        request->list[i] = (struct fake_entry){list[i].addr, list[i].length, list[i].lkey};
 }
 
 static int post_send(struct ibv_qp *pair, struct ibv_send_wr *work, struct ibv_send_wr **bad)
@@ -37,6 +39,7 @@ static int post_send(struct ibv_qp *pair, struct ibv_send_wr *work, struct ibv_s
     take_entry(request, work->sg_list, work->num_sge);
     if (work->next)
         fake_complain("ibv_post_send: a chain of requests where one was meant");
+    fake_loop(work);
     return 0;
 }
 

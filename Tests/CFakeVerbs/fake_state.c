@@ -17,6 +17,7 @@ void fake_verbs_begin(void)
     fake->path_mtu = fake->port_mtu = IBV_MTU_4096;
     fake->next_key = 0x100;
     fake->acknowledge_timeout = -1;
+    fake->buffer_probe_error = EOPNOTSUPP;
     fake_verbs_add_device("fake0");
 }
 

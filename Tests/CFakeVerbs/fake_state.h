@@ -33,6 +33,31 @@ struct fake_event {
     uint8_t data[256];
 };
 
+/* What a key stands for: addresses as the device knows them, and the bytes behind them. */
+struct fake_mapping {
+    uint32_t local_key, remote_key;
+    uint64_t iova, bytes;
+    uint8_t *behind;
+    size_t mapped;
+};
+
+struct fake_astray {
+    uint64_t first, count;
+    int reading;
+};
+
+/* struct ibv_mr_init_attr of rdma-core 59. */
+struct peermr_fake_mr_attributes {
+    size_t length;
+    int access;
+    uint64_t comp_mask;
+    uint64_t iova;
+    void *addr;
+    int fd;
+    uint64_t fd_offset;
+    void *dmah;
+};
+
 struct fake_state {
     struct ibv_device devices[FAKE_DEVICES];
     int device_count;
@@ -73,6 +98,21 @@ struct fake_state {
     uint8_t private_bytes;
     int acknowledge_timeout;
     char kernel[64];
+    int buffers[FAKE_QUEUE];
+    unsigned buffer_count;
+    int buffer_probe_error;
+    unsigned buffer_probes;
+    struct fake_buffer_call buffer;
+    bool has_new_calls;
+    struct peermr_fake_dmah hints;
+    struct fake_mapping mappings[FAKE_LOG];
+    bool loops;
+    struct fake_astray astray;
+    uint32_t transfer_status;
+    unsigned transfer_skip;
+    uint8_t link_layer;
+    struct fake_path path;
+    uint32_t entries_per_request;
 };
 
 /* This thread's; NULL outside begin and end. */
@@ -87,6 +127,8 @@ int fake_failure(const char *call);
 /* Memory that lives until the end, counted as an object. */
 void *fake_make(enum fake_kind kind, size_t bytes, const char *call, void *parent_a, void *parent_b,
                 void *parent_c);
+/* The same, or NULL and errno when the call shall fail. */
+void *fake_make_or_fail(enum fake_kind kind, size_t bytes, const char *call, void *parent);
 /* Ends an object: 0, or EBUSY while something lives that was made from it. */
 int fake_destroy(void *seen, enum fake_kind kind, const char *call);
 /* Complains, and gives false, where a destroyed object is used. */
@@ -97,6 +139,15 @@ struct ibv_context *fake_context(struct ibv_device *device, bool counted);
 
 /* The object behind a context. */
 void *fake_context_object(struct ibv_context *context);
+
+/* A region that the loop can find by its keys; `behind` is what its first byte lies at. */
+struct ibv_mr *fake_register(struct ibv_pd *pd, const char *call, void *seen, size_t bytes, uint64_t iova,
+                             uint8_t *behind, size_t mapped);
+struct fake_mapping *fake_mapping_of(uint32_t key);
+void fake_forget(struct ibv_mr *region);
+bool fake_is_buffer_region(const struct ibv_mr *region);
+void fake_loop(const struct ibv_send_wr *work);
+void fake_fill_device_memory(struct verbs_context *context);
 
 /* Posting and polling, which verbs.h calls through the context. */
 void fake_fill_operations(struct ibv_context_ops *operations);

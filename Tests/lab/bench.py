@@ -34,7 +34,9 @@ class Bench:
         self.scratch = scratch
         self.program = str(programs / "nic-to-nvme")
         self.hostile = str(programs / "hostile-client")
-        self.image = next(iter(self.server.drives.values()))
+        self.probe = str(programs / "memory-probe")
+        self.tool = str(programs / "peermr")
+        self.image = next(iter(self.server.drives.values()), None)
         self._record = []
         self._processes = []
         self._undo = []

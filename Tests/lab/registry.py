@@ -44,7 +44,23 @@ STABLE = Setting("stable", [
     HostSpec("stable", kernel="stable", rdma=True, layout=DRIVE_LAYOUT, modules=["nvme"]),
 ])
 
-SETTINGS = [PAIR, BARE, STABLE]
+# Functions to bind to vfio-pci behind a vIOMMU: a BAR of memory, one of ports, a drive, and two in
+# one group; on the older kernel, which does not export BARs, only the first.
+_VIOMMU = ["-machine", "kernel-irqchip=split", "-device", "intel-iommu,intremap=on"]
+_SHARED = {"type": "root-port", "children": [{"type": "ivshmem", "name": "shared", "size": 1}]}
+EXPORTERS = Setting("exporters", [
+    HostSpec("older", kernel="stable", qemu=_VIOMMU, append="intel_iommu=on", layout=[_SHARED],
+             modules=["vfio-pci"]),
+    HostSpec("exporter", qemu=_VIOMMU, append="intel_iommu=on", modules=["nvme", "vfio-pci"], layout=[
+        _SHARED,
+        {"type": "root-port", "children": [{"type": "nvme", "name": "disk"}]},
+        {"type": "qemu", "device": "pci-testdev", "name": "ports"},
+        {"type": "function", "children": [{"type": "ivshmem", "name": "both"},
+                                          {"type": "nvme", "name": "busy"}]},
+    ]),
+])
+
+SETTINGS = [PAIR, BARE, STABLE, EXPORTERS]
 
 
 def test(setting, last=False):

@@ -4,7 +4,7 @@
 
     run_lab_tests.py --programs DIR [--only PATTERN] [--setting NAME]... [--list]
 
-DIR holds nic-to-nvme and hostile-client. The machines of a setting are booted once for all its
+DIR holds the programs: nic-to-nvme, hostile-client, memory-probe and peermr. The machines of a setting are booted once for all its
 tests; the smaller settings run beside the first, in a process of their own, and are told of at
 the end. Each test is a line; the last line is `N passed, N failed`, and the exit code is 0 only
 when none failed. A machine that does not boot fails all the tests that need it.
@@ -28,9 +28,9 @@ from peerlab import Lab, LabError, interrupts   # noqa: E402
 from peerlab.confine import die_with_parent     # noqa: E402
 from bench import Bench, scratch_directory      # noqa: E402
 from registry import SETTINGS, Failure          # noqa: E402
-import transfers, accounts, refusals, drives, recovery, hostile, elsewhere    # noqa: E401,E402
+import transfers, accounts, refusals, drives, recovery, hostile, elsewhere, sources    # noqa: E401,E402
 
-PROGRAMS = ("nic-to-nvme", "hostile-client")
+PROGRAMS = ("nic-to-nvme", "hostile-client", "memory-probe", "peermr")
 
 
 def main():
@@ -67,7 +67,7 @@ def _sum(counts):
 
 def _options():
     parser = argparse.ArgumentParser(description="The tests that run in the lab.")
-    parser.add_argument("--programs", type=Path, help="where nic-to-nvme and hostile-client are")
+    parser.add_argument("--programs", type=Path, help="where the programs are")
     parser.add_argument("--only", default="", metavar="PATTERN",
                         help="run the tests whose name this regular expression is found in")
     parser.add_argument("--setting", action="append", choices=[s.name for s in SETTINGS],

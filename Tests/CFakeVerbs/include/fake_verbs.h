@@ -23,6 +23,8 @@ enum fake_kind {
     FAKE_EVENT_CHANNEL,
     FAKE_CONNECTION,
     FAKE_CONNECTION_EVENT,
+    FAKE_DMA_HANDLE,
+    FAKE_DEVICE_MEMORY,
     FAKE_KINDS
 };
 
@@ -74,6 +76,12 @@ struct fake_request {
     uint64_t address;
     uint32_t byte_count;
     uint32_t key;
+    /* All entries, of which 4 are kept; the first stands above, too. */
+    struct fake_entry {
+        uint64_t address;
+        uint32_t byte_count;
+        uint32_t key;
+    } list[4];
 };
 struct fake_request fake_verbs_last_send(void);
 struct fake_request fake_verbs_last_receive(void);
@@ -81,6 +89,54 @@ struct fake_request fake_verbs_last_receive(void);
 struct fake_request fake_verbs_send(unsigned index);
 unsigned fake_verbs_sends(void);
 unsigned fake_verbs_receives(void);
+
+/* An empty file in memory: Swift does not see memfd_create(2). */
+int fake_verbs_memory_file(void);
+/* From here on this descriptor is a dma-buf, as large as its file. */
+void fake_verbs_declare_buffer(int fd);
+/* What the device says about descriptor -1, and how often it was asked. */
+void fake_verbs_set_buffer_probe(int error);
+unsigned fake_verbs_buffer_probes(void);
+/* What the last registration of a dma-buf was given. */
+struct fake_buffer_call {
+    uint64_t offset;
+    uint64_t byte_count;
+    uint64_t iova;
+    int fd;
+    uint32_t access;
+    int has_handle;
+};
+struct fake_buffer_call fake_verbs_last_buffer(void);
+
+/* Whether the running library has the calls of rdma-core 59 and 62, and what the last DMA handle was given. */
+void fake_verbs_set_new_library(int has);
+struct peermr_fake_dmah {
+    uint32_t comp_mask;
+    uint32_t cpu_id;
+    uint8_t ph;
+    uint8_t tph_mem_type;
+};
+struct peermr_fake_dmah fake_verbs_hints(void);
+
+/* Writes and reads happen, as on a queue pair that is connected to itself, and complete at once. */
+void fake_verbs_loop(int on);
+/* These bytes of every write, or every read, do not arrive. */
+void fake_verbs_go_astray(uint64_t first, uint64_t count, int reading);
+/* After so many that work, they complete with this status. */
+void fake_verbs_fail_transfer(uint32_t status, unsigned skip);
+
+/* The layer of the port's link (1 is InfiniBand, 2 Ethernet), and what the last queue pair was led with. */
+void fake_verbs_set_link_layer(uint8_t layer);
+struct fake_path {
+    uint16_t dlid;
+    uint8_t is_global;
+    uint8_t gid_index;
+    uint32_t path_mtu;
+    uint32_t access;
+};
+struct fake_path fake_verbs_path(void);
+/* What the last queue pair was asked for. */
+uint32_t fake_verbs_entries_per_request(void);
 
 /* A completion for the next poll of any queue, and an event for its channel. At most 256. */
 void fake_verbs_complete(uint64_t request_id, uint32_t status, uint32_t opcode, uint32_t byte_count,

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import PCITopology
+import PeerMR
+import SystemSupport
+
+struct Register: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Registers memory with an RDMA device, proves it if asked, and lets go of it again.",
+        discussion: """
+            The four answers are found in this order: does the device have the call, is the memory handed out, would \
+            the kernel let the device reach it, did bytes arrive. The last takes --prove: the device then moves random \
+            bytes to itself through the region, and they are looked at on the memory's side; what lay there is put back.
+
+            The exit status is 0 where it was registered (and proven, with --prove, or could not be looked at), 1 where \
+            that is not possible or was disproven, 2 for a usage or input error.
+            """)
+
+    @Option(help: ArgumentHelp("The RDMA device, as in peermr devices: mlx5_0, rxe0.", valueName: "device"))
+    var device: String
+    @Option(
+        help: ArgumentHelp(
+            "host:SIZE, p2pmem:BDF:SIZE, vfio:BDF:BAR[:OFFSET:SIZE], udmabuf:SIZE, heap:NAME:SIZE, cuda:ORDINAL:SIZE, "
+                + "fd:N[:OFFSET:SIZE] or nic:SIZE. Sizes are bytes, or have a suffix K, M, G or T.",
+            valueName: "memory"))
+    var memory: String
+    @Option(
+        help: ArgumentHelp(
+            "What the device and its peers may do, separated by commas: local-write, remote-write, remote-read, "
+                + "remote-atomic, relaxed-ordering, on-demand.",
+            valueName: "access"))
+    var access = "local-write,remote-write,remote-read"
+    @Option(
+        help: ArgumentHelp(
+            "The I/O address of the first byte of a dma-buf, decimal or 0x…; it must lie as far behind a page boundary "
+                + "as the part does.",
+            valueName: "address"))
+    var ioAddress: String?
+    @Flag(help: "Move bytes through the region, and look whether they arrive.") var prove = false
+    @Flag(help: "Print JSON, on one line.") var json = false
+
+    func run() throws {
+        let status: Int32
+        do throws(CallError) {
+            let report = RegistrationReport(
+                specification: try MemorySpecification(memory), context: try openDevice(), access: try parseAccess(),
+                ioAddress: try parseAddress(), prove: prove)
+            if json { printJSON(report.json) } else { writeAll(1, report.text) }
+            if let error = report.error { writeAll(2, "peermr: error: \(error)\n") }
+            status = report.status
+        } catch {
+            status = Status.badInput
+            writeAll(2, "peermr: error: \(error)\n")
+            if json { printJSON(.object([("error", error.json)])) }
+        }
+        if status != 0 { throw ExitCode(status) }
+    }
+
+    private func openDevice() throws(CallError) -> Context { try Device(name: device).open() }
+
+    private func parseAccess() throws(CallError) -> Access {
+        var access: Access = []
+        for word in words(of: self.access) {
+            guard let (_, flag) = Access.names.first(where: { $0.0 == word }) else {
+                throw CallError(
+                    .invalidArgument, reason: "there is no access \"\(word)\"",
+                    remedy: "name some of \(Access.names.map(\.0).joined(separator: ", "))")
+            }
+            access.insert(flag)
+        }
+        return access
+    }
+
+    private func words(of text: String) -> [String] {
+        text.split(separator: ",").map { String($0.filter { $0.isASCII && !$0.isWhitespace }) }
+    }
+
+    private func parseAddress() throws(CallError) -> UInt64? {
+        guard let ioAddress else { return nil }
+        let value = ioAddress.hasPrefix("0x") ? UInt64(ioAddress.dropFirst(2), radix: 16) : UInt64(ioAddress)
+        guard let value else {
+            throw CallError(
+                .invalidArgument, reason: "\"\(ioAddress.filter(\.isASCII))\" is no address",
+                remedy: "write it as a number below 2^64, such as 0x7f0000000000")
+        }
+        return value
+    }
+}
+
+extension Access {
+    /// As the command line has them.
+    static let names: [(String, Access)] = [
+        ("local-write", .localWrite), ("remote-write", .remoteWrite), ("remote-read", .remoteRead),
+        ("remote-atomic", .remoteAtomic), ("relaxed-ordering", .relaxedOrdering), ("on-demand", .onDemand),
+    ]
+}
+
+extension CallError {
+    /// What was wrong, for programs.
+    var json: JSONValue {
+        .object([
+            ("code", .text(code.rawValue)), ("reason", .text(reason)), ("remedy", .optional(remedy.isEmpty ? nil : remedy)),
+            ("call", .optional(call.isEmpty ? nil : call)), ("errno", errno.map { .integer(Int64($0.rawValue)) } ?? .null),
+        ])
+    }
+}

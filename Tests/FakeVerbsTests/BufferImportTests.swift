@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CFakeVerbs
+import Glibc
+import PeerMR
+import Testing
+
+/// Whether a device imports dma-bufs, and what a refusal means where it does.
+@Suite struct BufferImportTests {
+    @Test(
+        arguments: [
+            (EBADF, true, "fake0 imports dma-bufs"),
+            (EOPNOTSUPP, false, "its driver, or libibverbs' provider library for it, lacks the call"),
+            (EPROTONOSUPPORT, false, "Linux 5.12 is the first that can"),
+            (ENOTTY, false, "no ioctl interface"),
+            (EINVAL, nil, "cannot be told"),
+            (EFAULT, nil, "cannot be told"),
+            (4095, nil, "cannot be told"),
+        ] as [(Int32, Bool?, String)])
+    func theErrnoDecides(_ errno: Int32, _ expected: Bool?, _ words: String) throws {
+        try withFakeVerbs { fake in
+            fake_verbs_set_buffer_probe(errno)
+            let context = try Device(name: "fake0").open()
+            let found = context.bufferImport()
+            #expect(found.isSupported == expected)
+            #expect(found.errno == Errno(rawValue: errno))
+            #expect(found.reason.contains(words))
+            #expect(found.remedy.isEmpty == (expected == true))
+            #expect(fake.live(FAKE_PROTECTION_DOMAIN) == 0)
+        }
+    }
+
+    @Test func isAskedOncePerContext() throws {
+        try withFakeVerbs { _ in
+            let context = try Device(name: "fake0").open()
+            for _ in 0..<5 { #expect(context.bufferImport().isSupported == false) }
+            #expect(fake_verbs_buffer_probes() == 1)
+            _ = try Device(name: "fake0").open().bufferImport()
+            #expect(fake_verbs_buffer_probes() == 2)
+        }
+    }
+
+    @Test func whatCouldNotBeAskedIsAskedAgain() throws {
+        try withFakeVerbs { fake in
+            fake_verbs_set_buffer_probe(EBADF)
+            let context = try Device(name: "fake0").open()
+            fake.fail("ibv_alloc_pd", .noMemory)
+            let first = context.bufferImport()
+            #expect(first.isSupported == nil)
+            #expect(first.reason.contains("fake0 cannot be asked"))
+            fake_verbs_fail_no_more()
+            #expect(context.bufferImport().isSupported == true)
+        }
+    }
+
+    /// The answers for a device that has no such call: a no at the API, at once, and with a way out.
+    @Test func aNoNamesTheDeviceAndWhatWouldWork() throws {
+        try withFakeVerbs { _ in
+            let answer = Capability.buffers(of: try Device(name: "fake0").open())
+            #expect(answer.outcome == .no)
+            #expect(answer.reason.hasPrefix("fake0 imports no dma-bufs"))
+            #expect(answer.reason.contains("errno 95"))
+            #expect(answer.remedy?.contains("mlx5") == true)
+            #expect(answer.remedy?.contains("p2pmem on demand") == true)
+        }
+    }
+
+    @Test func aYesSaysWhy() throws {
+        try withFakeVerbs { _ in
+            fake_verbs_set_buffer_probe(EBADF)
+            let answer = Capability.buffers(of: try Device(name: "fake0").open())
+            #expect(answer == Answer(.yes, "fake0 imports dma-bufs: the call is there, down to its driver"))
+        }
+    }
+
+    // MARK: - Refusals of a real buffer
+
+    private func refusal(_ errno: Errno, access: Access = [.localWrite]) throws -> CallError? {
+        var found: CallError?
+        try withFakeVerbs { fake in
+            fake_verbs_set_buffer_probe(EBADF)
+            let machine = try Machine()
+            let buffer = try TestBuffer(65536)
+            fake.fail("ibv_reg_dmabuf_mr", errno)
+            found = #expect(throws: CallError.self) {
+                _ = try PeerRegion(registering: .dmabuf(try buffer.memory()), on: machine.domain, access: access)
+            }
+            #expect(openDescriptors(of: buffer.descriptor) == 1, "ours is closed")
+        }
+        return found
+    }
+
+    @Test(
+        arguments: [
+            (EOPNOTSUPP, "notSupported", "demands that an importer can give the memory back", "can be revoked"),
+            (ENODEV, "peerLost", "has taken the memory back", "export its memory anew"),
+            (121, "notSupported", "allows no DMA between the two devices", "one PCIe switch"),
+            (524, "notSupported", "a driver cannot map it", "host bridge"),
+            (ENOMEM, "resourceLimit", "no room for its mapping", "smaller parts"),
+            (EBADF, "invalidArgument", "is not open", "keep the dma-buf open"),
+            (EPERM, "notPermitted", "does not allow this device", "kernel log"),
+            (EPROTONOSUPPORT, "notSupported", "Linux 5.12", "mlx5"),
+            (EIO, "system", "cannot be registered on fake0", "dmesg"),
+        ] as [(Int32, String, String, String)])
+    func everyErrnoHasACauseAndARemedy(_ errno: Int32, _ code: String, _ cause: String, _ remedy: String) throws {
+        let error = try refusal(Errno(rawValue: errno))
+        #expect(error?.code.rawValue == code)
+        #expect(error?.errno == Errno(rawValue: errno))
+        #expect(error?.call == "ibv_reg_dmabuf_mr")
+        #expect(error?.reason.contains(cause) == true, "\(error?.reason ?? "")")
+        #expect(error?.remedy.contains(remedy) == true, "\(error?.remedy ?? "")")
+    }
+}

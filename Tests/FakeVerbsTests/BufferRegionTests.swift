@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CFakeVerbs
+import Glibc
+import PeerMR
+import Testing
+
+/// What the device is given for a part of a dma-buf, and what the region keeps to itself.
+@Suite struct BufferRegionTests {
+    private let page = UInt64(pageBytes)
+
+    private func withBuffer(
+        _ byteCount: Int = 65536, readOnly: Bool = false,
+        _ body: (Machine, TestBuffer, FakeVerbs) throws -> Void
+    ) throws {
+        try withFakeVerbs { fake in
+            fake_verbs_set_buffer_probe(EBADF)
+            try body(Machine(), TestBuffer(byteCount, readOnly: readOnly), fake)
+        }
+    }
+
+    @Test func theDeviceGetsOffsetLengthAddressAndAccess() throws {
+        try withBuffer { machine, buffer, _ in
+            let region = try BufferRegion(
+                registering: BufferPart(of: buffer.descriptor, offset: 8192, byteCount: 12288, ioAddress: 0x7000_0000),
+                on: machine.domain, access: [.localWrite, .remoteRead, .relaxedOrdering])
+            let call = fake_verbs_last_buffer()
+            #expect(call.offset == 8192)
+            #expect(call.byte_count == 12288)
+            #expect(call.iova == 0x7000_0000)
+            #expect(call.fd == buffer.descriptor)
+            #expect(call.access == 0b101 | 1 << 20)
+            #expect(region.window.address == 0x7000_0000, "never what libibverbs writes into mr->addr")
+            #expect(region.window.byteCount == 12288)
+            #expect(region.window.remoteKey == region.window.localKey + 1)
+            #expect(region.slack == (0, 0))
+            #expect(region.bufferBytes == 65536)
+        }
+    }
+
+    @Test func theOffsetIsTheAddressWhereNoneIsGiven() throws {
+        try withBuffer { machine, buffer, _ in
+            let region = try BufferRegion(
+                registering: BufferPart(of: buffer.descriptor, offset: 4096, byteCount: 4096), on: machine.domain)
+            #expect(region.window.address == 4096)
+            #expect(fake_verbs_last_buffer().iova == 4096)
+        }
+    }
+
+    /// Devices map pages: the region is widened, and its window is not.
+    @Test func aPartInsidePagesKeepsItsPlace() throws {
+        try withBuffer { machine, buffer, _ in
+            let region = try BufferRegion(
+                registering: BufferPart(of: buffer.descriptor, offset: 5000, byteCount: 100, ioAddress: 0x10000 + 904),
+                on: machine.domain)
+            let call = fake_verbs_last_buffer()
+            #expect(call.offset == 4096)
+            #expect(call.byte_count == 4096)
+            #expect(call.iova == 0x10000)
+            #expect(region.window.address == 0x10000 + 904)
+            #expect(region.window.byteCount == 100)
+            #expect(region.slack == (904, 4096 - 904 - 100))
+            #expect(throws: SliceError.outOfBounds) { try region.window.entry(at: 0, count: 101) }
+        }
+    }
+
+    /// A buffer whose end is no page's end is widened to its end only: the kernel takes no more.
+    @Test func wideningEndsWithTheBuffer() throws {
+        try withBuffer(10_000) { machine, buffer, _ in
+            let region = try BufferRegion(
+                registering: BufferPart(of: buffer.descriptor, offset: 9000, byteCount: 500), on: machine.domain)
+            #expect(fake_verbs_last_buffer().offset == 8192)
+            #expect(fake_verbs_last_buffer().byte_count == 10_000 - 8192)
+            #expect(region.slack == (808, 500))
+        }
+    }
+
+    @Test func descriptorZeroIsOneLikeAnyOther() throws {
+        try withBuffer { machine, buffer, _ in
+            let kept = dup(0)
+            defer {
+                if kept >= 0 {
+                    dup2(kept, 0)
+                    close(kept)
+                } else {
+                    close(0)
+                }
+            }
+            try #require(dup2(buffer.descriptor, 0) == 0)
+            let region = try BufferRegion(
+                registering: BufferPart(of: 0, offset: 0, byteCount: 4096), on: machine.domain)
+            #expect(fake_verbs_last_buffer().fd == 0)
+            #expect(region.window.byteCount == 4096)
+        }
+    }
+
+    @Test func theLentDescriptorStaysOpen() throws {
+        try withBuffer { machine, buffer, _ in
+            _ = try BufferRegion(
+                registering: BufferPart(of: buffer.descriptor, offset: 0, byteCount: 4096), on: machine.domain)
+            #expect(fcntl(buffer.descriptor, F_GETFD) >= 0)
+        }
+    }
+
+    @Test func theOwnerGoesAfterTheRegion() throws {
+        try withBuffer { machine, buffer, fake in
+            var journal: [String] = []
+            do {
+                let owner = TestOwner(buffer.descriptor) { journal = fake.journal }
+                _ = try BufferRegion(
+                    registering: BufferPart(of: buffer.descriptor, offset: 0, byteCount: 4096), on: machine.domain,
+                    keeping: owner)
+            }
+            #expect(journal.contains("ibv_dereg_mr"))
+        }
+    }
+
+    // MARK: - What cannot be registered, and the sentence that the user sees
+
+    private func sentence(
+        _ part: BufferPart, _ machine: Machine, _ fake: FakeVerbs, access: Access = [.localWrite]
+    ) -> String {
+        let error = #expect(throws: CallError.self) {
+            _ = try BufferRegion(registering: part, on: machine.domain, access: access)
+        }
+        #expect(!fake.journal.contains("ibv_reg_dmabuf_mr"), "the kernel was not asked")
+        return error.map(\.description) ?? ""
+    }
+
+    @Test(
+        arguments: [
+            (0, 65537), (65536, 1), (70000, 1), (.max, 1), (1, .max), (0, 1 << 63), (4096, 65536),
+        ] as [(UInt64, UInt64)])
+    func aPartOutsideTheBuffer(_ offset: UInt64, _ count: UInt64) throws {
+        try withBuffer { machine, buffer, fake in
+            let part = BufferPart(of: buffer.descriptor, offset: offset, byteCount: count)
+            #expect(
+                sentence(part, machine, fake)
+                    == "\(count) bytes from \(offset) on do not lie inside a dma-buf of 65536 bytes; name a part that "
+                    + "does; nothing is ever shortened silently")
+        }
+    }
+
+    @Test func nothing() throws {
+        try withBuffer { machine, buffer, fake in
+            #expect(
+                sentence(BufferPart(of: buffer.descriptor, offset: 0, byteCount: 0), machine, fake)
+                    == "0 bytes of a dma-buf cannot be registered; name a part of one byte or more")
+        }
+    }
+
+    @Test func aClosedDescriptor() throws {
+        try withBuffer { machine, _, fake in
+            let closed = dup(0)
+            close(closed)
+            #expect(
+                sentence(BufferPart(of: closed, offset: 0, byteCount: 4096), machine, fake)
+                    == "descriptor \(closed) is not open: it has been closed, or was never a descriptor (lseek: "
+                    + "Bad file descriptor, errno 9); keep the dma-buf open until it is registered")
+        }
+    }
+
+    @Test func aNegativeDescriptor() throws {
+        try withBuffer { machine, _, fake in
+            #expect(
+                sentence(BufferPart(of: -1, offset: 0, byteCount: 4096), machine, fake)
+                    .hasPrefix("descriptor -1 is not open"))
+        }
+    }
+
+    @Test func aPipe() throws {
+        try withBuffer { machine, _, fake in
+            var ends: [Int32] = [0, 0]
+            try #require(pipe(&ends) == 0)
+            defer { ends.forEach { close($0) } }
+            #expect(
+                sentence(BufferPart(of: ends[0], offset: 0, byteCount: 4096), machine, fake)
+                    == "descriptor \(ends[0]) is no dma-buf (lseek: Illegal seek, errno 29); pass what an exporter "
+                    + "returned")
+        }
+    }
+
+    /// A file has a size, so that the kernel is the one who says it.
+    @Test func aFile() throws {
+        try withBuffer { machine, buffer, fake in
+            fake.fail("ibv_reg_dmabuf_mr", .invalidArgument)
+            let error = #expect(throws: CallError.self) {
+                _ = try BufferRegion(
+                    registering: BufferPart(of: buffer.descriptor, offset: 0, byteCount: 4096), on: machine.domain)
+            }
+            #expect(
+                error?.description
+                    == "descriptor \(buffer.descriptor) is no dma-buf (ibv_reg_dmabuf_mr: Invalid argument, "
+                    + "errno 22); pass what an exporter returned")
+        }
+    }
+
+    @Test(arguments: [Access.localWrite, [.localWrite, .remoteWrite], .remoteAtomic])
+    func aBufferForReadingOnly(_ access: Access) throws {
+        try withBuffer(readOnly: true) { machine, buffer, fake in
+            let part = BufferPart(of: buffer.descriptor, offset: 0, byteCount: 4096)
+            #expect(
+                sentence(part, machine, fake, access: access)
+                    == "descriptor \(buffer.descriptor) is a dma-buf handed out for reading only, and the access lets a "
+                    + "NIC write; export it for reading and writing (O_RDWR, DRM_RDWR), or register it without write "
+                    + "access")
+            _ = try BufferRegion(registering: part, on: machine.domain, access: [.remoteRead])
+            #expect(fake.journal.contains("ibv_reg_dmabuf_mr"), "for reading it will do")
+        }
+    }
+
+    @Test(arguments: [(0, 1), (4096, 4097), (5000, 4096), (1, 0)] as [(UInt64, UInt64)])
+    func aMisalignedAddress(_ offset: UInt64, _ address: UInt64) throws {
+        try withBuffer { machine, buffer, fake in
+            let part = BufferPart(of: buffer.descriptor, offset: offset, byteCount: 100, ioAddress: address)
+            #expect(
+                sentence(part, machine, fake)
+                    == "the I/O address 0x\(String(address, radix: 16)) does not fit the offset \(offset): devices map "
+                    + "pages of 4096 bytes, so both must lie equally far behind a page boundary; choose an I/O address "
+                    + "that is a multiple of 4096, plus \(offset % 4096), or leave it out")
+        }
+    }
+
+    @Test func anAddressThatEndsBeyondAll() throws {
+        try withBuffer { machine, buffer, fake in
+            let part = BufferPart(
+                of: buffer.descriptor, offset: 0, byteCount: 8192, ioAddress: .max - 4095)
+            #expect(
+                sentence(part, machine, fake)
+                    == "8192 bytes from the I/O address 0xfffffffffffff000 on end beyond 2^64; choose a lower I/O "
+                    + "address, or leave it out")
+        }
+    }
+
+    @Test func onDemand() throws {
+        try withBuffer { machine, buffer, fake in
+            #expect(
+                sentence(
+                    BufferPart(of: buffer.descriptor, offset: 0, byteCount: 4096), machine, fake,
+                    access: [.localWrite, .onDemand])
+                    == "a dma-buf cannot be registered on demand: its exporter decides where it lies; leave on-demand "
+                    + "access out")
+        }
+    }
+}
