@@ -28,6 +28,7 @@ let package = Package(
         .executable(name: "peermr", targets: ["PeerMRCommand"]),
     ],
     dependencies: [
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
     ],
@@ -67,10 +68,20 @@ let package = Package(
             name: "PeerTransfer", dependencies: ["PeerMR", "PeerStorage", "SystemSupport", system],
             swiftSettings: strict),
 
+        // What registration costs, measured: the tool's bench, and the calls of libibverbs alone to compare with.
+        .target(name: "CBareVerbs", dependencies: ["CVerbs"]),
+        .target(
+            name: "RegistrationBench",
+            dependencies: [
+                "PeerMR", "PeerMemory", "PCITopology", "Verbs", "CBareVerbs", "SystemSupport", system,
+                .product(name: "Histogram", package: "hdrhistogram-swift"),
+            ],
+            swiftSettings: strict),
+
         .executableTarget(
             name: "PeerMRCommand",
             dependencies: [
-                "PeerMR", "PCITopology", "SystemSupport", system,
+                "PeerMR", "PCITopology", "RegistrationBench", "CLinux", "SystemSupport", system,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/peermr", swiftSettings: strict),

@@ -35,7 +35,7 @@ public final class RouteCache: Sendable {
 
     private let root: SystemRoot
     private let state: Mutex<State>
-    private static let intervalNanoseconds: UInt64 = 1_000_000
+    package static let intervalNanoseconds: UInt64 = 1_000_000
 
     /// An empty cache for a machine.
     public init(root: SystemRoot = .live) {
@@ -90,7 +90,8 @@ public final class RouteCache: Sendable {
         if events != state.events || (events == nil && root.isLive) { state.isStale = true }
     }
 
-    private static func events(_ root: SystemRoot) -> UInt64? {
+    /// The kernel's count of what happened to its devices; nil where it cannot be read.
+    package static func events(_ root: SystemRoot) -> UInt64? {
         root.contents("sys/kernel/uevent_seqnum", limit: 32).flatMap { bytes in
             UInt64(String(decoding: bytes.prefix { $0 != 10 }, as: UTF8.self))
         }

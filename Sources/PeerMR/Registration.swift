@@ -32,11 +32,12 @@ struct Registration: ~Copyable {
     init(
         of memory: consuming AnyMemory, on domain: ProtectionDomain, access: Access, options: RegistrationOptions
     ) throws(CallError) {
-        let facts = try RegistrationFacts(of: domain.context, for: memory.kind)
-        let choice = try MethodChoice.choose(for: memory.kind, facts: facts)
-        let driver = memory.provider.flatMap { Self.driver(of: $0) }
+        let known = RegistrationMemory.of(domain.context)
+        let choice = try known.choice(for: memory.kind, on: domain.context)
+        let provider = memory.provider.map { known.provider($0, of: memory.kind, for: domain.context) }
+        let driver = provider?.driver
         if options.ioAddress != nil, memory.kind != .dmabuf { throw .addressOfMapping }
-        var route: Answer?
+        let route = provider?.route
         let made: RegionStorage
         let start: UInt64
         switch consume memory {
@@ -49,30 +50,29 @@ struct Registration: ~Copyable {
             made = RegionStorage(
                 try Self.map(.p2pmem(memory), domain, access, choice, options), driver: driver)
         case .dmabuf(let memory):
-            route = Self.route(from: domain.context.device, to: memory.owner.provider)
             start = monotonicNanoseconds()
             made = try Self.attach(memory, domain, access, options, route, driver)
         }
         nanoseconds = monotonicNanoseconds() - start
         self.choice = choice
-        nic = facts.nic
+        nic = known.nic
         self.route = route
         storage = made
     }
 
     /// Memory of the NIC itself.
     init(of memory: DeviceMemory, on domain: ProtectionDomain, access: Access) throws(CallError) {
-        let device = domain.context.device
-        let provider = DeviceLinks.function(ofRDMADevice: device.name)
-        let choice = try MethodChoice.choose(
-            for: .nic, facts: RegistrationFacts(of: domain.context, for: .nic))
+        let known = RegistrationMemory.of(domain.context)
+        let choice = try known.choice(for: .nic, on: domain.context)
+        let provider = known.function
+        let driver = provider.flatMap { known.provider($0, of: .nic, for: domain.context).driver }
         let start = monotonicNanoseconds()
         let region = try DeviceMemoryRegion(registering: memory, on: domain, access: access)
         nanoseconds = monotonicNanoseconds() - start
         self.choice = choice
-        nic = NICKind(of: device)
+        nic = known.nic
         route = nil
-        storage = RegionStorage(region, provider: provider, driver: provider.flatMap { Self.driver(of: $0) })
+        storage = RegionStorage(region, provider: provider, driver: driver)
     }
 
     private static func map(
@@ -98,7 +98,7 @@ struct Registration: ~Copyable {
     ) throws(CallError) -> RegionStorage {
         let part = BufferPart(
             of: memory.buffer.descriptor, offset: memory.offset, byteCount: UInt64(memory.byteCount),
-            ioAddress: options.ioAddress)
+            ioAddress: options.ioAddress, bufferBytes: memory.buffer.byteCount, isWritable: memory.buffer.isWritable)
         let origin = BufferOrigin(exporter: memory.buffer.exporter, offset: memory.offset, owner: memory.owner)
         do throws(CallError) {
             let region = try BufferRegion(
@@ -107,11 +107,6 @@ struct Registration: ~Copyable {
         } catch {
             throw .bufferRefused(error, route, origin, domain.context.device)
         }
-    }
-
-    private static func route(from device: Device, to provider: PCIAddress?) -> Answer? {
-        guard let provider else { return nil }
-        return Capability.route(of: provider, for: .rdmaDevice(device.name))
     }
 
     /// The driver of a function; nil where it has none.

@@ -18,6 +18,16 @@ public struct P2PMemory: ~Copyable, RegistrableMemory, @unchecked Sendable {
     public let byteCount: Int
     /// The function whose memory it is.
     public let provider: PCIAddress
+    private let isOwned: Bool
+
+    /// Memory that stays another value's, which lives longer than this one: for measuring registration alone.
+    @unsafe
+    package init(lending memory: borrowing P2PMemory) {
+        unsafe baseAddress = memory.baseAddress
+        byteCount = memory.byteCount
+        provider = memory.provider
+        isOwned = false
+    }
 
     /// Allocates a contiguous run, and overwrites what its last owner left in it with zeros.
     ///
@@ -54,11 +64,12 @@ public struct P2PMemory: ~Copyable, RegistrableMemory, @unchecked Sendable {
         unsafe baseAddress = mapped
         self.byteCount = rounded
         self.provider = provider
+        isOwned = true
         wipe()
     }
 
     deinit {
-        _ = unsafe munmap(baseAddress, byteCount)
+        if isOwned { _ = unsafe munmap(baseAddress, byteCount) }
     }
 
     /// Writes zeros over all of it, by CPU: about as slow as a device's uncached memory is.
