@@ -24,6 +24,7 @@ let package = Package(
         .library(name: "PeerStorage", targets: ["PeerStorage"]),
         .library(name: "PeerTransfer", targets: ["PeerTransfer"]),
         .library(name: "Verbs", targets: ["Verbs"]),
+        .executable(name: "mixed-scatter", targets: ["MixedScatter"]),
         .executable(name: "nic-to-nvme", targets: ["NICToNVMe"]),
         .executable(name: "peermr", targets: ["PeerMRCommand"]),
     ],
@@ -92,6 +93,13 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Examples/NICToNVMe", exclude: ["README.md"], swiftSettings: strict),
+        .executableTarget(
+            name: "MixedScatter", dependencies: ["PeerMR"], path: "Examples/MixedScatter",
+            swiftSettings: strict),
+        // A program for the tests in the lab: it holds regions whose memory is taken away.
+        .executableTarget(
+            name: "region-probe", dependencies: ["PeerMR"], path: "Tests/RegionProbe",
+            swiftSettings: strict),
         // A program for the oracle: every pair of a machine, judged in one start.
         .executableTarget(
             name: "route-probe", dependencies: ["PCITopology", "SystemSupport", system],
@@ -134,7 +142,7 @@ let package = Package(
             name: "VerbsTests", dependencies: ["Verbs", "CVerbs", "TestSupport", system],
             swiftSettings: testing),
         .testTarget(
-            name: "PeerMemoryTests", dependencies: ["PeerMemory", "TestSupport", system],
+            name: "PeerMemoryTests", dependencies: ["PeerMemory", "CLinux", "TestSupport", system],
             swiftSettings: testing),
         .testTarget(
             name: "PeerStorageTests", dependencies: ["PeerStorage", "TestSupport", system],

@@ -19,8 +19,8 @@ sys.path.insert(0, str(_HERE.parent / "Examples" / "lab"))
 from peerlab import LabError, build, interrupts      # noqa: E402
 from peerlab.confine import die_with_parent          # noqa: E402
 
-_PROGRAMS = ["nic-to-nvme", "hostile-client", "memory-probe", "peermr", "route-probe",
-             "destruction-order"]
+_PROGRAMS = ["nic-to-nvme", "hostile-client", "memory-probe", "peermr", "region-probe",
+             "mixed-scatter", "route-probe", "destruction-order"]
 _COUNTS = re.compile(r"^(\d+) passed, (\d+) failed$", re.MULTILINE)
 
 

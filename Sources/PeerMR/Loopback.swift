@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import Glibc
+internal import PCITopology
 internal import PeerMemory
 internal import SystemPackage
 internal import SystemSupport
@@ -17,15 +18,26 @@ struct Loopback: ~Copyable {
     private var pair: QueuePair
     private var batch: CompletionBatch
     private let queue: CompletionQueue
+    private let device: Device
     private let scratch: MemoryRegion<MappedMemory>
     private var requestID: UInt64 = 0
-    /// When to give up, by the monotonic clock.
-    private let deadline: UInt64
+    /// The longest wait for one transfer.
     private let timeoutMilliseconds: UInt64
 
     /// - Parameter scratchBytes: the most that one transfer moves.
     init(
         on domain: ProtectionDomain, for shape: TransferShape, scratchBytes: Int, timeoutMilliseconds: UInt64
+    ) throws(CallError) {
+        do throws(CallError) {
+            try self.init(making: (), on: domain, shape, scratchBytes, timeoutMilliseconds)
+        } catch {
+            throw CallError.withoutNIC(domain.context.device) ?? error
+        }
+    }
+
+    private init(
+        making: Void, on domain: ProtectionDomain, _ shape: TransferShape, _ scratchBytes: Int,
+        _ timeoutMilliseconds: UInt64
     ) throws(CallError) {
         let all: Access = [.localWrite, .remoteWrite, .remoteRead]
         let queue = try CompletionQueue(domain.context, capacity: 4)
@@ -37,8 +49,8 @@ struct Loopback: ~Copyable {
         let scratch = try MemoryRegion(
             registering: MappedMemory.host(try HostMemory(allocating: scratchBytes)), on: domain, access: all)
         self.queue = queue
+        device = domain.context.device
         self.timeoutMilliseconds = timeoutMilliseconds
-        deadline = monotonicNanoseconds() + timeoutMilliseconds * 1_000_000
         batch = CompletionBatch(capacity: 4)
         self.pair = pair
         self.scratch = scratch
@@ -56,7 +68,7 @@ struct Loopback: ~Copyable {
         do throws(Errno) {
             try post(direction, region, access, offset, count)
         } catch {
-            throw .notPosted(error)
+            throw .notPosted(error, device)
         }
         return try wait()
     }
@@ -86,13 +98,14 @@ struct Loopback: ~Copyable {
 
     private mutating func wait() throws(CallError) -> Completion {
         var rounds = 0
+        let deadline = monotonicNanoseconds() + timeoutMilliseconds * 1_000_000
         while true {
             do throws(Errno) {
                 if try queue.poll(into: &batch) > 0 { return batch[0] }
             } catch {
-                throw .notPolled(error)
+                throw .notPolled(error, device)
             }
-            guard monotonicNanoseconds() < deadline else { throw .noCompletion(timeoutMilliseconds) }
+            guard monotonicNanoseconds() < deadline else { throw .noCompletion(timeoutMilliseconds, device) }
             rounds += 1
             // Most transfers end at once; the rest shall not take the CPU from who does the work.
             if rounds > 100 { usleep(rounds < 1000 ? 20 : 500) }
@@ -116,21 +129,33 @@ struct Loopback: ~Copyable {
 }
 
 extension CallError {
-    static func notPosted(_ errno: Errno) -> CallError {
-        CallError(
-            .system, call: "ibv_post_send", errno: errno, reason: "the NIC takes no request to look at the region",
-            remedy: "see the kernel log (dmesg): the device may have been removed or reset")
+    static func notPosted(_ errno: Errno, _ device: Device) -> CallError {
+        withoutNIC(device) ?? CallError(
+            .system, call: "ibv_post_send", errno: errno, reason: "\(device) takes no request to look at the region",
+            remedy: seeKernelLog)
     }
 
-    static func notPolled(_ errno: Errno) -> CallError {
-        CallError(
-            .system, call: "ibv_poll_cq", errno: errno, reason: "the NIC's completions cannot be read",
-            remedy: "see the kernel log (dmesg): the device may have been removed or reset")
+    static func notPolled(_ errno: Errno, _ device: Device) -> CallError {
+        withoutNIC(device) ?? CallError(
+            .system, call: "ibv_poll_cq", errno: errno, reason: "the completions of \(device) cannot be read",
+            remedy: seeKernelLog)
     }
 
-    static func noCompletion(_ milliseconds: UInt64) -> CallError {
-        CallError(
-            .peerLost, reason: "the NIC has not answered within \(milliseconds) ms",
-            remedy: "see the kernel log (dmesg): the device may have been removed or reset, or its port may be down")
+    static func noCompletion(_ milliseconds: UInt64, _ device: Device) -> CallError {
+        withoutNIC(device) ?? CallError(
+            .peerLost, reason: "\(device) has not answered within \(milliseconds) ms",
+            remedy: "\(seeKernelLog), or its port may be down")
+    }
+
+    private static let seeKernelLog = "see the kernel log (dmesg): the device may have been removed or reset"
+
+    /// Drivers answer in many ways when their device has gone; sysfs knows.
+    static func withoutNIC(_ device: Device) -> CallError? {
+        guard SystemRoot.live.exists("sys/class/infiniband"),
+            DeviceLinks.attachment(ofRDMADevice: device.name) == nil
+        else { return nil }
+        return CallError(
+            .peerLost, reason: "the RDMA device \(device) is gone: it was removed, or lost its driver",
+            remedy: "let go of all that was made from it; open it anew when it is back")
     }
 }

@@ -31,8 +31,14 @@ extension PeerRegion {
                 loss.code, call: loss.call, errno: loss.errno, reason: "\(loss.reason); the NIC says \(said)",
                 remedy: loss.remedy)
         }
+        if let gone = CallError.withoutNIC(domain.context.device) { return gone }
         if status.isAboutMemory {
             return kind == .host ? .regionRefused(said) : .memoryTakenBack(said, describe())
+        }
+        if status.rawValue == CompletionStatus.fatal {
+            return CallError(
+                .peerLost, reason: "\(domain.context.device) is being removed, or has failed: \(said)",
+                remedy: "let go of all that was made from it; open it anew when it is back")
         }
         return CallError(
             status.failureClass == .transport ? .peerLost : .system,
@@ -79,6 +85,9 @@ extension PeerRegion {
 }
 
 extension CompletionStatus {
+    /// The device is in a state that it does not come out of.
+    fileprivate static let fatal: UInt32 = 19
+
     /// Whether it is what a NIC says about memory that it may not reach, or no longer.
     fileprivate var isAboutMemory: Bool {
         // Local QP operation, local protection, local access, remote invalid request, access and operation.
@@ -96,7 +105,13 @@ extension CallError {
     fileprivate static func driverGone(
         _ provider: PCIAddress, was: String?, is now: String?, _ what: String
     ) -> CallError {
-        CallError(
+        if let was, was.contains("vfio"), now == nil {
+            return CallError(
+                .peerLost,
+                reason: "\(what) is about to lose its memory: \(provider) is being taken from \(was), which waits for it",
+                remedy: "let go of the region and of the device: whoever unbinds it waits for that")
+        }
+        return CallError(
             .peerLost,
             reason:
                 "\(what) has lost its memory: \(provider) had the driver \(was ?? "none"), and has "

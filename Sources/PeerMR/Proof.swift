@@ -65,7 +65,7 @@ public struct Proof: Hashable, Sendable {
 public struct ProofOptions: Hashable, Sendable {
     /// How much of it, in bytes, at its beginning and once more at its end; less where the region is shorter.
     public var byteCount: Int
-    /// The longest that all of it may take, in milliseconds.
+    /// The longest wait for the NIC to finish one transfer, of which there are some ten, in milliseconds.
     public var timeoutMilliseconds: Int
 
     /// Options of your own.

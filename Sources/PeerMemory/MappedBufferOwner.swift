@@ -12,6 +12,7 @@ public import SystemSupport
 /// Every access maps the part that it needs, with the kernel's bracket around it (`DMA_BUF_IOCTL_SYNC`), and has the
 /// kernel do the copying: an exporter that takes its memory back then leads to an error, not to SIGBUS.
 public final class MappedBufferOwner: DMABufferOwner {
+    /// The PCI function whose memory it is; nil for the host's, and where it is not known.
     public let provider: PCIAddress?
     private let file: OwnedDescriptor
     private let exporter: String
@@ -38,12 +39,19 @@ public final class MappedBufferOwner: DMABufferOwner {
         isWritable = facts.isWritable
     }
 
+    /// Copies bytes out of the memory.
+    ///
+    /// - Throws: `notSupported` (EINVAL, ENODEV) where the exporter does not let the CPU map its dma-bufs, `peerLost`
+    ///   (EFAULT) when it has taken the memory back, `invalidArgument` where the part does not lie inside.
     public func read(into bytes: inout MutableRawSpan, at offset: UInt64) throws(CallError) {
         try unsafe bytes.withUnsafeMutableBytes { (local) throws(CallError) in
             try unsafe copy(local, at: offset, writing: false)
         }
     }
 
+    /// Copies bytes into the memory.
+    ///
+    /// - Throws: as ``read(into:at:)`` does, and `notPermitted` where the descriptor is open for reading only.
     public func write(_ bytes: RawSpan, at offset: UInt64) throws(CallError) {
         guard isWritable else { throw .readOnlyBuffer(exporter) }
         try unsafe bytes.withUnsafeBytes { (local) throws(CallError) in

@@ -9,8 +9,8 @@ public import SystemSupport
 extension DMABufferMemory {
     /// Makes a dma-buf over new host memory: for tests, and for machines without a device that exports any.
     ///
-    /// The memory is a sealed file in memory, whose pages `/dev/udmabuf` locks down at once; it is zero. The kernel
-    /// allows 64 MiB apiece unless told otherwise (`/sys/module/udmabuf/parameters/size_limit_mb`).
+    /// The memory is a sealed file in memory, whose pages `/dev/udmabuf` locks down at once; it is zero. Kernels
+    /// before 7.2 allow 64 MiB apiece unless told otherwise (`/sys/module/udmabuf/parameters/size_limit_mb`).
     ///
     /// - Parameters:
     ///   - byteCount: how much, in bytes; rounded up to pages.

@@ -141,12 +141,15 @@ public struct VFIOBinding: Hashable, Sendable {
     /// - Parameter driver: which driver is to have it; nil for the one that the kernel picks, as at boot.
     /// - Returns: the driver that has it now; nil where none took it.
     /// - Throws: `invalidArgument` where vfio-pci does not have it; `busy` where a process has its group open: the
-    ///   kernel would make us wait for that; `notPermitted` (EACCES) without root; `notFound` where the driver is not there.
+    ///   kernel would make us wait for that; `notPermitted` (EACCES) without root; `notFound` where the driver is not
+    ///   there.
     @discardableResult
     public func unbind(to driver: String? = nil) throws(CallError) -> String? {
         let before = try state()
         guard before.isVFIO, let group = before.group else { throw .notBoundToVFIO(before) }
-        if let driver, !root.exists("sys/bus/pci/drivers/\(driver)") { throw .noDriver(driver) }
+        if let driver, driver.utf8.contains(0x2f) || !root.exists("sys/bus/pci/drivers/\(driver)") {
+            throw .noDriver(driver)
+        }
         do throws(Errno) {
             _ = try OwnedDescriptor(opening: root.appending("dev/vfio/\(group)"), flags: O_RDWR)
         } catch {

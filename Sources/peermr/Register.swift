@@ -38,6 +38,10 @@ struct Register: ParsableCommand {
             valueName: "address"))
     var ioAddress: String?
     @Flag(help: "Move bytes through the region, and look whether they arrive.") var prove = false
+    @Option(
+        help: ArgumentHelp(
+            "How many bytes --prove moves, at the beginning of the region and at its end.", valueName: "size"))
+    var proveBytes = "64K"
     @Flag(help: "Print JSON, on one line.") var json = false
 
     func run() throws {
@@ -45,7 +49,7 @@ struct Register: ParsableCommand {
         do throws(CallError) {
             let report = RegistrationReport(
                 specification: try MemorySpecification(memory), context: try openDevice(), access: try parseAccess(),
-                ioAddress: try parseAddress(), prove: prove)
+                ioAddress: try parseAddress(), proof: try parseProof())
             if json { printJSON(report.json) } else { writeAll(1, report.text) }
             if let error = report.error { writeAll(2, "peermr: error: \(error)\n") }
             status = report.status
@@ -74,6 +78,15 @@ struct Register: ParsableCommand {
 
     private func words(of text: String) -> [String] {
         text.split(separator: ",").map { String($0.filter { $0.isASCII && !$0.isWhitespace }) }
+    }
+
+    private func parseProof() throws(CallError) -> ProofOptions? {
+        guard let count = ByteCount.parse(proveBytes).flatMap({ Int(exactly: $0) }), count > 0 else {
+            throw CallError(
+                .invalidArgument, reason: "\"\(proveBytes.filter(\.isASCII))\" is no number of bytes",
+                remedy: "write it as 4096 or 64K")
+        }
+        return prove ? ProofOptions(byteCount: count) : nil
     }
 
     private func parseAddress() throws(CallError) -> UInt64? {

@@ -15,7 +15,7 @@ struct RegistrationReport {
     private(set) var made: Made?
     /// Why there is no region, or no proof.
     private(set) var error: CallError?
-    private let mustProve: Bool
+    private let wanted: ProofOptions?
 
     /// A region that stood, in numbers.
     struct Made {
@@ -28,11 +28,11 @@ struct RegistrationReport {
     }
 
     init(
-        specification: MemorySpecification, context: Context, access: Access, ioAddress: UInt64?, prove: Bool
+        specification: MemorySpecification, context: Context, access: Access, ioAddress: UInt64?, proof wanted: ProofOptions?
     ) {
         self.specification = specification
         device = context.device
-        mustProve = prove
+        self.wanted = wanted
         api = Self.api(for: specification, context)
         do throws(CallError) {
             try register(context, access, ioAddress)
@@ -60,9 +60,7 @@ struct RegistrationReport {
         }
         // A device that cannot import a dma-buf says so before anything is allocated or opened for it.
         if specification.isBuffer, api.outcome == .no {
-            throw CallError(
-                .notSupported, call: "ibv_reg_dmabuf_mr", errno: context.bufferImport().errno, reason: api.reason,
-                remedy: api.remedy ?? "")
+            _ = try MethodChoice.choose(for: .dmabuf, facts: try RegistrationFacts(of: context, for: .dmabuf))
         }
         let memory = try open()
         let provider = memory.provider
@@ -93,7 +91,7 @@ struct RegistrationReport {
         made = Made(
             method: region.choice.method, exporter: region.exporter, provider: region.provider, window: region.window,
             slack: region.slack, nanoseconds: region.registrationNanoseconds)
-        if mustProve { proof = try region.prove() }
+        if let wanted { proof = try region.prove(wanted) }
     }
 
     /// Whether the device has the call that this memory needs.

@@ -40,7 +40,8 @@ struct VFIOCommand: ParsableCommand {
             try target.reporting { (binding) throws(CallError) in
                 let before = try binding.state().driver
                 let now = try binding.unbind(to: driver)
-                return (now.map { "\($0) has it again" } ?? "no driver has it now; load one that knows it (modprobe)", before)
+                let has = now.map { "\($0) has it again" } ?? "no driver has it now; load one that knows it (modprobe)"
+                return (has, before)
             }
         }
     }

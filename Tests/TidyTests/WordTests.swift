@@ -14,9 +14,13 @@ import Testing
         }
     }
 
+    /// Kernel modules of the lab stand apart from the package, with the kernel's licence.
+    private static let kernelModules = ["Examples/lab/labhca/"]
+
     @Test func everySourceFileNamesItsLicence() {
         for file in SourceFile.all where file.isCode || file.path == "Package.swift" {
-            let wanted = "SPDX-License-Identifier: " + "Apache-2.0"
+            let isKernelModule = Self.kernelModules.contains { file.path.hasPrefix($0) }
+            let wanted = "SPDX-License-Identifier: " + (isKernelModule ? "GPL-2.0" : "Apache-2.0")
             if !file.lines.prefix(3).contains(where: { $0.contains(wanted) }) { report(file, 1, "no SPDX line") }
         }
     }

@@ -36,6 +36,8 @@ class Bench:
         self.hostile = str(programs / "hostile-client")
         self.probe = str(programs / "memory-probe")
         self.tool = str(programs / "peermr")
+        self.regions = str(programs / "region-probe")
+        self.mixed = str(programs / "mixed-scatter")
         self.image = next(iter(self.server.drives.values()), None)
         self._record = []
         self._processes = []

@@ -60,7 +60,21 @@ EXPORTERS = Setting("exporters", [
     ]),
 ])
 
-SETTINGS = [PAIR, BARE, STABLE, EXPORTERS]
+# One host with the lab HCA, and memory of other functions: behind its switch, and behind a root
+# port of their own, which the host bridge of an Intel processor does not join.
+_HCA_AND_PEERS = [
+    {"type": "switch", "name": "switch", "children": [
+        {"type": "edu", "name": "hca"}, {"type": "ivshmem", "name": "near", "size": 2}]},
+    {"type": "root-port", "children": [{"type": "ivshmem", "name": "far", "size": 2}]},
+]
+HCA = Setting("hca", [HostSpec("hca", cpu="Skylake-Server", iommu="passthrough", labhca=True,
+                               layout=_HCA_AND_PEERS)])
+
+# The same with an AMD processor, whose host bridge joins them, and an IOMMU that translates.
+HCA_AMD = Setting("hca-amd", [HostSpec("hca", cpu="EPYC", iommu="translated", labhca=True,
+                                       layout=_HCA_AND_PEERS)])
+
+SETTINGS = [PAIR, BARE, STABLE, EXPORTERS, HCA, HCA_AMD]
 
 
 def test(setting, last=False):

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Memory by its specification: every exporter of dma-bufs on real kernels, and what each refuses."""
 import re
+import shutil
+import subprocess
+from pathlib import Path
 
 from checks import check, equal, in_order
-from registry import BARE, EXPORTERS, test
+from registry import BARE, EXPORTERS, Failure, test
 
 READ_BAR = """
 import mmap, sys
@@ -12,9 +15,9 @@ with open(sys.argv[1], "rb") as file:
 """
 
 
-def probe(bench, *words, host=None, code=0):
+def probe(bench, *words, host=None, code=0, env=None):
     """Run memory-probe; what it found by name. Nothing may be left open."""
-    result = bench.run(host or bench.server, [bench.probe, *words], 120)
+    result = bench.run(host or bench.server, [bench.probe, *words], 120, env)
     equal(result.code, code, "the exit code of memory-probe")
     found = dict(re.findall(r"^(.+?): (.*)$", result.stdout, re.MULTILINE))
     equal(found.get("leaked"), "[]", "the descriptors that are left open")
@@ -77,6 +80,28 @@ def heap(bench):
     equal([found[key] for key in ("duplicate", "another", "owner to mapping", "mapping to owner")],
           ["true", "false", "true", "true"], "identity and bytes")
     error(probe(bench, "open", "heap:none:1M"), "notFound", "no dma-heap none", "system")
+
+
+@test(EXPORTERS)
+def cuda(bench):
+    """The way of a GPU's memory, over a libcuda that stands in for NVIDIA's; without it, what to do."""
+    error(probe(bench, "open", "cuda:0:2M"), "notFound", "NVIDIA's driver library cannot be opened",
+          "install NVIDIA's driver")
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if not compiler:
+        raise Failure("no C compiler is here to build the fake with")
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", bench.scratch / "libcuda.so.1",
+                    Path(__file__).with_name("fake_cuda.c")], check=True)
+    env = {"LD_LIBRARY_PATH": bench.scratch}
+    found = probe(bench, "open", "cuda:0:3M", env=env)
+    equal([found[key] for key in ("kind", "exporter", "bytes", "provider", "round trip")],
+          ["dmabuf", "udmabuf", str(4 << 20), "0000:3b:00.0", "equal"], "the buffer")
+    found = probe(bench, "identity", "cuda:0:2M", env=env)
+    equal([found[key] for key in ("duplicate", "owner to mapping", "mapping to owner")],
+          ["true", "true", "true"], "identity and bytes")
+    error(probe(bench, "open", "cuda:1:2M", env=env), "notFound", "no GPU 1: CUDA sees 1")
+    error(probe(bench, "open", "cuda:0:2M", env={**env, "FAKE_CUDA_ATTRIBUTE": "0"}), "notSupported",
+          "exports no dma-bufs", "open kernel modules")
 
 
 @test(EXPORTERS)

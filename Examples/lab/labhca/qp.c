@@ -240,10 +240,13 @@ int labhca_post_send(struct ib_qp *ibqp, const struct ib_send_wr *wr,
 	struct labhca_qp *qp = to_labhca_qp(ibqp);
 	int ret = 0;
 
-	for (; wr && !ret; wr = ret ? wr : wr->next)
+	for (; wr; wr = wr->next) {
 		ret = labhca_post_one_send(qp, wr);
-	if (ret)
-		*bad = wr;
+		if (ret) {
+			*bad = wr;
+			break;
+		}
+	}
 	/* One that waits for a receiver is not hurried: the time is part of what was asked for. */
 	queue_delayed_work(qp->hca->queue, &qp->work, 0);
 	return ret;

@@ -7,7 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
-from . import cache, fetch, interrupts, qemu, remote
+from . import builder, cache, fetch, interrupts, qemu, remote
 from .accel import accelerator
 from .errors import LabError
 from .guestroot import guest_root
@@ -54,6 +54,8 @@ def _parser():
     added = command("fetch", _fetch, "Fill the cache: guest root and kernels.")
     added.add_argument("--kernel", choices=[*SUITES, "all"], default="new")
     added.add_argument("--refresh", action="store_true", help="look for newer packages")
+    added.add_argument("--builder", action="store_true",
+                       help="also what builds kernel modules, such as the lab HCA's")
     added = command("run", _run, "Boot, run a command on the first host, exit with its code. "
                     "Write the command after --.")
     _host_options(added)
@@ -74,6 +76,10 @@ def _host_options(parser):
     parser.add_argument("--kernel", choices=[*SUITES], default="new")
     parser.add_argument("--cpu", default=HostSpec.cpu, help="CPU model, as QEMU names it")
     parser.add_argument("--rdma", action="store_true", help="Soft-RoCE on every host")
+    parser.add_argument("--labhca", action="store_true",
+                        help="make RDMA devices of the layout's edu nodes, see labhca/README.md")
+    parser.add_argument("--iommu", choices=qemu.IOMMUS, help="an emulated IOMMU, and how the "
+                        "kernel uses it")
     parser.add_argument("--mtu", type=_number(576, 9000), default=HostSpec.mtu)
     parser.add_argument("--hosts", type=_number(1, 8), default=1, metavar="N")
     parser.add_argument("--memory", type=_number(256, 1 << 20), default=HostSpec.memory_mib,
@@ -103,7 +109,8 @@ def _specs(options):
             raise LabError(f"{options.layout} is no JSON: {error}.") from error
     return [HostSpec(f"host{number}", kernel=options.kernel, cpu=options.cpu, rdma=options.rdma,
                      mtu=options.mtu, memory_mib=options.memory, smp=options.smp,
-                     share=options.share, layout=layout if number == 1 else None)
+                     share=options.share, layout=layout if number == 1 else None,
+                     labhca=options.labhca and number == 1, iommu=options.iommu)
             for number in range(1, options.hosts + 1)]
 
 
@@ -128,6 +135,9 @@ def write_output(stream, data):
 def _fetch(options):
     names = [*SUITES] if options.kernel == "all" else [options.kernel]
     fetch.fetch(names, _progress, options.refresh)
+    if options.builder:
+        for name in names:
+            builder.builder(name, _progress)
     return _status(options)
 
 

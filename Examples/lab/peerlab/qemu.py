@@ -20,8 +20,8 @@ _KERNEL_PARAMETERS = """
 _SHARE_SLOTS = ("1e", "1c", "1b")
 
 
-_IOMMU_PARAMETERS = {
-    None: [],
+# How the kernel uses an IOMMU: not at all for its own drivers, or to translate.
+IOMMUS = {
     "passthrough": ["intel_iommu=on", "iommu=pt"],
     "translated": ["intel_iommu=on", "iommu.passthrough=0"],
 }
@@ -46,17 +46,16 @@ def machine(accelerator, cpu="max", memory_mib=1024, smp=1):
 
 def iommu(kind):
     """An emulated IOMMU, which has to come before the devices that it is for."""
-    if kind not in _IOMMU_PARAMETERS:
-        raise LabError(f"There is no iommu {kind!r}; choose one of: "
-                       + ", ".join(filter(None, _IOMMU_PARAMETERS)))
     if not kind:
         return []
+    if kind not in IOMMUS:
+        raise LabError(f"There is no iommu {kind!r}; choose one of: {', '.join(IOMMUS)}.")
     return ["-machine", "kernel-irqchip=split", "-device", "intel-iommu,intremap=on"]
 
 
 def iommu_parameters(kind):
     """What the kernel is told of it."""
-    return _IOMMU_PARAMETERS.get(kind, [])
+    return IOMMUS.get(kind, [])
 
 
 def start(kernel, first_files, parameters):
