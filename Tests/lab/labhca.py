@@ -2,7 +2,7 @@
 """The lab HCA by itself: what verbs promise, with its DMA engine moving the bytes of host memory."""
 from checks import check, equal, in_order
 from hcatool import DEVICE, counter, nothing_is_left, says, script, start, switch
-from registry import HCA, test
+from registry import HCA, HCA_AMD, test
 
 HOSTS = ("host a 10000", "host b 10000", "register a", "register b", "fill a 7")
 
@@ -18,6 +18,27 @@ def is_a_device(bench):
     in_order(bench.must(bench.server, "rdma link"), f"{DEVICE}/1 .*state ACTIVE")
     parent = bench.must(bench.server, f"readlink -f /sys/class/infiniband/{DEVICE}/device").strip()
     equal(parent.rsplit("/", 1)[1], bench.server.bdf("hca"), "the PCI function of the device")
+
+
+@test(HCA)
+def narrow_engine(bench):
+    """A function that drops address bits is refused, before it writes to somebody else's memory."""
+    _narrow_engine(bench)
+
+
+@test(HCA_AMD)
+def narrow_engine_behind_an_iommu(bench):
+    """The same where an IOMMU translates, and the addresses are high."""
+    _narrow_engine(bench)
+
+
+def _narrow_engine(bench):
+    bdf = bench.server.bdf("narrow")
+    check(f"labhca {bdf}: the DMA engine does not see all addresses" in bench.server.dmesg(),
+          "the kernel's log does not tell of the refusal")
+    equal(bench.must(bench.server, f"ls /sys/bus/pci/devices/{bdf} | grep -c ^driver$ || true"),
+          "0\n", "the drivers of the function")
+    equal(bench.must(bench.server, "ls /sys/class/infiniband"), f"{DEVICE}\n", "the RDMA devices")
 
 
 @test(HCA)
@@ -53,7 +74,8 @@ def messages(bench):
 def perftest_and_pingpong(bench):
     """Programs that know nothing of it run on it: two of them, by LID, with completion events."""
     bench.must(bench.server, "ip link set lo up")
-    for program in (f"ibv_rc_pingpong -e -d {DEVICE} -s 5000 -n 2", f"ib_write_bw -d {DEVICE} -s 512 -n 5"):
+    for program in (f"ibv_rc_pingpong -e -d {DEVICE} -s 5000 -n 2",
+                    f"ib_write_bw -d {DEVICE} -s 512 -n 5"):
         there = bench.start(bench.server, program)
         bench.settles(lambda: "LISTEN" in bench.must(bench.server, "ss -ltn"), True,
                       f"whether {program} listens")
@@ -76,6 +98,8 @@ def keys_bounds_and_rights(bench):
         (("register b", "connect", "write b+0 a+9991:10"), f"write {local}"),
         (("register b", "connect", "write b+0 a+0:9 a+9995:10"), f"write {local}"),
         (("register b", "connect", "deregister b", "write b+0 a+0:10"), f"write {remote}"),
+        (("register-elsewhere b", "connect", "write b+0 a+0:10"), f"write {remote}"),
+        (("register-elsewhere b", "connect", "read a+0 b+0:10"), f"read {local}"),
         (("register b", "connect r", "write b+0 a+0:10"), "write remote invalid request error"),
         (("register b", "connect", "send a+0:10"), "sent RNR retry counter exceeded"),
     ]
@@ -104,6 +128,9 @@ def errors_at_both_ends(bench):
     says(bench, ["received local protection error", "sent remote operation error"],
          "host a 10000", "host b 10000", "register a", "register b -", "pair", "receive b+0:10",
          "send a+0:10", "wait 2")
+    says(bench, ["write remote access error", "event local access violation work queue error"],
+         "host a 10000", "host b 10000", "register a", "register b l", "pair", "write b+0 a+0:10",
+         "wait", "event")
     nothing_is_left(bench)
 
 

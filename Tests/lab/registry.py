@@ -66,6 +66,8 @@ _HCA_AND_PEERS = [
     {"type": "switch", "name": "switch", "children": [
         {"type": "edu", "name": "hca"}, {"type": "ivshmem", "name": "near", "size": 2}]},
     {"type": "root-port", "children": [{"type": "ivshmem", "name": "far", "size": 2}]},
+    # As QEMU makes it when nothing is said: it cannot address all memory.
+    {"type": "edu", "name": "narrow", "options": {"dma_mask": 0xfffffff}},
 ]
 HCA = Setting("hca", [HostSpec("hca", cpu="Skylake-Server", iommu="passthrough", labhca=True,
                                layout=_HCA_AND_PEERS)])

@@ -29,6 +29,9 @@
 #define RUN_TIMEOUT		(5 * HZ)
 #define TEST_LENGTH		64
 
+#define EDU_ADDRESS_LINES	28
+#define NOWHERE			BIT_ULL(40)	/* far above the memory of any guest */
+
 static irqreturn_t labhca_interrupt(int irq, void *data)
 {
 	struct labhca_engine *engine = data;
@@ -117,41 +120,73 @@ int labhca_engine_run(struct labhca_engine *engine, enum labhca_direction direct
 	return 0;
 }
 
-/*
- * QEMU's edu has 28 address lines unless it is told otherwise, and quietly drops the bits above:
- * it would write to somebody else's memory. So have it read from an address that is as high as
- * the allocator gives, into a page that is low enough in any case, before it is let loose.
- */
-int labhca_engine_test(struct labhca_engine *engine)
+/* Have the engine read from one address and write what it read to another. */
+static int labhca_engine_copy(struct labhca_engine *engine, dma_addr_t from, dma_addr_t to)
 {
-	struct device *dev = &engine->pdev->dev;
-	void *high = (void *)__get_free_page(GFP_KERNEL);
-	void *low = (void *)get_zeroed_page(GFP_KERNEL | GFP_DMA);
-	dma_addr_t from = DMA_MAPPING_ERROR, to = DMA_MAPPING_ERROR;
-	int ret = -ENOMEM;
+	int ret;
 
-	if (!high || !low)
-		goto out;
-	get_random_bytes(high, TEST_LENGTH);
-	from = dma_map_single(dev, high, PAGE_SIZE, DMA_TO_DEVICE);
-	to = dma_map_single(dev, low, PAGE_SIZE, DMA_FROM_DEVICE);
-	if (dma_mapping_error(dev, from) || dma_mapping_error(dev, to))
-		goto out;
 	mutex_lock(&engine->lock);
 	ret = labhca_engine_run(engine, LABHCA_FILL, from, 0, TEST_LENGTH);
 	if (!ret)
 		ret = labhca_engine_run(engine, LABHCA_DRAIN, to, 0, TEST_LENGTH);
 	mutex_unlock(&engine->lock);
-out:
+	return ret;
+}
+
+/* Whether the engine sees random bytes at `from`; `to` is where they get to. */
+static int labhca_engine_sees(struct labhca_engine *engine, const void *bytes, dma_addr_t from,
+			      void *copy, dma_addr_t to)
+{
+	struct device *dev = &engine->pdev->dev;
+	int ret = labhca_engine_copy(engine, from, to);
+
+	dma_sync_single_for_cpu(dev, to, TEST_LENGTH, DMA_FROM_DEVICE);
+	return ret ? ret : !memcmp(bytes, copy, TEST_LENGTH);
+}
+
+/*
+ * QEMU's edu has 28 address lines unless it is told otherwise, and quietly drops the bits above:
+ * it would write to somebody else's memory. Try that out, by reading and into a page that is low
+ * enough in any case, before it is let loose: where it should find nothing, it must not find what
+ * is at the address without those bits; and where it should find something, it must.
+ */
+static int labhca_engine_try(struct labhca_engine *engine, const void *bytes, dma_addr_t from,
+			     void *copy, dma_addr_t to)
+{
+	int ret = 0;
+
+	/* An IOMMU that translates gives out high addresses, and this would be a fault for it. */
+	if (from < BIT_ULL(EDU_ADDRESS_LINES))
+		ret = labhca_engine_sees(engine, bytes, from | NOWHERE, copy, to);
+	if (ret < 0)
+		return ret;
+	if (!ret)
+		ret = labhca_engine_sees(engine, bytes, from, copy, to) == 1 ? 0 : -EIO;
+	if (ret)
+		dev_err(&engine->pdev->dev, "the DMA engine does not see all addresses: give QEMU's edu the option dma_mask=0xffffffffffffffff\n");
+	return ret ? -EIO : 0;
+}
+
+int labhca_engine_test(struct labhca_engine *engine)
+{
+	struct device *dev = &engine->pdev->dev;
+	void *bytes = (void *)__get_free_page(GFP_KERNEL);
+	void *copy = (void *)get_zeroed_page(GFP_KERNEL | GFP_DMA);
+	dma_addr_t from = DMA_MAPPING_ERROR, to = DMA_MAPPING_ERROR;
+	int ret = -ENOMEM;
+
+	if (bytes && copy) {
+		get_random_bytes(bytes, TEST_LENGTH);
+		from = dma_map_single(dev, bytes, PAGE_SIZE, DMA_TO_DEVICE);
+		to = dma_map_single(dev, copy, PAGE_SIZE, DMA_FROM_DEVICE);
+	}
+	if (from != DMA_MAPPING_ERROR && to != DMA_MAPPING_ERROR)
+		ret = labhca_engine_try(engine, bytes, from, copy, to);
 	if (from != DMA_MAPPING_ERROR)
 		dma_unmap_single(dev, from, PAGE_SIZE, DMA_TO_DEVICE);
 	if (to != DMA_MAPPING_ERROR)
 		dma_unmap_single(dev, to, PAGE_SIZE, DMA_FROM_DEVICE);
-	if (!ret && memcmp(high, low, TEST_LENGTH)) {
-		dev_err(dev, "the DMA engine cannot address all memory: give QEMU's edu the option dma_mask=0xffffffffffffffff\n");
-		ret = -EIO;
-	}
-	free_page((unsigned long)high);
-	free_page((unsigned long)low);
+	free_page((unsigned long)bytes);
+	free_page((unsigned long)copy);
 	return ret;
 }

@@ -39,6 +39,7 @@ void check(char **words);
 /* transfer.c */
 void open_device(const char *name);
 void register_memory(char **words);
+void register_elsewhere(char **words);
 void deregister_memory(char **words);
 void connect_self(char **words);
 void connect_pair(char **words);
@@ -48,6 +49,7 @@ void rdma_read(char **words);
 void post_receive(char **words);
 void send_message(char **words);
 void wait_completion(char **words);
+void wait_event(char **words);
 void show_state(char **words);
 
 #endif

@@ -14,7 +14,7 @@
 #define ALL_ACCESS (IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_READ | IBV_ACCESS_REMOTE_WRITE)
 
 static struct ibv_context *context;
-static struct ibv_pd *pd;
+static struct ibv_pd *pd, *other_pd;
 static struct ibv_comp_channel *channel;
 static struct ibv_cq *cq;
 static struct ibv_qp *sender, *receiver;
@@ -42,6 +42,7 @@ void open_device(const char *name)
 	need(context, "ibv_open_device");
 	ibv_free_device_list(devices);
 	need(pd = ibv_alloc_pd(context), "ibv_alloc_pd");
+	need(other_pd = ibv_alloc_pd(context), "ibv_alloc_pd");
 	need(channel = ibv_create_comp_channel(context), "ibv_create_comp_channel");
 	need(cq = ibv_create_cq(context, 64, NULL, channel, 0), "ibv_create_cq");
 	error = ibv_req_notify_cq(cq, 0);
@@ -65,8 +66,7 @@ static int access_of(const char *letters)
 	return access;
 }
 
-/* register NAME [ACCESS [OFFSET LENGTH]]: access as letters l, r, w, or - for none */
-void register_memory(char **words)
+static void register_in(struct ibv_pd *domain, char **words)
 {
 	struct memory *memory = find_memory(words[0]);
 	int access = words[1] ? access_of(words[1]) : ALL_ACCESS;
@@ -77,13 +77,25 @@ void register_memory(char **words)
 	errno = 0;
 	if (memory->dmabuf >= 0) {
 		memory->address = DMABUF_ADDRESS;
-		memory->mr = ibv_reg_dmabuf_mr(pd, offset, length, DMABUF_ADDRESS + offset,
+		memory->mr = ibv_reg_dmabuf_mr(domain, offset, length, DMABUF_ADDRESS + offset,
 					       memory->dmabuf, access);
 	} else {
 		memory->address = (uintptr_t)memory->bytes;
-		memory->mr = ibv_reg_mr(pd, memory->bytes + offset, length, access);
+		memory->mr = ibv_reg_mr(domain, memory->bytes + offset, length, access);
 	}
 	say_errno("register", memory->mr ? 0 : errno);
+}
+
+/* register NAME [ACCESS [OFFSET LENGTH]]: access as letters l, r, w, or - for none */
+void register_memory(char **words)
+{
+	register_in(pd, words);
+}
+
+/* The same in a protection domain in which no queue pair is. */
+void register_elsewhere(char **words)
+{
+	register_in(other_pd, words);
 }
 
 void deregister_memory(char **words)
@@ -282,6 +294,21 @@ void wait_completion(char **words)
 		if (ibv_req_notify_cq(cq, 0))
 			return (void)printf("notification failed\n");
 	}
+}
+
+/* event: the next thing that the device tells of by itself */
+void wait_event(char **words)
+{
+	struct pollfd ready = { .fd = context->async_fd, .events = POLLIN };
+	struct ibv_async_event event;
+
+	(void)words;
+	if (poll(&ready, 1, WAIT_MILLISECONDS) != 1)
+		return (void)printf("no event came\n");
+	if (ibv_get_async_event(context, &event))
+		return say_errno("event", errno);
+	printf("event %s\n", ibv_event_type_str(event.event_type));
+	ibv_ack_async_event(&event);
 }
 
 void show_state(char **words)
