@@ -73,8 +73,8 @@ public struct Capability: Hashable, Sendable {
     /// - Parameters:
     ///   - provider: the function whose memory it is.
     ///   - client: the device that would read or write it.
-    ///   - memory: how the memory is to be had; nil for p2pmem where the provider publishes any, else for a dma-buf where
-    ///     its driver may export one. It decides what ``api`` is about.
+    ///   - memory: how the memory is to be had; nil for p2pmem where the provider publishes any, else for a dma-buf
+    ///     where its driver may export one. It decides what ``api`` is about.
     ///   - topology: the machine that both are in; nil to read what is needed from `root`.
     ///   - root: where sysfs is. The calls of a device can be asked for on the running machine only.
     public init(

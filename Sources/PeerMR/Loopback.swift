@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import Glibc
-internal import PCITopology
 internal import PeerMemory
 internal import SystemPackage
 internal import SystemSupport
@@ -130,30 +129,32 @@ struct Loopback: ~Copyable {
 
 extension CallError {
     static func notPosted(_ errno: Errno, _ device: Device) -> CallError {
-        withoutNIC(device) ?? CallError(
-            .system, call: "ibv_post_send", errno: errno, reason: "\(device) takes no request to look at the region",
-            remedy: seeKernelLog)
+        withoutNIC(device)
+            ?? CallError(
+                .system, call: "ibv_post_send", errno: errno,
+                reason: "\(device) takes no request to look at the region",
+                remedy: seeKernelLog)
     }
 
     static func notPolled(_ errno: Errno, _ device: Device) -> CallError {
-        withoutNIC(device) ?? CallError(
-            .system, call: "ibv_poll_cq", errno: errno, reason: "the completions of \(device) cannot be read",
-            remedy: seeKernelLog)
+        withoutNIC(device)
+            ?? CallError(
+                .system, call: "ibv_poll_cq", errno: errno, reason: "the completions of \(device) cannot be read",
+                remedy: seeKernelLog)
     }
 
     static func noCompletion(_ milliseconds: UInt64, _ device: Device) -> CallError {
-        withoutNIC(device) ?? CallError(
-            .peerLost, reason: "\(device) has not answered within \(milliseconds) ms",
-            remedy: "\(seeKernelLog), or its port may be down")
+        withoutNIC(device)
+            ?? CallError(
+                .peerLost, reason: "\(device) has not answered within \(milliseconds) ms",
+                remedy: "\(seeKernelLog), or its port may be down")
     }
 
     private static let seeKernelLog = "see the kernel log (dmesg): the device may have been removed or reset"
 
-    /// Drivers answer in many ways when their device has gone; sysfs knows.
+    /// Drivers answer in many ways when their device has gone; the list of devices knows.
     static func withoutNIC(_ device: Device) -> CallError? {
-        guard SystemRoot.live.exists("sys/class/infiniband"),
-            DeviceLinks.attachment(ofRDMADevice: device.name) == nil
-        else { return nil }
+        guard let all = try? Device.all(), !all.contains(device) else { return nil }
         return CallError(
             .peerLost, reason: "the RDMA device \(device) is gone: it was removed, or lost its driver",
             remedy: "let go of all that was made from it; open it anew when it is back")

@@ -10,29 +10,35 @@ public import Verbs
 extension PeerRegion {
     /// What the end of a request that used this region means; nil where it succeeded.
     ///
-    /// A NIC says no more than "access error". This looks at what became of the memory: whether its device is there and
-    /// has its driver, and whether the owner still reaches the bytes. For a dma-buf whose exporter has taken it back for
-    /// a while only (a reset, a sleep) the region is lost, too: a NIC that was told to forget the memory does not
-    /// remember it.
+    /// A NIC says no more than "access error". This looks at what became of the memory: whether its device is there
+    /// and has its driver, and whether the owner still reaches the bytes. For a dma-buf whose exporter has taken it
+    /// back for a while only (a reset, a sleep) the region is lost, too: a NIC that was told to forget the memory does
+    /// not remember it.
     ///
-    /// Not for the data path: call it for the first completion that failed, and not for those that were flushed after it.
+    /// Not for the data path: call it for the first completion that failed, and not for those flushed after it.
     public borrowing func explain(_ completion: Completion) -> CallError? {
+        explain(completion, isAlone: false)
+    }
+
+    /// - Parameter isAlone: whether it was the only request of a queue pair connected to itself. Such a pair can fail
+    ///   on its receiving side first, which flushes the request that is to blame.
+    borrowing func explain(_ completion: Completion, isAlone: Bool) -> CallError? {
         guard completion.status != .success else { return nil }
         let status = completion.status
         let said =
             "\(status) (status \(status.rawValue), vendor \(completion.vendorSyndrome), request \(completion.requestID))"
-        if status == .flushed {
-            return CallError(
-                .peerLost, reason: "the request never began: \(said)",
-                remedy: "look at the first request of this queue pair that failed")
-        }
         if let loss = loss() {
             return CallError(
                 loss.code, call: loss.call, errno: loss.errno, reason: "\(loss.reason); the NIC says \(said)",
                 remedy: loss.remedy)
         }
         if let gone = CallError.withoutNIC(domain.context.device) { return gone }
-        if status.isAboutMemory {
+        if status == .flushed, !isAlone {
+            return CallError(
+                .peerLost, reason: "the request never began: \(said)",
+                remedy: "look at the first request of this queue pair that failed")
+        }
+        if status.isAboutMemory || status == .flushed {
             return kind == .host ? .regionRefused(said) : .memoryTakenBack(said, describe())
         }
         if status.rawValue == CompletionStatus.fatal {
@@ -108,7 +114,8 @@ extension CallError {
         if let was, was.contains("vfio"), now == nil {
             return CallError(
                 .peerLost,
-                reason: "\(what) is about to lose its memory: \(provider) is being taken from \(was), which waits for it",
+                reason:
+                    "\(what) is about to lose its memory: \(provider) is being taken from \(was), which waits for it",
                 remedy: "let go of the region and of the device: whoever unbinds it waits for that")
         }
         return CallError(

@@ -7,10 +7,10 @@ internal import Verbs
 extension PeerRegion {
     /// Moves random bytes through the region from the NIC's side and looks at them on the owner's, and back.
     ///
-    /// The beginning and the end of the region are tested; what lay there is put back, on both ways in case they lead to
-    /// different memory. Nobody else may use these bytes meanwhile. No peer is needed: the NIC talks to itself, so its
-    /// port must be up. Where the owner has no way to the bytes, what the NIC wrote is read back by the NIC, and the
-    /// state is ``Proof/State/unknown``.
+    /// The beginning and the end of the region are tested; what lay there is put back, on both ways in case they lead
+    /// to different memory. Nobody else may use these bytes meanwhile. No peer is needed: the NIC talks to itself, so
+    /// its port must be up. Where the owner has no way to the bytes, what the NIC wrote is read back by the NIC, and
+    /// the state is ``Proof/State/unknown``.
     ///
     /// - Parameter options: how much, and how long it may take.
     /// - Returns: a proof, for or against. A mismatch is no error.
@@ -167,7 +167,7 @@ extension PeerRegion {
     }
 
     private borrowing func demand(_ completion: Completion) throws(CallError) {
-        if let error = explain(completion) { throw error }
+        if let error = explain(completion, isAlone: true) { throw error }
     }
 }
 

@@ -42,8 +42,8 @@ public struct PeerRegion: ~Copyable {
     /// Registers memory with the first method that fits.
     ///
     /// For a dma-buf of a known PCI function the route is judged first: where the kernel then refuses, the error has
-    /// the reason, and where it does not, ``route`` still says what was expected. The buffer's descriptor is closed when
-    /// this returns, whether it worked or not; the kernel keeps the buffer for the region.
+    /// the reason, and where it does not, ``route`` still says what was expected. The buffer's descriptor is closed
+    /// when this returns, whether it worked or not; the kernel keeps the buffer for the region.
     ///
     /// - Parameters:
     ///   - memory: what to register; the region becomes its owner.

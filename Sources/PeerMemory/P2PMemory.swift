@@ -11,7 +11,8 @@ public import Verbs
 ///
 /// The pages go back to the pool when the value dies and no I/O or child process holds them any more.
 /// The CPU reaches them over PCIe, uncached: look at a few bytes if you must, and let devices move the rest.
-/// When the function is unplugged or its driver unbound, touching the mapping raises SIGBUS.
+/// When the function is unplugged or its driver unbound, touching the mapping raises SIGBUS: have the kernel copy
+/// instead, as a region's `read` and `write` do, and it is an error. Devices that use it get errors in any case.
 @safe
 public struct P2PMemory: ~Copyable, RegistrableMemory, @unchecked Sendable {
     public let baseAddress: UnsafeMutableRawPointer

@@ -74,10 +74,10 @@ public struct BufferRegion: ~Copyable {
     ///   - access: what the device may do. ``Access/onDemand`` is not possible: the exporter decides about paging.
     ///   - handle: hints for the device's writes; nil for none.
     ///   - owner: an object that the memory depends on, released after the region is gone.
-    /// - Throws: `invalidArgument` for a part that the buffer does not have, a descriptor that is not open or no dma-buf,
-    ///   an I/O address that does not fit, write access to a buffer handed out for reading. `notSupported` where the
-    ///   device, the exporter or the way between them does not do it (EOPNOTSUPP, EINVAL, EREMOTEIO), `peerLost`
-    ///   (ENODEV) where the exporter has taken the memory back, `resourceLimit` (ENOMEM).
+    /// - Throws: `invalidArgument` for a part that the buffer does not have, a descriptor that is not open or no
+    ///   dma-buf, an I/O address that does not fit, write access to a buffer handed out for reading. `notSupported`
+    ///   where the device, the exporter or the way between them does not do it (EOPNOTSUPP, EINVAL, EREMOTEIO),
+    ///   `peerLost` (ENODEV) where the exporter has taken the memory back, `resourceLimit` (ENOMEM).
     ///   The corresponding C functions are `ibv_reg_dmabuf_mr` and, with a handle, `ibv_reg_mr_ex`.
     public init(
         registering part: BufferPart, on domain: ProtectionDomain, access: Access = [.localWrite],

@@ -13,8 +13,8 @@ struct Register: ParsableCommand {
             the kernel let the device reach it, did bytes arrive. The last takes --prove: the device then moves random \
             bytes to itself through the region, and they are looked at on the memory's side; what lay there is put back.
 
-            The exit status is 0 where it was registered (and proven, with --prove, or could not be looked at), 1 where \
-            that is not possible or was disproven, 2 for a usage or input error.
+            The exit status is 0 where it was registered (and, with --prove, not disproven), 1 where that is not \
+            possible or was disproven, 2 for a usage or input error.
             """)
 
     @Option(help: ArgumentHelp("The RDMA device, as in peermr devices: mlx5_0, rxe0.", valueName: "device"))
@@ -47,9 +47,12 @@ struct Register: ParsableCommand {
     func run() throws {
         let status: Int32
         do throws(CallError) {
+            // What the user wrote is looked at before anything of the machine is.
+            let specification = try MemorySpecification(memory)
+            let (access, address, proof) = (try parseAccess(), try parseAddress(), try parseProof())
             let report = RegistrationReport(
-                specification: try MemorySpecification(memory), context: try openDevice(), access: try parseAccess(),
-                ioAddress: try parseAddress(), proof: try parseProof())
+                specification: specification, context: try openDevice(), access: access, ioAddress: address,
+                proof: proof)
             if json { printJSON(report.json) } else { writeAll(1, report.text) }
             if let error = report.error { writeAll(2, "peermr: error: \(error)\n") }
             status = report.status
@@ -113,8 +116,10 @@ extension CallError {
     /// What was wrong, for programs.
     var json: JSONValue {
         .object([
-            ("code", .text(code.rawValue)), ("reason", .text(reason)), ("remedy", .optional(remedy.isEmpty ? nil : remedy)),
-            ("call", .optional(call.isEmpty ? nil : call)), ("errno", errno.map { .integer(Int64($0.rawValue)) } ?? .null),
+            ("code", .text(code.rawValue)), ("reason", .text(reason)),
+            ("remedy", .optional(remedy.isEmpty ? nil : remedy)),
+            ("call", .optional(call.isEmpty ? nil : call)),
+            ("errno", errno.map { .integer(Int64($0.rawValue)) } ?? .null),
         ])
     }
 }

@@ -28,7 +28,8 @@ struct RegistrationReport {
     }
 
     init(
-        specification: MemorySpecification, context: Context, access: Access, ioAddress: UInt64?, proof wanted: ProofOptions?
+        specification: MemorySpecification, context: Context, access: Access, ioAddress: UInt64?,
+        proof wanted: ProofOptions?
     ) {
         self.specification = specification
         device = context.device
@@ -159,7 +160,10 @@ extension RegistrationReport {
             // As text: programs that read JSON numbers as doubles would round it.
             ("ioAddress", .optional(made.map { "0x" + String($0.window.address, radix: 16) })),
             ("length", made.map { .count($0.window.byteCount) } ?? .null),
-            ("slack", made.map { .object([("before", .count($0.slack.before)), ("after", .count($0.slack.after))]) } ?? .null),
+            (
+                "slack",
+                made.map { .object([("before", .count($0.slack.before)), ("after", .count($0.slack.after))]) } ?? .null
+            ),
             ("registerMicroseconds", made.map { .number(Double($0.nanoseconds) / 1000) } ?? .null),
             ("answers", .object(answers.map { ($0, $1.json) })),
             ("proof", proof?.json ?? (made == nil ? .null : Proof.none.json)),
@@ -174,7 +178,10 @@ extension RegistrationReport {
             text += "registered\(proof.map { ", \($0.state.rawValue)" } ?? "")\n\n"
             var rows = [
                 ["method", made.method.rawValue],
-                ["keys", "local 0x\(String(made.window.localKey, radix: 16)), remote 0x\(String(made.window.remoteKey, radix: 16))"],
+                [
+                    "keys",
+                    "local 0x\(String(made.window.localKey, radix: 16)), remote 0x\(String(made.window.remoteKey, radix: 16))",
+                ],
                 ["I/O address", "0x\(String(made.window.address, radix: 16))"],
                 ["length", "\(made.window.byteCount) bytes"],
                 ["took", "\(Double(made.nanoseconds / 100) / 10) µs"],

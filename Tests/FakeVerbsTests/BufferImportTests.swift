@@ -110,4 +110,24 @@ import Testing
         #expect(error?.reason.contains(cause) == true, "\(error?.reason ?? "")")
         #expect(error?.remedy.contains(remedy) == true, "\(error?.remedy ?? "")")
     }
+
+    /// The check of the route was made before; what it said is in the error.
+    @Test(arguments: [EINVAL, 121])
+    func theRouteIsQuotedWhereTheKernelRefuses(_ errno: Int32) throws {
+        try withFakeVerbs { fake in
+            fake_verbs_set_buffer_probe(EBADF)
+            let machine = try Machine()
+            let buffer = try TestBuffer(65536)
+            let owner = TestOwner(buffer.descriptor, provider: PCIAddress("ffff:ff:1f.7"))
+            fake.fail("ibv_reg_dmabuf_mr", Errno(rawValue: errno))
+            let error = #expect(throws: CallError.self) {
+                _ = try PeerRegion(
+                    registering: .dmabuf(try buffer.memory(owner: owner)), on: machine.domain, access: [.localWrite])
+            }
+            // The file is no dma-buf to the kernel, which EINVAL is explained with first.
+            let isQuoted = error?.reason.contains("between fake0 and ffff:ff:1f.7 (") == true
+            #expect(isQuoted || errno == EINVAL, "\(error?.reason ?? "")")
+            #expect(error?.errno == Errno(rawValue: errno))
+        }
+    }
 }

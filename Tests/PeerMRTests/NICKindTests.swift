@@ -29,7 +29,7 @@ import Testing
     @Test func theNamesAreThoseOfTheReport() {
         #expect(NICKind.device.rawValue == "device")
         #expect(NICKind.software.rawValue == "software")
-        #expect(Method.allCases.map(\.rawValue) == ["pinned", "onDemand", "dmaBuf"])
-        #expect(MemoryKind.allCases.map(\.rawValue) == ["host", "p2pmem", "dmabuf"])
+        #expect(Method.allCases.map(\.rawValue) == ["pinned", "onDemand", "dmaBuf", "deviceMemory"])
+        #expect(MemoryKind.allCases.map(\.rawValue) == ["host", "p2pmem", "dmabuf", "nic"])
     }
 }

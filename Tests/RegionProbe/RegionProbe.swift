@@ -5,8 +5,8 @@
 //
 //   region-probe ACT ARGUMENT...
 //
-// Each line of standard output is one thing that was found: `NAME: VALUE`, or `NAME: CODE: SENTENCE` for an error. At the
-// end it says how many descriptors are open that were not at the start.
+// Each line of standard output is one thing that was found: `NAME: VALUE`, or `NAME: CODE: SENTENCE` for an error. At
+// the end it says how many descriptors are open that were not at the start.
 
 import Glibc
 import PeerMR

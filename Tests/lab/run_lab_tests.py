@@ -4,8 +4,8 @@
 
     run_lab_tests.py --programs DIR [--only PATTERN] [--setting NAME]... [--list]
 
-DIR holds the programs: nic-to-nvme, hostile-client, memory-probe and peermr. The machines of a setting are booted once for all its
-tests; the smaller settings run beside the first, in a process of their own, and are told of at
+DIR holds the programs: nic-to-nvme, hostile-client, memory-probe, peermr, region-probe and
+mixed-scatter. The machines of a setting are booted once for all its tests; the smaller settings run beside the first, in a process of their own, and are told of at
 the end. Each test is a line; the last line is `N passed, N failed`, and the exit code is 0 only
 when none failed. A machine that does not boot fails all the tests that need it.
 """
