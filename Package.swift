@@ -122,6 +122,11 @@ let package = Package(
             name: "destruction-order", dependencies: ["CFakeVerbs", "PeerMR"], path: "Tests/DestructionOrder",
             swiftSettings: testing),
 
+        // What PeerMR's registration costs beside the bare call, without a kernel in it.
+        .executableTarget(
+            name: "registration-cost", dependencies: ["CFakeVerbs", "PeerMR", "RegistrationBench"],
+            path: "Tests/RegistrationCost", swiftSettings: testing),
+
         // Tests of the first two rings, without a device. CFakeVerbs stands in for libibverbs and librdmacm.
         .target(name: "CFakeVerbs", path: "Tests/CFakeVerbs"),
         .target(
@@ -136,7 +141,14 @@ let package = Package(
             swiftSettings: testing),
         .testTarget(
             name: "PeerMRCommandTests",
-            dependencies: ["PeerMRCommand", "PCITopology", "SystemSupport", "TestSupport", system],
+            dependencies: [
+                "PeerMRCommand", "PCITopology", "RegistrationBench", "SystemSupport", "TestSupport", system,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: testing),
+        .testTarget(
+            name: "RegistrationBenchTests",
+            dependencies: ["RegistrationBench", "PeerMemory", "SystemSupport", "TestSupport"],
             swiftSettings: testing),
         .testTarget(
             name: "VerbsTests", dependencies: ["Verbs", "CVerbs", "TestSupport", system],
@@ -161,7 +173,8 @@ let package = Package(
         .testTarget(
             name: "FakeVerbsTests",
             dependencies: [
-                "CFakeVerbs", "CVerbs", "destruction-order", "PeerMR", "PeerTransfer", "TestSupport", system,
+                "CFakeVerbs", "CVerbs", "destruction-order", "PeerMR", "PeerTransfer", "RegistrationBench",
+                "TestSupport", system,
             ],
             swiftSettings: testing),
         .testTarget(

@@ -90,8 +90,7 @@ public final class RouteCache: Sendable {
         if events != state.events || (events == nil && root.isLive) { state.isStale = true }
     }
 
-    /// The kernel's count of what happened to its devices; nil where it cannot be read.
-    package static func events(_ root: SystemRoot) -> UInt64? {
+    private static func events(_ root: SystemRoot) -> UInt64? {
         root.contents("sys/kernel/uevent_seqnum", limit: 32).flatMap { bytes in
             UInt64(String(decoding: bytes.prefix { $0 != 10 }, as: UTF8.self))
         }

@@ -34,8 +34,8 @@ struct Registration: ~Copyable {
     ) throws(CallError) {
         let known = RegistrationMemory.of(domain.context)
         let choice = try known.choice(for: memory.kind, on: domain.context)
-        let provider = memory.provider.map { known.provider($0, of: memory.kind, for: domain.context) }
-        let driver = provider?.driver
+        // What stands around a dma-buf's memory may have changed; p2pmem without its driver is no memory any more.
+        let provider = memory.kind == .dmabuf ? memory.provider.map { known.provider($0, for: domain.context) } : nil
         if options.ioAddress != nil, memory.kind != .dmabuf { throw .addressOfMapping }
         let route = provider?.route
         let made: RegionStorage
@@ -43,15 +43,15 @@ struct Registration: ~Copyable {
         switch consume memory {
         case .host(let memory):
             start = monotonicNanoseconds()
-            made = RegionStorage(
-                try Self.map(.host(memory), domain, access, choice, options), driver: driver)
+            made = RegionStorage(try Self.map(.host(memory), domain, access, choice, options), driver: nil)
         case .p2pmem(let memory):
+            let driver = memory.driver
             start = monotonicNanoseconds()
             made = RegionStorage(
                 try Self.map(.p2pmem(memory), domain, access, choice, options), driver: driver)
         case .dmabuf(let memory):
             start = monotonicNanoseconds()
-            made = try Self.attach(memory, domain, access, options, route, driver)
+            made = try Self.attach(memory, domain, access, options, provider)
         }
         nanoseconds = monotonicNanoseconds() - start
         self.choice = choice
@@ -65,24 +65,23 @@ struct Registration: ~Copyable {
         let known = RegistrationMemory.of(domain.context)
         let choice = try known.choice(for: .nic, on: domain.context)
         let provider = known.function
-        let driver = provider.flatMap { known.provider($0, of: .nic, for: domain.context).driver }
         let start = monotonicNanoseconds()
         let region = try DeviceMemoryRegion(registering: memory, on: domain, access: access)
         nanoseconds = monotonicNanoseconds() - start
         self.choice = choice
         nic = known.nic
         route = nil
-        storage = RegionStorage(region, provider: provider, driver: driver)
+        storage = RegionStorage(region, provider: provider, driver: known.driver)
     }
 
     private static func map(
         _ memory: consuming MappedMemory, _ domain: ProtectionDomain, _ access: Access, _ choice: MethodChoice,
         _ options: RegistrationOptions
-    ) throws(CallError) -> MemoryRegion<MappedMemory> {
+    ) throws(CallError) -> MappedRegion {
         let isPeer = memory.kind != .host
         if choice.method == .onDemand, options.handle != nil { throw .hintsOnDemand }
         do throws(CallError) {
-            return try MemoryRegion(
+            return try MappedRegion(
                 registering: memory, on: domain,
                 access: choice.method == .onDemand ? access.union(.onDemand) : access, shape: choice.shape,
                 handle: options.handle)
@@ -94,7 +93,7 @@ struct Registration: ~Copyable {
     /// The descriptor is closed with the memory, when this returns.
     private static func attach(
         _ memory: consuming DMABufferMemory, _ domain: ProtectionDomain, _ access: Access,
-        _ options: RegistrationOptions, _ route: Answer?, _ driver: String?
+        _ options: RegistrationOptions, _ provider: RegistrationMemory.Provider?
     ) throws(CallError) -> RegionStorage {
         let part = BufferPart(
             of: memory.buffer.descriptor, offset: memory.offset, byteCount: UInt64(memory.byteCount),
@@ -103,9 +102,9 @@ struct Registration: ~Copyable {
         do throws(CallError) {
             let region = try BufferRegion(
                 registering: part, on: domain, access: access, handle: options.handle, keeping: memory.owner)
-            return RegionStorage(region, origin, driver: driver)
+            return RegionStorage(region, origin, driver: provider?.driver)
         } catch {
-            throw .bufferRefused(error, route, origin, domain.context.device)
+            throw .bufferRefused(error, provider?.route, origin, domain.context.device)
         }
     }
 

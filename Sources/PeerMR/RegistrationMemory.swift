@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import PCITopology
-internal import PeerMemory
+package import PCITopology
+package import PeerMemory
 internal import Synchronization
 internal import SystemPackage
-internal import SystemSupport
-internal import Verbs
+package import SystemSupport
+package import Verbs
 
 /// What registration has found out about an open device, so that the next one does not ask again: the check before a
 /// registration then costs some ten nanoseconds.
@@ -17,8 +17,8 @@ final class RegistrationMemory: Sendable {
     struct Provider {
         /// The function's driver; nil where it has none.
         let driver: String?
-        /// What the kernel would do with DMA to it; nil where that decides nothing.
-        let route: Answer?
+        /// What the kernel would do with DMA to it.
+        let route: Answer
     }
 
     private struct State {
@@ -32,19 +32,25 @@ final class RegistrationMemory: Sendable {
     let nic: NICKind
     /// The PCI function that does its DMA; nil where there is none.
     let function: PCIAddress?
+    /// That function's driver; nil where it has none.
+    let driver: String?
+    private let events: EventCount
     private let root: SystemRoot
     private let state = Mutex(State())
 
     init(of device: Device, root: SystemRoot = .live) {
         nic = NICKind(of: device, root: root)
         function = DeviceLinks.function(ofRDMADevice: device.name, root: root)
+        driver = function.flatMap { Registration.driver(of: $0, root: root) }
+        events = EventCount(root: root)
         self.root = root
     }
 
     /// What is remembered of a device.
     static func of(_ context: Context) -> RegistrationMemory {
         context.remembered.withLock { remembered in
-            if let known = remembered as? RegistrationMemory { return known }
+            // Nobody else writes there.
+            if let known = remembered { return unsafe unsafeDowncast(known, to: RegistrationMemory.self) }
             let new = RegistrationMemory(of: context.device)
             remembered = new
             return new
@@ -69,25 +75,37 @@ final class RegistrationMemory: Sendable {
         }
     }
 
-    /// What stands around a provider, from sysfs when that may have changed.
-    func provider(_ address: PCIAddress, of kind: MemoryKind, for context: Context) -> Provider {
+    /// What stands around the provider of a dma-buf, from sysfs where that may have changed.
+    func provider(_ address: PCIAddress, for context: Context) -> Provider {
         let now = coarseMonotonicNanoseconds()
         let known = state.withLock { state -> Provider? in
             if now &- state.lookedAt >= RouteCache.intervalNanoseconds {
                 state.lookedAt = now
-                let events = RouteCache.events(root)
-                if events == nil || events != state.events { state.providers = [:] }
-                state.events = events
+                let count = events.now()
+                if count == nil || count != state.events { state.providers = [:] }
+                state.events = count
             }
             return state.providers[address]
         }
-        // A dma-buf's memory is a peer's; only there does the kernel ask for the route at registration itself.
-        if let known, known.route != nil || kind != .dmabuf { return known }
-        let route =
-            kind == .dmabuf
-            ? Capability.route(of: address, for: .rdmaDevice(context.device.name), root: root) : nil
-        let found = Provider(driver: Registration.driver(of: address, root: root), route: route)
+        if let known { return known }
+        let found = Provider(
+            driver: Registration.driver(of: address, root: root),
+            route: Capability.route(of: address, for: .rdmaDevice(context.device.name), root: root))
         state.withLock { $0.providers[address] = found }
         return found
+    }
+}
+
+extension PeerRegion {
+    /// The check that each registration makes first, alone: to be measured.
+    ///
+    /// - Throws: as ``init(registering:on:access:options:)`` does before it asks the kernel.
+    package static func checkBeforeRegistration(
+        of kind: MemoryKind, provider: PCIAddress?, on context: Context
+    ) throws(CallError) -> Method {
+        let known = RegistrationMemory.of(context)
+        let choice = try known.choice(for: kind, on: context)
+        _ = provider.map { known.provider($0, for: context) }
+        return choice.method
     }
 }

@@ -19,6 +19,8 @@ public struct P2PMemory: ~Copyable, RegistrableMemory, @unchecked Sendable {
     public let byteCount: Int
     /// The function whose memory it is.
     public let provider: PCIAddress
+    /// The function's driver when it was allocated; without that driver it is gone.
+    package let driver: String?
     private let isOwned: Bool
 
     /// Memory that stays another value's, which lives longer than this one: for measuring registration alone.
@@ -27,6 +29,7 @@ public struct P2PMemory: ~Copyable, RegistrableMemory, @unchecked Sendable {
         unsafe baseAddress = memory.baseAddress
         byteCount = memory.byteCount
         provider = memory.provider
+        driver = memory.driver
         isOwned = false
     }
 
@@ -65,6 +68,7 @@ public struct P2PMemory: ~Copyable, RegistrableMemory, @unchecked Sendable {
         unsafe baseAddress = mapped
         self.byteCount = rounded
         self.provider = provider
+        driver = root.linkTarget("sys/bus/pci/devices/\(provider)/driver")?.lastComponent?.string
         isOwned = true
         wipe()
     }

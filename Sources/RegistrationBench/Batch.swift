@@ -75,6 +75,7 @@ struct Sampler: Sendable {
         memory.touch()
         // The first registration of memory is not like the others: it is made, and not counted.
         let method = try memory.timePeerMR(on: domain, access: plan.access).1
+        if plan.baseline { _ = try memory.timeBare(on: domain, access: plan.access, method: method) }
         batch.method = method
         batch.pages = memory.pageSort()
         start()

@@ -39,7 +39,7 @@ package final class BenchRun {
 
     /// The most samples that a batch takes, and how long it may sample.
     private static let batchSamples = 32
-    private static let batchNanoseconds: UInt64 = 25_000_000
+    private static let batchNanoseconds: UInt64 = 50_000_000
 
     /// A run of a plan on an open device.
     ///

@@ -98,9 +98,7 @@ extension PreparedMemory {
                 .host(unsafe HostMemory(lending: pages.address, byteCount: pages.byteCount)), domain, access)
         case .p2pmem(let memory): return try Self.time(.p2pmem(unsafe P2PMemory(lending: memory)), domain, access)
         case .buffer(let memory):
-            let second = try DMABufferMemory(
-                DMABuffer(duplicating: memory.buffer.descriptor), owner: memory.owner, offset: memory.offset,
-                byteCount: UInt64(memory.byteCount))
+            let second = try DMABufferMemory(again: memory)
             return try Self.time(.dmabuf(second), domain, access)
         case .nic(let memory):
             let start = peermr_bench_nanoseconds()

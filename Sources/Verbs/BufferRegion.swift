@@ -84,12 +84,11 @@ public struct BufferRegion: ~Copyable {
         handle: DMAHandle? = nil, keeping owner: AnyObject? = nil
     ) throws(CallError) {
         let pages = try BufferPages(part, access: access)
-        let device = domain.context.device
-        let call = handle == nil ? "ibv_reg_dmabuf_mr" : "ibv_reg_mr_ex"
         guard let made = unsafe Self.register(part.descriptor, pages, domain, access, handle) else {
             let errno = currentErrno()
             let facts = BufferRefusal(
-                call: call, device: device, part: part, access: access,
+                call: handle == nil ? "ibv_reg_dmabuf_mr" : "ibv_reg_mr_ex", device: domain.context.device, part: part,
+                access: access,
                 exporter: BufferRefusal.exporter(of: part.descriptor),
                 imports: domain.context.bufferImport().isSupported)
             throw .registerBuffer(errno, facts)

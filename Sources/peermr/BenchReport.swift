@@ -18,6 +18,9 @@ enum Figures {
         return fixed(value, size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : 3)
     }
 
+    /// So many of something.
+    static func count(_ number: Int, _ what: String) -> String { "\(number) \(what)\(number == 1 ? "" : "s")" }
+
     /// A number with so many digits behind the point, without Foundation.
     static func fixed(_ value: Double, _ digits: Int) -> String {
         guard value.isFinite, abs(value) < 1e15 else { return "?" }
@@ -51,7 +54,8 @@ extension BenchResult {
 
     private var head: String {
         let seconds = Figures.fixed(Double(nanoseconds) / 1e9, 1)
-        var text = "\(rounds) rounds in \(seconds) s\(wasInterrupted ? ", interrupted" : ""); Linux \(kernel); "
+        var text = "\(Figures.count(rounds, "round")) in \(seconds) s\(wasInterrupted ? ", interrupted" : ""); "
+        text += "Linux \(kernel); "
         text += "\(clock.name) over \(clock.source): a step of \(clock.stepNanoseconds) ns, "
         text += "a reading \(clock.costNanoseconds) ns (part of each sample)"
         return text

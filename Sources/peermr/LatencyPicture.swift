@@ -112,7 +112,8 @@ struct LatencyPicture {
 
     private var subtitle: String {
         let seconds = Figures.fixed(Double(result.nanoseconds) / 1e9, 0)
-        return "Linux \(result.kernel), \(result.rounds) rounds in \(seconds) s, \(result.clock.name) over "
+        let rounds = Figures.count(result.rounds, "round")
+        return "Linux \(result.kernel), \(rounds) in \(seconds) s, \(result.clock.name) over "
             + "\(result.clock.source)\(result.wasInterrupted ? ", interrupted" : "")"
     }
 
