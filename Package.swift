@@ -70,10 +70,20 @@ let package = Package(
             name: "PeerTransfer", dependencies: ["PeerMR", "PeerStorage", "SystemSupport", system],
             swiftSettings: strict),
 
+        // What registration costs, measured: the tool's bench, and the calls of libibverbs alone to compare with.
+        .target(name: "CBareVerbs", dependencies: ["CVerbs"]),
+        .target(
+            name: "RegistrationBench",
+            dependencies: [
+                "PeerMR", "PeerMemory", "PCITopology", "Verbs", "CBareVerbs", "SystemSupport", system,
+                .product(name: "Histogram", package: "hdrhistogram-swift"),
+            ],
+            swiftSettings: strict),
+
         .executableTarget(
             name: "PeerMRCommand",
             dependencies: [
-                "PeerMR", "PCITopology", "SystemSupport", system,
+                "PeerMR", "PCITopology", "RegistrationBench", "CLinux", "SystemSupport", system,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/peermr", swiftSettings: strict),
@@ -121,6 +131,11 @@ let package = Package(
             name: "destruction-order", dependencies: ["CFakeVerbs", "PeerMR"], path: "Tests/DestructionOrder",
             swiftSettings: testing),
 
+        // What PeerMR's registration costs beside the bare call, without a kernel in it.
+        .executableTarget(
+            name: "registration-cost", dependencies: ["CFakeVerbs", "PeerMR", "RegistrationBench"],
+            path: "Tests/RegistrationCost", swiftSettings: testing),
+
         // Tests of the first two rings, without a device. CFakeVerbs stands in for libibverbs and librdmacm.
         .target(name: "CFakeVerbs", path: "Tests/CFakeVerbs"),
         .target(
@@ -135,7 +150,14 @@ let package = Package(
             swiftSettings: testing),
         .testTarget(
             name: "PeerMRCommandTests",
-            dependencies: ["PeerMRCommand", "PCITopology", "SystemSupport", "TestSupport", system],
+            dependencies: [
+                "PeerMRCommand", "PCITopology", "RegistrationBench", "SystemSupport", "TestSupport", system,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: testing),
+        .testTarget(
+            name: "RegistrationBenchTests",
+            dependencies: ["RegistrationBench", "PeerMemory", "SystemSupport", "TestSupport"],
             swiftSettings: testing),
         .testTarget(
             name: "VerbsTests", dependencies: ["Verbs", "CVerbs", "TestSupport", system],
@@ -169,7 +191,8 @@ let package = Package(
         .testTarget(
             name: "FakeVerbsTests",
             dependencies: [
-                "CFakeVerbs", "CVerbs", "destruction-order", "PeerMR", "PeerTransfer", "TestSupport", system,
+                "CFakeVerbs", "CVerbs", "destruction-order", "PeerMR", "PeerTransfer", "RegistrationBench",
+                "TestSupport", system,
             ],
             swiftSettings: testing),
         .testTarget(

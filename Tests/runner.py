@@ -20,7 +20,7 @@ from peerlab import LabError, build, interrupts      # noqa: E402
 from peerlab.confine import die_with_parent          # noqa: E402
 
 _PROGRAMS = ["nic-to-nvme", "hostile-client", "memory-probe", "peermr", "region-probe",
-             "mixed-scatter", "ping-pong", "route-probe", "destruction-order"]
+             "mixed-scatter", "ping-pong", "route-probe", "destruction-order", "registration-cost"]
 _COUNTS = re.compile(r"^(\d+) passed, (\d+) failed$", re.MULTILINE)
 
 
@@ -83,6 +83,12 @@ def machine_code():
     return _counted([sys.executable, str(_HERE / "machine_code.py"), "--programs", str(_programs())])
 
 
+def cost():
+    """What PeerMR's registration costs beside the bare call, with optimisation."""
+    say("== built with optimisation: what a registration costs, over the fake libibverbs")
+    return _counted([str(_programs() / "registration-cost")])
+
+
 def lab_tests(match):
     """The device tests, in virtual machines. Returns (passed, failed)."""
     say("== in the lab: real kernels, verbs and NVMe")
@@ -135,7 +141,7 @@ def main():
         rings.append(host_tests)
     rings.append(warnings)
     if options.only != "lab" and not options.match:
-        rings += [optimised, machine_code]
+        rings += [optimised, machine_code, cost]
     if options.only != "host":
         rings.append(lambda: lab_tests(options.match))
     if options.only != "host" and not options.match:

@@ -35,7 +35,7 @@ public final class RouteCache: Sendable {
 
     private let root: SystemRoot
     private let state: Mutex<State>
-    private static let intervalNanoseconds: UInt64 = 1_000_000
+    package static let intervalNanoseconds: UInt64 = 1_000_000
 
     /// An empty cache for a machine.
     public init(root: SystemRoot = .live) {

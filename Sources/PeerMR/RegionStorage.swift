@@ -15,9 +15,37 @@ struct BufferOrigin {
     let owner: any DMABufferOwner
 }
 
+/// A region over mapped memory: a ``Verbs/MemoryRegion`` of one type, which costs less.
+@safe
+struct MappedRegion: ~Copyable {
+    private let registration: MappedRegistration
+    let domain: ProtectionDomain
+    let memory: MappedMemory
+    private let handle: DMAHandle?
+
+    init(
+        registering memory: consuming MappedMemory, on domain: ProtectionDomain, access: Access, shape: TransferShape,
+        handle: DMAHandle?
+    ) throws(CallError) {
+        let made = unsafe try MappedRegistration(
+            of: memory.baseAddress, byteCount: memory.byteCount, on: domain, access: access, shape: shape,
+            handle: handle)
+        unsafe registration = made
+        self.domain = domain
+        self.memory = memory
+        self.handle = handle
+    }
+
+    var window: RegionWindow { unsafe registration.window }
+
+    deinit {
+        unsafe registration.end()
+    }
+}
+
 /// A region of either sort.
 enum AnyRegion: ~Copyable {
-    case mapped(MemoryRegion<MappedMemory>)
+    case mapped(MappedRegion)
     case buffer(BufferRegion)
     case nic(DeviceMemoryRegion)
 }
@@ -37,7 +65,7 @@ struct RegionStorage: ~Copyable {
     /// The driver that the provider had when its memory was registered.
     let driver: String?
 
-    init(_ region: consuming MemoryRegion<MappedMemory>, driver: String?) {
+    init(_ region: consuming MappedRegion, driver: String?) {
         window = region.window
         domain = region.domain
         kind = region.memory.kind

@@ -32,57 +32,56 @@ struct Registration: ~Copyable {
     init(
         of memory: consuming AnyMemory, on domain: ProtectionDomain, access: Access, options: RegistrationOptions
     ) throws(CallError) {
-        let facts = try RegistrationFacts(of: domain.context, for: memory.kind)
-        let choice = try MethodChoice.choose(for: memory.kind, facts: facts)
-        let driver = memory.provider.flatMap { Self.driver(of: $0) }
+        let known = RegistrationMemory.of(domain.context)
+        let choice = try known.choice(for: memory.kind, on: domain.context)
+        // What stands around a dma-buf's memory may have changed; p2pmem without its driver is no memory any more.
+        let provider = memory.kind == .dmabuf ? memory.provider.map { known.provider($0, for: domain.context) } : nil
         if options.ioAddress != nil, memory.kind != .dmabuf { throw .addressOfMapping }
-        var route: Answer?
+        let route = provider?.route
         let made: RegionStorage
         let start: UInt64
         switch consume memory {
         case .host(let memory):
             start = monotonicNanoseconds()
-            made = RegionStorage(
-                try Self.map(.host(memory), domain, access, choice, options), driver: driver)
+            made = RegionStorage(try Self.map(.host(memory), domain, access, choice, options), driver: nil)
         case .p2pmem(let memory):
+            let driver = memory.driver
             start = monotonicNanoseconds()
             made = RegionStorage(
                 try Self.map(.p2pmem(memory), domain, access, choice, options), driver: driver)
         case .dmabuf(let memory):
-            route = Self.route(from: domain.context.device, to: memory.owner.provider)
             start = monotonicNanoseconds()
-            made = try Self.attach(memory, domain, access, options, route, driver)
+            made = try Self.attach(memory, domain, access, options, provider)
         }
         nanoseconds = monotonicNanoseconds() - start
         self.choice = choice
-        nic = facts.nic
+        nic = known.nic
         self.route = route
         storage = made
     }
 
     /// Memory of the NIC itself.
     init(of memory: DeviceMemory, on domain: ProtectionDomain, access: Access) throws(CallError) {
-        let device = domain.context.device
-        let provider = DeviceLinks.function(ofRDMADevice: device.name)
-        let choice = try MethodChoice.choose(
-            for: .nic, facts: RegistrationFacts(of: domain.context, for: .nic))
+        let known = RegistrationMemory.of(domain.context)
+        let choice = try known.choice(for: .nic, on: domain.context)
+        let provider = known.function
         let start = monotonicNanoseconds()
         let region = try DeviceMemoryRegion(registering: memory, on: domain, access: access)
         nanoseconds = monotonicNanoseconds() - start
         self.choice = choice
-        nic = NICKind(of: device)
+        nic = known.nic
         route = nil
-        storage = RegionStorage(region, provider: provider, driver: provider.flatMap { Self.driver(of: $0) })
+        storage = RegionStorage(region, provider: provider, driver: known.driver)
     }
 
     private static func map(
         _ memory: consuming MappedMemory, _ domain: ProtectionDomain, _ access: Access, _ choice: MethodChoice,
         _ options: RegistrationOptions
-    ) throws(CallError) -> MemoryRegion<MappedMemory> {
+    ) throws(CallError) -> MappedRegion {
         let isPeer = memory.kind != .host
         if choice.method == .onDemand, options.handle != nil { throw .hintsOnDemand }
         do throws(CallError) {
-            return try MemoryRegion(
+            return try MappedRegion(
                 registering: memory, on: domain,
                 access: choice.method == .onDemand ? access.union(.onDemand) : access, shape: choice.shape,
                 handle: options.handle)
@@ -94,24 +93,19 @@ struct Registration: ~Copyable {
     /// The descriptor is closed with the memory, when this returns.
     private static func attach(
         _ memory: consuming DMABufferMemory, _ domain: ProtectionDomain, _ access: Access,
-        _ options: RegistrationOptions, _ route: Answer?, _ driver: String?
+        _ options: RegistrationOptions, _ provider: RegistrationMemory.Provider?
     ) throws(CallError) -> RegionStorage {
         let part = BufferPart(
             of: memory.buffer.descriptor, offset: memory.offset, byteCount: UInt64(memory.byteCount),
-            ioAddress: options.ioAddress)
+            ioAddress: options.ioAddress, bufferBytes: memory.buffer.byteCount, isWritable: memory.buffer.isWritable)
         let origin = BufferOrigin(exporter: memory.buffer.exporter, offset: memory.offset, owner: memory.owner)
         do throws(CallError) {
             let region = try BufferRegion(
                 registering: part, on: domain, access: access, handle: options.handle, keeping: memory.owner)
-            return RegionStorage(region, origin, driver: driver)
+            return RegionStorage(region, origin, driver: provider?.driver)
         } catch {
-            throw .bufferRefused(error, route, origin, domain.context.device)
+            throw .bufferRefused(error, provider?.route, origin, domain.context.device)
         }
-    }
-
-    private static func route(from device: Device, to provider: PCIAddress?) -> Answer? {
-        guard let provider else { return nil }
-        return Capability.route(of: provider, for: .rdmaDevice(device.name))
     }
 
     /// The driver of a function; nil where it has none.

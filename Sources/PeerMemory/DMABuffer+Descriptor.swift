@@ -13,6 +13,14 @@ struct DMABufferFacts {
     let identity: DMABuffer.Identity
     let isWritable: Bool
 
+    /// What is known already.
+    init(exporter: String, byteCount: UInt64, identity: DMABuffer.Identity, isWritable: Bool) {
+        self.exporter = exporter
+        self.byteCount = byteCount
+        self.identity = identity
+        self.isWritable = isWritable
+    }
+
     /// Asks the kernel. 0 is a descriptor like any other.
     init(of descriptor: Int32) throws(CallError) {
         var device: UInt64 = 0
@@ -72,6 +80,22 @@ extension DMABuffer {
 }
 
 extension DMABufferMemory {
+    /// The same part by a descriptor of its own, whose buffer is not asked about again: for measuring registration
+    /// alone, which ends with the descriptor closed.
+    ///
+    /// - Throws: `resourceLimit` (EMFILE) where no more descriptors are to be had.
+    package init(again memory: borrowing DMABufferMemory) throws(CallError) {
+        let known = memory.buffer.descriptor
+        let second = peermr_duplicate(known)
+        guard second >= 0 else { throw .duplicate(currentErrno(), known) }
+        let facts = DMABufferFacts(
+            exporter: memory.buffer.exporter, byteCount: memory.buffer.byteCount, identity: memory.buffer.identity,
+            isWritable: memory.buffer.isWritable)
+        try self.init(
+            DMABuffer(file: OwnedDescriptor(adopting: second), facts: facts), owner: memory.owner,
+            offset: memory.offset, byteCount: UInt64(memory.byteCount))
+    }
+
     /// Takes over a descriptor of a dma-buf, and reaches its bytes by mapping it; see ``MappedBufferOwner``.
     ///
     /// - Parameters:

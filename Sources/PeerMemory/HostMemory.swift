@@ -10,6 +10,15 @@ public import Verbs
 public struct HostMemory: ~Copyable, RegistrableMemory, @unchecked Sendable {
     public let baseAddress: UnsafeMutableRawPointer
     public let byteCount: Int
+    private let isOwned: Bool
+
+    /// Memory that stays someone else's, who keeps it longer than this value lives: for measuring registration alone.
+    @unsafe
+    package init(lending baseAddress: UnsafeMutableRawPointer, byteCount: Int) {
+        unsafe self.baseAddress = baseAddress
+        self.byteCount = byteCount
+        isOwned = false
+    }
 
     /// Maps anonymous memory, which fork(2) does not hand to children.
     ///
@@ -32,10 +41,11 @@ public struct HostMemory: ~Copyable, RegistrableMemory, @unchecked Sendable {
         _ = unsafe madvise(mapped, rounded, Int32(MADV_DONTFORK))
         unsafe baseAddress = mapped
         self.byteCount = rounded
+        isOwned = true
     }
 
     deinit {
-        _ = unsafe munmap(baseAddress, byteCount)
+        if isOwned { _ = unsafe munmap(baseAddress, byteCount) }
     }
 }
 

@@ -19,6 +19,19 @@ public struct P2PMemory: ~Copyable, RegistrableMemory, @unchecked Sendable {
     public let byteCount: Int
     /// The function whose memory it is.
     public let provider: PCIAddress
+    /// The function's driver when it was allocated; without that driver it is gone.
+    package let driver: String?
+    private let isOwned: Bool
+
+    /// Memory that stays another value's, which lives longer than this one: for measuring registration alone.
+    @unsafe
+    package init(lending memory: borrowing P2PMemory) {
+        unsafe baseAddress = memory.baseAddress
+        byteCount = memory.byteCount
+        provider = memory.provider
+        driver = memory.driver
+        isOwned = false
+    }
 
     /// Allocates a contiguous run, and overwrites what its last owner left in it with zeros.
     ///
@@ -55,11 +68,13 @@ public struct P2PMemory: ~Copyable, RegistrableMemory, @unchecked Sendable {
         unsafe baseAddress = mapped
         self.byteCount = rounded
         self.provider = provider
+        driver = root.linkTarget("sys/bus/pci/devices/\(provider)/driver")?.lastComponent?.string
+        isOwned = true
         wipe()
     }
 
     deinit {
-        _ = unsafe munmap(baseAddress, byteCount)
+        if isOwned { _ = unsafe munmap(baseAddress, byteCount) }
     }
 
     /// Writes zeros over all of it, by CPU: about as slow as a device's uncached memory is.

@@ -17,6 +17,23 @@ public struct BufferPart: Hashable, Sendable {
     ///
     /// It must lie as far behind a page boundary as the offset does.
     public var ioAddress: UInt64?
+    /// What the kernel has said of the buffer before, for callers that hold it: it has one size for life. Else it is
+    /// asked for each registration.
+    var known: (bufferBytes: UInt64, isWritable: Bool)? {
+        knownBytes.map { ($0, knownWritable) }
+    }
+    private var knownBytes: UInt64?
+    private var knownWritable = false
+
+    /// A part of a buffer that has been asked about already.
+    package init(
+        of descriptor: Int32, offset: UInt64, byteCount: UInt64, ioAddress: UInt64?, bufferBytes: UInt64,
+        isWritable: Bool
+    ) {
+        self.init(of: descriptor, offset: offset, byteCount: byteCount, ioAddress: ioAddress)
+        knownBytes = bufferBytes
+        knownWritable = isWritable
+    }
 
     /// A part by its numbers. Whether the buffer has it shows when it is registered.
     public init(of descriptor: Int32, offset: UInt64, byteCount: UInt64, ioAddress: UInt64? = nil) {
@@ -67,12 +84,11 @@ public struct BufferRegion: ~Copyable {
         handle: DMAHandle? = nil, keeping owner: AnyObject? = nil
     ) throws(CallError) {
         let pages = try BufferPages(part, access: access)
-        let device = domain.context.device
-        let call = handle == nil ? "ibv_reg_dmabuf_mr" : "ibv_reg_mr_ex"
         guard let made = unsafe Self.register(part.descriptor, pages, domain, access, handle) else {
             let errno = currentErrno()
             let facts = BufferRefusal(
-                call: call, device: device, part: part, access: access,
+                call: handle == nil ? "ibv_reg_dmabuf_mr" : "ibv_reg_mr_ex", device: domain.context.device, part: part,
+                access: access,
                 exporter: BufferRefusal.exporter(of: part.descriptor),
                 imports: domain.context.bufferImport().isSupported)
             throw .registerBuffer(errno, facts)
@@ -125,11 +141,12 @@ struct BufferPages {
         let page = UInt64(pageBytes)
         if access.contains(.onDemand) { throw .onDemandBuffer }
         guard part.byteCount > 0 else { throw .emptyBufferPart }
-        let size = try Self.size(of: part.descriptor)
+        let size: UInt64
+        if let known = part.known { size = known.bufferBytes } else { size = try Self.size(of: part.descriptor) }
         guard part.offset <= size, part.byteCount <= size - part.offset else {
             throw .outsideBuffer(part, size)
         }
-        try Self.check(part.descriptor, access)
+        try Self.check(part, access)
         let inner = part.offset % page
         let first = part.ioAddress ?? part.offset
         guard first % page == inner else { throw .incongruent(part, first) }
@@ -154,9 +171,15 @@ struct BufferPages {
 
     /// The kernel's importers do not look at how a descriptor was opened, so a NIC could write what was handed out for
     /// reading only.
-    private static func check(_ descriptor: Int32, _ access: Access) throws(CallError) {
-        let flags = fcntl(descriptor, F_GETFL)
-        let writes = !access.isDisjoint(with: [.localWrite, .remoteWrite, .remoteAtomic])
-        if flags >= 0, flags & O_ACCMODE == O_RDONLY, writes { throw .readOnlyBuffer(descriptor) }
+    private static func check(_ part: BufferPart, _ access: Access) throws(CallError) {
+        guard !access.isDisjoint(with: [.localWrite, .remoteWrite, .remoteAtomic]) else { return }
+        let isReadOnly: Bool
+        if let known = part.known {
+            isReadOnly = !known.isWritable
+        } else {
+            let flags = fcntl(part.descriptor, F_GETFL)
+            isReadOnly = flags >= 0 && flags & O_ACCMODE == O_RDONLY
+        }
+        if isReadOnly { throw .readOnlyBuffer(part.descriptor) }
     }
 }

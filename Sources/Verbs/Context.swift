@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CVerbs
-internal import Synchronization
+package import Synchronization
 internal import SystemPackage
 public import SystemSupport
 
@@ -13,6 +13,8 @@ public final class Context: @unchecked Sendable {
     private let owned: Bool
     /// What ``bufferImport()`` has found.
     let rememberedImport = Mutex<BufferImport?>(nil)
+    /// What the layer above remembers of this device, as long as it is open; it belongs to PeerMR's registration.
+    package let remembered = Mutex<(any AnyObject & Sendable)?>(nil)
 
     /// Wraps an open context.
     ///

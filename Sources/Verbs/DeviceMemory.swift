@@ -10,6 +10,8 @@ public import SystemSupport
 @safe
 public final class DeviceMemory: @unchecked Sendable {
     let raw: UnsafeMutablePointer<ibv_dm>
+    /// The C object, for measurements of the bare calls. Valid as long as this memory lives; do not free it.
+    @unsafe package var rawObject: UnsafeMutableRawPointer { unsafe UnsafeMutableRawPointer(raw) }
     /// The device, kept open as long as this memory lives.
     public let context: Context
     /// How much there is, in bytes.

@@ -15,7 +15,7 @@ public protocol RegistrableMemory: ~Copyable {
 /// A memory region. It owns its memory: the device is told to forget it before the memory goes.
 @safe
 public struct MemoryRegion<Memory: RegistrableMemory & ~Copyable>: ~Copyable {
-    private let raw: UnsafeMutablePointer<ibv_mr>
+    private let registration: MappedRegistration
     /// The domain, kept as long as the region lives.
     public let domain: ProtectionDomain
     /// The memory, kept as long as the region lives.
@@ -42,16 +42,41 @@ public struct MemoryRegion<Memory: RegistrableMemory & ~Copyable>: ~Copyable {
         registering memory: consuming Memory, on domain: ProtectionDomain,
         access: Access = [.localWrite], shape: TransferShape = .any, handle: DMAHandle? = nil
     ) throws(CallError) {
-        let address = unsafe memory.baseAddress
-        let byteCount = memory.byteCount
+        let made = unsafe try MappedRegistration(
+            of: memory.baseAddress, byteCount: memory.byteCount, on: domain, access: access, shape: shape,
+            handle: handle)
+        unsafe registration = made
+        self.domain = domain
+        self.memory = memory
+        self.handle = handle
+        unsafe window = made.window
+    }
+
+    deinit {
+        unsafe registration.end()
+    }
+}
+
+/// What a ``MemoryRegion`` asks of the device, without the memory: a layer that has one type of memory is spared what
+/// generic values cost, which is some hundred nanoseconds each time.
+///
+/// Who makes one keeps domain, memory and handle, and ends it once, before any of these goes.
+@unsafe
+package struct MappedRegistration: Copyable {
+    private let raw: UnsafeMutablePointer<ibv_mr>
+    /// What addresses work requests need.
+    package let window: RegionWindow
+
+    /// Registers memory; see ``MemoryRegion/init(registering:on:access:shape:handle:)``.
+    package init(
+        of address: UnsafeMutableRawPointer, byteCount: Int, on domain: ProtectionDomain, access: Access,
+        shape: TransferShape, handle: DMAHandle?
+    ) throws(CallError) {
         guard let raw = unsafe Self.register(address, byteCount, domain, access, handle) else {
             throw .register(
                 currentErrno(), byteCount: byteCount, access: access, device: domain.context.device)
         }
         unsafe self.raw = raw
-        self.domain = domain
-        self.memory = memory
-        self.handle = handle
         unsafe window = RegionWindow(
             address: UInt64(UInt(bitPattern: address)), byteCount: UInt64(byteCount),
             localKey: raw.pointee.lkey, remoteKey: raw.pointee.rkey, shape: shape)
@@ -73,7 +98,8 @@ public struct MemoryRegion<Memory: RegistrableMemory & ~Copyable>: ~Copyable {
         return unsafe peermr_reg_mr_ex(domain.raw, &attributes)
     }
 
-    deinit {
+    /// Deregisters. Once only.
+    package func end() {
         _ = unsafe ibv_dereg_mr(raw)
     }
 }

@@ -8,6 +8,8 @@ public import SystemSupport
 @safe
 public final class ProtectionDomain: @unchecked Sendable {
     let raw: UnsafeMutablePointer<ibv_pd>
+    /// The C object, for measurements of the bare calls. Valid as long as this domain lives; do not deallocate it.
+    @unsafe package var rawObject: UnsafeMutableRawPointer { unsafe UnsafeMutableRawPointer(raw) }
     /// The device, kept open as long as this domain lives.
     public let context: Context
 

@@ -5,6 +5,7 @@
 //   peermr check 0000:03:00.0 mlx5_0      the four answers for a provider and a client
 //   peermr topology                       all clients against all providers
 //   peermr register --device mlx5_0 --memory vfio:0000:03:00.0:2 --prove
+//   peermr bench registration --device mlx5_0         what registering costs
 //   peermr doctor                         what stands in the way on this machine
 //   peermr snapshot machine.peermr        a file that answers the same elsewhere (--snapshot)
 //   peermr vfio bind 0000:03:00.0        gives a function to vfio-pci, so that its memory can be exported
@@ -24,8 +25,8 @@ struct PeerMRCommand: ParsableCommand {
             """,
         version: "peermr 0.1",
         subcommands: [
-            Devices.self, TopologyCommand.self, Check.self, Register.self, Doctor.self, SnapshotCommand.self,
-            VFIOCommand.self,
+            Devices.self, TopologyCommand.self, Check.self, Register.self, BenchCommand.self, Doctor.self,
+            SnapshotCommand.self, VFIOCommand.self,
         ])
 }
 

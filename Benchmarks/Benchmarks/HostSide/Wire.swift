@@ -1,0 +1,1 @@
+../../../Sources/PeerTransfer/Wire.swift

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CBareVerbs
+internal import PeerMR
+internal import PeerMemory
+internal import Synchronization
+internal import SystemSupport
+internal import Verbs
+
+/// Samples of one cell, taken in a row by one thread. Plain numbers until nothing is timed any more.
+struct Batch: Sendable {
+    var peermr: [SampleTimes] = []
+    var bare: [SampleTimes] = []
+    var method: Method?
+    var pages: PageSort?
+    var refusal: CallError?
+}
+
+/// What one thread does for a cell.
+struct Sampler: Sendable {
+    let cell: Cell
+    let plan: BenchPlan
+    let domain: ProtectionDomain
+    let functions: OpenFunctions
+    /// How many samples there shall be at most.
+    let count: Int
+    /// How long it may sample, in nanoseconds; one sample there is always.
+    let nanoseconds: UInt64
+    /// Whether the bare call comes first in the first pair; the order alternates.
+    let bareFirst: Bool
+    /// Whether someone wants it all to end.
+    let stop: @Sendable () -> Bool
+
+    /// Takes the samples.
+    ///
+    /// - Parameters:
+    ///   - start: called when the memory is prepared, before the first sample.
+    ///   - goOn: called after the last sample; where it gives true one more is taken, and thrown away, so that the
+    ///     other threads' last samples have the same company as their first.
+    func run(start: () -> Void = {}, goOn: () -> Bool = { false }) -> Batch {
+        var batch = Batch()
+        batch.peermr.reserveCapacity(count)
+        batch.bare.reserveCapacity(plan.baseline ? count : 0)
+        var hasStarted = false
+        do throws(CallError) {
+            if cell.temperature == .warm {
+                try runWarm(
+                    into: &batch,
+                    start: {
+                        hasStarted = true; start()
+                    }, goOn)
+            } else {
+                try runCold(
+                    into: &batch,
+                    start: {
+                        hasStarted = true; start()
+                    }, goOn)
+            }
+        } catch {
+            batch.refusal = error
+        }
+        // Nobody waits for ever for a thread that has failed.
+        if !hasStarted { start() }
+        _ = goOn()
+        return batch
+    }
+
+    private func prepare() throws(CallError) -> PreparedMemory {
+        try PreparedMemory(
+            cell.memory.specification(cell.byteCount), huge: cell.isHuge, on: domain.context, functions: functions)
+    }
+
+    private func runWarm(into batch: inout Batch, start: () -> Void, _ goOn: () -> Bool) throws(CallError) {
+        let memory = try prepare()
+        memory.touch()
+        // The first registration of memory is not like the others: it is made, and not counted.
+        let method = try memory.timePeerMR(on: domain, access: plan.access).1
+        if plan.baseline { _ = try memory.timeBare(on: domain, access: plan.access, method: method) }
+        batch.method = method
+        batch.pages = memory.pageSort()
+        start()
+        let end = peermr_bench_nanoseconds() + nanoseconds
+        var index = 0
+        repeat {
+            try pair(index, into: &batch) { (side) throws(CallError) in try sample(memory, side, method) }
+            index += 1
+        } while index < count && peermr_bench_nanoseconds() < end && !stop()
+        while goOn(), !stop() { _ = try memory.timePeerMR(on: domain, access: plan.access) }
+    }
+
+    private func runCold(into batch: inout Batch, start: () -> Void, _ goOn: () -> Bool) throws(CallError) {
+        start()
+        let end = peermr_bench_nanoseconds() + nanoseconds
+        var index = 0
+        var method = batch.method
+        var pages = batch.pages
+        repeat {
+            // Which method it is shows with the first registration: that one is PeerMR's.
+            try pair(index, into: &batch, bareFirst: bareFirst && method != nil) { (side) throws(CallError) in
+                let memory = try prepare()
+                let taken = try sample(memory, side, method)
+                method = taken.1
+                if pages == nil { pages = memory.pageSort() }
+                return taken
+            }
+            index += 1
+        } while index < count && peermr_bench_nanoseconds() < end && !stop()
+        (batch.method, batch.pages) = (method, pages)
+        while goOn(), !stop() {
+            let memory = try prepare()
+            _ = try memory.timePeerMR(on: domain, access: plan.access)
+        }
+    }
+
+    private enum Side { case peermr, bare }
+
+    private func sample(
+        _ memory: borrowing PreparedMemory, _ side: Side, _ method: Method?
+    ) throws(CallError) -> (SampleTimes, Method) {
+        if side == .bare, let method {
+            return (try memory.timeBare(on: domain, access: plan.access, method: method), method)
+        }
+        return try memory.timePeerMR(on: domain, access: plan.access)
+    }
+
+    /// One sample of each side that is asked for, in an order that alternates.
+    private func pair(
+        _ index: Int, into batch: inout Batch, bareFirst: Bool? = nil,
+        _ take: (Side) throws(CallError) -> (SampleTimes, Method)
+    ) throws(CallError) {
+        guard plan.baseline else {
+            batch.peermr.append(try take(.peermr).0)
+            return
+        }
+        if (bareFirst ?? self.bareFirst) == (index % 2 == 0) {
+            let bare = try take(.bare).0
+            batch.peermr.append(try take(.peermr).0)
+            batch.bare.append(bare)
+        } else {
+            batch.peermr.append(try take(.peermr).0)
+            batch.bare.append(try take(.bare).0)
+        }
+    }
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import PeerMemory
+package import SystemSupport
+package import Verbs
+
+/// Whether memory is new for each registration.
+package enum Temperature: String, Hashable, Sendable, CaseIterable {
+    /// New memory each time; see ``MemoryName/coldPages``.
+    case cold
+    /// The same memory again, whose pages are there and have been registered before.
+    case warm
+}
+
+/// What is to be measured, in all combinations.
+package struct BenchPlan: Sendable {
+    /// The memory, at least one.
+    package var memories: [MemoryName]
+    /// The sizes in bytes, sorted: multiples of a page.
+    package var sizes: [UInt64]
+    /// Cold, warm or both.
+    package var temperatures: [Temperature] = [.cold, .warm]
+    /// How many threads register at once.
+    package var threads: [Int] = [1]
+    /// How much is registered beforehand, in bytes.
+    package var registered: [UInt64] = [0]
+    /// Whether host memory is measured with huge pages as well.
+    package var hugePages = false
+    /// Whether the bare calls are measured too.
+    package var baseline = false
+    /// What the device and its peers may do with the regions.
+    package var access: Access = [.localWrite, .remoteWrite, .remoteRead]
+    /// How many samples of each cell end the run; nil for no such end.
+    package var iterations: Int?
+    /// How long the run may take, in nanoseconds, once the first round is over; nil for no such end.
+    package var nanoseconds: UInt64?
+
+    /// A plan, with the rest as usual.
+    package init(memories: [MemoryName], sizes: [UInt64]) {
+        self.memories = memories
+        self.sizes = sizes
+    }
+
+    /// The most threads.
+    package static let maximumThreads = 256
+
+    /// Looks for what is wrong with the plan itself.
+    ///
+    /// - Throws: `invalidArgument`.
+    package func validate() throws(CallError) {
+        guard !sizes.isEmpty, !temperatures.isEmpty else {
+            throw .plan("there is nothing to measure", "name memory and sizes")
+        }
+        for count in threads where count < 1 || count > Self.maximumThreads {
+            throw .plan("\(count) threads cannot register", "name 1 to \(Self.maximumThreads) threads")
+        }
+        if let iterations, iterations < 1 {
+            throw .plan("\(iterations) iterations measure nothing", "name at least 1")
+        }
+        for memory in memories where memory.offset % UInt64(pageBytes) != 0 {
+            throw .plan(
+                "\(memory) begins at \(memory.offset), which is no multiple of a page of \(pageBytes) bytes",
+                "name an offset that is")
+        }
+    }
+
+    /// Looks for what the device cannot do, where its user asked for it.
+    ///
+    /// - Throws: `invalidArgument`.
+    package func validate(for attributes: DeviceAttributes, of device: Device) throws(CallError) {
+        guard let largest = sizes.last, largest > attributes.maximumRegionBytes else { return }
+        throw .plan(
+            "\(device) registers \(attributes.maximumRegionBytes) bytes at most in one region, and not \(largest)",
+            "name sizes up to \(ByteCount.describe(attributes.maximumRegionBytes))")
+    }
+
+    /// All combinations, the smallest first.
+    package var cells: [Cell] {
+        var cells: [Cell] = []
+        for registered in registered {
+            for threads in threads {
+                for size in sizes {
+                    for memory in memories {
+                        for temperature in temperatures {
+                            for huge in hugePages && memory.isHost ? [false, true] : [false] {
+                                cells.append(
+                                    Cell(
+                                        memory: memory, byteCount: size, temperature: temperature, isHuge: huge,
+                                        registeredBytes: registered, threads: threads))
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        return cells
+    }
+}
+
+/// One combination.
+package struct Cell: Hashable, Sendable {
+    package let memory: MemoryName
+    /// The size of the region, in bytes.
+    package let byteCount: UInt64
+    package let temperature: Temperature
+    /// Whether huge pages were asked for.
+    package let isHuge: Bool
+    /// How much was registered beforehand, in bytes.
+    package let registeredBytes: UInt64
+    /// How many threads registered at once.
+    package let threads: Int
+}
+
+extension Cell: CustomStringConvertible {
+    package var description: String {
+        var text = "\(memory) \(ByteCount.describe(byteCount)) \(temperature.rawValue)"
+        if isHuge { text += " huge" }
+        if registeredBytes > 0 { text += " +\(ByteCount.describe(registeredBytes))" }
+        if threads > 1 { text += " ×\(threads)" }
+        return text
+    }
+}

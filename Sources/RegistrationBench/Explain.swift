@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import SystemPackage
+internal import SystemSupport
+
+// The one place of this module that turns refusals into words.
+extension CallError {
+    static func plan(_ reason: String, _ remedy: String) -> CallError {
+        CallError(.invalidArgument, reason: reason, remedy: remedy)
+    }
+
+    static func hugeRequest(_ byteCount: UInt64) -> CallError {
+        CallError(
+            .invalidArgument, reason: "\(byteCount) bytes are more than a process can map", remedy: "name smaller sizes"
+        )
+    }
+
+    static func bareCall(_ errno: Errno) -> CallError {
+        CallError(
+            .system, call: "ibv_reg_mr", errno: errno,
+            reason: "the bare call of the baseline was refused where PeerMR's had worked",
+            remedy: "measure again; a limit that both share may be exhausted (ulimit -l, the pool's size)")
+    }
+
+    static func beyondDevice(_ most: UInt64) -> CallError {
+        CallError(
+            .notSupported, reason: "the device registers \(ByteCount.describe(most)) at most in one region",
+            remedy: "measure smaller sizes")
+    }
+
+    static func beyondLimit(_ limit: UInt64) -> CallError {
+        CallError(
+            .resourceLimit, reason: "there are \(ByteCount.describe(limit)) of it",
+            remedy: "measure smaller sizes, or name more memory")
+    }
+
+    static func beyondMachine(_ needed: UInt64, _ available: UInt64) -> CallError {
+        CallError(
+            .resourceLimit,
+            reason: "it takes \(ByteCount.describe(needed)) of host memory, and of the "
+                + "\(ByteCount.describe(available)) that are free a quarter is left alone",
+            remedy: "measure smaller sizes, fewer threads, or with less registered beforehand")
+    }
+
+    static func thread(_ errno: Errno, _ count: Int) -> CallError {
+        CallError(
+            .resourceLimit, call: "pthread_create", errno: errno, reason: "\(count) threads are not to be had",
+            remedy: "name fewer threads (ulimit -u)")
+    }
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Glibc
+internal import SystemPackage
+internal import SystemSupport
+
+/// The sort of pages that host memory is made of.
+package enum PageSort: String, Hashable, Sendable {
+    /// The machine's ordinary pages.
+    case base
+    /// Huge pages of the pool that the administrator set aside (MAP_HUGETLB).
+    case hugeTLB
+    /// Transparent huge pages, by madvise(2), and all of the memory is made of such.
+    case transparent
+    /// Transparent huge pages were asked for, and some of the memory is made of such.
+    case someTransparent
+    /// Huge pages were asked for, and none were had.
+    case hugeRefused
+    /// The memory is not mapped from the host's pages, or its pages are the exporter's affair.
+    case notOurs
+}
+
+/// A mapping of host memory, of ordinary or huge pages.
+@safe
+final class HostPages {
+    let address: UnsafeMutableRawPointer
+    let byteCount: Int
+    private let mappedAddress: UnsafeMutableRawPointer
+    private let mappedBytes: Int
+    private let isHugeTLB: Bool
+    private let isHuge: Bool
+
+    static let hugeBytes = 2 << 20
+
+    /// Maps memory, and touches none of it.
+    ///
+    /// Huge pages come from the pool where that has enough, else from the kernel's good will, which shows when the
+    /// pages have been touched; see ``sort()``.
+    ///
+    /// - Throws: `resourceLimit` (ENOMEM).
+    init(_ byteCount: Int, huge: Bool) throws(CallError) {
+        let unit = huge ? Self.hugeBytes : pageBytes
+        let rounded = (byteCount + unit - 1) / unit * unit
+        let flags = MAP_PRIVATE | MAP_ANONYMOUS
+        var mapped: UnsafeMutableRawPointer?
+        var extra = 0
+        if huge {
+            // From <linux/mman.h>: MAP_HUGETLB. The default size of the pool is meant.
+            unsafe mapped = unsafe mmap(nil, rounded, PROT_READ | PROT_WRITE, flags | 0x40000, -1, 0)
+            if unsafe mapped == MAP_FAILED { unsafe mapped = nil }
+        }
+        isHugeTLB = unsafe mapped != nil
+        if unsafe mapped == nil {
+            // A transparent huge page begins at a multiple of its size.
+            extra = huge ? Self.hugeBytes : 0
+            unsafe mapped = unsafe mmap(nil, rounded + extra, PROT_READ | PROT_WRITE, flags, -1, 0)
+        }
+        guard let mapped = unsafe mapped, unsafe mapped != MAP_FAILED else {
+            throw CallError(
+                .resourceLimit, call: "mmap", errno: currentErrno(),
+                reason: "\(ByteCount.describe(rounded)) of host memory are not to be had", remedy: "ask for less")
+        }
+        unsafe mappedAddress = mapped
+        mappedBytes = rounded + extra
+        self.byteCount = byteCount
+        isHuge = huge
+        let inner = extra == 0 ? 0 : (extra - Int(UInt(bitPattern: mapped) % UInt(extra))) % extra
+        unsafe address = unsafe mapped + inner
+        _ = unsafe madvise(mapped, mappedBytes, Int32(MADV_DONTFORK))
+        if huge, !isHugeTLB {
+            // From <linux/mman.h>: MADV_HUGEPAGE. A kernel without it refuses, and sort() tells.
+            _ = unsafe madvise(address, rounded, 14)
+        }
+    }
+
+    deinit {
+        _ = unsafe munmap(mappedAddress, mappedBytes)
+    }
+
+    /// Writes into each page, so that it is there.
+    func touch() {
+        var offset = 0
+        while offset < byteCount {
+            unsafe address.storeBytes(of: 1, toByteOffset: offset, as: UInt8.self)
+            offset += pageBytes
+        }
+    }
+
+    /// What the pages are, once they are touched: for huge ones the kernel is asked (`/proc/self/smaps`).
+    func sort() -> PageSort {
+        guard isHuge else { return .base }
+        if isHugeTLB { return .hugeTLB }
+        let huge = transparentBytes()
+        if huge == 0 { return .hugeRefused }
+        return huge >= byteCount ? .transparent : .someTransparent
+    }
+
+    private func transparentBytes() -> Int {
+        let start = UInt(bitPattern: unsafe mappedAddress)
+        let end = start + UInt(mappedBytes)
+        var isInside = false
+        var bytes = 0
+        for line in SystemRoot.live.text("proc/self/smaps") {
+            if let dash = line.firstIndex(of: "-"), let first = UInt(line[..<dash], radix: 16) {
+                let rest = line[line.index(after: dash)...].prefix { $0 != " " }
+                let last = UInt(rest, radix: 16) ?? 0
+                isInside = first < end && last > start
+            } else if isInside, line.hasPrefix("AnonHugePages:") {
+                let words = line.split(separator: " ")
+                bytes += words.count > 1 ? (Int(words[1]) ?? 0) * 1024 : 0
+            }
+        }
+        return bytes
+    }
+}
+
+extension SystemRoot {
+    /// The lines of a file of any length.
+    fileprivate func text(_ relative: String) -> [Substring] {
+        let bytes = contents(relative, limit: 16 << 20) ?? []
+        return String(decoding: bytes, as: UTF8.self).split(separator: "\n")
+    }
+
+    /// What the kernel thinks can be had without swapping, in bytes; nil where it does not say.
+    var availableBytes: UInt64? {
+        for line in attribute("proc/meminfo")?.split(separator: "\n") ?? [] where line.hasPrefix("MemAvailable:") {
+            let words = line.split(separator: " ")
+            return words.count > 1 ? UInt64(words[1]).flatMap { $0 <= .max / 1024 ? $0 * 1024 : nil } : nil
+        }
+        return nil
+    }
+}

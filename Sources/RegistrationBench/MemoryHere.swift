@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import PCITopology
+internal import PeerMR
+internal import PeerMemory
+package import SystemSupport
+package import Verbs
+
+extension MemoryName {
+    /// Host memory, and every other memory of this machine that the device may be able to register.
+    ///
+    /// Nothing is opened but what only this process would use: a function is opened by way of vfio when it is measured.
+    ///
+    /// - Returns: what there is, and what there is but cannot be measured, with the reason.
+    package static func here(
+        for context: Context, root: SystemRoot = .live
+    ) -> (names: [MemoryName], absent: [(name: String, reason: CallError)]) {
+        var names = [MemoryName(.host(byteCount: 1), isLimited: false)]
+        var absent: [(name: String, reason: CallError)] = []
+        for pool in P2PPool.all(root: root) where pool.isAllocatable {
+            names.append(MemoryName(.p2pmem(pool.provider, byteCount: 1), isLimited: false))
+        }
+        let buffers = buffers(root)
+        let answer = Capability.buffers(of: context)
+        if answer.outcome == .no {
+            for name in buffers {
+                absent.append(
+                    (
+                        "\(name)",
+                        CallError(.notSupported, reason: answer.reason, remedy: answer.remedy ?? "")
+                    ))
+            }
+        } else {
+            names += buffers
+        }
+        if let attributes = try? context.attributes(), attributes.deviceMemoryBytes > 0 {
+            names.append(MemoryName(.nic(byteCount: attributes.deviceMemoryBytes), isLimited: true))
+        }
+        return (names, absent)
+    }
+
+    private static func buffers(_ root: SystemRoot) -> [MemoryName] {
+        var names: [MemoryName] = []
+        if root.exists("dev/udmabuf") { names.append(MemoryName(.udmabuf(byteCount: 1), isLimited: false)) }
+        for heap in DMAHeap.all(root: root) { names.append(MemoryName(.heap(heap, byteCount: 1), isLimited: false)) }
+        let functions = (root.entries("sys/bus/pci/drivers/vfio-pci") ?? []).compactMap { PCIAddress($0) }
+        for address in functions.sorted() {
+            guard let (bar, byteCount) = largestBAR(of: address, root) else { continue }
+            let part = MemorySpecification.Part(offset: 0, byteCount: byteCount)
+            names.append(MemoryName(.vfio(address, bar: bar, part: part), isLimited: true))
+        }
+        if (try? CUDALibrary.load()) != nil {
+            names.append(MemoryName(.cuda(ordinal: 0, byteCount: 1), isLimited: false))
+        }
+        return names
+    }
+
+    /// The largest BAR that is memory, by the ranges and flags that sysfs shows (`resource`; include/linux/ioport.h).
+    private static func largestBAR(of address: PCIAddress, _ root: SystemRoot) -> (bar: Int, byteCount: UInt64)? {
+        let text = root.attribute("sys/bus/pci/devices/\(address)/resource") ?? ""
+        var largest: (bar: Int, byteCount: UInt64)?
+        for (bar, line) in text.split(separator: "\n").prefix(6).enumerated() {
+            let words = line.split(separator: " ").compactMap { UInt64($0.dropFirst(2), radix: 16) }
+            guard words.count == 3, words[2] & 0x200 != 0, words[1] > words[0] else { continue }
+            let byteCount = words[1] - words[0] + 1
+            if byteCount >= UInt64(pageBytes), byteCount > largest?.byteCount ?? 0 { largest = (bar, byteCount) }
+        }
+        return largest
+    }
+}

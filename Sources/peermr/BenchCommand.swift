@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import CLinux
+import Glibc
+import PeerMR
+import RegistrationBench
+import Synchronization
+import SystemSupport
+
+struct BenchCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "bench", abstract: "Measures what the library's calls cost on this machine.",
+        subcommands: [BenchRegistration.self])
+}
+
+struct BenchRegistration: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "registration",
+        abstract: "Measures how long it takes to register memory with an RDMA device, and to deregister it.",
+        discussion: """
+            Cold means new memory for each registration: host memory is then allocated and cleared by the registration \
+            itself. Warm means the same memory again. What does not fit is named at the end, with the reason. Rounds \
+            go through all combinations, so that noise hits all of them alike; after 1000 samples of each, or 20 \
+            seconds, it ends. Ctrl-C ends it sooner, with what there is. Nothing stays registered.
+
+            The exit status is 0 where something of all named memory was measured, 1 where not, 2 for a usage or input \
+            error.
+            """)
+
+    @Option(help: ArgumentHelp("The RDMA device, as in peermr devices: mlx5_0, rxe0.", valueName: "device"))
+    var device: String
+    @Option(
+        help: ArgumentHelp(
+            "host, p2pmem:BDF, vfio:BDF:BAR, udmabuf, heap:NAME, cuda:ORDINAL, fd:N or nic, each with a size where it "
+                + "shall not exceed it; may be repeated. Without it: host memory, and what this machine has besides.",
+            valueName: "memory"))
+    var memory: [String] = []
+    @Option(
+        help: ArgumentHelp(
+            "Sizes such as 4K,64K,1M, or a range in steps of 4 (default: \(SizeList.usual)).", valueName: "sizes"))
+    var sizes: String?
+    @Option(help: ArgumentHelp("End after so many samples of each combination.", valueName: "count"))
+    var iterations: Int?
+    @Option(help: ArgumentHelp("End after so many seconds, but not before the first round is over.", valueName: "time"))
+    var seconds: Double?
+    @Option(
+        help: ArgumentHelp("How many threads register at once: 1, or more numbers such as 1,4.", valueName: "counts"))
+    var threads = "1"
+    @Option(
+        help: ArgumentHelp(
+            "How much host memory is registered beforehand: 0, or more sizes such as 0,1G.", valueName: "bytes"))
+    var registered = "0"
+    @Flag(help: "Measure host memory with huge pages, too.") var hugePages = false
+    @Flag(help: "Measure new memory only.") var cold = false
+    @Flag(help: "Measure memory that has been registered before only.") var warm = false
+    @Flag(help: "Measure the calls of libibverbs alone too, in turn, and compare.") var baseline = false
+    @Flag(help: "Print JSON, on one line.") var json = false
+    @Option(
+        help: ArgumentHelp("Write all figures to a table of comma-separated values.", valueName: "file"),
+        completion: .file())
+    var csv: String?
+    @Option(help: ArgumentHelp("Draw latency over size.", valueName: "file"), completion: .file()) var svg: String?
+
+    func run() throws {
+        let status: Int32
+        do throws(CallError) {
+            status = try measure()
+        } catch {
+            status = Status.badInput
+            writeAll(2, "peermr: error: \(error)\n")
+            if json { printJSON(.object([("error", error.json)])) }
+        }
+        if status != 0 { throw ExitCode(status) }
+    }
+
+    private func measure() throws(CallError) -> Int32 {
+        // All that can be wrong with the words is found before anything is opened, and a file is made last.
+        var plan = try words()
+        let context = try Device(name: device).open()
+        var absent: [(name: String, reason: CallError)] = []
+        if plan.memories.isEmpty { (plan.memories, absent) = MemoryName.here(for: context) }
+        if sizes != nil { try plan.validate(for: try context.attributes(), of: context.device) }
+        let table = try OutputTarget(ifNamed: csv)
+        let picture = try OutputTarget(ifNamed: svg)
+        let shown = ProgressLine(isTerminal: isatty(2) == 1)
+        let run = try BenchRun(plan, on: context, stop: Interruption().hasCome) { shown.tell($0) }
+        var result = run.run()
+        result.absent = absent
+        shown.end()
+        if json { printJSON(result.json) } else { writeAll(1, result.text) }
+        try table?.write(result.csv)
+        try picture?.write(LatencyPicture(result).text)
+        return status(of: result)
+    }
+
+    /// What the command line asks for; without names of memory where there are none.
+    func words() throws(CallError) -> BenchPlan {
+        var names: [MemoryName] = []
+        for text in memory { names.append(try MemoryName(text)) }
+        var plan = BenchPlan(memories: names, sizes: try SizeList.parse(sizes ?? SizeList.usual))
+        if cold != warm { plan.temperatures = cold ? [.cold] : [.warm] }
+        plan.threads = try threadCounts()
+        plan.registered = try SizeList.counts(registered)
+        plan.hugePages = hugePages
+        plan.baseline = baseline
+        plan.iterations = iterations ?? (seconds == nil ? 1000 : nil)
+        if let seconds, !(seconds > 0 && seconds <= 1_000_000) {
+            throw CallError(
+                .invalidArgument, reason: "\(seconds) seconds cannot be measured for", remedy: "name more than 0")
+        }
+        let limit = seconds ?? (iterations == nil ? 20 : nil)
+        plan.nanoseconds = limit.map { UInt64($0 * 1e9) }
+        try plan.validate()
+        return plan
+    }
+
+    private func threadCounts() throws(CallError) -> [Int] {
+        var counts: [Int] = []
+        for word in threads.split(separator: ",", omittingEmptySubsequences: false) {
+            guard let count = Int(word) else {
+                throw CallError(
+                    .invalidArgument, reason: "\"\(word.filter(\.isASCII))\" is no number of threads",
+                    remedy: "write 4, or 1,4,16")
+            }
+            if !counts.contains(count) { counts.append(count) }
+        }
+        return counts
+    }
+
+    /// 1 where memory that was named has no figure, with the reason on standard error.
+    private func status(of result: BenchResult) -> Int32 {
+        guard !result.wasInterrupted else {
+            return result.measured.isEmpty ? Status.notSupported : Status.supported
+        }
+        var status = Status.supported
+        for name in Set(result.plan.memories.map(\.description)).sorted() {
+            let cells = result.cells.filter { $0.cell.memory.description == name }
+            guard cells.allSatisfy({ $0.timings.register.count == 0 }),
+                !memory.isEmpty || result.measured.isEmpty,
+                let reason = cells.compactMap(\.refusal).first
+            else { continue }
+            writeAll(2, "peermr: error: \(name): \(reason)\n")
+            status = Status.notSupported
+        }
+        return status
+    }
+}
+
+/// Ctrl-C, asked for between samples: at most every millisecond, for that costs a system call.
+struct Interruption: Sendable {
+    private final class State: Sendable {
+        let descriptor = peermr_termination_descriptor()
+        let hasCome = Atomic<Bool>(false)
+        let askedAt = Atomic<UInt64>(0)
+    }
+
+    private let state = State()
+
+    /// Whether someone wants the program to end.
+    var hasCome: @Sendable () -> Bool {
+        { [state] in
+            if state.hasCome.load(ordering: .relaxed) { return true }
+            let now = monotonicNanoseconds()
+            guard now &- state.askedAt.load(ordering: .relaxed) >= 1_000_000 else { return false }
+            state.askedAt.store(now, ordering: .relaxed)
+            guard state.descriptor >= 0,
+                let ready = try? waitReadable([state.descriptor, -1, -1, -1], milliseconds: 0), ready != 0
+            else { return false }
+            state.hasCome.store(true, ordering: .relaxed)
+            return true
+        }
+    }
+}

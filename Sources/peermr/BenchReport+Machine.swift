@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PeerMR
+import RegistrationBench
+import SystemSupport
+
+// MARK: - For programs
+
+extension BenchResult {
+    /// Everything, times in nanoseconds.
+    var json: JSONValue {
+        .object([
+            ("device", .text(device)), ("kernel", .text(kernel)),
+            (
+                "clock",
+                .object([
+                    ("name", .text(clock.name)), ("source", .text(clock.source)),
+                    ("resolutionNanoseconds", .count(clock.resolutionNanoseconds)),
+                    ("stepNanoseconds", .count(clock.stepNanoseconds)),
+                    ("costNanoseconds", .count(clock.costNanoseconds)),
+                ])
+            ),
+            ("baseline", .flag(plan.baseline)), ("rounds", .count(rounds)),
+            ("seconds", .number(Double(nanoseconds) / 1e9)), ("interrupted", .flag(wasInterrupted)),
+            ("cells", .list(measured.map(\.json))),
+            (
+                "leftOut",
+                .list(
+                    refused.map(\.leftOut)
+                        + absent.map { name, reason in
+                            .object([
+                                ("memory", .text(name)), ("byteCount", .null), ("error", reason.json),
+                            ])
+                        })
+            ),
+        ])
+    }
+
+    /// A row for each cell, side and call.
+    var csv: String {
+        var text =
+            "device,memory,method,bytes,temperature,pages,registered_bytes,threads,side,call,samples,"
+            + "min_ns,p50_ns,p99_ns,p999_ns,max_ns\n"
+        for result in measured {
+            let cell = result.cell
+            let place = [
+                device, "\(cell.memory)", result.method?.rawValue ?? "", "\(cell.byteCount)", cell.temperature.rawValue,
+                result.pages?.rawValue ?? "", "\(cell.registeredBytes)", "\(cell.threads)",
+            ]
+            let rows: [(String, String, Distribution)] = [
+                ("peermr", "register", result.timings.register), ("peermr", "deregister", result.timings.deregister),
+                ("bare", "register", result.bare.register), ("bare", "deregister", result.bare.deregister),
+                ("bare", "close", result.bareClose),
+            ]
+            for (side, call, times) in rows where times.count > 0 {
+                let figures = [times.count, times.minimum, times.median, times.percentile(99), times.percentile(99.9)]
+                let fields = place + [side, call] + figures.map { "\($0)" } + ["\(times.maximum)"]
+                text += fields.map(Self.field).joined(separator: ",") + "\n"
+            }
+        }
+        return text
+    }
+
+    /// As RFC 4180 has it.
+    private static func field(_ text: String) -> String {
+        guard text.utf8.contains(where: { $0 == 0x2c || $0 == 0x22 || $0 < 32 }) else { return text }
+        return "\"" + text.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
+    }
+}
+
+extension CellResult {
+    fileprivate var place: [(String, JSONValue)] {
+        [
+            ("memory", .text("\(cell.memory)")), ("byteCount", .count(cell.byteCount)),
+            ("temperature", .text(cell.temperature.rawValue)), ("hugePages", .flag(cell.isHuge)),
+            ("registeredBytes", .count(cell.registeredBytes)), ("threads", .count(cell.threads)),
+        ]
+    }
+
+    fileprivate var json: JSONValue {
+        var fields = place
+        fields += [
+            ("method", .optional(method?.rawValue)), ("pages", .optional(pages?.rawValue)),
+            ("samples", .count(timings.register.count)), ("register", timings.register.json),
+            ("deregister", timings.deregister.json),
+        ]
+        if bare.register.count > 0 {
+            var both: [(String, JSONValue)] = [("register", bare.register.json), ("deregister", bare.deregister.json)]
+            if bareClose.count > 0 { both.append(("close", bareClose.json)) }
+            fields.append(("bare", .object(both)))
+            fields.append(
+                (
+                    "overhead",
+                    .object([
+                        ("register", registerOverhead?.json ?? .null),
+                        ("deregister", deregisterOverhead?.json ?? .null),
+                    ])
+                ))
+        }
+        return .object(fields)
+    }
+
+    fileprivate var leftOut: JSONValue {
+        .object(place + [("samples", .count(timings.register.count)), ("error", refusal?.json ?? .null)])
+    }
+}
+
+extension Distribution {
+    fileprivate var json: JSONValue {
+        .object([
+            ("minimum", .count(minimum)), ("p50", .count(median)), ("p99", .count(percentile(99))),
+            ("p999", .count(percentile(99.9))), ("maximum", .count(maximum)),
+        ])
+    }
+}
+
+extension Overhead {
+    fileprivate var json: JSONValue {
+        .object([
+            ("nanoseconds", .integer(nanoseconds)), ("ratio", .number(ratio)), ("withinBar", .flag(isWithinBar)),
+        ])
+    }
+}

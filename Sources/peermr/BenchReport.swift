@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PeerMR
+import RegistrationBench
+import SystemSupport
+
+/// Numbers for people.
+enum Figures {
+    /// Nanoseconds as microseconds, with three significant digits.
+    static func microseconds(_ nanoseconds: UInt64) -> String {
+        significant(Double(nanoseconds) / 1000)
+    }
+
+    /// A number with three significant digits: 0.0123, 1.23, 12.3, 123, 12345.
+    static func significant(_ value: Double) -> String {
+        let size = abs(value)
+        if size == 0 { return "0" }
+        return fixed(value, size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : 3)
+    }
+
+    /// So many of something.
+    static func count(_ number: Int, _ what: String) -> String { "\(number) \(what)\(number == 1 ? "" : "s")" }
+
+    /// A number with so many digits behind the point, without Foundation.
+    static func fixed(_ value: Double, _ digits: Int) -> String {
+        guard value.isFinite, abs(value) < 1e15 else { return "?" }
+        var scale: Int64 = 1
+        for _ in 0..<digits { scale *= 10 }
+        let scaled = Int64((value * Double(scale)).rounded())
+        let whole = abs(scaled) / scale
+        let sign = scaled < 0 ? "-" : ""
+        guard digits > 0 else { return "\(sign)\(whole)" }
+        let rest = String(abs(scaled) % scale)
+        return "\(sign)\(whole)." + String(repeating: "0", count: digits - rest.count) + rest
+    }
+}
+
+// MARK: - For people
+
+extension BenchResult {
+    /// Tables, and what was left out.
+    var text: String {
+        var text = "\(device), \(head)\n\n"
+        if measured.isEmpty {
+            text += "Nothing was measured.\n"
+        } else {
+            text += "Register, in µs\n" + table(\.timings.register, \.bare.register, \.registerOverhead)
+            text += "\nDeregister, in µs\n" + table(\.timings.deregister, \.bare.deregister, \.deregisterOverhead)
+            text += notes
+        }
+        if !refused.isEmpty || !absent.isEmpty { text += "\nLeft out\n" + Table.plain(leftOutRows) }
+        return text
+    }
+
+    private var head: String {
+        let seconds = Figures.fixed(Double(nanoseconds) / 1e9, 1)
+        var text = "\(Figures.count(rounds, "round")) in \(seconds) s\(wasInterrupted ? ", interrupted" : ""); "
+        text += "Linux \(kernel); "
+        text += "\(clock.name) over \(clock.source): a step of \(clock.stepNanoseconds) ns, "
+        text += "a reading \(clock.costNanoseconds) ns (part of each sample)"
+        return text
+    }
+
+    private var hasCompany: Bool { plan.registered != [0] }
+    private var hasThreads: Bool { plan.threads != [1] }
+
+    private func table(
+        _ ours: KeyPath<CellResult, Distribution>, _ bare: KeyPath<CellResult, Distribution>,
+        _ overhead: KeyPath<CellResult, Overhead?>
+    ) -> String {
+        var heading = ["memory", "method", "size", "pages"]
+        if hasCompany { heading.append("besides") }
+        if hasThreads { heading.append("threads") }
+        heading += ["samples", "min", "p50", "p99", "p99.9", "max"]
+        if plan.baseline { heading += ["bare p50", "overhead", "ratio", ""] }
+        var rows: [[String]] = []
+        for result in measured {
+            let cell = result.cell
+            let times = result[keyPath: ours]
+            var row = [
+                "\(cell.memory)", result.method?.rawValue ?? "?", ByteCount.describe(cell.byteCount),
+                result.pagesWord,
+            ]
+            if hasCompany { row.append(ByteCount.describe(cell.registeredBytes)) }
+            if hasThreads { row.append("\(cell.threads)") }
+            row.append("\(times.count)")
+            row += [times.minimum, times.median, times.percentile(99), times.percentile(99.9), times.maximum]
+                .map { Figures.microseconds($0) }
+            if plan.baseline {
+                row.append(Figures.microseconds(result[keyPath: bare].median))
+                if let overhead = result[keyPath: overhead] {
+                    row.append(Figures.significant(Double(overhead.nanoseconds) / 1000))
+                    row += [Figures.fixed(overhead.ratio, 3), overhead.isWithinBar ? "" : "over the bar"]
+                }
+            }
+            rows.append(row)
+        }
+        return Table.titled(heading, rows)
+    }
+
+    private var notes: String {
+        var lines: [String] = []
+        if plan.temperatures.contains(.cold) {
+            var seen: Set<String> = []
+            for result in measured where seen.insert("\(result.cell.memory)").inserted {
+                lines.append("Cold \(result.cell.memory): \(result.cell.memory.coldPages).")
+            }
+        }
+        if plan.registered.contains(where: { $0 > 0 }) {
+            lines.append("What is registered besides is host memory, in regions of 1 MiB, or in 1024 of them.")
+        }
+        if plan.baseline {
+            let closes = measured.filter { $0.bareClose.count > 0 }
+            if let close = closes.first {
+                lines.append(
+                    "For dma-bufs both sides close the descriptor: "
+                        + "\(Figures.microseconds(close.bareClose.median)) µs of the bare time at "
+                        + "\(ByteCount.describe(close.cell.byteCount)).")
+            }
+            let over = measured.filter { $0.registerOverhead?.isWithinBar == false }.count
+            lines.append(
+                "The bar for the overhead is 2 % of the bare median, or 1 µs: \(measured.count - over) of "
+                    + "\(measured.count) registrations are within it.")
+        }
+        let few = measured.filter { $0.timings.register.count < 100 }.count
+        if few > 0 {
+            lines.append(
+                "\(few) rows have fewer than 100 samples: their p99 and p99.9 are not much more than the maximum.")
+        }
+        return lines.isEmpty ? "" : "\n" + lines.joined(separator: "\n") + "\n"
+    }
+
+    /// Neighbouring sizes that are left out for one reason make one row.
+    private var leftOutRows: [[String]] {
+        var rows: [[String]] = []
+        var index = 0
+        let refused = refused.sorted { "\($0.cell.memory)" < "\($1.cell.memory)" }
+        while index < refused.count {
+            let first = refused[index]
+            let run = refused[index...].prefix {
+                "\($0.cell.memory)" == "\(first.cell.memory)" && $0.refusal?.reason == first.refusal?.reason
+            }
+            var sizes: [String] = []
+            for result in run where sizes.last != ByteCount.describe(result.cell.byteCount) {
+                sizes.append(ByteCount.describe(result.cell.byteCount))
+            }
+            rows.append([
+                "\(first.cell.memory)",
+                Array(Set(sizes)).count == 1 ? sizes[0] : "\(sizes[0]) … \(sizes[sizes.count - 1])",
+                first.refusal.map { "\($0)" } ?? "",
+            ])
+            index += run.count
+        }
+        return rows + absent.map { [$0.name, "all", "\($0.reason)"] }
+    }
+}
+
+extension CellResult {
+    /// Cold or warm, and what pages host memory had.
+    var pagesWord: String {
+        let kind =
+            switch pages {
+            case .hugeTLB?: ", huge (MAP_HUGETLB)"
+            case .transparent?: ", huge (transparent)"
+            case .someTransparent?: ", partly huge"
+            case .hugeRefused?: ", huge refused"
+            case .base?, .notOurs?, nil: ""
+            }
+        return cell.temperature.rawValue + kind
+    }
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Glibc
+import PeerMR
+import SystemPackage
+import SystemSupport
+
+/// A file to write to in the end, which is opened in the beginning: what takes minutes must not fail for its name.
+final class OutputTarget {
+    private let file: OwnedDescriptor
+    private let path: String
+
+    /// Opens a file, and makes it where there is none; what it holds stays until ``write(_:)``.
+    ///
+    /// - Throws: `notPermitted`, `notFound` and others, with the errno of open(2).
+    init(_ path: String) throws(CallError) {
+        self.path = path
+        let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
+        guard descriptor >= 0 else { throw Self.failed("open", path) }
+        file = OwnedDescriptor(adopting: descriptor)
+    }
+
+    /// The same; nil where no file is named.
+    convenience init?(ifNamed path: String?) throws(CallError) {
+        guard let path else { return nil }
+        try self.init(path)
+    }
+
+    /// Puts a text in the place of what the file held.
+    ///
+    /// - Throws: `resourceLimit` (ENOSPC) and others, with the errno of write(2).
+    func write(_ text: String) throws(CallError) {
+        // A pipe or a device has no length.
+        _ = ftruncate(file.rawValue, 0)
+        var bytes = Array(text.utf8)[...]
+        while !bytes.isEmpty {
+            let count = unsafe bytes.withUnsafeBytes { buffer in
+                unsafe Glibc.write(file.rawValue, buffer.baseAddress, buffer.count)
+            }
+            guard count > 0 else { throw Self.failed("write", path) }
+            bytes = bytes.dropFirst(count)
+        }
+    }
+
+    private static func failed(_ call: String, _ path: String) -> CallError {
+        let errno = currentErrno()
+        let shown = path.unicodeScalars.map { $0.value < 32 || $0.value == 127 ? "?" : String($0) }.joined()
+        let code: CallError.Code =
+            switch errno {
+            case .noSuchFileOrDirectory: .notFound
+            case .permissionDenied, .notPermitted, .readOnlyFileSystem: .notPermitted
+            case .noSpace: .resourceLimit
+            default: .system
+            }
+        return CallError(
+            code, call: call, errno: errno, reason: "\"\(shown)\" cannot be written",
+            remedy: "name a file in a directory that exists and that you may write to")
+    }
+}

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Foundation
+import FoundationXML
+import PeerMR
+import Testing
+
+@testable import PeerMRCommand
+@testable import RegistrationBench
+
+/// What the bench writes, for people, for programs and as a picture.
+@Suite struct BenchReportTests {
+    private func result(baseline: Bool = true, samples: Int = 200) throws -> BenchResult {
+        var plan = BenchPlan(
+            memories: [try MemoryName("host"), try MemoryName("fd:3")], sizes: [4096, 1 << 20, 1 << 30])
+        plan.baseline = baseline
+        var cells: [CellResult] = []
+        for cell in plan.cells {
+            var result = CellResult(cell)
+            if cell.byteCount == 1 << 30, !cell.memory.isHost {
+                result.refusal = CallError(.resourceLimit, reason: "there is \"less\", by far", remedy: "ask for less")
+            } else {
+                result.method = cell.memory.isHost ? .pinned : .dmaBuf
+                result.pages = .base
+                for index in 0..<samples {
+                    let time = 10_000 + cell.byteCount / 100 + UInt64(index)
+                    result.timings.register.record(time + 500)
+                    result.timings.deregister.record(time / 2)
+                    guard baseline else { continue }
+                    result.bare.register.record(time)
+                    result.bare.deregister.record(time / 2)
+                    if !cell.memory.isHost { result.bareClose.record(300) }
+                }
+            }
+            cells.append(result)
+        }
+        var result = BenchResult(device: "fake<0>", plan: plan, clock: BenchClock(), kernel: "7.3.4", cells: cells)
+        result.rounds = 7
+        result.nanoseconds = 1_500_000_000
+        result.absent = [("udmabuf", CallError(.notSupported, reason: "it imports no dma-bufs"))]
+        return result
+    }
+
+    private func object(_ text: String) throws -> [String: Any] {
+        try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
+    }
+
+    @Test func jsonHasEveryFigure() throws {
+        let json = try object(try result().json.encoded)
+        #expect(json["rounds"] as? Int == 7)
+        #expect(json["interrupted"] as? Bool == false)
+        #expect((json["clock"] as? [String: Any])?["name"] as? String == "CLOCK_MONOTONIC_RAW")
+        let cells = try #require(json["cells"] as? [[String: Any]])
+        #expect(cells.count == 10)
+        for cell in cells {
+            let register = try #require(cell["register"] as? [String: Any])
+            #expect(Set(register.keys) == ["minimum", "p50", "p99", "p999", "maximum"])
+            let order = ["minimum", "p50", "p99", "p999", "maximum"].compactMap { register[$0] as? Int }
+            #expect(order == order.sorted() && order.count == 5)
+            #expect(cell["samples"] as? Int == 200)
+            let overhead = (cell["overhead"] as? [String: Any])?["register"] as? [String: Any]
+            #expect(overhead?["withinBar"] as? Bool == true)
+            let bare = try #require(cell["bare"] as? [String: Any])
+            #expect((bare["close"] != nil) == (cell["method"] as? String == "dmaBuf"))
+        }
+        let leftOut = try #require(json["leftOut"] as? [[String: Any]])
+        #expect(leftOut.count == 3)
+        #expect((leftOut[0]["error"] as? [String: Any])?["remedy"] as? String == "ask for less")
+    }
+
+    @Test func withoutABaselineNothingIsCompared() throws {
+        let json = try object(try result(baseline: false).json.encoded)
+        for cell in try #require(json["cells"] as? [[String: Any]]) {
+            #expect(cell["bare"] == nil && cell["overhead"] == nil)
+        }
+        #expect(!(try result(baseline: false).text.contains("bare")))
+    }
+
+    @Test func csvHasARowForEachSideAndCall() throws {
+        let lines = try result().csv.split(separator: "\n", omittingEmptySubsequences: false)
+        #expect(lines.last == "", "the last line is ended")
+        let fields = lines.dropLast().map { $0.split(separator: ",", omittingEmptySubsequences: false).count }
+        #expect(Set(fields) == [16])
+        // Six of host memory with four rows each, four of the dma-buf with five, and the heading.
+        #expect(lines.count - 1 == 6 * 4 + 4 * 5 + 1)
+    }
+
+    @Test func theTableSaysWhatWasLeftOut() throws {
+        let text = try result().text
+        for part in [
+            "Register, in µs", "Deregister, in µs", "bare p50", "1 GiB", "there is \"less\", by far", "udmabuf",
+        ] {
+            #expect(text.contains(part), "\(part)")
+        }
+        #expect(text.contains("10 of 10 registrations are within it"))
+        #expect(!text.split(separator: "\n").contains { $0.hasSuffix(" ") })
+    }
+
+    @Test(arguments: [true, false]) func thePictureIsXMLAndStaysInside(_ baseline: Bool) throws {
+        let text = LatencyPicture(try result(baseline: baseline)).text
+        let parser = XMLParser(data: Data(text.utf8))
+        #expect(parser.parse(), "\(String(describing: parser.parserError))")
+        #expect(text.contains("fake&lt;0&gt;"))
+        // A line for each memory, cold and warm, in both panels.
+        #expect(text.components(separatedBy: "<polyline").count - 1 == 8)
+        #expect(text.contains("r=\"5\"") == baseline)
+        #expect(!text.contains("nan") && !text.contains("inf"))
+    }
+
+    @Test func aPictureOfOneSizeOrNothingIsStillOne() throws {
+        var one = try result()
+        one.cells = Array(one.cells.prefix(1))
+        #expect(XMLParser(data: Data(LatencyPicture(one).text.utf8)).parse())
+        one.cells = []
+        #expect(XMLParser(data: Data(LatencyPicture(one).text.utf8)).parse())
+        #expect(one.text.contains("Nothing was measured"))
+    }
+
+    @Test(arguments: [
+        (0.0, "0"), (0.0123, "0.012"), (1.234, "1.23"), (12.34, "12.3"), (123.4, "123"), (123_456.7, "123457"),
+        (-1.5, "-1.50"),
+    ])
+    func numbersHaveThreeDigits(_ value: Double, _ text: String) {
+        #expect(Figures.significant(value) == text)
+    }
+}
+
+/// What the bench's command line takes and refuses, before any device is touched.
+@Suite struct BenchCommandLineTests {
+    private func plan(_ words: String...) throws -> BenchPlan {
+        try BenchRegistration.parse(["--device", "x"] + words).words()
+    }
+
+    @Test func theUsualPlanEndsByItself() throws {
+        let plan = try plan()
+        #expect(plan.memories.isEmpty && plan.sizes.count == 10)
+        #expect(plan.temperatures == [.cold, .warm])
+        #expect(plan.iterations == 1000 && plan.nanoseconds == 20_000_000_000)
+    }
+
+    @Test func oneEndThatIsNamedIsTheOnlyOne() throws {
+        #expect(try plan("--iterations", "5").nanoseconds == nil)
+        let timed = try plan("--seconds", "1.5")
+        #expect(timed.iterations == nil && timed.nanoseconds == 1_500_000_000)
+    }
+
+    @Test func coldAndWarm() throws {
+        #expect(try plan("--cold").temperatures == [.cold])
+        #expect(try plan("--warm").temperatures == [.warm])
+        #expect(try plan("--cold", "--warm").temperatures == [.cold, .warm])
+    }
+
+    @Test func lists() throws {
+        let plan = try plan("--threads", "1,4,4", "--registered", "0,1G", "--memory", "host", "--memory", "udmabuf:1M")
+        #expect(plan.threads == [1, 4])
+        #expect(plan.registered == [0, 1 << 30])
+        #expect(plan.memories.map(\.description) == ["host", "udmabuf"])
+    }
+
+    @Test(arguments: [
+        ["--threads", "0"], ["--threads", "1,,2"], ["--threads", "x"], ["--threads", "257"], ["--iterations", "0"],
+        ["--seconds", "0"], ["--seconds", "nan"], ["--seconds", "1e9"], ["--memory", "nothing"], ["--sizes", "5000"],
+        ["--registered", "x"], ["--memory", "fd:3:100:4096"],
+    ])
+    func isRefusedWithASentence(_ words: [String]) throws {
+        let command = try BenchRegistration.parse(["--device", "x"] + words)
+        let error = #expect(throws: CallError.self) { _ = try command.words() }
+        #expect(error?.code == .invalidArgument)
+        #expect(error?.remedy.isEmpty == false)
+    }
+
+    @Test func badInputEndsWithTwoAndOneSentence() throws {
+        let outcome = try Tool.run("bench", "registration", "--device", "x", "--threads", "0", "--json")
+        #expect(outcome.status == 2)
+        #expect(outcome.complaint.split(separator: "\n").count == 1)
+        #expect((outcome.json["error"] as? [String: Any])?["code"] as? String == "invalidArgument")
+    }
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// What PeerMR's registration costs on the host's processor beside the bare call: both over the fake libibverbs, so that
+// the kernel and the device, which are the same for both, are not in it. Build it for release:
+//
+//     swift run -c release registration-cost
+//
+// Ends with "N passed, N failed".
+
+import CFakeVerbs
+import Glibc
+import PeerMR
+import RegistrationBench
+
+@main
+enum RegistrationCost {
+    static func main() throws {
+        fake_verbs_begin()
+        var failed = 0
+        do {
+            let context = try Device(name: "fake0").open()
+            failed += try registration(context)
+            failed += try check(context)
+        }
+        fake_verbs_end()
+        print("\(2 - failed) passed, \(failed) failed")
+        exit(failed == 0 ? 0 : 1)
+    }
+
+    /// The overhead at a size where the kernel would have least to do. The machine may be busy: the best of five.
+    private static func registration(_ context: Context) throws -> Int {
+        var best = Int64.max
+        for _ in 0..<5 {
+            var plan = BenchPlan(memories: [try MemoryName("host")], sizes: [4096])
+            plan.temperatures = [.warm]
+            plan.baseline = true
+            plan.iterations = 3000
+            let run = try BenchRun(plan, on: context, progress: { _ in fake_verbs_clear_journal() })
+            let cell = run.run().cells[0]
+            guard let register = cell.registerOverhead, let deregister = cell.deregisterOverhead else { continue }
+            print(
+                "register \(cell.timings.register.median) ns, bare \(cell.bare.register.median) ns; deregister "
+                    + "\(cell.timings.deregister.median) ns, bare \(cell.bare.deregister.median) ns")
+            best = min(best, max(register.nanoseconds, deregister.nanoseconds))
+        }
+        return verdict(best <= Overhead.barNanoseconds, "PeerMR's overhead is \(best) ns, and at most 1000 are its bar")
+    }
+
+    /// The check that stands before each registration, once it has been made.
+    private static func check(_ context: Context) throws -> Int {
+        var best = UInt64.max
+        let rounds: UInt64 = 100_000
+        _ = try PeerRegion.checkBeforeRegistration(of: .host, provider: nil, on: context)
+        for _ in 0..<10 {
+            let began = monotonicNanoseconds()
+            for _ in 0..<rounds { _ = try PeerRegion.checkBeforeRegistration(of: .host, provider: nil, on: context) }
+            best = min(best, (monotonicNanoseconds() - began) / rounds)
+        }
+        return verdict(best < 100, "the check before a registration costs \(best) ns, and less than 100 are its bar")
+    }
+
+    private static func verdict(_ isGood: Bool, _ sentence: String) -> Int {
+        print("\(isGood ? "ok  " : "FAIL") \(sentence)")
+        return isGood ? 0 : 1
+    }
+}
