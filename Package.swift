@@ -185,7 +185,6 @@ let package = Package(
                 "PingPong", "PeerMR", "SystemSupport", "TestSupport",
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
-                .product(name: "Histogram", package: "hdrhistogram-swift"),
             ],
             swiftSettings: testing),
         .testTarget(

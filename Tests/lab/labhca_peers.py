@@ -96,7 +96,7 @@ def memory_through_the_host_bridge(bench):
     nothing_is_left(bench)
 
 
-@test(HCA_AMD, last=True)
+@test(HCA_AMD, last=2)
 def success_without_data(bench):
     """Registered, completed with success, and nothing arrived: why a region has to be proven.
 

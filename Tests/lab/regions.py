@@ -259,18 +259,18 @@ def hca_unbound_in_use(bench):
     nothing_is_left(bench)
 
 
-@test(HCA, last=True)
+@test(HCA_AMD, last=1)
 def exporter_unplugged_in_use(bench):
     """The function is taken out of its slot: an error with the cause, and no crash."""
-    near = vfio(bench, "near")
-    holder = bench.start(bench.server, [bench.regions, "hold", DEVICE, f"vfio:{near}:2:0:4096", "60"])
+    far = vfio(bench, "far")
+    holder = bench.start(bench.server, [bench.regions, "hold", DEVICE, f"vfio:{far}:2:0:4096", "60"])
     holder.wait_for("holding", 60)
-    bench.server.unplug("near")
-    lost(found(holder.wait(90)), near)
+    bench.server.unplug("far")
+    lost(found(holder.wait(90)), far)
     no_trouble(bench)
 
 
-@test(HCA_AMD, last=True)
+@test(HCA_AMD, last=2)
 def disproven(bench):
     """Registered, completed, and nothing arrived, as QEMU's switches have it behind an IOMMU: the proof says no."""
     near = vfio(bench, "near")

@@ -106,7 +106,10 @@ SETTINGS = [PAIR, BARE, STABLE, EXPORTERS, HCA, HCA_AMD, TOOL, ACS, LOOP]
 
 
 def test(setting, last=False):
-    """Make a function a test of `setting`; one that is `last` leaves the machines unusable."""
+    """Make a function a test of `setting`.
+
+    One that is `last` leaves the machines unusable for those that are not, or less so (a number).
+    """
     def register(function):
         name = f"{function.__module__}.{function.__name__}"
         setting.tests.append(Test(name, function, last))
