@@ -8,8 +8,13 @@ import Foundation
 import PeerMR
 
 /// Metrics that say something here: allocations are not counted by this build of the package.
-private let usual = Benchmark.Configuration(
-    metrics: [.wallClock, .instructions], scalingFactor: .mega, maxDuration: .seconds(2), maxIterations: 200)
+private func usual(
+    _ scale: BenchmarkScalingFactor = .mega, maxIterations: Int = 200
+) -> Benchmark.Configuration {
+    Benchmark.Configuration(
+        metrics: [.wallClock, .instructions], scalingFactor: scale, maxDuration: .seconds(2),
+        maxIterations: maxIterations)
+}
 
 /// The fake belongs to a thread: what uses it begins and ends on the thread that runs it.
 private func withMachine(_ body: (Context, ProtectionDomain) throws -> Void) {
@@ -24,7 +29,7 @@ private func withMachine(_ body: (Context, ProtectionDomain) throws -> Void) {
 }
 
 let benchmarks: @Sendable () -> Void = {
-    Benchmark.defaultConfiguration = usual
+    Benchmark.defaultConfiguration = usual()
     routes()
     posting()
     completions()
@@ -83,7 +88,7 @@ private func routes() {
     }
 
     Benchmark(
-        "Route: worked out from sysfs, of two drives", configuration: .init(metrics: usual.metrics, scalingFactor: .one)
+        "Route: worked out from sysfs, of two drives", configuration: usual(.one)
     ) { benchmark in
         let (folder, drives) = try machine(drives: 64)
         defer { try? FileManager.default.removeItem(at: folder) }
@@ -131,8 +136,7 @@ private func posting() {
 }
 
 private func completions() {
-    let few = Benchmark.Configuration(metrics: usual.metrics, scalingFactor: .one, maxDuration: .seconds(2))
-    Benchmark("Completions: 256 polled in batches of 16 and decoded (fake verbs)", configuration: few) { benchmark in
+    Benchmark("Completions: 256 polled in batches of 16 and decoded (fake verbs)", configuration: usual(.one, maxIterations: 2000)) { benchmark in
         withMachine { context, _ in
             let queue = try CompletionQueue(context, capacity: 256)
             var batch = CompletionBatch(capacity: 16)
@@ -163,6 +167,7 @@ private func parsing() {
         hello[40] = 8
         return hello
     }()
+    precondition((try? Hello(parsing: hello)) != nil, "a hello that is refused is no measure")
     Benchmark("Protocol: a message from its immediate") { benchmark in
         for index in benchmark.scaledIterations {
             blackHole(Message(immediate: UInt32(truncatingIfNeeded: index) & 0x3fff_ffff))
@@ -171,10 +176,10 @@ private func parsing() {
     Benchmark("Protocol: a client's hello") { benchmark in
         for _ in benchmark.scaledIterations { blackHole(try? Hello(parsing: hello)) }
     }
-    Benchmark("Name: a specification of memory") { benchmark in
+    Benchmark("Name: a specification of memory", configuration: usual(.kilo)) { benchmark in
         for _ in benchmark.scaledIterations { blackHole(try? MemorySpecification("vfio:0000:03:00.0:2:64K:1M")) }
     }
-    Benchmark("Name: a PCI address") { benchmark in
+    Benchmark("Name: a PCI address", configuration: usual(.kilo)) { benchmark in
         for _ in benchmark.scaledIterations { blackHole(PCIAddress("0000:03:00.0")) }
     }
 }
@@ -182,8 +187,7 @@ private func parsing() {
 // MARK: - Registration
 
 private func registration() {
-    let some = Benchmark.Configuration(metrics: usual.metrics, scalingFactor: .kilo, maxDuration: .seconds(2))
-    Benchmark("Registration: host memory, mapped, registered, let go of (fake verbs)", configuration: some) {
+    Benchmark("Registration: host memory, mapped, registered, let go of (fake verbs)", configuration: usual(.kilo)) {
         benchmark in
         withMachine { _, domain in
             benchmark.startMeasurement()
