@@ -21,14 +21,7 @@ extension QueuePair {
         unsafe request.opcode = IBV_WR_SEND
         unsafe request.send_flags =
             (signaled ? IBV_SEND_SIGNALED.rawValue : 0) | (isInline ? IBV_SEND_INLINE.rawValue : 0)
-        var element = ibv_sge(addr: entry.address, length: entry.count, lkey: entry.key)
-        let result = unsafe withUnsafeMutablePointer(to: &element) { list in
-            unsafe request.sg_list = unsafe list
-            unsafe request.num_sge = 1
-            var bad: UnsafeMutablePointer<ibv_send_wr>?
-            return unsafe ibv_post_send(raw, &request, &bad)
-        }
-        guard result == 0 else { throw Errno(rawValue: result) }
+        unsafe try post(&request, with: entry)
     }
 
     /// Posts local memory for a peer's message; a message that is longer fails both queue pairs.

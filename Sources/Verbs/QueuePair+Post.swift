@@ -76,7 +76,7 @@ extension QueuePair {
         unsafe try post(&request, with: entry)
     }
 
-    private mutating func post(
+    mutating func post(
         _ request: inout ibv_send_wr, with entry: ScatterEntry
     ) throws(Errno) {
         var element = ibv_sge(addr: entry.address, length: entry.count, lkey: entry.key)
