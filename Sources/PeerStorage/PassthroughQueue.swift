@@ -14,7 +14,7 @@ public import SystemSupport
 /// drivers/nvme/host/ioctl.c).
 @safe
 public struct PassthroughQueue: ~Copyable, @unchecked Sendable {
-    private let ring: OpaquePointer
+    private var ring: Ring
     private let file: OwnedDescriptor
     private let namespace: UInt32
     /// The device, kept open as long as the queue lives.
@@ -27,8 +27,7 @@ public struct PassthroughQueue: ~Copyable, @unchecked Sendable {
     /// Specification has it; nil while there is none.
     public private(set) var lastStatus: UInt16?
     /// Commands prepared or started whose completion has not been taken.
-    public private(set) var inFlight = 0
-    private var prepared: UInt32 = 0
+    public var inFlight: Int { ring.inFlight }
 
     /// Makes a queue.
     ///
@@ -53,7 +52,7 @@ public struct PassthroughQueue: ~Copyable, @unchecked Sendable {
         var made: OpaquePointer?
         let result = unsafe peermr_uring_open_commands(UInt32(clamping: max(1, depth)), &made)
         guard result == 0, let made = unsafe made else { throw .openCommandRing(Errno(rawValue: -result)) }
-        unsafe ring = made
+        unsafe ring = Ring(adopting: made)
         self.file = file
         self.namespace = UInt32(namespace)
         commandLimit = Self.commandLimit(of: device.name, root)
@@ -61,12 +60,8 @@ public struct PassthroughQueue: ~Copyable, @unchecked Sendable {
         self.device = device
     }
 
-    deinit {
-        unsafe peermr_uring_close(ring)
-    }
-
     /// Readable when there are completions to take.
-    public var descriptor: Int32 { unsafe peermr_uring_descriptor(ring) }
+    public var descriptor: Int32 { ring.descriptor }
 
     /// `/dev/ng0n1` for `nvme0n1`; nil for any other name, such as a partition's.
     static func characterDevice(of name: String) -> FilePath? {
@@ -98,9 +93,9 @@ extension PassthroughQueue {
     /// - Throws: EINVAL outside the range, off the blocks or above ``commandLimit``, EBUSY when the queue is full.
     public mutating func write(_ slice: MemorySlice, at offset: UInt64, tag: UInt64) throws(Errno) {
         let blocks = try check(slice, at: offset)
-        try took(
+        try ring.took(
             unsafe peermr_uring_nvme_write(
-                ring, file.rawValue, namespace, slice.address, UInt32(slice.byteCount),
+                ring.raw, file.rawValue, namespace, slice.address, UInt32(slice.byteCount),
                 (range.offset + offset) / UInt64(device.blockBytes), blocks, tag))
     }
 
@@ -109,9 +104,9 @@ extension PassthroughQueue {
     /// Parameters and errors are those of ``write(_:at:tag:)``.
     public mutating func read(_ slice: MemorySlice, at offset: UInt64, tag: UInt64) throws(Errno) {
         let blocks = try check(slice, at: offset)
-        try took(
+        try ring.took(
             unsafe peermr_uring_nvme_read(
-                ring, file.rawValue, namespace, slice.address, UInt32(slice.byteCount),
+                ring.raw, file.rawValue, namespace, slice.address, UInt32(slice.byteCount),
                 (range.offset + offset) / UInt64(device.blockBytes), blocks, tag))
     }
 
@@ -119,7 +114,7 @@ extension PassthroughQueue {
     ///
     /// - Throws: EBUSY when the queue is full.
     public mutating func flush(tag: UInt64) throws(Errno) {
-        try took(unsafe peermr_uring_nvme_flush(ring, file.rawValue, namespace, tag))
+        try ring.took(unsafe peermr_uring_nvme_flush(ring.raw, file.rawValue, namespace, tag))
     }
 
     private borrowing func check(_ slice: MemorySlice, at offset: UInt64) throws(Errno) -> UInt32 {
@@ -131,28 +126,16 @@ extension PassthroughQueue {
         return UInt32(count / block)
     }
 
-    private mutating func took(_ result: Int32) throws(Errno) {
-        guard result == 0 else { throw Errno(rawValue: -result) }
-        prepared += 1
-        inFlight += 1
-    }
-
     /// Starts what has been prepared.
     ///
     /// - Throws: the errno of io_uring_enter(2).
     public mutating func submit() throws(Errno) {
-        guard prepared > 0 else { return }
-        let result = unsafe peermr_uring_submit(ring)
-        guard result >= 0 else { throw Errno(rawValue: -result) }
-        prepared -= UInt32(result)
+        try ring.submit()
     }
 
     /// Takes one completion; never waits.
     public mutating func next() -> PassthroughCompletion? {
-        var tag: UInt64 = 0
-        var result: Int32 = 0
-        guard unsafe peermr_uring_next(ring, &tag, &result) == 1 else { return nil }
-        inFlight -= 1
+        guard let (tag, result) = ring.next() else { return nil }
         let completion = PassthroughCompletion(tag: tag, result: result)
         if let status = completion.status { lastStatus = status }
         return completion

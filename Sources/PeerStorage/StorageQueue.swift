@@ -12,14 +12,13 @@ public import SystemSupport
 /// registered with io_uring, because that pins for the long term, which peer memory does not allow (EFAULT).
 @safe
 public struct StorageQueue: ~Copyable, @unchecked Sendable {
-    private let ring: OpaquePointer
+    private var ring: Ring
     /// The device, kept open as long as the queue lives.
     public let device: BlockDevice
     /// The only part of the device that this queue touches.
     public let range: BlockRange
     /// Operations prepared or started whose completion has not been taken.
-    public private(set) var inFlight = 0
-    private var prepared: UInt32 = 0
+    public var inFlight: Int { ring.inFlight }
 
     /// Makes a queue.
     ///
@@ -35,17 +34,13 @@ public struct StorageQueue: ~Copyable, @unchecked Sendable {
         var made: OpaquePointer?
         let result = unsafe peermr_uring_open(UInt32(clamping: max(1, depth)), &made)
         guard result == 0, let made = unsafe made else { throw .openRing(Errno(rawValue: -result)) }
-        unsafe ring = made
+        unsafe ring = Ring(adopting: made)
         self.device = device
         self.range = range
     }
 
-    deinit {
-        unsafe peermr_uring_close(ring)
-    }
-
     /// Readable when there are completions to take.
-    public var descriptor: Int32 { unsafe peermr_uring_descriptor(ring) }
+    public var descriptor: Int32 { ring.descriptor }
 }
 
 // MARK: - The data path
@@ -60,9 +55,9 @@ extension StorageQueue {
     ///   The corresponding C function is `io_uring_prep_write`.
     public mutating func write(_ slice: MemorySlice, at offset: UInt64, tag: UInt64) throws(Errno) {
         try check(slice, at: offset)
-        try took(
+        try ring.took(
             unsafe peermr_uring_write(
-                ring, device.descriptor.rawValue, slice.address, UInt32(slice.byteCount),
+                ring.raw, device.descriptor.rawValue, slice.address, UInt32(slice.byteCount),
                 range.offset + offset, tag))
     }
 
@@ -71,9 +66,9 @@ extension StorageQueue {
     /// Parameters and errors are those of ``write(_:at:tag:)``. The corresponding C function is `io_uring_prep_read`.
     public mutating func read(_ slice: MemorySlice, at offset: UInt64, tag: UInt64) throws(Errno) {
         try check(slice, at: offset)
-        try took(
+        try ring.took(
             unsafe peermr_uring_read(
-                ring, device.descriptor.rawValue, slice.address, UInt32(slice.byteCount),
+                ring.raw, device.descriptor.rawValue, slice.address, UInt32(slice.byteCount),
                 range.offset + offset, tag))
     }
 
@@ -81,7 +76,7 @@ extension StorageQueue {
     ///
     /// - Throws: EBUSY when the queue is full. The corresponding C function is `io_uring_prep_fsync`.
     public mutating func flush(tag: UInt64) throws(Errno) {
-        try took(unsafe peermr_uring_flush(ring, device.descriptor.rawValue, tag))
+        try ring.took(unsafe peermr_uring_flush(ring.raw, device.descriptor.rawValue, tag))
     }
 
     private borrowing func check(_ slice: MemorySlice, at offset: UInt64) throws(Errno) {
@@ -92,28 +87,16 @@ extension StorageQueue {
         else { throw .invalidArgument }
     }
 
-    private mutating func took(_ result: Int32) throws(Errno) {
-        guard result == 0 else { throw Errno(rawValue: -result) }
-        prepared += 1
-        inFlight += 1
-    }
-
     /// Starts what has been prepared.
     ///
     /// - Throws: the errno of io_uring_enter(2).
     public mutating func submit() throws(Errno) {
-        guard prepared > 0 else { return }
-        let result = unsafe peermr_uring_submit(ring)
-        guard result >= 0 else { throw Errno(rawValue: -result) }
-        prepared -= UInt32(result)
+        try ring.submit()
     }
 
     /// Takes one completion; never waits.
     public mutating func next() -> StorageCompletion? {
-        var tag: UInt64 = 0
-        var result: Int32 = 0
-        guard unsafe peermr_uring_next(ring, &tag, &result) == 1 else { return nil }
-        inFlight -= 1
+        guard let (tag, result) = ring.next() else { return nil }
         return StorageCompletion(tag: tag, result: result)
     }
 }
