@@ -24,6 +24,8 @@ let package = Package(
         .library(name: "PeerStorage", targets: ["PeerStorage"]),
         .library(name: "PeerTransfer", targets: ["PeerTransfer"]),
         .library(name: "Verbs", targets: ["Verbs"]),
+        // The C library: an archive, which Packaging/link-library makes libpeermr.so of.
+        .library(name: "peermr-c", type: .static, targets: ["PeerMRC"]),
         .executable(name: "mixed-scatter", targets: ["MixedScatter"]),
         .executable(name: "nic-to-nvme", targets: ["NICToNVMe"]),
         .executable(name: "peermr", targets: ["PeerMRCommand"]),
@@ -68,6 +70,16 @@ let package = Package(
 
         .target(
             name: "PeerTransfer", dependencies: ["PeerMR", "PeerStorage", "SystemSupport", system],
+            swiftSettings: strict),
+
+        // The C library: peermr.h is written by hand, and the compiler holds the Swift bodies against it.
+        .target(name: "CPeerMR"),
+        .target(name: "CThreadTexts"),
+        .target(
+            name: "PeerMRC",
+            dependencies: [
+                "CPeerMR", "CThreadTexts", "CVerbs", "PeerMR", "PeerMemory", "PCITopology", "Verbs", "SystemSupport", system,
+            ],
             swiftSettings: strict),
 
         // What registration costs, measured: the tool's bench, and the calls of libibverbs alone to compare with.
