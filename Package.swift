@@ -78,7 +78,8 @@ let package = Package(
         .target(
             name: "PeerMRC",
             dependencies: [
-                "CPeerMR", "CThreadTexts", "CVerbs", "PeerMR", "PeerMemory", "PCITopology", "Verbs", "SystemSupport", system,
+                "CPeerMR", "CThreadTexts", "CVerbs", "PeerMR", "PeerMemory", "PCITopology", "Verbs", "SystemSupport",
+                system,
             ],
             swiftSettings: strict),
 
@@ -148,6 +149,11 @@ let package = Package(
             name: "registration-cost", dependencies: ["CFakeVerbs", "PeerMR", "RegistrationBench"],
             path: "Tests/RegistrationCost", swiftSettings: testing),
 
+        // The C library as C programs see it: its functions, used and misused. The program is for sanitizers.
+        .target(name: "CABI", dependencies: ["CPeerMR", "CFakeVerbs"], path: "Tests/CABI"),
+        .executableTarget(
+            name: "c-abi", dependencies: ["CABI", "CFakeVerbs", "PeerMRC"], path: "Tests/CABIProgram"),
+
         // Tests of the first two rings, without a device. CFakeVerbs stands in for libibverbs and librdmacm.
         .target(name: "CFakeVerbs", path: "Tests/CFakeVerbs"),
         .target(
@@ -198,6 +204,10 @@ let package = Package(
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
+            swiftSettings: testing),
+        .testTarget(
+            name: "PeerMRCTests",
+            dependencies: ["CABI", "CFakeVerbs", "CPeerMR", "CVerbs", "PeerMRC", "PeerMR", "TestSupport"],
             swiftSettings: testing),
         .testTarget(
             name: "FakeVerbsTests",
