@@ -100,7 +100,7 @@ void proofs(void)
     for (int tries = 0; tries < 4 && proof.state != PEERMR_PROOF_DISPROVEN; tries++)
         WORKS(peermr_prove(region, 0, 0, &proof));
     CHECK(proof.state == PEERMR_PROOF_DISPROVEN && proof.first_difference == 7);
-    CHECK(strstr(proof.reason, "did not arrive"));
+    CHECK(has(proof.reason, "did not arrive"));
     fake_verbs_fail("ibv_create_qp", ENOMEM, 0);
     FAILS(PEERMR_RESOURCE_LIMIT, peermr_prove(region, 0, 0, &proof));
     CHECK(proof.reason == NULL && proof.length == 0);

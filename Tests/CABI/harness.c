@@ -122,3 +122,8 @@ const char *some_function(void)
         closedir(folder);
     return name;
 }
+
+int has(const char *text, const char *word)
+{
+    return text && strstr(text, word) != NULL;
+}

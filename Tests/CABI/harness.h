@@ -36,6 +36,9 @@ void machine_close(struct machine *machine);
 /* The last failure's remedy, reason or call has this word in it. */
 int says(const char *word);
 
+/* The text is there and has this word in it. */
+int has(const char *text, const char *word);
+
 /* The name of a PCI function of this machine, "" where there is none. */
 const char *some_function(void);
 
