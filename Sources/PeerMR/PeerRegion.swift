@@ -23,7 +23,7 @@ public enum Fallback: Hashable, Sendable {
 
 /// Memory and its region, with the method that made it and why.
 public struct PeerRegion: ~Copyable {
-    private let storage: RegionStorage
+    let storage: RegionStorage
     /// What addresses work requests need.
     public let window: RegionWindow
     /// How the memory became a region, and why so.
@@ -60,13 +60,35 @@ public struct PeerRegion: ~Copyable {
         try self.init(registering: memory, on: domain, access: access, options: options, bounceReason: nil)
     }
 
-    private init(
+    init(
         registering memory: consuming AnyMemory, on domain: ProtectionDomain, access: Access,
         options: RegistrationOptions, bounceReason: CallError?
     ) throws(CallError) {
         self.init(
             try Registration(of: memory, on: domain, access: access, options: options), access: access,
             bounceReason: bounceReason)
+    }
+
+    /// Registers memory that stays the application's, where it stands, with the first method that fits.
+    ///
+    /// Devices and peers know it by its address in this process, whatever it is. When the region goes, the memory stays
+    /// mapped, and a dma-buf's descriptor open.
+    ///
+    /// - Parameters:
+    ///   - range: what was recognised there. The application keeps it mapped as long as the region lives.
+    ///   - domain: the domain that the region belongs to.
+    ///   - access: what the device, and its peers, may do.
+    ///   - options: an I/O address and hints, where they matter.
+    /// - Throws: as ``PeerMemory/AnyMemory/init(lending:isWritten:)`` and ``init(registering:on:access:options:)`` do;
+    ///   `notSupported` for a driver's own mapping.
+    @unsafe
+    public init(
+        lending range: LentRange, on domain: ProtectionDomain, access: Access,
+        options: RegistrationOptions = RegistrationOptions()
+    ) throws(CallError) {
+        let isWritten = !access.isDisjoint(with: [.localWrite, .remoteWrite, .remoteAtomic])
+        let memory = unsafe try AnyMemory(lending: range, isWritten: isWritten)
+        try self.init(registering: memory, on: domain, access: access, options: options, bounceReason: nil)
     }
 
     /// Registers memory of the device itself, which no other device is in the way of.
