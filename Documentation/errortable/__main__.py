@@ -33,11 +33,13 @@ _TITLES = {
     "PeerMemory/Explain+CUDA.swift": "NVIDIA GPUs",
     "PeerStorage/Explain.swift": "Drives",
     "SystemSupport/Explain+Sockets.swift": "TCP between programs",
+    "PeerMRC/Explain.swift": "Using the C library",
     "RegistrationBench/Explain.swift": "The bench of registration",
 }
 # The calls of functions that are told them in another way.
 _USES = {
     "bufferRefused": ["`ibv_reg_dmabuf_mr`"],
+    "deviceMapping": ["`ibv_reg_mr`"],
     "pinnedPeerMemory": ["`ibv_reg_mr`"],
     "registerBuffer": ["`ibv_reg_dmabuf_mr`", "`ibv_reg_mr_ex`"],
     "cuda": ["any call of libcuda"],
@@ -67,14 +69,14 @@ def tables_of_sources():
     texts = {}
     found = {str(path.relative_to(_SOURCES)): path for path in sorted(_SOURCES.glob("*/Explain*.swift"))}
     for name in sorted(found, key=lambda name: (list(_TITLES).index(name) if name in _TITLES else 99, name)):
-        module = name.split("/")[0]
-        if module not in texts:
-            texts[module] = {key: text for path in found.values() if path.parent.name == module
-                             for key, text in tables.read(path.read_text())[1].items()}
-        functions, _ = tables.read(found[name].read_text())
+        module = name.split("/", maxsplit=1)[0]
         try:
+            if module not in texts:
+                texts[module] = {key: text for path in found.values() if path.parent.name == module
+                                 for key, text in tables.read(path.read_text())[1].items()}
+            functions, _ = tables.read(found[name].read_text())
             yield name, tables.rows(functions, texts[module], lambda function: _calls(function, everything))
-        except (Unreadable, KeyError, IndexError, TypeError) as error:
+        except (Unreadable, KeyError, IndexError, TypeError, ValueError) as error:
             raise SystemExit(f"Sources/{name} holds what this reader cannot follow ({error!r}): "
                              "write the function more simply, or teach Documentation/errortable") from error
 
@@ -82,7 +84,7 @@ def tables_of_sources():
 def _calls(function, everything):
     """The C calls that a function with a parameter `call` is used for, from its uses."""
     used = re.findall(rf'\.{function.name}\(\s*"([A-Za-z_][A-Za-z_0-9]*)"', everything)
-    return [f"`{call}`" for call in sorted(set(used))] or _USES[function.name]
+    return [f"`{call}`" for call in sorted(set(used))] or _USES.get(function.name, ["the call that failed"])
 
 
 def page():

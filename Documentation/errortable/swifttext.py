@@ -178,18 +178,13 @@ class Parser:
         return self.node("func", start, name, parameters, self.block())
 
     def type(self):
-        self.accept("borrowing")
-        if self.accept("(") or self.accept("["):
-            depth = 1
-            while depth:
-                depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(self.next.text, 0)
-                self.at += 1
-        else:
-            self.word()
-            while self.accept("."):
-                self.word()
-        while not self.next.gap and self.accept("?"):
-            pass
+        """Passed over, up to what can follow a type."""
+        depth = 0
+        while depth or self.next.text not in (",", ")", "=", "{"):
+            depth += {"(": 1, "[": 1, "<": 1, ")": -1, "]": -1, ">": -1}.get(self.next.text, 0)
+            if self.next.kind == "end":
+                raise Unreadable("a type that does not end")
+            self.at += 1
 
     def word(self):
         if self.next.kind != "word":
