@@ -49,7 +49,8 @@ def run(words, env=None, cwd=None, code=0):
     """Run a command that has to end with a code; returns what it printed."""
     done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False, cwd=cwd,
                           env=None if env is None else {**os.environ, **env})
-    check(done.returncode == code, f"{' '.join(map(str, words))} ended with {done.returncode}\n{done.stdout}{done.stderr}")
+    check(done.returncode == code,
+          f"{' '.join(map(str, words))} ended with {done.returncode}\n{done.stdout}{done.stderr}")
     return done.stdout
 
 

@@ -20,7 +20,7 @@ from peerlab import LabError, build, interrupts      # noqa: E402
 from peerlab.confine import die_with_parent          # noqa: E402
 
 _PROGRAMS = ["nic-to-nvme", "hostile-client", "memory-probe", "peermr", "region-probe",
-             "mixed-scatter", "ping-pong", "route-probe", "destruction-order", "registration-cost"]
+             "mixed-scatter", "ping-pong", "route-probe", "destruction-order", "registration-cost", "peermr-c"]
 _COUNTS = re.compile(r"^(\d+) passed, (\d+) failed$", re.MULTILINE)
 
 
@@ -94,6 +94,12 @@ def warnings():
     for line in found:
         say(line)
         _FAILURES.append([line])
+    # The C library, as it is installed, lies beside the programs.
+    made = subprocess.run([str(_HERE.parent / "Packaging" / "link-library"), str(_programs()), str(_programs())],
+                          capture_output=True, text=True, errors="replace", check=False)
+    if made.returncode != 0:
+        found.append("Packaging/link-library: " + made.stderr)
+        say(found[-1])
     return (0, 1) if found else (1, 0)
 
 
@@ -113,6 +119,20 @@ def cost():
     """What PeerMR's registration costs beside the bare call, with optimisation."""
     say("== built with optimisation: what a registration costs, over the fake libibverbs")
     return _counted([str(_programs() / "registration-cost")])
+
+
+def documentation():
+    """The catalogue is built without a warning, has every error of the tables, and its examples compile."""
+    say("== the documentation")
+    # The tree of the tests has the modules already.
+    return _counted([sys.executable, str(_HERE.parent / "Documentation" / "build"),
+                     "--scratch", str(build.scratch() / "debug")])
+
+
+def packaging():
+    """What is installed: the version, manual pages, files, and what compiles with them."""
+    say("== what is installed")
+    return _counted([sys.executable, str(_HERE / "packaging.py"), "--programs", str(_programs())])
 
 
 def lab_tests(match):
@@ -170,7 +190,7 @@ def main():
         rings.append(host_tests)
     rings.append(warnings)
     if options.only != "lab" and not options.match:
-        rings += [optimised, machine_code, cost]
+        rings += [optimised, machine_code, cost, documentation, packaging]
     if options.only != "host":
         rings.append(lambda: lab_tests(options.match))
     if options.only != "host" and not options.match:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads the Swift that error tables are written in: functions of one switch or a few conditions, each ending in a value.
+"""Reads the Swift of error tables: functions of one switch or a few conditions, each ending in a value.
 
 What is not needed for that (closures of several statements, loops, types) is passed over or refused with its place, so
 that nothing is left out silently. A node is a tuple: its kind, its parts, and its source text.

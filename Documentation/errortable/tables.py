@@ -216,7 +216,7 @@ class Walk:
             return bound[1]
         value = self.value(bound[1], bound[2])
         # What the code calls a fact tells more than how it comes by it.
-        return hole(name) if isinstance(value, str) and value.count("⟨") == 1 and value[0] + value[-1] == "⟨⟩" else value
+        return hole(name) if isinstance(value, str) and re.fullmatch("⟨[^⟩]*⟩", value) else value
 
     def member(self, parts, text, names):
         base, name = parts

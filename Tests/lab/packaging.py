@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Debian packages in a guest whose release is newer than the one that they are built on, and has no Swift toolchain."""
+"""The Debian packages in a guest without a Swift toolchain, of a release newer than the one they are built on."""
 import os
 import re
 import subprocess
@@ -38,7 +38,7 @@ def _all_files(bench):
 
 @test(TOOL)
 def debian_packages(bench):
-    """dpkg installs the packages with what they depend on, the programs run from the path, and nothing stays of them."""
+    """dpkg installs the packages with what they depend on; programs run from the path; nothing stays of them."""
     guest, found = bench.server, _packages(bench)
     equal(sorted(found), sorted(_PACKAGES), "the packages")
     # The lab's root keeps no documentation; a machine of users does.
@@ -63,7 +63,7 @@ def debian_packages(bench):
                  "man3/peermr_map_type_name.3"):
         check(f"/usr/share/man/{page}.gz" in listed, f"there is a manual page {page}")
         bench.must(guest, f"zcat /usr/share/man/{page}.gz | grep -q '^.Sh NAME'")
-    bench.must(guest, f"ldconfig -p | grep -q 'libpeermr.so.0 .*=> {_LIBRARY}/libpeermr.so.0$'")
+    bench.must(guest, f"ldconfig -p | grep -q 'libpeermr.so.0 .*=> .*/libpeermr.so.0$'")
     bench.must(guest, "dpkg --verify " + " ".join(_PACKAGES))
     bench.must(guest, f"test ! -e {_LIBRARY}/../swift && ! command -v swift")
 
@@ -76,7 +76,7 @@ def debian_packages(bench):
 
 @test(TOOL)
 def packaged_library(bench):
-    """A program compiled here by what the packages' pkg-config file says registers p2pmem in the guest, and proves it."""
+    """A program compiled here as the packages' pkg-config file says registers p2pmem in the guest, and proves it."""
     guest, found = bench.server, _packages(bench)
     tree, program = bench.scratch / "tree", bench.scratch / "consumer"
     for name in ("libpeermr0", "libpeermr-dev"):
@@ -84,7 +84,8 @@ def packaged_library(bench):
     flags = _here(["pkg-config", "--define-variable=prefix=" + str(tree / "usr"),
                    f"--define-variable=libdir={tree}{_LIBRARY}", "--cflags", "--libs", "peermr"],
                   {"PKG_CONFIG_PATH": f"{tree}{_LIBRARY}/pkgconfig"}).split()
-    _here(["cc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-o", program, Path(__file__).with_name("consumer.c"), *flags])
+    source = Path(__file__).with_name("consumer.c")
+    _here(["cc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-o", program, source, *flags])
     bench.must(guest, f"dpkg -i {found['libpeermr0']}", 120)
     bench.later(lambda: bench.must(guest, "dpkg -P libpeermr0", 120))
     near = guest.bdf("near")
