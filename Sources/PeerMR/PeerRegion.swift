@@ -23,7 +23,7 @@ public enum Fallback: Hashable, Sendable {
 
 /// Memory and its region, with the method that made it and why.
 public struct PeerRegion: ~Copyable {
-    private let storage: RegionStorage
+    let storage: RegionStorage
     /// What addresses work requests need.
     public let window: RegionWindow
     /// How the memory became a region, and why so.
@@ -60,7 +60,7 @@ public struct PeerRegion: ~Copyable {
         try self.init(registering: memory, on: domain, access: access, options: options, bounceReason: nil)
     }
 
-    private init(
+    init(
         registering memory: consuming AnyMemory, on domain: ProtectionDomain, access: Access,
         options: RegistrationOptions, bounceReason: CallError?
     ) throws(CallError) {

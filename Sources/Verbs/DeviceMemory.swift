@@ -118,6 +118,9 @@ public struct DeviceMemoryRegion: ~Copyable {
             shape: .any)
     }
 
+    /// The C object. Valid as long as this region lives; do not deregister it.
+    @unsafe package var rawObject: UnsafeMutableRawPointer { unsafe UnsafeMutableRawPointer(raw) }
+
     deinit {
         _ = unsafe ibv_dereg_mr(raw)
     }

@@ -138,7 +138,10 @@ static struct ibv_mr *over_buffer(struct ibv_pd *pd, const char *call, uint64_t 
 
 struct ibv_mr *ibv_reg_dmabuf_mr(struct ibv_pd *pd, uint64_t offset, size_t bytes, uint64_t iova, int fd, int access)
 {
-    return over_buffer(pd, "ibv_reg_dmabuf_mr", offset, bytes, iova, fd, access, NULL);
+    fake_lock();
+    struct ibv_mr *made = over_buffer(pd, "ibv_reg_dmabuf_mr", offset, bytes, iova, fd, access, NULL);
+    fake_unlock();
+    return made;
 }
 
 void fake_verbs_set_buffer_probe(int error)

@@ -113,10 +113,15 @@ struct fake_state {
     uint8_t link_layer;
     struct fake_path path;
     uint32_t entries_per_request;
+    int command_file;
 };
 
 /* This thread's; NULL outside begin and end. */
 extern _Thread_local struct fake_state *fake;
+
+/* Held while objects are made and destroyed: threads may share them. May be taken again by who holds it. */
+void fake_lock(void);
+void fake_unlock(void);
 
 void fake_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void fake_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
