@@ -66,9 +66,23 @@ def warnings():
     for product in _PROGRAMS:
         build.swift(["build", "-c", "release", "--static-swift-stdlib", "--product", product],
                     build.scratch() / "release", say, f"building {product}", note)
+    libraries()
     for line in found:
         say(line)
     return (0, 1) if found else (1, 0)
+
+
+def libraries():
+    """The C library and the preload library, where the lab's tests look for them."""
+    build.swift(["build", "-c", "release", "--static-swift-stdlib", "--product", "peermr-c"],
+                build.scratch() / "release", say, "building peermr-c")
+    root, made = _HERE.parent, _programs() / "lib"
+    for command in ([root / "Packaging" / "link-library", _programs(), made],
+                    ["make", "-s", "-C", root / "Sources" / "Preload", f"OUT={made}"]):
+        result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                check=False)
+        if result.returncode != 0:
+            raise LabError(f"{Path(command[0]).name} failed:\n{result.stdout}")
 
 
 def optimised():

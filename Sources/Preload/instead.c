@@ -134,6 +134,24 @@ static struct ibv_mr *hand_over(const struct refused *refused, struct peermr_reg
     return made;
 }
 
+/* Peer memory is; a driver's mapping where somebody wants to know why it cannot be registered. */
+static bool is_worth_a_try(const struct refused *refused)
+{
+    switch (preload_standing(refused)) {
+    case STANDING_PEER:
+        return true;
+    case STANDING_DEVICE:
+        return preload_is_set("PEERMR_VERBOSE");
+    case STANDING_HOST:
+        preload_say(refused, "left at that: it is memory of the host");
+        return false;
+    case STANDING_NOWHERE:
+        preload_say(refused, "left at that: not all of it is mapped");
+        return false;
+    }
+    return false;
+}
+
 struct ibv_mr *preload_instead(const struct refused *refused)
 {
     struct peermr_options options = PEERMR_OPTIONS_INIT;
@@ -148,6 +166,8 @@ struct ibv_mr *preload_instead(const struct refused *refused)
         preload_say(refused, "left at that: addresses from zero on are not what PeerMR does");
         return NULL;
     }
+    if (!is_worth_a_try(refused))
+        return NULL;
     pthread_once(&library_once, load_library);
     if (!library.register_address) {
         preload_say(refused, "left at that: PeerMR cannot be loaded: %s", library.trouble);

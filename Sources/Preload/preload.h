@@ -2,9 +2,10 @@
 /*
  * libpeermr-preload.so: an LD_PRELOAD for programs that register peer memory with ibv_reg_mr, and fail.
  *
- * interpose.c stands in front of libibverbs' calls, instead.c has PeerMR register what these refused, say.c explains.
- * The library needs nothing but the C library: libpeermr.so is loaded when the first registration has failed, so that
- * programs that never meet peer memory pay for one more function call, and no more.
+ * interpose.c stands in front of libibverbs' calls, standing.c takes a first look at the memory of those that fail,
+ * instead.c has PeerMR register it, say.c explains.
+ * The library needs nothing but the C library: libpeermr.so is loaded when the first registration of peer memory has
+ * failed, so that programs that never meet any pay for one more function call, and no more.
  */
 #ifndef PEERMR_PRELOAD_H
 #define PEERMR_PRELOAD_H
@@ -29,6 +30,15 @@ struct refused {
 
 /* This thread is in a registration already: what is called meanwhile goes to libibverbs as it is. */
 extern __thread int preload_depth __attribute__((tls_model("initial-exec")));
+
+/* What stands in a range, by its names; of several the greatest. */
+enum standing {
+    STANDING_NOWHERE,   /* a part of it is not mapped */
+    STANDING_HOST,
+    STANDING_DEVICE,    /* a driver's file, perhaps: PeerMR has words for those */
+    STANDING_PEER,      /* p2pmem, or a dma-buf */
+};
+enum standing preload_standing(const struct refused *refused);
 
 /* The registration by PeerMR's way, which ibv_dereg_mr ends as any other; NULL where that is none, errno unspecified. */
 struct ibv_mr *preload_instead(const struct refused *refused);

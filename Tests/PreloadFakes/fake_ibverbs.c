@@ -3,7 +3,6 @@
  * A libibverbs.so.1 for the tests of the preload library: registration works, or fails with the errno in FAKE_ERRNO.
  * As in the real one, a call may go through another of its own by its public name.
  */
-#define _GNU_SOURCE
 #include <infiniband/verbs.h>
 #include <stdatomic.h>
 #include <stdlib.h>

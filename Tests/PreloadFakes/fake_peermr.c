@@ -4,7 +4,6 @@
  * pages (p2pmem of a device that wants whole pages), dmabuf, host, or fail. It registers by ibv_reg_mr, as the real one
  * does, and overwrites errno wherever it can.
  */
-#define _GNU_SOURCE
 #include <infiniband/verbs.h>
 #include <stdatomic.h>
 #include <stdlib.h>

@@ -3,22 +3,25 @@
  * A program that knows nothing of PeerMR: it registers 8192 bytes as its argument says, and prints what it got. It is
  * linked twice, the second time (PLUGIN) without libibverbs, which then comes with plugin.so alone.
  */
-#define _GNU_SOURCE
 #include <dlfcn.h>
 #include <infiniband/verbs.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-static char memory[16384] __attribute__((aligned(4096)));
+/* A mapping of the file in FAKE_FILE, by the name of which memory is recognised, or host memory. */
+static char host[16384] __attribute__((aligned(4096)));
+static char *memory = host;
 static struct ibv_device device = {.name = "fake0"};
 static struct verbs_context context;
 static struct ibv_pd pd;
@@ -33,12 +36,6 @@ static int query_port(struct ibv_context *asked, uint8_t port, struct ibv_port_a
     attributes->state = port == 2 ? IBV_PORT_ACTIVE : IBV_PORT_DOWN;
     attributes->active_mtu = mtu ? (enum ibv_mtu)atoi(mtu) : IBV_MTU_4096;
     return 0;
-}
-
-static unsigned counted(const char *name, int argument)
-{
-    unsigned (*count)(int) = (unsigned (*)(int))dlsym(RTLD_DEFAULT, name);
-    return count ? count(argument) : 0;
 }
 
 static struct ibv_mr *show(struct ibv_mr *mr)
@@ -92,6 +89,12 @@ struct mr_attributes {
     void *dmah, *buf;
 };
 struct ibv_mr *ibv_reg_mr_ex(struct ibv_pd *pd, struct mr_attributes *attributes);
+
+static unsigned counted(const char *name, int argument)
+{
+    unsigned (*count)(int) = (unsigned (*)(int))dlsym(RTLD_DEFAULT, name);
+    return count ? count(argument) : 0;
+}
 
 static void *many(void *unused)
 {
@@ -177,6 +180,12 @@ static int other(const char *act)
         mr = show(ibv_reg_mr_iova(&pd, memory, 8192, 0x7000, IBV_ACCESS_LOCAL_WRITE));
     else if (strcmp(act, "odd") == 0)
         mr = show(ibv_reg_mr(&pd, memory + 512, 8192, IBV_ACCESS_LOCAL_WRITE));
+    else if (strcmp(act, "unmapped") == 0)
+        mr = munmap(memory, 4096) == 0 ? show(ibv_reg_mr(&pd, memory, 8192, IBV_ACCESS_LOCAL_WRITE)) : NULL;
+    else if (strcmp(act, "beyond") == 0)
+        mr = show(ibv_reg_mr(&pd, memory + 12288, 8192, IBV_ACCESS_LOCAL_WRITE));
+    else if (strcmp(act, "wrap") == 0)
+        mr = show(ibv_reg_mr(&pd, memory, SIZE_MAX - 4096, IBV_ACCESS_LOCAL_WRITE));
     else if (strcmp(act, "zero-based") == 0)
         mr = show(ibv_reg_mr(&pd, memory, 8192, IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_ZERO_BASED));
     else if (strcmp(act, "everything") == 0)
@@ -211,6 +220,11 @@ static int other(const char *act)
 
 int main(int count, char **words)
 {
+    const char *path = getenv("FAKE_FILE");
+    if (path)
+        memory = mmap(NULL, sizeof(host), PROT_READ | PROT_WRITE, MAP_SHARED, open(path, O_RDWR), 0);
+    if (memory == MAP_FAILED)
+        return 3;
     context.context.abi_compat = __VERBS_ABI_IS_EXTENDED;
     context.context.device = &device;
     context.sz = sizeof(context);

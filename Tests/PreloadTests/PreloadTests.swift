@@ -50,11 +50,42 @@ import Testing
         }
     }
 
-    @Test func memoryOfTheHostIsNotOurs() throws {
-        let found = try workshop.run("plain", ["FAKE_ERRNO": "12", "FAKE_PEERMR": "host", "PEERMR_VERBOSE": "1"])
+    /// Nothing is loaded for it: programs register memory to see whether they can.
+    @Test func memoryOfTheHostIsNotLookedAtTwice() throws {
+        let variables = ["FAKE_ERRNO": "12", "FAKE_PEERMR": "p2pmem", "PEERMR_VERBOSE": "1"]
+        let found = try workshop.run("plain", variables, file: nil)
         #expect(found.lines.first == "NULL errno 12")
-        #expect(found.lines.last == "peermr loaded registered 1 deregistered 1 detached 0")
+        #expect(found.lines.last == "peermr not loaded registered 0 deregistered 0 detached 0")
         #expect(found.said.contains("it is memory of the host"))
+        // By its name it was a pool, and PeerMR knows better.
+        let other = try workshop.run("plain", variables.merging(["FAKE_PEERMR": "host"]) { $1 })
+        #expect(other.lines.first == "NULL errno 12")
+        #expect(other.lines.last == "peermr loaded registered 1 deregistered 1 detached 0")
+        #expect(other.said.contains("it is memory of the host"))
+    }
+
+    @Test func memoryThatIsNotThere() throws {
+        let variables = ["FAKE_ERRNO": efault, "FAKE_PEERMR": "p2pmem", "PEERMR_VERBOSE": "1"]
+        for act in ["unmapped", "wrap"] {
+            let found = try workshop.run(act, variables, file: nil)
+            #expect(found.lines.first == "NULL errno 14")
+            #expect(found.lines.last == "peermr not loaded registered 0 deregistered 0 detached 0")
+            #expect(found.said.contains("not all of it is mapped"))
+        }
+        // Peer memory and what lies beside it: PeerMR says what is wrong.
+        let beyond = try workshop.run("beyond", variables.merging(["FAKE_PEERMR": "fail"]) { $1 })
+        #expect(beyond.lines.last == "peermr loaded registered 1 deregistered 0 detached 0")
+    }
+
+    /// PeerMR has words for a driver's mapping; where nobody wants to hear them it is not asked.
+    @Test func aDriversMapping() throws {
+        var variables = ["FAKE_ERRNO": efault, "FAKE_PEERMR": "fail"]
+        let silent = try workshop.run("plain", variables, file: "/dev/zero")
+        #expect(silent.lines.last == "peermr not loaded registered 0 deregistered 0 detached 0")
+        variables["PEERMR_VERBOSE"] = "1"
+        let found = try workshop.run("plain", variables, file: "/dev/zero")
+        #expect(found.lines.first == "NULL errno 14")
+        #expect(found.said.contains("PeerMR cannot register it either: the fake refuses"))
     }
 
     @Test func itSaysWhatItDid() throws {

@@ -17,6 +17,9 @@ final class Workshop: Sendable {
         let said: String
     }
 
+    /// The file that stands for a pool of p2pmem, in the folder.
+    static let pool = "0000:01:00.0/p2pmem/allocate"
+
     /// One for all tests: compiling takes a while.
     static let shared = Result { try Workshop() }
 
@@ -40,6 +43,7 @@ final class Workshop: Sendable {
             "\(place)/program")
         try Self.compile(
             "-DPLUGIN", "\(fakes)/program.c", "-Wl,-rpath,$ORIGIN", "-o", "\(place)/plugged")
+        folder.file(Self.pool, [UInt8](repeating: 0, count: 16384))
         try Self.run("cp", "\(place)/libpeermr-preload.so", lonely.path.string)
     }
 
@@ -61,10 +65,12 @@ final class Workshop: Sendable {
     /// Runs the program with the preload library and these variables alone.
     ///
     /// - Parameters:
+    ///   - file: what the program maps; nil for memory of the host.
     ///   - preloaded: whether at all.
     ///   - alone: whether libpeermr is missing.
     func run(
-        _ act: String, _ variables: [String: String] = [:], preloaded: Bool = true, alone: Bool = false
+        _ act: String, _ variables: [String: String] = [:], file: String? = Workshop.pool, preloaded: Bool = true,
+        alone: Bool = false
     ) throws -> Outcome {
         let process = Process()
         let place = folder.path.string
@@ -72,6 +78,7 @@ final class Workshop: Sendable {
         process.executableURL = URL(fileURLWithPath: "\(place)/\(isPlugged ? "plugged" : "program")")
         process.arguments = [isPlugged ? "\(place)/plugin.so" : act]
         process.environment = variables
+        if let file { process.environment?["FAKE_FILE"] = file.hasPrefix("/") ? file : "\(place)/\(file)" }
         if preloaded {
             let where_ = alone ? lonely.path.string : place
             process.environment?["LD_PRELOAD"] = "\(where_)/libpeermr-preload.so"
