@@ -20,7 +20,9 @@ def main():
     try:
         with interrupts.orderly():
             made = build.programs(*_PROGRAMS, "peermr-c", progress=say)
-            subprocess.run([_ROOT / "Packaging" / "link-library", made, made], check=True, stdout=sys.stderr)
+            for command in ([_ROOT / "Packaging" / "link-library", made, made / "lib"],
+                            ["make", "-s", "-C", _ROOT / "Sources" / "Preload", f"OUT={made / 'lib'}"]):
+                subprocess.run(command, check=True, stdout=sys.stderr)
     except (LabError, subprocess.CalledProcessError) as error:
         sys.exit(str(error))
     print(made)

@@ -4,7 +4,7 @@
 
     Tests/packaging.py --programs DIR [--only WORD]
 
-DIR holds the programs and libpeermr.so, built. The packages themselves are tried in the lab (Tests/lab/packaging.py).
+DIR holds the programs, and in lib the libraries, built. The packages themselves are tried in the lab (Tests/lab/packaging.py).
 """
 import argparse
 import ctypes
@@ -86,7 +86,7 @@ def one_version(bench):
     numbers = [re.search(rf"^#define PEERMR_VERSION_{part} (\d+)$", header, re.MULTILINE)[1]
                for part in ("MAJOR", "MINOR", "PATCH")]
     check(".".join(numbers) == bench.version, f"peermr.h says {'.'.join(numbers)}, and VERSION {bench.version}")
-    library = ctypes.CDLL(str(bench.programs / "libpeermr.so"))
+    library = ctypes.CDLL(str(bench.programs / "lib" / "libpeermr.so"))
     library.peermr_version.restype = ctypes.c_char_p
     said = library.peermr_version().decode()
     check(said == bench.version, f"peermr_version() says {said}, and VERSION {bench.version}")
@@ -155,7 +155,7 @@ def manual_pages_of_all_functions(bench):
     written = set(functions.write(pages))
     check(written == declared, f"pages and functions differ: {written ^ declared}")
     exported = set()
-    for line in run(["objdump", "-T", bench.programs / "libpeermr.so"]).splitlines():
+    for line in run(["objdump", "-T", bench.programs / "lib" / "libpeermr.so"]).splitlines():
         words = line.split()
         if len(words) >= 7 and words[3] == ".text":
             exported.add(words[-1])
@@ -173,7 +173,7 @@ def manual_pages_are_sound(bench):
     functions.write(pages / "man3")
     # mandoc looks for included pages from here.
     found = []
-    for page in sorted([*(_PACKAGING / "man").glob("*.[13]"), *(pages / "man3").glob("*.3")]):
+    for page in sorted([*(_PACKAGING / "man").glob("*.[1-9]"), *(pages / "man3").glob("*.3")]):
         if page.read_text().startswith(".so "):
             check((pages / page.read_text().split()[1]).exists(), f"{page.name} leads nowhere")
             continue
@@ -198,7 +198,7 @@ def install_and_uninstall(bench):
     words = [_PACKAGING / "install", "--prefix", "/opt/some"]
     run([*words, "--programs", bench.programs], {"DESTDIR": str(stage)})
     prefix = stage / "opt" / "some"
-    for path in ["bin/peermr", "lib/libpeermr.so", f"lib/libpeermr.so.{bench.version}", "include/peermr.h",
+    for path in ["bin/peermr", "lib/libpeermr.so", "lib/libpeermr-preload.so", f"lib/libpeermr.so.{bench.version}", "include/peermr.h",
                  "share/man/man1/peermr.1.gz", "share/man/man3/peermr_prove.3.gz",
                  "share/bash-completion/completions/peermr", "lib/cmake/PeerMR/PeerMRConfig.cmake"]:
         check((prefix / path).exists(), f"{path} was not installed")
