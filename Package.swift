@@ -216,6 +216,8 @@ let package = Package(
                 "TestSupport", system,
             ],
             swiftSettings: testing),
+        // The preload library, built by its Makefile, between fakes in C: Tests/PreloadFakes.
+        .testTarget(name: "PreloadTests", dependencies: ["TestSupport"], swiftSettings: testing),
         .testTarget(
             name: "MustNotCompileTests", dependencies: ["PeerMR", "TestSupport", system],
             swiftSettings: testing),
