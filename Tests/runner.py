@@ -137,6 +137,12 @@ def documentation():
                      "--scratch", str(build.scratch() / "debug")])
 
 
+def c_library():
+    """libpeermr.so: what it needs and exports, and C programs on it over the fake libibverbs."""
+    say("== the C library, used and misused by a C program")
+    return _counted([sys.executable, str(_HERE / "clibrary.py"), "--programs", str(_programs())])
+
+
 def packaging():
     """What is installed: the version, manual pages, files, and what compiles with them."""
     say("== what is installed")
@@ -198,7 +204,7 @@ def main():
         rings.append(host_tests)
     rings.append(warnings)
     if options.only != "lab" and not options.match:
-        rings += [optimised, machine_code, cost, documentation, packaging]
+        rings += [optimised, machine_code, cost, documentation, c_library, packaging]
     if options.only != "host":
         rings.append(lambda: lab_tests(options.match))
     if options.only != "host" and not options.match:
