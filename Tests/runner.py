@@ -24,8 +24,32 @@ _PROGRAMS = ["nic-to-nvme", "hostile-client", "memory-probe", "peermr", "region-
 _COUNTS = re.compile(r"^(\d+) passed, (\d+) failed$", re.MULTILINE)
 
 
+# What failed, in the words of the test: repeated at the end, where the log of a machine that runs this is looked at.
+_FAILURES = []
+_DETAIL_LINES = 12
+
+
 def say(text):
     print(text, flush=True)
+
+
+def _keep(line):
+    """Remember a line of a test's output that says what failed, or that says more of it."""
+    if line.startswith("FAIL"):
+        _FAILURES.append([line])
+    elif not line.startswith("     | "):
+        _FAILURES.append([])
+    elif _FAILURES and _FAILURES[-1]:
+        _FAILURES[-1].append(line)
+
+
+def _say_failures():
+    """Say again what failed."""
+    kept = [lines for lines in _FAILURES if lines]
+    if kept:
+        say("== what failed, again")
+    for lines in kept:
+        say("\n".join(lines[:_DETAIL_LINES]))
 
 
 def host_tests():
@@ -43,6 +67,7 @@ def _swift_tests(arguments, tree, what):
             (passed if found[2] == "passed" else failed).append(found[1])
         if "error:" in line or "recorded an issue" in line or " failed after " in line:
             say(line)
+            _FAILURES.append([line])
     code, output = build.swift(arguments, build.scratch() / tree, say, what, note, check=False)
     if code != 0 and not failed:
         say("\n".join(output.splitlines()[-30:]))
@@ -69,6 +94,7 @@ def warnings():
     libraries()
     for line in found:
         say(line)
+        _FAILURES.append([line])
     return (0, 1) if found else (1, 0)
 
 
@@ -103,6 +129,26 @@ def cost():
     return _counted([str(_programs() / "registration-cost")])
 
 
+def documentation():
+    """The catalogue is built without a warning, has every error of the tables, and its examples compile."""
+    say("== the documentation")
+    # The tree of the tests has the modules already.
+    return _counted([sys.executable, str(_HERE.parent / "Documentation" / "build"),
+                     "--scratch", str(build.scratch() / "debug")])
+
+
+def c_library():
+    """libpeermr.so: what it needs and exports, and C programs on it over the fake libibverbs."""
+    say("== the C library, used and misused by a C program")
+    return _counted([sys.executable, str(_HERE / "clibrary.py"), "--programs", str(_programs())])
+
+
+def packaging():
+    """What is installed: the version, manual pages, files, and what compiles with them."""
+    say("== what is installed")
+    return _counted([sys.executable, str(_HERE / "packaging.py"), "--programs", str(_programs())])
+
+
 def lab_tests(match):
     """The device tests, in virtual machines. Returns (passed, failed)."""
     say("== in the lab: real kernels, verbs and NVMe")
@@ -127,8 +173,9 @@ def _counted(command):
     last = ""
     try:
         for line in child.stdout:
-            last = line
-            say(line.rstrip("\n"))
+            last = line.rstrip("\n")
+            say(last)
+            _keep(last)
         code = child.wait()
     except BaseException:
         with contextlib.suppress(ProcessLookupError):
@@ -137,7 +184,9 @@ def _counted(command):
         raise
     counts = _COUNTS.match(last)
     if not counts:
-        say(f"{Path(command[-1]).name} did not come to its end: that is a failure")
+        program = next(part for part in command if part != sys.executable)
+        _FAILURES.append([f"{Path(program).name} did not come to its end: that is a failure"])
+        say(_FAILURES[-1][0])
         return 0, 1
     passed, failed = int(counts[1]), int(counts[2])
     return passed, failed if code == 0 or failed else 1
@@ -155,7 +204,7 @@ def main():
         rings.append(host_tests)
     rings.append(warnings)
     if options.only != "lab" and not options.match:
-        rings += [optimised, machine_code, cost]
+        rings += [optimised, machine_code, cost, documentation, c_library, packaging]
     if options.only != "host":
         rings.append(lambda: lab_tests(options.match))
     if options.only != "host" and not options.match:
@@ -167,8 +216,10 @@ def main():
                 some, wrong = ring()
             except (LabError, OSError) as error:
                 say(f"{error}")
+                _FAILURES.append(f"{error}".splitlines())
                 some, wrong = 0, 1
             passed, failed = passed + some, failed + wrong
+    _say_failures()
     say(f"took {time.monotonic() - began:.0f} s")
     say(f"{passed} passed, {failed} failed")
     return 1 if failed else 0

@@ -120,6 +120,8 @@ public struct PeerRegion: ~Copyable {
     /// - Parameters:
     ///   - byteCount: how much; rounded up to pages.
     ///   - request: which memory.
+    ///   - domain: where to register it, kept as long as the region lives.
+    ///   - access: what the device, and its peers, may do.
     ///   - fallback: what to do where peer memory cannot be had.
     /// - Throws: as the allocation and ``init(registering:on:access:)`` do.
     public static func allocate(
@@ -179,7 +181,9 @@ extension PeerRegion {
     /// Copies bytes out of the memory by CPU, on its owner's way and not through the region: for a few bytes, as a test
     /// or a proof needs them.
     ///
-    /// - Parameter offset: from the start of the region, in bytes.
+    /// - Parameters:
+    ///   - bytes: where they go, and how many.
+    ///   - offset: from the start of the region, in bytes.
     /// - Throws: `notSupported` where there is no such way, `peerLost` where the memory has been taken back: an error,
     ///   where a load from a mapping would raise SIGBUS.
     public func read(into bytes: inout MutableRawSpan, at offset: Int) throws(CallError) {

@@ -38,7 +38,8 @@ final class CapabilityBox: @unchecked Sendable {
 
 @c @implementation
 public func peermr_check(
-    _ context: UnsafeMutablePointer<ibv_context>?, _ provider_bdf: UnsafePointer<CChar>?, _ out: UnsafeMutablePointer<OpaquePointer?>?
+    _ context: UnsafeMutablePointer<ibv_context>?, _ provider_bdf: UnsafePointer<CChar>?,
+    _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> peermr_status {
     report { () throws(CallError) in
         let out = unsafe try demand(out)

@@ -69,12 +69,6 @@ extension CallError {
             .invalidArgument, reason: "\(length) bytes are no length of memory", remedy: "ask for 1 byte or more")
     }
 
-    static var wrapsAround: CallError {
-        CallError(
-            .invalidArgument, reason: "address and length go beyond the end of all addresses",
-            remedy: "pass a range of mapped memory")
-    }
-
     static var domainWithoutContext: CallError {
         CallError(
             .invalidArgument, reason: "the ibv_pd has no ibv_context", remedy: "pass one that ibv_alloc_pd() gave")

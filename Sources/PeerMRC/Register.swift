@@ -90,11 +90,11 @@ public func peermr_register_address(
         let options = unsafe try Options(options)
         guard let address = unsafe address else { throw .null("address") }
         let bytes = try byteCount(length)
-        guard UInt(bitPattern: address) <= UInt.max - UInt(bytes) else { throw .wrapsAround }
+        // Nobody knows what to take instead of what is not there: that is refused before the fallback is asked.
+        let range = try LentRange(at: UInt64(UInt(bitPattern: address)), byteCount: length)
         let region = try bouncing(bytes, domain, options) { () throws(CallError) in
-            let memory = unsafe HostMemory(lending: address, byteCount: bytes)
-            return try PeerRegion(
-                registering: .host(memory), on: domain, access: options.access, options: options.registration)
+            unsafe try PeerRegion(
+                lending: range, on: domain, access: options.access, options: options.registration)
         }
         unsafe out.pointee = Live.regions.add(RegionBox(region, at: address))
     }

@@ -50,7 +50,9 @@ public protocol DMABufferOwner: AnyObject {
     var provider: PCIAddress? { get }
     /// Copies bytes out of the memory, as its owner sees them.
     ///
-    /// - Parameter offset: from the start of the dma-buf, in bytes.
+    /// - Parameters:
+    ///   - bytes: where they go, and how many.
+    ///   - offset: from the start of the dma-buf, in bytes.
     /// - Throws: `notSupported` where the owner has no way to the bytes, `peerLost` when the memory has been taken
     ///   back, `invalidArgument` where the part does not lie inside.
     func read(into bytes: inout MutableRawSpan, at offset: UInt64) throws(CallError)

@@ -99,7 +99,10 @@ public struct DeviceMemoryRegion: ~Copyable {
 
     /// Registers all of the memory.
     ///
-    /// - Parameter access: what the device may do.
+    /// - Parameters:
+    ///   - memory: what to register.
+    ///   - domain: a domain of the same device.
+    ///   - access: what the device may do.
     /// - Throws: `notSupported` (EOPNOTSUPP), EINVAL for an access that the device does not take.
     ///   The corresponding C function is `ibv_reg_dm_mr`.
     public init(

@@ -31,8 +31,8 @@ public struct QueuePair: ~Copyable, @unchecked Sendable {
     public static let retryCount: UInt8 = 6
 
     let raw: UnsafeMutablePointer<ibv_qp>
-    /// How it is destroyed where that is not for verbs alone; nil where it is. No type of another file, so that programs
-    /// without connections are linked without the connection manager.
+    /// How it is destroyed where that is not for verbs alone; nil where it is. No type of another file, so that
+    /// programs without connections are linked without the connection manager.
     private let destroy: (() -> Void)?
     let domain: ProtectionDomain
     private let sendQueue: CompletionQueue

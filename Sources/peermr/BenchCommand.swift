@@ -28,7 +28,9 @@ struct BenchRegistration: ParsableCommand {
             error.
             """)
 
-    @Option(help: ArgumentHelp("The RDMA device, as in peermr devices: mlx5_0, rxe0.", valueName: "device"))
+    @Option(
+        help: ArgumentHelp("The RDMA device, as in peermr devices: mlx5_0, rxe0.", valueName: "device"),
+        completion: Completions.rdmaDevices)
     var device: String
     @Option(
         help: ArgumentHelp(

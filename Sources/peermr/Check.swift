@@ -15,12 +15,15 @@ struct Check: ParsableCommand {
             configuration space without root.
             """)
 
-    @Argument(help: "The PCI address of the device whose memory is used, such as 0000:03:00.0.")
+    @Argument(
+        help: "The PCI address of the device whose memory is used, such as 0000:03:00.0.",
+        completion: Completions.providers)
     var provider: String
     @Argument(
         help: ArgumentHelp(
             "What would read or write it: an RDMA device (mlx5_0), a block device (nvme1n1, /dev/nvme1n1p1), an "
-                + "NVMe controller (nvme1) or a PCI address."))
+                + "NVMe controller (nvme1) or a PCI address."),
+        completion: Completions.clients)
     var client: String
     @OptionGroup var common: CommonOptions
 

@@ -17,7 +17,9 @@ struct Register: ParsableCommand {
             possible or was disproven, 2 for a usage or input error.
             """)
 
-    @Option(help: ArgumentHelp("The RDMA device, as in peermr devices: mlx5_0, rxe0.", valueName: "device"))
+    @Option(
+        help: ArgumentHelp("The RDMA device, as in peermr devices: mlx5_0, rxe0.", valueName: "device"),
+        completion: Completions.rdmaDevices)
     var device: String
     @Option(
         help: ArgumentHelp(

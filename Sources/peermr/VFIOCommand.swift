@@ -57,7 +57,8 @@ struct VFIOCommand: ParsableCommand {
 
 /// The function that is meant, and how to say what became of it.
 struct Target: ParsableArguments {
-    @Argument(help: "The PCI address of the function, such as 0000:03:00.0.") var address: String
+    @Argument(help: "The PCI address of the function, such as 0000:03:00.0.", completion: Completions.functions)
+    var address: String
     @Flag(help: "Print JSON, on one line.") var json = false
 
     /// Does something to the function and says how it stands; `body` gives a sentence, and the driver before.

@@ -63,6 +63,23 @@ def controller(bench, address):
 
 
 @test(TOOL)
+def completions(bench):
+    """The shell is offered the machine's devices: what has memory, what could use it, and what begins as typed."""
+    def offered(command, argument, word="''"):
+        """What peermr offers a shell for an argument of a command, as its completion script asks."""
+        line = f"SAP_SHELL=bash {bench.tool} ---completion {command} -- {argument} 1 0 {word}"
+        return bench.must(bench.server, line).split()
+
+    near, disk = bench.server.bdf("near"), controller(bench, bench.server.bdf("near")) + "n1"
+    everyone = offered("check", "positional@1")
+    check({"rxe0", disk, near} <= set(everyone), f"clients are offered: {everyone}")
+    check(near in offered("check", "positional@0"), "the drive with a CMB is offered as provider")
+    equal(offered("register", "--device"), ["rxe0"], "the RDMA devices")
+    script = bench.must(bench.server, f"{bench.tool} --generate-completion-script bash")
+    check("---completion register -- --device" in script, "the script for bash asks for them")
+
+
+@test(TOOL)
 def software_client(bench):
     """rxe0 moves its bytes by CPU: not supported with that reason, and never unknown."""
     near = bench.server.bdf("near")

@@ -134,7 +134,6 @@ enum peermr_finding_code {
     PEERMR_FINDING_NO_POOL = 21
 };
 
-/* One answer. */
 struct peermr_answer {
     size_t struct_size;
     enum peermr_outcome outcome;
@@ -143,7 +142,6 @@ struct peermr_answer {
 };
 #define PEERMR_ANSWER_INIT {sizeof(struct peermr_answer), PEERMR_UNKNOWN, NULL, NULL}
 
-/* One finding about the route. */
 struct peermr_finding {
     size_t struct_size;
     enum peermr_finding_code code;
@@ -154,7 +152,6 @@ struct peermr_finding {
 };
 #define PEERMR_FINDING_INIT {sizeof(struct peermr_finding), PEERMR_FINDING_OTHER, NULL, NULL, NULL, NULL}
 
-/* A route from a client to a provider. */
 struct peermr_route_result {
     size_t struct_size;
     enum peermr_outcome outcome;   /* whether the kernel would allow DMA at all */
@@ -166,8 +163,7 @@ struct peermr_route_result {
 #define PEERMR_ROUTE_RESULT_INIT \
     {sizeof(struct peermr_route_result), PEERMR_UNKNOWN, PEERMR_MAP_UNKNOWN, 0, NULL, NULL}
 
-/* The four answers for a NIC and a provider. Opaque. */
-struct peermr_capability;
+struct peermr_capability; /* the four answers for a NIC and a provider */
 
 /*
  * Answers the four questions for an open RDMA device and the memory of a PCI function. A no is an answer, no failure.
@@ -208,8 +204,7 @@ peermr_status peermr_route(const char *client_bdf, const char *provider_bdf, str
 const char *peermr_outcome_name(enum peermr_outcome outcome);
 const char *peermr_map_type_name(enum peermr_map_type map_type);
 
-/* Peer-to-peer memory of a PCI function, such as an NVMe controller memory buffer, mapped here. Opaque. */
-struct peermr_p2pmem;
+struct peermr_p2pmem; /* peer-to-peer memory of a PCI function (an NVMe controller memory buffer), mapped here */
 
 /*
  * Allocates a contiguous run of a function's peer-to-peer memory, and overwrites what its last owner left with zeros.
@@ -243,8 +238,7 @@ enum peermr_fallback {
     PEERMR_FALLBACK_BOUNCE = 1     /* register zeroed host memory of the library instead: the application copies */
 };
 
-/* Bits of peermr_options.flags. */
-#define PEERMR_OPTION_IO_ADDRESS UINT32_C(1) /* io_address is meant */
+#define PEERMR_OPTION_IO_ADDRESS UINT32_C(1) /* in peermr_options.flags: io_address is meant */
 
 /* How to register. NULL stands for PEERMR_OPTIONS_INIT. */
 struct peermr_options {
@@ -255,13 +249,13 @@ struct peermr_options {
     uint32_t reserved;             /* 0 */
     uint64_t io_address;           /* what the device shall know the first byte by; for dma-bufs only, and as far behind
                                       a page boundary as the offset is. Else the offset, or the mapping's address. */
-    const char *provider_bdf;      /* for a dma-buf: whose memory it is, so that the route is judged; NULL: not known */
+    const char *provider_bdf;      /* of a dma-buf that is given by descriptor: whose memory it is, so that the route is
+                                      judged; NULL: not known */
 };
 /* 1 is IBV_ACCESS_LOCAL_WRITE. */
 #define PEERMR_OPTIONS_INIT {sizeof(struct peermr_options), 1, PEERMR_FALLBACK_REFUSE, 0, 0, 0, NULL}
 
-/* Memory, and its region of an RDMA device. Opaque. */
-struct peermr_region;
+struct peermr_region; /* memory, and its region of an RDMA device */
 
 /*
  * Registers p2pmem with the method that works: on-demand paging, as p2pmem cannot be pinned for long.
@@ -307,15 +301,9 @@ peermr_status peermr_register_address(struct ibv_pd *pd, void *address, uint64_t
  */
 struct ibv_mr *peermr_region_mr(const struct peermr_region *region);
 
-/* What memory a region is over. */
+/* What memory a region is over, and how it was registered: by ibv_reg_mr, the same on demand, or ibv_reg_dmabuf_mr. */
 enum peermr_kind { PEERMR_KIND_HOST = 1, PEERMR_KIND_P2PMEM = 2, PEERMR_KIND_DMABUF = 3 };
-
-/* How it was registered. */
-enum peermr_method {
-    PEERMR_METHOD_PINNED = 1,      /* ibv_reg_mr */
-    PEERMR_METHOD_ON_DEMAND = 2,   /* ibv_reg_mr with IBV_ACCESS_ON_DEMAND */
-    PEERMR_METHOD_DMABUF = 3       /* ibv_reg_dmabuf_mr */
-};
+enum peermr_method { PEERMR_METHOD_PINNED = 1, PEERMR_METHOD_ON_DEMAND = 2, PEERMR_METHOD_DMABUF = 3 };
 
 /* All that there is to know about a region. */
 struct peermr_region_info {
