@@ -166,17 +166,6 @@ def manual_pages_of_all_functions(bench):
 
 
 @test
-def library_needs_little(bench):
-    """The library needs libibverbs and the runtimes of C and C++, and no Swift toolchain; its name is versioned."""
-    said = run(["objdump", "-p", bench.programs / "lib" / f"libpeermr.so.{bench.version}"])
-    needed = set(re.findall(r"NEEDED +(\S+)", said))
-    wanted = {"libibverbs.so.1", "libm.so.6", "libstdc++.so.6", "libgcc_s.so.1", "libc.so.6"}
-    check({name for name in needed if not name.startswith("ld-linux")} == wanted, f"it needs {needed}")
-    check(re.search(r"SONAME +libpeermr\.so\.\d+$", said, re.MULTILINE), "it has no SONAME")
-    check("RUNPATH" not in said and "RPATH" not in said, "it looks for libraries where it was built")
-
-
-@test
 def manual_pages_are_sound(bench):
     """mandoc finds nothing to warn of in any page."""
     check(shutil.which("mandoc"), "mandoc is missing: install it with apt-get install mandoc")
