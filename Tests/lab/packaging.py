@@ -65,7 +65,7 @@ def debian_packages(bench):
                  "man3/peermr_map_type_name.3"):
         check(f"/usr/share/man/{page}.gz" in listed, f"there is a manual page {page}")
         bench.must(guest, f"zcat /usr/share/man/{page}.gz | grep -q '^.Sh NAME'")
-    bench.must(guest, f"ldconfig -p | grep -q 'libpeermr.so.0 .*=> .*/libpeermr.so.0$'")
+    bench.must(guest, "ldconfig -p | grep -q 'libpeermr.so.0 .*=> .*/libpeermr.so.0$'")
     bench.must(guest, "dpkg --verify " + " ".join(_PACKAGES))
     bench.must(guest, f"test ! -e {_LIBRARY}/../swift && ! command -v swift")
 
