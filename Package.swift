@@ -24,6 +24,8 @@ let package = Package(
         .library(name: "PeerStorage", targets: ["PeerStorage"]),
         .library(name: "PeerTransfer", targets: ["PeerTransfer"]),
         .library(name: "Verbs", targets: ["Verbs"]),
+        // The C library: an archive, which Packaging/link-library makes libpeermr.so of.
+        .library(name: "peermr-c", type: .static, targets: ["PeerMRC"]),
         .executable(name: "mixed-scatter", targets: ["MixedScatter"]),
         .executable(name: "nic-to-nvme", targets: ["NICToNVMe"]),
         .executable(name: "peermr", targets: ["PeerMRCommand"]),
@@ -68,6 +70,17 @@ let package = Package(
 
         .target(
             name: "PeerTransfer", dependencies: ["PeerMR", "PeerStorage", "SystemSupport", system],
+            swiftSettings: strict),
+
+        // The C library: peermr.h is written by hand, and the compiler holds the Swift bodies against it.
+        .target(name: "CPeerMR"),
+        .target(name: "CThreadTexts"),
+        .target(
+            name: "PeerMRC",
+            dependencies: [
+                "CPeerMR", "CThreadTexts", "CVerbs", "PeerMR", "PeerMemory", "PCITopology", "Verbs", "SystemSupport",
+                system,
+            ],
             swiftSettings: strict),
 
         // What registration costs, measured: the tool's bench, and the calls of libibverbs alone to compare with.
@@ -136,6 +149,11 @@ let package = Package(
             name: "registration-cost", dependencies: ["CFakeVerbs", "PeerMR", "RegistrationBench"],
             path: "Tests/RegistrationCost", swiftSettings: testing),
 
+        // The C library as C programs see it: its functions, used and misused. The program is for sanitizers.
+        .target(name: "CABI", dependencies: ["CPeerMR", "CFakeVerbs"], path: "Tests/CABI"),
+        .executableTarget(
+            name: "c-abi", dependencies: ["CABI", "CFakeVerbs", "PeerMRC"], path: "Tests/CABIProgram"),
+
         // Tests of the first two rings, without a device. CFakeVerbs stands in for libibverbs and librdmacm.
         .target(name: "CFakeVerbs", path: "Tests/CFakeVerbs"),
         .target(
@@ -188,12 +206,18 @@ let package = Package(
             ],
             swiftSettings: testing),
         .testTarget(
+            name: "PeerMRCTests",
+            dependencies: ["CABI", "CFakeVerbs", "CPeerMR", "CVerbs", "PeerMRC", "PeerMR", "TestSupport"],
+            swiftSettings: testing),
+        .testTarget(
             name: "FakeVerbsTests",
             dependencies: [
                 "CFakeVerbs", "CVerbs", "destruction-order", "PeerMR", "PeerTransfer", "RegistrationBench",
                 "TestSupport", system,
             ],
             swiftSettings: testing),
+        // The preload library, built by its Makefile, between fakes in C: Tests/PreloadFakes.
+        .testTarget(name: "PreloadTests", dependencies: ["TestSupport"], swiftSettings: testing),
         .testTarget(
             name: "MustNotCompileTests", dependencies: ["PeerMR", "TestSupport", system],
             swiftSettings: testing),

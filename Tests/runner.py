@@ -91,10 +91,24 @@ def warnings():
     for product in _PROGRAMS:
         build.swift(["build", "-c", "release", "--static-swift-stdlib", "--product", product],
                     build.scratch() / "release", say, f"building {product}", note)
+    libraries()
     for line in found:
         say(line)
         _FAILURES.append([line])
     return (0, 1) if found else (1, 0)
+
+
+def libraries():
+    """The C library and the preload library, where the lab's tests look for them."""
+    build.swift(["build", "-c", "release", "--static-swift-stdlib", "--product", "peermr-c"],
+                build.scratch() / "release", say, "building peermr-c")
+    root, made = _HERE.parent, _programs() / "lib"
+    for command in ([root / "Packaging" / "link-library", _programs(), made],
+                    ["make", "-s", "-C", root / "Sources" / "Preload", f"OUT={made}"]):
+        result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                check=False)
+        if result.returncode != 0:
+            raise LabError(f"{Path(command[0]).name} failed:\n{result.stdout}")
 
 
 def optimised():
@@ -113,6 +127,26 @@ def cost():
     """What PeerMR's registration costs beside the bare call, with optimisation."""
     say("== built with optimisation: what a registration costs, over the fake libibverbs")
     return _counted([str(_programs() / "registration-cost")])
+
+
+def documentation():
+    """The catalogue is built without a warning, has every error of the tables, and its examples compile."""
+    say("== the documentation")
+    # The tree of the tests has the modules already.
+    return _counted([sys.executable, str(_HERE.parent / "Documentation" / "build"),
+                     "--scratch", str(build.scratch() / "debug")])
+
+
+def c_library():
+    """libpeermr.so: what it needs and exports, and C programs on it over the fake libibverbs."""
+    say("== the C library, used and misused by a C program")
+    return _counted([sys.executable, str(_HERE / "clibrary.py"), "--programs", str(_programs())])
+
+
+def packaging():
+    """What is installed: the version, manual pages, files, and what compiles with them."""
+    say("== what is installed")
+    return _counted([sys.executable, str(_HERE / "packaging.py"), "--programs", str(_programs())])
 
 
 def lab_tests(match):
@@ -170,7 +204,7 @@ def main():
         rings.append(host_tests)
     rings.append(warnings)
     if options.only != "lab" and not options.match:
-        rings += [optimised, machine_code, cost]
+        rings += [optimised, machine_code, cost, documentation, c_library, packaging]
     if options.only != "host":
         rings.append(lambda: lab_tests(options.match))
     if options.only != "host" and not options.match:

@@ -5,11 +5,13 @@
 #   require_swift      stop unless a Swift toolchain of 6.2 or newer is on PATH
 #   install_packages [PACKAGE...]   install those of the lab's and the build's packages (and of
 #                      the named ones) that are missing
+#   install_build_packages [PACKAGE...]   the same without what only the lab needs
 # "Stop" is one sentence on standard error with cause and remedy, and exit code 1.
 
+readonly build_packages="
+    libibverbs-dev librdmacm-dev liburing-dev libblkid-dev libssl-dev pkg-config g++ make git python3"
 readonly lab_packages="
-    qemu-system-x86 debootstrap debian-archive-keyring util-linux python3 xz-utils
-    libibverbs-dev librdmacm-dev liburing-dev libblkid-dev libssl-dev pkg-config g++ git"
+    qemu-system-x86 debootstrap debian-archive-keyring util-linux xz-utils"
 
 stop() {
     printf '%s\n' "$*" >&2
@@ -38,9 +40,14 @@ require_swift() {
 }
 
 install_packages() {
+    # shellcheck disable=SC2086
+    install_build_packages $lab_packages "$@"
+}
+
+install_build_packages() {
     local missing
     # shellcheck disable=SC2086
-    missing=$(_missing_packages $lab_packages "$@")
+    missing=$(_missing_packages $build_packages "$@")
     [ -n "$missing" ] || return 0
     command -v apt-get > /dev/null ||
         stop "These packages are missing, and this distribution has no apt to get them with:" \

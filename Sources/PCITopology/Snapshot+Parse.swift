@@ -7,7 +7,9 @@ extension Snapshot {
     /// Reads a file's bytes. Whatever they are, they make a tree or an error, and take no more memory than their size
     /// allows for.
     ///
-    /// - Parameter name: what to call the file in an error.
+    /// - Parameters:
+    ///   - bytes: the file, whole.
+    ///   - name: what to call the file in an error.
     /// - Throws: `invalidArgument` where it is damaged or no snapshot; `notSupported` where a newer peermr wrote it.
     public static func parse(_ bytes: [UInt8], name: String = "the snapshot") throws(CallError) -> CapturedTree {
         guard bytes.starts(with: magic.utf8), let firstEnd = bytes.firstIndex(of: 10) else {

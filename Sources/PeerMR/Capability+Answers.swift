@@ -57,16 +57,19 @@ extension PCIFunction {
 
 extension Capability {
     static func api(
-        of client: Client, _ attachment: Attachment, _ memory: MemoryKind, _ topology: Topology, _ root: SystemRoot
+        of client: Client, _ attachment: Attachment, _ memory: MemoryKind, _ topology: Topology, _ root: SystemRoot,
+        open context: Context? = nil
     ) -> Answer {
-        if memory == .dmabuf, case .rdmaDevice(let name) = client { return buffers(of: name, root) }
+        if memory == .dmabuf, case .rdmaDevice(let name) = client {
+            return context.map { buffers(of: $0) } ?? buffers(of: name, root)
+        }
         if let kernel = topology.kernel, kernel < firstKernelWithUserMemory {
             return Answer(
                 .no, "Linux \(kernel) gives programs no peer memory",
                 remedy: "use Linux \(firstKernelWithUserMemory) or newer")
         }
         switch client {
-        case .rdmaDevice(let name): return verbs(of: name, topology, root)
+        case .rdmaDevice(let name): return verbs(of: name, topology, root, open: context)
         case .blockDevice, .controller, .function:
             return block(of: client, attachment.function.flatMap { topology.function(at: $0) })
         }
@@ -88,19 +91,24 @@ extension Capability {
         verbs(of: name, topology, .live)
     }
 
-    private static func verbs(of name: String, _ topology: Topology, _ root: SystemRoot) -> Answer {
+    private static func verbs(
+        of name: String, _ topology: Topology, _ root: SystemRoot, open context: Context? = nil
+    ) -> Answer {
         guard root.isLive else {
             return Answer(
                 .unknown, "whether \(name) can page on demand can be asked on its own machine only",
                 remedy: "run peermr check there")
         }
         do throws(CallError) {
-            guard let device = try Device.all().first(where: { $0.name == name }) else {
+            let device = Device(name: name)
+            guard try (context != nil ? [device] : Device.all()).contains(device) else {
                 return Answer(
                     .no, "libibverbs has no provider library for \(name)",
                     remedy: "install it: apt install ibverbs-providers")
             }
-            let facts = try RegistrationFacts(of: try device.open())
+            let opened: Context
+            if let context { opened = context } else { opened = try device.open() }
+            let facts = try RegistrationFacts(of: opened)
             let choice: MethodChoice
             do throws(CallError) {
                 choice = try .choose(for: .p2pmem, facts: facts)

@@ -3,6 +3,7 @@
 public import PCITopology
 public import PeerMemory
 public import SystemSupport
+package import Verbs
 
 /// One of the four answers: yes, no or unknown, why, and what changes it.
 public struct Answer: Hashable, Sendable {
@@ -84,6 +85,18 @@ public struct Capability: Hashable, Sendable {
         of provider: PCIAddress, for client: Client, memory: MemoryKind? = nil, topology: Topology? = nil,
         root: SystemRoot = .live
     ) {
+        self.init(of: provider, for: client, memory, topology, root, open: nil)
+    }
+
+    /// The same for an RDMA device that is open, which is asked itself.
+    package init(of provider: PCIAddress, for context: Context) {
+        self.init(of: provider, for: .rdmaDevice(context.device.name), nil, nil, .live, open: context)
+    }
+
+    private init(
+        of provider: PCIAddress, for client: Client, _ memory: MemoryKind?, _ topology: Topology?, _ root: SystemRoot,
+        open context: Context?
+    ) {
         let attachment = client.attachment(root: root) ?? .unreadable
         let around = [provider] + attachment.functions
         let topology = topology ?? Topology(root: root, around: around)
@@ -91,10 +104,20 @@ public struct Capability: Hashable, Sendable {
         route = Self.answer(path)
         exporter = Self.exporter(provider, topology, root)
         let memory = memory ?? Self.likelyMemory(of: provider, topology, root)
-        api = Self.api(of: client, attachment, memory, topology, root)
+        api = Self.api(of: client, attachment, memory, topology, root, open: context)
         data = Answer(
             .unknown, "not proven: no data was moved",
             remedy: "move data through a region and compare it on the other side")
+    }
+
+    /// The route alone, with the answer that it comes to.
+    package static func path(
+        of provider: PCIAddress, for client: Client, root: SystemRoot = .live
+    ) -> (route: Route, answer: Answer) {
+        let attachment = client.attachment(root: root) ?? .unreadable
+        let topology = Topology(root: root, around: [provider] + attachment.functions)
+        let path = topology.route(from: attachment, called: "\(client)", to: provider)
+        return (path, answer(path))
     }
 
     /// Only whether the kernel would let a client do DMA to a provider, without the other three answers.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import PCITopology
+internal import PeerMemory
 internal import SystemPackage
 internal import SystemSupport
 internal import Verbs
@@ -28,6 +29,18 @@ extension CallError {
                 "use a device with on-demand paging (mlx5 on Linux \(MethodChoice.firstCheckingKernel) or newer, "
                 + "or Soft-RoCE on Linux 6.16 or newer), or host memory"
         )
+    }
+
+    /// A driver's own mapping: it has no pages that could be pinned (VM_PFNMAP, mm/gup.c).
+    static func deviceMapping(_ error: CallError, _ path: String) -> CallError {
+        guard error.code == .notSupported else { return error }
+        let object = MappedObject.device(path: path)
+        return CallError(
+            .notSupported, call: error.call, errno: error.errno,
+            reason: "\(object) cannot be registered by its address: it is a device's, and has no pages to pin",
+            remedy:
+                "have the device's driver export it as a dma-buf and register that: for a BAR bind the function to "
+                + "vfio-pci (Linux 6.19 or newer); GPUs' libraries have a call for theirs")
     }
 
     /// A dma-buf that the kernel refused, with what the check of the route had said before.

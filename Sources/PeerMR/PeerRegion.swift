@@ -23,7 +23,7 @@ public enum Fallback: Hashable, Sendable {
 
 /// Memory and its region, with the method that made it and why.
 public struct PeerRegion: ~Copyable {
-    private let storage: RegionStorage
+    let storage: RegionStorage
     /// What addresses work requests need.
     public let window: RegionWindow
     /// How the memory became a region, and why so.
@@ -60,13 +60,35 @@ public struct PeerRegion: ~Copyable {
         try self.init(registering: memory, on: domain, access: access, options: options, bounceReason: nil)
     }
 
-    private init(
+    init(
         registering memory: consuming AnyMemory, on domain: ProtectionDomain, access: Access,
         options: RegistrationOptions, bounceReason: CallError?
     ) throws(CallError) {
         self.init(
             try Registration(of: memory, on: domain, access: access, options: options), access: access,
             bounceReason: bounceReason)
+    }
+
+    /// Registers memory that stays the application's, where it stands, with the first method that fits.
+    ///
+    /// Devices and peers know it by its address in this process, whatever it is. When the region goes, the memory stays
+    /// mapped, and a dma-buf's descriptor open.
+    ///
+    /// - Parameters:
+    ///   - range: what was recognised there. The application keeps it mapped as long as the region lives.
+    ///   - domain: the domain that the region belongs to.
+    ///   - access: what the device, and its peers, may do.
+    ///   - options: an I/O address and hints, where they matter.
+    /// - Throws: as ``PeerMemory/AnyMemory/init(lending:isWritten:)`` and ``init(registering:on:access:options:)`` do;
+    ///   `notSupported` for a driver's own mapping.
+    @unsafe
+    public init(
+        lending range: LentRange, on domain: ProtectionDomain, access: Access,
+        options: RegistrationOptions = RegistrationOptions()
+    ) throws(CallError) {
+        let isWritten = !access.isDisjoint(with: [.localWrite, .remoteWrite, .remoteAtomic])
+        let memory = unsafe try AnyMemory(lending: range, isWritten: isWritten)
+        try self.init(registering: memory, on: domain, access: access, options: options, bounceReason: nil)
     }
 
     /// Registers memory of the device itself, which no other device is in the way of.
@@ -98,6 +120,8 @@ public struct PeerRegion: ~Copyable {
     /// - Parameters:
     ///   - byteCount: how much; rounded up to pages.
     ///   - request: which memory.
+    ///   - domain: where to register it, kept as long as the region lives.
+    ///   - access: what the device, and its peers, may do.
     ///   - fallback: what to do where peer memory cannot be had.
     /// - Throws: as the allocation and ``init(registering:on:access:)`` do.
     public static func allocate(
@@ -157,7 +181,9 @@ extension PeerRegion {
     /// Copies bytes out of the memory by CPU, on its owner's way and not through the region: for a few bytes, as a test
     /// or a proof needs them.
     ///
-    /// - Parameter offset: from the start of the region, in bytes.
+    /// - Parameters:
+    ///   - bytes: where they go, and how many.
+    ///   - offset: from the start of the region, in bytes.
     /// - Throws: `notSupported` where there is no such way, `peerLost` where the memory has been taken back: an error,
     ///   where a load from a mapping would raise SIGBUS.
     public func read(into bytes: inout MutableRawSpan, at offset: Int) throws(CallError) {

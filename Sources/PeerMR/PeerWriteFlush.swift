@@ -27,7 +27,9 @@ public struct PeerWriteFlush: ~Copyable {
     ///
     /// - Parameters:
     ///   - depth: flushes outstanding at once.
+    ///   - domain: the domain of the regions that are written to.
     ///   - completions: where they complete, with the request ID given to ``post(reading:of:requestID:)``.
+    ///   - connected: a queue pair of the same device that is connected; it stays as it is.
     /// - Throws: as the queue pair and the 4 KiB of host memory do that the reads land in.
     public init(
         depth: Int, on domain: ProtectionDomain, completions: CompletionQueue,
@@ -47,6 +49,8 @@ public struct PeerWriteFlush: ~Copyable {
     ///
     /// - Parameters:
     ///   - offset: where in the region the transfer began, which is where its ``Verbs/TransferShape`` allows a read.
+    ///   - region: the region that was written to.
+    ///   - requestID: what the completion carries.
     /// - Throws: ENOMEM when `depth` are outstanding, EINVAL for an offset outside the region.
     public mutating func post(
         reading offset: UInt64, of region: RegionWindow, requestID: UInt64

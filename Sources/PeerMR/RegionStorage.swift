@@ -3,6 +3,7 @@
 internal import CLinux
 internal import PCITopology
 internal import PeerMemory
+internal import Synchronization
 internal import SystemPackage
 internal import SystemSupport
 internal import Verbs
@@ -22,6 +23,7 @@ struct MappedRegion: ~Copyable {
     let domain: ProtectionDomain
     let memory: MappedMemory
     private let handle: DMAHandle?
+    private let isGivenAway: Atomic<Bool>
 
     init(
         registering memory: consuming MappedMemory, on domain: ProtectionDomain, access: Access, shape: TransferShape,
@@ -34,12 +36,20 @@ struct MappedRegion: ~Copyable {
         self.domain = domain
         self.memory = memory
         self.handle = handle
+        isGivenAway = Atomic(false)
     }
 
     var window: RegionWindow { unsafe registration.window }
 
+    @unsafe var rawObject: UnsafeMutableRawPointer { unsafe registration.rawObject }
+
+    /// From here on the C object is someone else's, who deregisters it.
+    borrowing func giveAway() {
+        isGivenAway.store(true, ordering: .relaxed)
+    }
+
     deinit {
-        unsafe registration.end()
+        if !isGivenAway.load(ordering: .relaxed) { unsafe registration.end() }
     }
 }
 

@@ -9,7 +9,7 @@ public import Verbs
 /// What may be said about a registration besides memory and access.
 public struct RegistrationOptions: Sendable {
     /// The I/O address that the device shall know the first byte by; nil for the usual: the address of a mapping, the
-    /// offset in a dma-buf. Only for dma-bufs. It must lie as far behind a page boundary as the part does.
+    /// offset in a dma-buf that has none. Only for dma-bufs. It must lie as far behind a page boundary as the part does.
     public var ioAddress: UInt64?
     /// Hints for the device's writes; nil for none. They exclude on-demand paging.
     public var handle: DMAHandle?
@@ -36,7 +36,11 @@ struct Registration: ~Copyable {
         let choice = try known.choice(for: memory.kind, on: domain.context)
         // What stands around a dma-buf's memory may have changed; p2pmem without its driver is no memory any more.
         let provider = memory.kind == .dmabuf ? memory.provider.map { known.provider($0, for: domain.context) } : nil
-        if options.ioAddress != nil, memory.kind != .dmabuf { throw .addressOfMapping }
+        if let wanted = options.ioAddress, let address = memory.mappedAddress, memory.kind != .dmabuf,
+            wanted != address
+        {
+            throw .addressOfMapping
+        }
         let route = provider?.route
         let made: RegionStorage
         let start: UInt64
@@ -79,6 +83,7 @@ struct Registration: ~Copyable {
         _ options: RegistrationOptions
     ) throws(CallError) -> MappedRegion {
         let isPeer = memory.kind != .host
+        let device = memory.device
         if choice.method == .onDemand, options.handle != nil { throw .hintsOnDemand }
         do throws(CallError) {
             return try MappedRegion(
@@ -86,6 +91,7 @@ struct Registration: ~Copyable {
                 access: choice.method == .onDemand ? access.union(.onDemand) : access, shape: choice.shape,
                 handle: options.handle)
         } catch {
+            if let device { throw .deviceMapping(error, device) }
             throw isPeer && choice.method == .pinned ? .pinnedPeerMemory(error, choice) : error
         }
     }
@@ -97,7 +103,8 @@ struct Registration: ~Copyable {
     ) throws(CallError) -> RegionStorage {
         let part = BufferPart(
             of: memory.buffer.descriptor, offset: memory.offset, byteCount: UInt64(memory.byteCount),
-            ioAddress: options.ioAddress, bufferBytes: memory.buffer.byteCount, isWritable: memory.buffer.isWritable)
+            ioAddress: options.ioAddress ?? memory.mappedAddress, bufferBytes: memory.buffer.byteCount,
+            isWritable: memory.buffer.isWritable)
         let origin = BufferOrigin(exporter: memory.buffer.exporter, offset: memory.offset, owner: memory.owner)
         do throws(CallError) {
             let region = try BufferRegion(

@@ -48,7 +48,7 @@ final class RegistrationMemory: Sendable {
 
     /// What is remembered of a device.
     static func of(_ context: Context) -> RegistrationMemory {
-        context.remembered.withLock { remembered in
+        context.facts.registration.withLock { remembered in
             // Nobody else writes there.
             if let known = remembered { return unsafe unsafeDowncast(known, to: RegistrationMemory.self) }
             let new = RegistrationMemory(of: context.device)

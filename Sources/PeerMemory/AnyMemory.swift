@@ -49,6 +49,15 @@ public enum AnyMemory: ~Copyable {
         case .dmabuf(let memory): memory.byteCount
         }
     }
+
+    /// Where it is mapped in this process; nil for a dma-buf that was not lent by its address.
+    package var mappedAddress: UInt64? {
+        switch self {
+        case .host(let memory): UInt64(unsafe UInt(bitPattern: memory.baseAddress))
+        case .p2pmem(let memory): UInt64(unsafe UInt(bitPattern: memory.baseAddress))
+        case .dmabuf(let memory): memory.mappedAddress
+        }
+    }
 }
 
 /// Memory that has an address in this process: what `ibv_reg_mr` takes, and other devices' drivers too.
@@ -75,6 +84,14 @@ public enum MappedMemory: ~Copyable, RegistrableMemory {
         switch self {
         case .host: .host
         case .p2pmem: .p2pmem
+        }
+    }
+
+    /// The driver's file that lent memory is a mapping of; nil for other memory.
+    package var device: String? {
+        switch self {
+        case .host(let memory): memory.device
+        case .p2pmem: nil
         }
     }
 

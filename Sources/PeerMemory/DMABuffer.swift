@@ -50,7 +50,9 @@ public protocol DMABufferOwner: AnyObject {
     var provider: PCIAddress? { get }
     /// Copies bytes out of the memory, as its owner sees them.
     ///
-    /// - Parameter offset: from the start of the dma-buf, in bytes.
+    /// - Parameters:
+    ///   - bytes: where they go, and how many.
+    ///   - offset: from the start of the dma-buf, in bytes.
     /// - Throws: `notSupported` where the owner has no way to the bytes, `peerLost` when the memory has been taken
     ///   back, `invalidArgument` where the part does not lie inside.
     func read(into bytes: inout MutableRawSpan, at offset: UInt64) throws(CallError)
@@ -68,6 +70,8 @@ public struct DMABufferMemory: ~Copyable {
     public let byteCount: Int
     /// Who owns the memory.
     public let owner: any DMABufferOwner
+    /// Where the application has the part mapped, for a part that was lent by its address: devices shall know it by that.
+    package var mappedAddress: UInt64?
 
     /// A part of a buffer.
     ///

@@ -10,13 +10,16 @@ public import Verbs
 public struct HostMemory: ~Copyable, RegistrableMemory, @unchecked Sendable {
     public let baseAddress: UnsafeMutableRawPointer
     public let byteCount: Int
+    /// The driver's file that it is a mapping of, where the application has lent such; nil for the host's own.
+    package let device: String?
     private let isOwned: Bool
 
-    /// Memory that stays someone else's, who keeps it longer than this value lives: for measuring registration alone.
+    /// Memory that stays someone else's, who keeps it longer than this value lives.
     @unsafe
-    package init(lending baseAddress: UnsafeMutableRawPointer, byteCount: Int) {
+    package init(lending baseAddress: UnsafeMutableRawPointer, byteCount: Int, device: String? = nil) {
         unsafe self.baseAddress = baseAddress
         self.byteCount = byteCount
+        self.device = device
         isOwned = false
     }
 
@@ -41,6 +44,7 @@ public struct HostMemory: ~Copyable, RegistrableMemory, @unchecked Sendable {
         _ = unsafe madvise(mapped, rounded, Int32(MADV_DONTFORK))
         unsafe baseAddress = mapped
         self.byteCount = rounded
+        device = nil
         isOwned = true
     }
 

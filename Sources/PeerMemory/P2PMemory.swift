@@ -33,6 +33,18 @@ public struct P2PMemory: ~Copyable, RegistrableMemory, @unchecked Sendable {
         isOwned = false
     }
 
+    /// Memory that the application has mapped itself, and keeps mapped longer than this value lives.
+    @unsafe
+    package init(
+        lending baseAddress: UnsafeMutableRawPointer, byteCount: Int, provider: PCIAddress, root: SystemRoot
+    ) {
+        unsafe self.baseAddress = baseAddress
+        self.byteCount = byteCount
+        self.provider = provider
+        driver = Self.driver(of: provider, root: root)
+        isOwned = false
+    }
+
     /// Allocates a contiguous run, and overwrites what its last owner left in it with zeros.
     ///
     /// - Parameters:
@@ -68,13 +80,17 @@ public struct P2PMemory: ~Copyable, RegistrableMemory, @unchecked Sendable {
         unsafe baseAddress = mapped
         self.byteCount = rounded
         self.provider = provider
-        driver = root.linkTarget("sys/bus/pci/devices/\(provider)/driver")?.lastComponent?.string
+        driver = Self.driver(of: provider, root: root)
         isOwned = true
         wipe()
     }
 
     deinit {
         if isOwned { _ = unsafe munmap(baseAddress, byteCount) }
+    }
+
+    private static func driver(of provider: PCIAddress, root: SystemRoot) -> String? {
+        root.linkTarget("sys/bus/pci/devices/\(provider)/driver")?.lastComponent?.string
     }
 
     /// Writes zeros over all of it, by CPU: about as slow as a device's uncached memory is.

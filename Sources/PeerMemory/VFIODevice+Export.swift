@@ -53,6 +53,7 @@ extension VFIODevice {
     /// Exports the whole pages around a part of a BAR, and keeps where the part begins in them.
     ///
     /// - Parameters:
+    ///   - bar: its number, 0 to 5.
     ///   - offset: where the part begins in the BAR, in bytes; any.
     ///   - byteCount: how long it is, in bytes; any above 0.
     /// - Throws: as ``export(bar:ranges:writable:)``.

@@ -67,6 +67,7 @@ public struct BlockDevice: ~Copyable, Sendable {
     /// Checks a range against the device.
     ///
     /// - Parameters:
+    ///   - offset: where it begins on the device, in bytes.
     ///   - byteCount: nil for all that follows `offset`.
     /// - Throws: `invalidArgument` where it is not of whole blocks, or goes past the end.
     public func range(at offset: UInt64, count byteCount: UInt64?) throws(CallError) -> BlockRange {

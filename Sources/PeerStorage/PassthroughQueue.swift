@@ -88,6 +88,7 @@ extension PassthroughQueue {
     /// Prepares a write of memory to the drive; ``submit()`` starts it.
     ///
     /// - Parameters:
+    ///   - slice: what is written; it must stay registered and unchanged until the completion has been taken.
     ///   - offset: where in the range, in bytes; a multiple of the drive's block, as the slice's length is.
     ///   - tag: what its completion carries.
     /// - Throws: EINVAL outside the range, off the blocks or above ``commandLimit``, EBUSY when the queue is full.

@@ -49,6 +49,7 @@ extension StorageQueue {
     /// Prepares a write of memory to the device; ``submit()`` starts it.
     ///
     /// - Parameters:
+    ///   - slice: what is written; it must stay registered and unchanged until the completion has been taken.
     ///   - offset: where in the range, in bytes; a multiple of the device's block, as the slice's length is.
     ///   - tag: what its completion carries.
     /// - Throws: EINVAL outside the range or off the blocks, EBUSY when the queue is full.

@@ -33,6 +33,7 @@ extension DriveClient {
     /// - Parameters:
     ///   - byteCount: how many; need not be a multiple of a block.
     ///   - offset: where in the server's range; a multiple of the drive's block.
+    ///   - options: the server's address, and how much is under way at once.
     ///   - read: fills a span with the bytes from an offset in `0..<byteCount` on; called in order, once for each.
     ///   - progress: is told how many bytes the server's memory has taken.
     /// - Throws: `refused`, `busy` or `invalidArgument` where the server says no, `peerLost`, and what `read` throws.
@@ -80,6 +81,7 @@ extension DriveClient {
     /// - Parameters:
     ///   - byteCount: how many; need not be a multiple of a block.
     ///   - offset: where in the server's range; a multiple of the drive's block.
+    ///   - options: the server's address, and how much is under way at once.
     ///   - receive: takes the bytes, in order; the span is gone when it returns.
     ///   - progress: is told how many bytes have come.
     /// - Throws: `refused`, `busy` or `invalidArgument` where the server says no, `peerLost`, and what `receive`

@@ -33,6 +33,7 @@ public final class DriveServer {
     /// Listens on an address; allocates and registers slots once, so that what cannot work is said at once.
     ///
     /// - Parameters:
+    ///   - options: the memory of the slots, their size and number, and who is served.
     ///   - queue: the drive and the range that is offered, and nothing else of it; the server becomes its owner.
     ///   - address: one of an interface that an RDMA device stands on.
     ///   - stop: a descriptor that becomes readable when the server is to stop; negative for none. Not closed.

@@ -5,7 +5,7 @@ public import SystemPackage
 /// What went wrong on the control path: the call, what the system said, why, and what to do about it.
 ///
 /// One type serves every layer, so that an application has one thing to print.
-/// The data path (posting and polling) throws ``SystemPackage/Errno`` values instead, which are 4 bytes and never
+/// The data path (posting and polling) throws `Errno` values instead, which are 4 bytes and never
 /// allocate.
 public struct CallError: Error, Hashable, Sendable {
     /// The class of the failure, for programs; people read ``reason`` and ``remedy``.

@@ -15,6 +15,8 @@ public struct StreamSocket: ~Copyable, Sendable {
     /// Connects to a host by name or address; tries each address that the name has.
     ///
     /// - Parameters:
+    ///   - host: a name, or an address in numbers.
+    ///   - port: the TCP port.
     ///   - milliseconds: the longest wait for each address.
     /// - Throws: `notFound` for a name that is not known; `refused` (ECONNREFUSED) where nothing listens; `peerLost`
     ///   where nothing answers. See connect(2), getaddrinfo(3).
@@ -83,6 +85,7 @@ public struct StreamSocket: ~Copyable, Sendable {
     /// Receives bytes until there are `count`, the peer closes, or the time is over.
     ///
     /// - Parameters:
+    ///   - count: how many.
     ///   - milliseconds: the longest wait for all of them; negative for ever.
     /// - Returns: fewer than `count` bytes only where the peer closed before.
     /// - Throws: `peerLost` after the time (ETIMEDOUT), or where the connection broke.

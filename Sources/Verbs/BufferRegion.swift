@@ -2,6 +2,7 @@
 
 internal import CVerbs
 internal import Glibc
+internal import Synchronization
 internal import SystemPackage
 public import SystemSupport
 
@@ -62,6 +63,7 @@ public struct BufferRegion: ~Copyable {
     public let bufferBytes: UInt64
     private let owner: AnyObject?
     private let handle: DMAHandle?
+    private let isGivenAway: Atomic<Bool>
 
     /// Registers a part of a dma-buf.
     ///
@@ -103,6 +105,15 @@ public struct BufferRegion: ~Copyable {
         unsafe window = RegionWindow(
             address: pages.ioAddress + pages.slack.before, byteCount: part.byteCount,
             localKey: made.pointee.lkey, remoteKey: made.pointee.rkey, shape: .any)
+        isGivenAway = Atomic(false)
+    }
+
+    /// The C object. Valid as long as this region lives; do not deregister it.
+    @unsafe package var rawObject: UnsafeMutableRawPointer { unsafe UnsafeMutableRawPointer(raw) }
+
+    /// From here on the C object is someone else's, who deregisters it.
+    package borrowing func giveAway() {
+        isGivenAway.store(true, ordering: .relaxed)
     }
 
     private static func register(
@@ -125,7 +136,7 @@ public struct BufferRegion: ~Copyable {
     }
 
     deinit {
-        _ = unsafe ibv_dereg_mr(raw)
+        if !isGivenAway.load(ordering: .relaxed) { _ = unsafe ibv_dereg_mr(raw) }
     }
 }
 

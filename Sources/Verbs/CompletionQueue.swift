@@ -61,6 +61,7 @@ public final class CompletionQueue: @unchecked Sendable {
     /// Makes a queue.
     ///
     /// - Parameters:
+    ///   - context: the device, kept open as long as this queue lives.
     ///   - capacity: entries; one more than can be outstanding loses completions and breaks the queue.
     ///   - channel: what tells of new completions; nil for one that is only polled. Kept as long as this queue lives.
     /// - Throws: EINVAL above the device's limit, ENOMEM. The corresponding C function is `ibv_create_cq`.

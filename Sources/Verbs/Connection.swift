@@ -90,7 +90,9 @@ extension Connection {
 
     /// Accepts a connection request; ``ConnectionEvent/Kind/established`` follows.
     ///
-    /// - Parameter privateData: at most 196 bytes for the peer.
+    /// - Parameters:
+    ///   - privateData: at most 196 bytes for the peer.
+    ///   - outstandingReads: how many RDMA READs each side may have under way.
     /// - Throws: the errno of the call. The corresponding C function is `rdma_accept`.
     public func accept(
         privateData: [UInt8], outstandingReads: UInt8 = 1
@@ -118,6 +120,7 @@ extension Connection {
     /// Finds the device and the route to a peer; waits for both.
     ///
     /// - Parameters:
+    ///   - peer: the address to reach.
     ///   - source: the own address to use; nil to let the routing table choose.
     ///   - milliseconds: the longest wait for each of the two.
     /// - Throws: `notFound` when no RDMA device leads there, `peerLost` when nothing answers.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CVerbs
-package import Synchronization
 internal import SystemPackage
 public import SystemSupport
 
@@ -11,17 +10,19 @@ public final class Context: @unchecked Sendable {
     /// The C object. Valid as long as this context lives; do not close it.
     let raw: UnsafeMutablePointer<ibv_context>
     private let owned: Bool
-    /// What ``bufferImport()`` has found.
-    let rememberedImport = Mutex<BufferImport?>(nil)
-    /// What the layer above remembers of this device, as long as it is open; it belongs to PeerMR's registration.
-    package let remembered = Mutex<(any AnyObject & Sendable)?>(nil)
+    /// What has been found out about the device, so that nobody asks again.
+    package let facts: DeviceFacts
 
     /// Wraps an open context.
     ///
-    /// - Parameter owned: false for a context of librdmacm, which keeps it open as long as the process lives.
-    init(raw: UnsafeMutablePointer<ibv_context>, owned: Bool) {
+    /// - Parameters:
+    ///   - owned: false for a context of librdmacm, which keeps it open as long as the process lives, and for one of
+    ///     the application's.
+    ///   - facts: what is known of the device.
+    init(raw: UnsafeMutablePointer<ibv_context>, owned: Bool, facts: DeviceFacts = DeviceFacts()) {
         unsafe self.raw = raw
         self.owned = owned
+        self.facts = facts
     }
 
     deinit {

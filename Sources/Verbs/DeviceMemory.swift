@@ -99,7 +99,10 @@ public struct DeviceMemoryRegion: ~Copyable {
 
     /// Registers all of the memory.
     ///
-    /// - Parameter access: what the device may do.
+    /// - Parameters:
+    ///   - memory: what to register.
+    ///   - domain: a domain of the same device.
+    ///   - access: what the device may do.
     /// - Throws: `notSupported` (EOPNOTSUPP), EINVAL for an access that the device does not take.
     ///   The corresponding C function is `ibv_reg_dm_mr`.
     public init(
@@ -117,6 +120,9 @@ public struct DeviceMemoryRegion: ~Copyable {
             address: 0, byteCount: memory.byteCount, localKey: made.pointee.lkey, remoteKey: made.pointee.rkey,
             shape: .any)
     }
+
+    /// The C object. Valid as long as this region lives; do not deregister it.
+    @unsafe package var rawObject: UnsafeMutableRawPointer { unsafe UnsafeMutableRawPointer(raw) }
 
     deinit {
         _ = unsafe ibv_dereg_mr(raw)

@@ -61,6 +61,18 @@ extension CallError {
     }
 
     /// See: man 3 ibv_reg_mr, and drivers/infiniband/core/umem.c, umem_odp.c
+    static func deregister(_ errno: Errno, device: Device) -> CallError {
+        guard errno == .resourceBusy else {
+            return CallError(
+                .system, call: "ibv_dereg_mr", errno: errno, reason: "a region of \(device) cannot be deregistered",
+                remedy: "see the kernel log (dmesg)")
+        }
+        return CallError(
+            .busy, call: "ibv_dereg_mr", errno: errno,
+            reason: "a region of \(device) cannot be deregistered: something is bound to it, such as a memory window",
+            remedy: "deallocate that first")
+    }
+
     static func register(
         _ errno: Errno, byteCount: Int, access: Access, device: Device
     ) -> CallError {

@@ -98,8 +98,17 @@ package struct MappedRegistration: Copyable {
         return unsafe peermr_reg_mr_ex(domain.raw, &attributes)
     }
 
+    /// The C object. Valid until the end.
+    package var rawObject: UnsafeMutableRawPointer { unsafe UnsafeMutableRawPointer(raw) }
+
     /// Deregisters. Once only.
     package func end() {
         _ = unsafe ibv_dereg_mr(raw)
+    }
+
+    /// Deregisters a C object of any registration, and says so where that is refused.
+    package static func deregister(_ object: UnsafeMutableRawPointer, of device: Device) throws(CallError) {
+        let result = unsafe ibv_dereg_mr(object.assumingMemoryBound(to: ibv_mr.self))
+        guard result == 0 else { throw .deregister(Errno(rawValue: result), device: device) }
     }
 }

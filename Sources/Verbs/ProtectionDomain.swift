@@ -12,6 +12,7 @@ public final class ProtectionDomain: @unchecked Sendable {
     @unsafe package var rawObject: UnsafeMutableRawPointer { unsafe UnsafeMutableRawPointer(raw) }
     /// The device, kept open as long as this domain lives.
     public let context: Context
+    private let owned: Bool
 
     /// Allocates a domain.
     ///
@@ -22,9 +23,24 @@ public final class ProtectionDomain: @unchecked Sendable {
         }
         unsafe self.raw = raw
         self.context = context
+        owned = true
+    }
+
+    /// Wraps a domain that is the application's, who deallocates it, and keeps it and its context open as long as this
+    /// domain lives.
+    ///
+    /// - Parameter raw: a `struct ibv_pd *` of libibverbs, which nothing can check.
+    /// - Returns: nil where it has no context.
+    @unsafe
+    package init?(adopting raw: UnsafeMutableRawPointer) {
+        let raw = unsafe raw.assumingMemoryBound(to: ibv_pd.self)
+        guard let context = unsafe raw.pointee.context else { return nil }
+        unsafe self.raw = raw
+        self.context = unsafe Context(adopting: context)
+        owned = false
     }
 
     deinit {
-        _ = unsafe ibv_dealloc_pd(raw)
+        if owned { _ = unsafe ibv_dealloc_pd(raw) }
     }
 }

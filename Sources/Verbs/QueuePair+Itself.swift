@@ -9,7 +9,9 @@ public import SystemSupport
 extension QueuePair {
     /// Connects this queue pair to itself, over the port, address and path MTU of a connected one of the same device.
     ///
-    /// - Parameter access: what may be done to regions through it; they have to allow it, too.
+    /// - Parameters:
+    ///   - other: a connected queue pair, whose path is taken; it stays as it is.
+    ///   - access: what may be done to regions through it; they have to allow it, too.
     /// - Throws: the errno of the state change. The corresponding C function is `ibv_modify_qp`.
     public mutating func connectToItself(
         like other: borrowing QueuePair, access: Access = [.localWrite, .remoteRead]

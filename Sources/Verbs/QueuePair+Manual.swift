@@ -55,6 +55,7 @@ extension QueuePair {
     /// Takes it from the state RESET to INIT: from now on receives can be posted.
     ///
     /// - Parameters:
+    ///   - port: the device's port, from 1 on.
     ///   - access: what a peer may do over this queue pair, if the region allows it too.
     /// - Throws: EINVAL for a port that the device does not have. The corresponding C function is `ibv_modify_qp`.
     public mutating func initialise(port: UInt8, access: Access) throws(CallError) {

@@ -10,6 +10,9 @@ extension QueuePair {
     /// Sends local memory as one message.
     ///
     /// - Parameters:
+    ///   - entry: the memory that is sent.
+    ///   - requestID: what the completion carries.
+    ///   - signaled: whether there is a completion where all goes well.
     ///   - isInline: the CPU copies the bytes into the work request now, so that the memory may be changed at once; at
     ///     most ``inlineByteCount()`` bytes, and not for memory that the CPU reaches slowly or not at all.
     /// - Throws: ENOMEM when the queue is full. The corresponding C function is `ibv_post_send` with `IBV_WR_SEND`.

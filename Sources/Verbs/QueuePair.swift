@@ -31,28 +31,20 @@ public struct QueuePair: ~Copyable, @unchecked Sendable {
     public static let retryCount: UInt8 = 6
 
     let raw: UnsafeMutablePointer<ibv_qp>
-    /// The connection that made it, and destroys it; nil where it was made without one.
-    private let connection: Connection?
+    /// How it is destroyed where that is not for verbs alone; nil where it is. No type of another file, so that
+    /// programs without connections are linked without the connection manager.
+    private let destroy: (() -> Void)?
     let domain: ProtectionDomain
     private let sendQueue: CompletionQueue
     private let receiveQueue: CompletionQueue
 
-    /// Makes the queue pair of a connection, whose state the connection manager then drives.
-    ///
-    /// - Throws: EINVAL or ENOMEM above the device's limits. The corresponding C function is `rdma_create_qp`.
-    public init(
-        for connection: Connection, domain: ProtectionDomain, sendQueue: CompletionQueue,
-        receiveQueue: CompletionQueue, capacity: QueuePairCapacity
-    ) throws(CallError) {
-        var attributes = unsafe Self.attributes(sendQueue, receiveQueue, capacity)
-        guard unsafe rdma_create_qp(connection.id, domain.raw, &attributes) == 0,
-            let made = unsafe connection.id.pointee.qp
-        else {
-            throw .create(
-                "rdma_create_qp", currentErrno(), Self.describe(capacity), on: domain.context.device)
-        }
-        unsafe raw = made
-        self.connection = connection
+    /// Wraps a queue pair.
+    init(
+        raw: UnsafeMutablePointer<ibv_qp>, domain: ProtectionDomain, sendQueue: CompletionQueue,
+        receiveQueue: CompletionQueue, destroy: (() -> Void)?
+    ) {
+        unsafe self.raw = raw
+        self.destroy = destroy
         self.domain = domain
         self.sendQueue = sendQueue
         self.receiveQueue = receiveQueue
@@ -70,27 +62,23 @@ public struct QueuePair: ~Copyable, @unchecked Sendable {
             throw .create(
                 "ibv_create_qp", currentErrno(), Self.describe(capacity), on: domain.context.device)
         }
-        unsafe raw = made
-        connection = nil
-        self.domain = domain
-        self.sendQueue = sendQueue
-        self.receiveQueue = receiveQueue
+        unsafe self.init(raw: made, domain: domain, sendQueue: sendQueue, receiveQueue: receiveQueue, destroy: nil)
     }
 
     deinit {
-        if let connection {
-            unsafe rdma_destroy_qp(connection.id)
+        if let destroy {
+            destroy()
         } else {
             _ = unsafe ibv_destroy_qp(raw)
         }
     }
 
-    private static func describe(_ capacity: QueuePairCapacity) -> String {
+    static func describe(_ capacity: QueuePairCapacity) -> String {
         "a queue pair for \(capacity.sends) sends and \(capacity.receives) receives"
             + (capacity.entriesPerRequest == 1 ? "" : " of \(capacity.entriesPerRequest) pieces each")
     }
 
-    private static func attributes(
+    static func attributes(
         _ sendQueue: CompletionQueue, _ receiveQueue: CompletionQueue, _ capacity: QueuePairCapacity
     ) -> ibv_qp_init_attr {
         var attributes = unsafe ibv_qp_init_attr()

@@ -24,7 +24,7 @@ struct PeerMRCommand: ParsableCommand {
             Completions: peermr --generate-completion-script bash (or zsh, fish). They offer this machine's devices; bash \
             takes PCI addresses whole after COMP_WORDBREAKS=${COMP_WORDBREAKS//:/}.
             """,
-        version: "peermr 0.1",
+        version: "peermr 0.1.0",
         subcommands: [
             Devices.self, TopologyCommand.self, Check.self, Register.self, BenchCommand.self, Doctor.self,
             SnapshotCommand.self, VFIOCommand.self,

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "fake_verbs.h"
+#include "fake_state.h"
 
 void *__libc_malloc(size_t bytes);
 void *__libc_calloc(size_t count, size_t bytes);
@@ -19,6 +19,8 @@ uint64_t fake_verbs_allocations(void)
 {
     return allocations;
 }
+
+#ifndef FAKE_SANITIZED
 
 void *malloc(size_t bytes)
 {
@@ -57,3 +59,5 @@ int posix_memalign(void **into, size_t alignment, size_t bytes)
     *into = made;
     return 0;
 }
+
+#endif

@@ -138,7 +138,10 @@ static struct ibv_mr *over_buffer(struct ibv_pd *pd, const char *call, uint64_t 
 
 struct ibv_mr *ibv_reg_dmabuf_mr(struct ibv_pd *pd, uint64_t offset, size_t bytes, uint64_t iova, int fd, int access)
 {
-    return over_buffer(pd, "ibv_reg_dmabuf_mr", offset, bytes, iova, fd, access, NULL);
+    fake_lock();
+    struct ibv_mr *made = over_buffer(pd, "ibv_reg_dmabuf_mr", offset, bytes, iova, fd, access, NULL);
+    fake_unlock();
+    return made;
 }
 
 void fake_verbs_set_buffer_probe(int error)
@@ -207,6 +210,7 @@ struct peermr_fake_dmah fake_verbs_hints(void)
     return fake->hints;
 }
 
+#ifndef FAKE_SANITIZED
 void *dlvsym(void *restrict handle, const char *restrict name, const char *restrict version)
 {
     static const struct {
@@ -223,6 +227,7 @@ void *dlvsym(void *restrict handle, const char *restrict name, const char *restr
             return fake && fake->has_new_calls ? calls[i].call : NULL;
     return dlsym(handle, name);
 }
+#endif
 
 /* A NIC's own memory, which verbs.h calls through the context. */
 

@@ -91,6 +91,7 @@ struct ibv_context *fake_context(struct ibv_device *device, bool counted)
     made->query_port = query_port;
     made->context.abi_compat = __VERBS_ABI_IS_EXTENDED;
     made->context.device = device;
+    made->context.cmd_fd = fake->command_file;
     fake_fill_operations(&made->context.ops);
     fake_fill_device_memory(made);
     return &made->context;

@@ -45,12 +45,15 @@ int ibv_dealloc_pd(struct ibv_pd *pd)
 
 struct ibv_mr *ibv_reg_mr(struct ibv_pd *pd, void *address, size_t bytes, int access)
 {
+    fake_lock();
     if (fake) {
         fake->registered_address = (uintptr_t)address;
         fake->registered_bytes = bytes;
         fake->registered_access = (uint32_t)access;
     }
-    return fake_register(pd, "ibv_reg_mr", address, bytes, (uintptr_t)address, address, 0);
+    struct ibv_mr *made = fake_register(pd, "ibv_reg_mr", address, bytes, (uintptr_t)address, address, 0);
+    fake_unlock();
+    return made;
 }
 
 /* The memory must still be there: pages that went before the device was told could be anyone's by now. */
@@ -58,10 +61,15 @@ int ibv_dereg_mr(struct ibv_mr *region)
 {
     if (!fake_check(region, FAKE_REGION, "ibv_dereg_mr"))
         return EINVAL;
+    int error = fake_failure("ibv_dereg_mr");
+    if (error)
+        return error;
     long page = sysconf(_SC_PAGESIZE);
     uint8_t *first = (uint8_t *)((uintptr_t)region->addr & ~(uintptr_t)(page - 1));
     uint8_t *end = (uint8_t *)region->addr + region->length;
+    fake_lock();
     fake_forget(region);
+    fake_unlock();
     for (uint8_t *at = first; !fake_is_buffer_region(region) && at < end; at += page) {
         unsigned char resident;
         if (mincore(at, 1, &resident) != 0) {

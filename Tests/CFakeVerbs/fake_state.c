@@ -1,14 +1,43 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Objects that are counted, complaints, and forced failures. */
+#define _GNU_SOURCE
 #include "fake_state.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 _Thread_local struct fake_state *fake;
+
+static pthread_mutex_t lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+
+void fake_lock(void)
+{
+    pthread_mutex_lock(&lock);
+}
+
+void fake_unlock(void)
+{
+    pthread_mutex_unlock(&lock);
+}
+
+void *fake_verbs_share(void)
+{
+    return fake;
+}
+
+void fake_verbs_join(void *shared)
+{
+    fake = shared;
+}
+
+void fake_verbs_set_command_file(int fd)
+{
+    fake->command_file = fd;
+}
 
 void fake_verbs_begin(void)
 {
@@ -17,6 +46,7 @@ void fake_verbs_begin(void)
     fake->path_mtu = fake->port_mtu = IBV_MTU_4096;
     fake->next_key = 0x100;
     fake->acknowledge_timeout = -1;
+    fake->command_file = -1;
     fake->buffer_probe_error = EOPNOTSUPP;
     fake_verbs_add_device("fake0");
 }
@@ -127,6 +157,7 @@ struct fake_object *fake_find(const void *seen)
 void *fake_make(enum fake_kind kind, size_t bytes, const char *call, void *parent_a, void *parent_b,
                 void *parent_c)
 {
+    fake_lock();
     struct fake_object *object = calloc(1, sizeof(*object));
     void *parents[3] = {parent_a, parent_b, parent_c};
     object->seen = calloc(1, bytes);
@@ -144,20 +175,22 @@ void *fake_make(enum fake_kind kind, size_t bytes, const char *call, void *paren
     object->next = fake->objects;
     fake->objects = object;
     fake_note("%s", call);
+    fake_unlock();
     return object->seen;
 }
 
 bool fake_check(void *seen, enum fake_kind kind, const char *call)
 {
+    fake_lock();
     struct fake_object *object = fake_find(seen);
-    if (object && object->alive && object->kind == kind)
-        return true;
-    if (fake)
+    bool is_there = object && object->alive && object->kind == kind;
+    if (fake && !is_there)
         fake_complain("%s: on something that is gone", call);
-    return false;
+    fake_unlock();
+    return is_there;
 }
 
-int fake_destroy(void *seen, enum fake_kind kind, const char *call)
+static int destroy(void *seen, enum fake_kind kind, const char *call)
 {
     if (!fake_check(seen, kind, call))
         return EINVAL;
@@ -172,6 +205,14 @@ int fake_destroy(void *seen, enum fake_kind kind, const char *call)
         if (object->parents[i])
             object->parents[i]->children--;
     return 0;
+}
+
+int fake_destroy(void *seen, enum fake_kind kind, const char *call)
+{
+    fake_lock();
+    int result = destroy(seen, kind, call);
+    fake_unlock();
+    return result;
 }
 
 int fake_verbs_live(enum fake_kind kind)

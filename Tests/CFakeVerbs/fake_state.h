@@ -9,6 +9,13 @@
 
 #include "fake_verbs.h"
 
+/* A sanitizer has allocations of its own, and looks functions up before anything else runs: nobody comes before it. */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define FAKE_SANITIZED
+#endif
+#endif
+
 /* The header's macros would turn our definitions into others. */
 #undef ibv_reg_mr
 #undef ibv_query_port
@@ -113,10 +120,15 @@ struct fake_state {
     uint8_t link_layer;
     struct fake_path path;
     uint32_t entries_per_request;
+    int command_file;
 };
 
 /* This thread's; NULL outside begin and end. */
 extern _Thread_local struct fake_state *fake;
+
+/* Held while objects are made and destroyed: threads may share them. May be taken again by who holds it. */
+void fake_lock(void);
+void fake_unlock(void);
 
 void fake_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void fake_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -48,8 +48,14 @@ import Testing
         guard let match = String(line).wholeMatch(of: pattern) else { return nil }
         let name = match.2.map { String($0) } ?? "\(match.3 ?? "")\(match.4 ?? "")"
         var above = index - 1
-        while above >= 0, lines[above].drop(while: { $0 == " " }).hasPrefix("@") { above -= 1 }
-        let isDocumented = above >= 0 && lines[above].drop(while: { $0 == " " }).hasPrefix("///")
+        // What a C header declares is documented there.
+        var isDeclaredElsewhere = false
+        while above >= 0, lines[above].drop(while: { $0 == " " }).hasPrefix("@") {
+            if lines[above].contains("@implementation") { isDeclaredElsewhere = true }
+            above -= 1
+        }
+        let isDocumented =
+            isDeclaredElsewhere || above >= 0 && lines[above].drop(while: { $0 == " " }).hasPrefix("///")
         return Declaration(name: name, isDocumented: isDocumented)
     }
 

@@ -39,6 +39,7 @@ class Bench:
         self.tool = str(programs / "peermr")
         self.regions = str(programs / "region-probe")
         self.mixed = str(programs / "mixed-scatter")
+        self.libraries = programs / "lib"
         self.image = next(iter(self.server.drives.values()), None)
         self._record = []
         self._processes = []

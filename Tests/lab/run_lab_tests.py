@@ -30,10 +30,10 @@ from bench import Bench, scratch_directory      # noqa: E402
 from registry import SETTINGS, Failure          # noqa: E402
 import transfers, accounts, refusals, drives, recovery, hostile, elsewhere    # noqa: E401,E402
 import pingpong, pongrefusals        # noqa: E401,E402
-import sources, labhca, labhca_peers, regions, registering, tool    # noqa: E401,E402
+import sources, labhca, labhca_peers, regions, registering, tool, packaging, preload, clibrary    # noqa: E401,E402
 
 PROGRAMS = ("nic-to-nvme", "hostile-client", "memory-probe", "peermr", "region-probe", "mixed-scatter",
-            "ping-pong")
+            "ping-pong", "lib/libpeermr.so.0", "lib/libpeermr-preload.so")
 
 
 def main():
@@ -53,7 +53,7 @@ def main():
         parser.error("name the directory of the programs with --programs")
     for name in PROGRAMS:
         if not os.access(options.programs / name, os.X_OK):
-            parser.error(f"{options.programs} has no program {name}; build it first")
+            parser.error(f"{options.programs} has no {name}; build it first")
     # Settings that were named run one after the other.
     here, beside = (chosen, []) if options.setting else (chosen[:1], chosen[1:])
     with interrupts.orderly(), _beside(options, beside) as others:

@@ -32,6 +32,15 @@ enum fake_kind {
 void fake_verbs_begin(void);
 void fake_verbs_end(void);
 
+/* For a thread that is to share what another one has begun: that one's state, and NULL to let go of it again. Regions,
+ * domains and contexts may then be made and destroyed by all of them at once; the rest is for one thread at a time. */
+void *fake_verbs_share(void);
+void fake_verbs_join(void *shared);
+
+/* The command descriptor of contexts that are opened from here on, by which the library knows devices of applications;
+ * -1, which is none, to begin with. */
+void fake_verbs_set_command_file(int fd);
+
 /* More devices, by name; at most 4. */
 void fake_verbs_add_device(const char *name);
 void fake_verbs_remove_devices(void);

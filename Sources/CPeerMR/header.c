@@ -1,0 +1,3 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A target needs a source file: this one shows that the header stands alone. */
+#include "peermr.h"

@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * peermr.h: other PCI devices' memory for RDMA applications. The C interface of PeerMR, for C99 and C++11.
+ *
+ * It takes the ibv_context and ibv_pd that the application has, checks in the kernel's own terms whether the NIC can
+ * reach the memory, registers it with the method that works, and gives back a plain ibv_mr for plain verbs:
+ *
+ *     struct peermr_p2pmem *memory;
+ *     struct peermr_region *region;
+ *     if (peermr_p2pmem_allocate("0000:01:00.0", 2 << 20, &memory) != PEERMR_OK
+ *         || peermr_register_p2pmem(pd, memory, NULL, &region) != PEERMR_OK) {
+ *         struct peermr_error error = PEERMR_ERROR_INIT;
+ *         peermr_last_error(&error);
+ *         fprintf(stderr, "%s\n", error.message);
+ *     }
+ *     struct ibv_mr *mr = peermr_region_mr(region);       for work requests, with io_address of peermr_region_info()
+ *
+ * Link with -lpeermr -libverbs, or ask pkg-config for peermr.
+ *
+ * Errors. A function that can fail returns a peermr_status. The details of this thread's last failure (errno, reason,
+ * remedy) are had from peermr_last_error(). Where a function fails, what its out-parameter points to is set to NULL or
+ * 0 (past struct_size, which stays). The library prints nothing, raises no signal and never ends the process.
+ *
+ * Threads. Every function may be called from any thread at any time, also with the same ibv_pd. One object may be used
+ * by several threads; where one of them frees it while another's call is using it, the free gives PEERMR_BUSY and
+ * nothing happens. After fork(2) a child shall leave the library alone, as it has to leave libibverbs alone.
+ *
+ * Handles. peermr_capability, peermr_p2pmem and peermr_region are opaque: numbers that are never given out again, not
+ * addresses. One that has been freed, is of another kind, or never was one gives PEERMR_INVALID_ARGUMENT.
+ *
+ * What C makes impossible to check, and the caller must keep to: an ibv_context or ibv_pd is NULL or one of libibverbs
+ * that is open, and stays so while a region of it lives; text ends with a 0 byte; out-parameters are NULL (an error) or
+ * writable for struct_size bytes; memory registered by address stays mapped until the region is gone; no ibv_mr is used
+ * after its region has been deregistered, nor deregistered by ibv_dereg_mr() unless it was detached.
+ *
+ * Sizes are bytes. Text is UTF-8, never NULL in what the library gives, and empty where there is nothing to say.
+ */
+#ifndef PEERMR_H
+#define PEERMR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define PEERMR_VERSION_MAJOR 0
+#define PEERMR_VERSION_MINOR 1
+#define PEERMR_VERSION_PATCH 0
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct ibv_context; /* of <infiniband/verbs.h>, which an application includes itself */
+struct ibv_pd;
+struct ibv_mr;
+
+/* What a call came to. Values keep their meaning; later versions may add some, so have a default. */
+typedef enum peermr_status {
+    PEERMR_OK = 0,
+    PEERMR_NOT_FOUND = 1,          /* the device, pool or address does not exist here */
+    PEERMR_NOT_SUPPORTED = 2,      /* a driver, kernel, library or device lacks what was asked for */
+    PEERMR_UNSAFE_HERE = 3,        /* it would work, and move data wrongly or unsafely in this setting */
+    PEERMR_INVALID_ARGUMENT = 4,   /* a value is malformed, or outside what the object allows */
+    PEERMR_RESOURCE_LIMIT = 5,     /* memory, a limit such as RLIMIT_MEMLOCK, or a pool is exhausted */
+    PEERMR_BUSY = 6,               /* someone else uses it */
+    PEERMR_NOT_PERMITTED = 7,      /* the rights of this process do not suffice */
+    PEERMR_REFUSED = 8,            /* the other side said no */
+    PEERMR_PROTOCOL_VIOLATION = 9, /* the other side does not keep to the protocol */
+    PEERMR_PEER_LOST = 10,         /* the other side, the link, the device or its memory is gone */
+    PEERMR_DATA_MISMATCH = 11,     /* data came back other than it went */
+    PEERMR_SYSTEM = 12             /* anything else that the system said */
+} peermr_status;
+
+/*
+ * The last failure of a thread. As in all structs here, the caller sets struct_size to the size that it was compiled
+ * with; the library fills no more than that, and zeroes what it does not know. The INIT macros do that. A struct_size
+ * below that of version 0.1, or above 4096, is PEERMR_INVALID_ARGUMENT.
+ */
+struct peermr_error {
+    size_t struct_size;
+    peermr_status status;          /* PEERMR_OK where nothing has failed in this thread */
+    int error_number;              /* errno as the failed system or verbs call left it; 0 where none failed */
+    const char *call;              /* that call's C name, such as "ibv_reg_mr" */
+    const char *reason;            /* what happened, with the facts in it; no full stop */
+    const char *remedy;            /* what to do about it, as an instruction or a command */
+    const char *message;           /* all of it in one line, for people */
+};
+#define PEERMR_ERROR_INIT {sizeof(struct peermr_error), PEERMR_OK, 0, NULL, NULL, NULL, NULL}
+
+/*
+ * Gives the calling thread's last failure. Calls that succeed leave it as it is, like errno.
+ *
+ * The texts are the library's, and valid until this thread's next call of a function that returns a peermr_status, but
+ * this one. Its own failure (NULL, a wrong struct_size) gives PEERMR_INVALID_ARGUMENT and is not recorded.
+ */
+peermr_status peermr_last_error(struct peermr_error *out);
+
+/* The version of the library that runs, such as "0.1.0". Static text. */
+const char *peermr_version(void);
+
+/* The name of a status as written above, such as "PEERMR_NOT_FOUND", or "PEERMR_?". Static text. */
+const char *peermr_status_name(peermr_status status);
+
+/* An answer is yes, no or unknown; what cannot be read is unknown, never yes. */
+enum peermr_outcome { PEERMR_UNKNOWN = 0, PEERMR_YES = 1, PEERMR_NO = 2 };
+
+/* The four questions, each of which has an answer of its own. */
+enum peermr_question {
+    PEERMR_QUESTION_API = 0,       /* do kernel, libraries and the NIC's driver have the calls? */
+    PEERMR_QUESTION_EXPORTER = 1,  /* does the provider hand its memory out? */
+    PEERMR_QUESTION_ROUTE = 2,     /* would the kernel let the NIC do DMA to the provider? */
+    PEERMR_QUESTION_DATA = 3       /* did bytes arrive? Unknown until a region has been proven */
+};
+
+/* How the kernel would map the provider's memory for the client's DMA (enum pci_p2pdma_map_type). */
+enum peermr_map_type {
+    PEERMR_MAP_UNKNOWN = 0,
+    PEERMR_MAP_BUS_ADDRESS = 1,    /* requests stay below the root complex */
+    PEERMR_MAP_THROUGH_HOST_BRIDGE = 2,
+    PEERMR_MAP_NOT_SUPPORTED = 3   /* the kernel refuses */
+};
+
+/* What led to a route, or stands in the way of one. Later versions may add some: each has a name, too. */
+enum peermr_finding_code {
+    PEERMR_FINDING_OTHER = 0,
+    PEERMR_FINDING_SAME_FUNCTION = 1, PEERMR_FINDING_COMMON_UPSTREAM = 2,
+    PEERMR_FINDING_NO_PEER_TO_PEER = 3, /* a kernel without CONFIG_PCI_P2PDMA */
+    PEERMR_FINDING_NO_COMMON_UPSTREAM = 4, PEERMR_FINDING_ACS_REDIRECT = 5, PEERMR_FINDING_CONFIG_UNREADABLE = 6,
+    PEERMR_FINDING_CPU_ALLOWS = 7, PEERMR_FINDING_CPU_UNKNOWN = 8,
+    PEERMR_FINDING_HOST_BRIDGE_LISTED = 9, PEERMR_FINDING_HOST_BRIDGE_NOT_LISTED = 10,
+    PEERMR_FINDING_HOST_BRIDGE_UNKNOWN = 11,
+    PEERMR_FINDING_SOFTWARE_DEVICE = 12, PEERMR_FINDING_NOT_PCI = 13, PEERMR_FINDING_COMPOSED = 14,
+    PEERMR_FINDING_PATHS = 15, PEERMR_FINDING_PLACE_UNREADABLE = 16, PEERMR_FINDING_NO_SUCH_DEVICE = 17,
+    PEERMR_FINDING_IS_BRIDGE = 18, PEERMR_FINDING_DEAD_DEVICE = 19, PEERMR_FINDING_IOMMU = 20,
+    PEERMR_FINDING_NO_POOL = 21
+};
+
+struct peermr_answer {
+    size_t struct_size;
+    enum peermr_outcome outcome;
+    const char *reason;
+    const char *remedy;            /* what changes it; empty where nothing does, or nothing needs to */
+};
+#define PEERMR_ANSWER_INIT {sizeof(struct peermr_answer), PEERMR_UNKNOWN, NULL, NULL}
+
+struct peermr_finding {
+    size_t struct_size;
+    enum peermr_finding_code code;
+    const char *name;              /* the code as peermr check prints it, such as "acsRedirect" */
+    const char *device;            /* the address or name that it is about */
+    const char *detail;
+    const char *remedy;
+};
+#define PEERMR_FINDING_INIT {sizeof(struct peermr_finding), PEERMR_FINDING_OTHER, NULL, NULL, NULL, NULL}
+
+struct peermr_route_result {
+    size_t struct_size;
+    enum peermr_outcome outcome;   /* whether the kernel would allow DMA at all */
+    enum peermr_map_type map_type; /* may be unknown where the outcome is certain */
+    int32_t distance;              /* steps as the kernel counts them; negative where there is no route */
+    const char *reason;
+    const char *remedy;
+};
+#define PEERMR_ROUTE_RESULT_INIT \
+    {sizeof(struct peermr_route_result), PEERMR_UNKNOWN, PEERMR_MAP_UNKNOWN, 0, NULL, NULL}
+
+struct peermr_capability; /* the four answers for a NIC and a provider */
+
+/*
+ * Answers the four questions for an open RDMA device and the memory of a PCI function. A no is an answer, no failure.
+ *
+ * provider_bdf: the function whose memory it is, as lspci -D writes it ("0000:01:00.0"; "01:00.0" is in domain 0).
+ * out: the answers, to be freed by peermr_capability_free(). They are those of the moment: devices come and go.
+ * Fails with PEERMR_INVALID_ARGUMENT (NULL, a malformed address), PEERMR_NOT_FOUND (there is no such function).
+ * Reads sysfs: some milliseconds. Root sees more: the configuration space of others is closed to users.
+ */
+peermr_status peermr_check(struct ibv_context *context, const char *provider_bdf, struct peermr_capability **out);
+
+/* Gives one of the four answers. Its texts are valid until the capability is freed. */
+peermr_status peermr_capability_answer(const struct peermr_capability *capability, enum peermr_question question,
+                                       struct peermr_answer *out);
+
+/* Gives the route that the third answer is about. Its texts are valid until the capability is freed. */
+peermr_status peermr_capability_route(const struct peermr_capability *capability, struct peermr_route_result *out);
+
+/* How many findings led to the route; 0 for what is no capability, with the failure recorded. */
+uint64_t peermr_capability_finding_count(const struct peermr_capability *capability);
+
+/* Gives a finding, from 0 on, in the order in which the kernel looks. Texts are valid until the capability is freed. */
+peermr_status peermr_capability_finding(const struct peermr_capability *capability, uint64_t index,
+                                        struct peermr_finding *out);
+
+/* Frees the answers. NULL, and what is none or no longer one, gives PEERMR_INVALID_ARGUMENT. */
+peermr_status peermr_capability_free(struct peermr_capability *capability);
+
+/*
+ * Works out the route between two PCI functions, without an RDMA device. The texts are valid until this thread's next
+ * call of a function that returns a peermr_status, other than peermr_last_error().
+ *
+ * Fails with PEERMR_INVALID_ARGUMENT (NULL, a malformed address), PEERMR_NOT_FOUND (there is no such function).
+ */
+peermr_status peermr_route(const char *client_bdf, const char *provider_bdf, struct peermr_route_result *out);
+
+/* The names of values, as the peermr tool prints them: "yes", "busAddress"; "?" for what is none. Static text. */
+const char *peermr_outcome_name(enum peermr_outcome outcome);
+const char *peermr_map_type_name(enum peermr_map_type map_type);
+
+struct peermr_p2pmem; /* peer-to-peer memory of a PCI function (an NVMe controller memory buffer), mapped here */
+
+/*
+ * Allocates a contiguous run of a function's peer-to-peer memory, and overwrites what its last owner left with zeros.
+ *
+ * length: in bytes, rounded up to pages; see peermr_p2pmem_length().
+ * out: the memory, to be freed by peermr_p2pmem_free().
+ * Fails with PEERMR_NOT_FOUND (the function publishes none), PEERMR_RESOURCE_LIMIT (ENOMEM: not so much is free in one
+ * piece), PEERMR_NOT_PERMITTED (EACCES: /sys/bus/pci/devices/BDF/p2pmem/allocate may not be opened),
+ * PEERMR_NOT_SUPPORTED (before Linux 6.2), PEERMR_INVALID_ARGUMENT.
+ */
+peermr_status peermr_p2pmem_allocate(const char *provider_bdf, uint64_t length, struct peermr_p2pmem **out);
+
+/*
+ * The first byte of the mapping, for the CPU or other devices' I/O (O_DIRECT); NULL for what is no p2pmem, with the
+ * failure recorded. The CPU reaches it over PCIe, uncached. Touching it once its device is gone raises SIGBUS.
+ */
+void *peermr_p2pmem_address(const struct peermr_p2pmem *memory);
+
+/* Its length in bytes; 0 for what is no p2pmem, with the failure recorded. */
+uint64_t peermr_p2pmem_length(const struct peermr_p2pmem *memory);
+
+/*
+ * Unmaps the memory and gives it back. PEERMR_BUSY, and nothing happens, while a region of it lives;
+ * PEERMR_INVALID_ARGUMENT for NULL and what is none, or no longer one.
+ */
+peermr_status peermr_p2pmem_free(struct peermr_p2pmem *memory);
+
+/* What to do where memory cannot be registered. */
+enum peermr_fallback {
+    PEERMR_FALLBACK_REFUSE = 0,    /* fail, with the reason */
+    PEERMR_FALLBACK_BOUNCE = 1     /* register zeroed host memory of the library instead: the application copies */
+};
+
+#define PEERMR_OPTION_IO_ADDRESS UINT32_C(1) /* in peermr_options.flags: io_address is meant */
+
+/* How to register. NULL stands for PEERMR_OPTIONS_INIT. */
+struct peermr_options {
+    size_t struct_size;
+    int access;                    /* enum ibv_access_flags; on-demand paging is added where the method needs it */
+    enum peermr_fallback fallback; /* never for PEERMR_INVALID_ARGUMENT */
+    uint32_t flags;                /* PEERMR_OPTION_*; unknown bits are an error */
+    uint32_t reserved;             /* 0 */
+    uint64_t io_address;           /* what the device shall know the first byte by; for dma-bufs only, and as far behind
+                                      a page boundary as the offset is. Else the offset, or the mapping's address. */
+    const char *provider_bdf;      /* of a dma-buf that is given by descriptor: whose memory it is, so that the route is
+                                      judged; NULL: not known */
+};
+/* 1 is IBV_ACCESS_LOCAL_WRITE. */
+#define PEERMR_OPTIONS_INIT {sizeof(struct peermr_options), 1, PEERMR_FALLBACK_REFUSE, 0, 0, 0, NULL}
+
+struct peermr_region; /* memory, and its region of an RDMA device */
+
+/*
+ * Registers p2pmem with the method that works: on-demand paging, as p2pmem cannot be pinned for long.
+ *
+ * pd: the application's; it stays open until the region is gone. memory: stays the caller's, and cannot be freed before
+ * the region is gone. options: NULL for the defaults.
+ * out: the region, to be ended by peermr_deregister().
+ * Fails with PEERMR_NOT_SUPPORTED (no on-demand paging; EFAULT of ibv_reg_mr), PEERMR_UNSAFE_HERE (before Linux 6.16,
+ * which maps peer memory without a check), PEERMR_RESOURCE_LIMIT (ENOMEM), PEERMR_NOT_PERMITTED,
+ * PEERMR_INVALID_ARGUMENT (EINVAL: remote write or atomics without local write).
+ */
+peermr_status peermr_register_p2pmem(struct ibv_pd *pd, struct peermr_p2pmem *memory,
+                                     const struct peermr_options *options, struct peermr_region **out);
+
+/*
+ * Registers a part of a dma-buf (of vfio-pci, a GPU, udmabuf, a dma-heap...).
+ *
+ * fd: stays the caller's, who may close it when this returns: the kernel holds the buffer for the region.
+ * offset, length: the part, in bytes. Where it does not begin or end on a page the device maps whole pages, and
+ * peermr_region_info() says what the keys open besides.
+ * Fails with PEERMR_NOT_SUPPORTED (EOPNOTSUPP, EINVAL, EREMOTEIO: the device, the exporter or the way between them does
+ * not do it), PEERMR_INVALID_ARGUMENT (EBADF, no dma-buf, a part outside it, an I/O address that does not fit,
+ * IBV_ACCESS_ON_DEMAND, writing to a descriptor open for reading), PEERMR_PEER_LOST (ENODEV: the exporter has taken the
+ * memory back), PEERMR_RESOURCE_LIMIT (ENOMEM, EMFILE). Otherwise as above.
+ */
+peermr_status peermr_register_dmabuf(struct ibv_pd *pd, int fd, uint64_t offset, uint64_t length,
+                                     const struct peermr_options *options, struct peermr_region **out);
+
+/*
+ * Registers memory of this process by its address: host memory, or a mapping that the process made of p2pmem
+ * (/sys/bus/pci/devices/BDF/p2pmem/allocate) or of a dma-buf, which are recognised and registered as what they are.
+ *
+ * The memory stays the caller's, and mapped until the region is gone. Fails as the two above do, and with
+ * PEERMR_INVALID_ARGUMENT for a range that is empty, wraps around, is not mapped, or is part of different mappings.
+ */
+peermr_status peermr_register_address(struct ibv_pd *pd, void *address, uint64_t length,
+                                      const struct peermr_options *options, struct peermr_region **out);
+
+/*
+ * The plain ibv_mr: keys for work requests. It is the region's: do not deregister it, and do not use its addr member,
+ * which for a dma-buf is no address; see io_address of peermr_region_info().
+ * NULL for what is no region, or no longer one, with the failure recorded.
+ */
+struct ibv_mr *peermr_region_mr(const struct peermr_region *region);
+
+/* What memory a region is over, and how it was registered: by ibv_reg_mr, the same on demand, or ibv_reg_dmabuf_mr. */
+enum peermr_kind { PEERMR_KIND_HOST = 1, PEERMR_KIND_P2PMEM = 2, PEERMR_KIND_DMABUF = 3 };
+enum peermr_method { PEERMR_METHOD_PINNED = 1, PEERMR_METHOD_ON_DEMAND = 2, PEERMR_METHOD_DMABUF = 3 };
+
+/* All that there is to know about a region. */
+struct peermr_region_info {
+    size_t struct_size;
+    enum peermr_kind kind;
+    enum peermr_method method;
+    uint32_t lkey;
+    uint32_t rkey;
+    uint64_t io_address;           /* what the device knows the first byte by: for work requests, and for peers */
+    uint64_t length;               /* in bytes */
+    void *address;                 /* where the CPU finds it; NULL for a dma-buf that was given by descriptor */
+    uint64_t alignment;            /* what addresses in work requests must be a multiple of; 1: any. Soft-RoCE's
+                                      on-demand paging corrupts data, silently, unless they keep to this and the next */
+    uint32_t path_mtu;             /* the only path MTU at which transfers are right, in bytes; 0: any */
+    uint32_t bounced;              /* 1 where host memory stands in for what was asked for */
+    uint64_t slack_before;         /* bytes before and after the part of a dma-buf that the keys open too */
+    uint64_t slack_after;
+    uint64_t nanoseconds;          /* how long the registration took */
+    const char *provider_bdf;      /* the PCI function whose memory it is; empty for the host's, or not known */
+    const char *reason;            /* why this method */
+    const char *bounce_reason;     /* why it was bounced */
+};
+#define PEERMR_REGION_INFO_INIT \
+    {sizeof(struct peermr_region_info), (enum peermr_kind)0, (enum peermr_method)0, 0, 0, 0, 0, NULL, 0, 0, 0, 0, 0, \
+     0, NULL, NULL, NULL}
+
+/* Describes a region. Its texts are valid until the region is gone. */
+peermr_status peermr_region_info(const struct peermr_region *region, struct peermr_region_info *out);
+
+/* The name of a method, as the peermr tool prints it, such as "onDemand"; "?" for what is none. Static text. */
+const char *peermr_method_name(enum peermr_method method);
+
+/*
+ * Gives the ibv_mr away: from here on it is the caller's to deregister by ibv_dereg_mr(), and the region is gone.
+ *
+ * PEERMR_NOT_SUPPORTED, and nothing happens, where memory is the library's: that of peermr_p2pmem_allocate() and of a
+ * bounce. PEERMR_BUSY while another thread's call uses the region. PEERMR_INVALID_ARGUMENT for what is none.
+ */
+peermr_status peermr_region_detach(struct peermr_region *region, struct ibv_mr **out);
+
+/* What a proof came to. */
+enum peermr_proof_state {
+    PEERMR_PROOF_UNKNOWN = 0,      /* the NIC got back what it wrote, and nobody could look from the memory's side */
+    PEERMR_PROOF_PROVEN = 1,       /* bytes went both ways, as far as the access allows, and were seen */
+    PEERMR_PROOF_DISPROVEN = 2,    /* bytes did not arrive, or others did: do not use the region */
+    PEERMR_PROOF_NOT_TESTED = 3    /* the access, or the owner, allows nothing that could prove it */
+};
+
+/* What was found out by moving data. */
+struct peermr_proof {
+    size_t struct_size;
+    enum peermr_proof_state state;
+    enum peermr_proof_state into_memory;   /* what the NIC wrote, seen by the memory's owner */
+    enum peermr_proof_state out_of_memory; /* what the owner wrote, read by the NIC */
+    int64_t first_difference;              /* where in the region the first wrong byte is; -1: none was found */
+    uint64_t length;                       /* how many bytes were looked at */
+    uint64_t nanoseconds;                  /* how long it took */
+    const char *reason;
+};
+#define PEERMR_PROOF_INIT \
+    {sizeof(struct peermr_proof), PEERMR_PROOF_UNKNOWN, PEERMR_PROOF_UNKNOWN, PEERMR_PROOF_UNKNOWN, 0, 0, 0, NULL}
+
+/*
+ * Moves random bytes through the region and compares them on the memory's own side, both ways: that a registration
+ * succeeded says nothing of where bytes go. No peer is needed, but the port must be up. What lay there is put back;
+ * nobody else may use these bytes meanwhile.
+ *
+ * length: how many bytes at the region's beginning and once more at its end; 0 for 64 KiB, at most 16 MiB.
+ * timeout_milliseconds: the longest wait for one of some ten transfers; 0 for 10000.
+ * out: the proof. Disproven is a result, not a failure. Its text is valid as that of peermr_route() is.
+ * Fails with PEERMR_PEER_LOST (the memory was taken back, or the NIC does not answer in time), PEERMR_UNSAFE_HERE (a
+ * path MTU at which a software device corrupts data), PEERMR_INVALID_ARGUMENT, and what ibv_create_qp() and 64 KiB of
+ * host memory fail with.
+ */
+peermr_status peermr_prove(struct peermr_region *region, uint64_t length, uint32_t timeout_milliseconds,
+                           struct peermr_proof *out);
+
+/*
+ * Ends a region: the device forgets it, and memory of the library is given back. Then its handle is none any more.
+ *
+ * PEERMR_BUSY, and nothing happens, while another thread's call uses the region, or (EBUSY) a memory window is bound to
+ * it. PEERMR_INVALID_ARGUMENT for NULL and what is none, or no longer one.
+ */
+peermr_status peermr_deregister(struct peermr_region *region);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import CPeerMR
+public import CVerbs
+internal import PCITopology
+internal import PeerMR
+internal import SystemSupport
+internal import Verbs
+
+/// The four answers, with their texts for C.
+@safe
+final class CapabilityBox: @unchecked Sendable {
+    let answers: [peermr_answer]
+    let route: peermr_route_result
+    let findings: [peermr_finding]
+    private let texts = Texts()
+
+    init(_ capability: Capability) {
+        let texts = texts
+        unsafe answers = [capability.api, capability.exporter, capability.route, capability.data].map { answer in
+            unsafe peermr_answer(
+                struct_size: 0, outcome: answer.outcome.inC, reason: texts.keep(answer.reason),
+                remedy: texts.keep(answer.remedy ?? ""))
+        }
+        let verdict = capability.path.verdict
+        unsafe route = unsafe peermr_route_result(
+            struct_size: 0, outcome: capability.route.outcome.inC, map_type: verdict.mapType.inC,
+            distance: Int32(clamping: verdict.distance), reason: texts.keep(capability.route.reason),
+            remedy: texts.keep(capability.route.remedy ?? ""))
+        unsafe findings = capability.path.findings.map { finding in
+            unsafe peermr_finding(
+                struct_size: 0, code: finding.code.inC, name: texts.keep(finding.code.rawValue),
+                device: texts.keep(finding.device ?? ""), detail: texts.keep(finding.detail),
+                remedy: texts.keep(finding.remedy ?? ""))
+        }
+    }
+}
+
+@c @implementation
+public func peermr_check(
+    _ context: UnsafeMutablePointer<ibv_context>?, _ provider_bdf: UnsafePointer<CChar>?,
+    _ out: UnsafeMutablePointer<OpaquePointer?>?
+) -> peermr_status {
+    report { () throws(CallError) in
+        let out = unsafe try demand(out)
+        guard let context = unsafe context else { throw .null("struct ibv_context") }
+        let provider = unsafe try address(provider_bdf, "provider_bdf")
+        let device = unsafe Context(adopting: UnsafeMutableRawPointer(context))
+        let box = CapabilityBox(Capability(of: provider, for: device))
+        unsafe out.pointee = Live.capabilities.add(box)
+    }
+}
+
+@c @implementation
+public func peermr_capability_answer(
+    _ capability: OpaquePointer?, _ question: peermr_question, _ out: UnsafeMutablePointer<peermr_answer>?
+) -> peermr_status {
+    report { () throws(CallError) in
+        let out = unsafe try Structs.demand(out, "peermr_answer")
+        unsafe try Live.capabilities.use(capability) { (box) throws(CallError) in
+            guard unsafe box.answers.indices.contains(Int(question.rawValue)) else {
+                throw .unknownValue(UInt64(question.rawValue), of: "enum peermr_question")
+            }
+            unsafe Structs.fill(out, box.answers[Int(question.rawValue)])
+        }
+    }
+}
+
+@c @implementation
+public func peermr_capability_route(
+    _ capability: OpaquePointer?, _ out: UnsafeMutablePointer<peermr_route_result>?
+) -> peermr_status {
+    report { () throws(CallError) in
+        let out = unsafe try Structs.demand(out, "peermr_route_result")
+        unsafe try Live.capabilities.use(capability) { (box) throws(CallError) in
+            unsafe Structs.fill(out, box.route)
+        }
+    }
+}
+
+@c @implementation
+public func peermr_capability_finding_count(_ capability: OpaquePointer?) -> UInt64 {
+    var count: UInt64 = 0
+    _ = report { () throws(CallError) in
+        count = unsafe try Live.capabilities.use(capability) { (box) throws(CallError) in
+            UInt64(unsafe box.findings.count)
+        }
+    }
+    return count
+}
+
+@c @implementation
+public func peermr_capability_finding(
+    _ capability: OpaquePointer?, _ index: UInt64, _ out: UnsafeMutablePointer<peermr_finding>?
+) -> peermr_status {
+    report { () throws(CallError) in
+        let out = unsafe try Structs.demand(out, "peermr_finding")
+        unsafe try Live.capabilities.use(capability) { (box) throws(CallError) in
+            let count = unsafe box.findings.count
+            guard index < UInt64(count) else { throw .noFinding(index, of: count) }
+            unsafe Structs.fill(out, box.findings[Int(index)])
+        }
+    }
+}
+
+@c @implementation
+public func peermr_capability_free(_ capability: OpaquePointer?) -> peermr_status {
+    report { () throws(CallError) in
+        unsafe try Live.capabilities.end(capability) { (_) throws(CallError) in }
+    }
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import CPeerMR
+internal import PeerMemory
+internal import Synchronization
+internal import SystemSupport
+
+/// Peer-to-peer memory that an application holds, and how many regions are over it.
+final class P2PMemoryBox: Sendable {
+    let memory: P2PMemory
+    let regions = Atomic<Int>(0)
+
+    init(_ memory: consuming P2PMemory) { self.memory = memory }
+}
+
+@c @implementation
+public func peermr_p2pmem_allocate(
+    _ provider_bdf: UnsafePointer<CChar>?, _ length: UInt64, _ out: UnsafeMutablePointer<OpaquePointer?>?
+) -> peermr_status {
+    report { () throws(CallError) in
+        let out = unsafe try demand(out)
+        let provider = unsafe try address(provider_bdf, "provider_bdf")
+        let memory = try P2PMemory(allocating: try byteCount(length), from: provider)
+        unsafe out.pointee = Live.memories.add(P2PMemoryBox(memory))
+    }
+}
+
+@c @implementation
+public func peermr_p2pmem_address(_ memory: OpaquePointer?) -> UnsafeMutableRawPointer? {
+    var found: UnsafeMutableRawPointer?
+    _ = report { () throws(CallError) in
+        unsafe found = unsafe try Live.memories.use(memory) { (box) throws(CallError) in unsafe box.memory.baseAddress }
+    }
+    return unsafe found
+}
+
+@c @implementation
+public func peermr_p2pmem_length(_ memory: OpaquePointer?) -> UInt64 {
+    var found: UInt64 = 0
+    _ = report { () throws(CallError) in
+        found = unsafe try Live.memories.use(memory) { (box) throws(CallError) in UInt64(box.memory.byteCount) }
+    }
+    return found
+}
+
+@c @implementation
+public func peermr_p2pmem_free(_ memory: OpaquePointer?) -> peermr_status {
+    report { () throws(CallError) in
+        unsafe try Live.memories.end(memory) { (box) throws(CallError) in
+            let regions = box.regions.load(ordering: .acquiring)
+            guard regions == 0 else { throw .memoryIsRegistered(regions) }
+        }
+    }
+}
+
+/// A length that memory can have.
+func byteCount(_ length: UInt64) throws(CallError) -> Int {
+    guard length > 0, length <= UInt64(Int.max) else { throw .lengthOutOfRange(length) }
+    return Int(length)
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import CPeerMR
+internal import CThreadTexts
+public import CVerbs
+internal import PeerMR
+internal import PeerMemory
+internal import Synchronization
+internal import SystemSupport
+internal import Verbs
+
+/// A region that an application holds, with its texts for C.
+@safe
+final class RegionBox: @unchecked Sendable {
+    let region: PeerRegion
+    let info: peermr_region_info
+    private let memory: P2PMemoryBox?
+    private let texts = Texts()
+
+    /// - Parameters:
+    ///   - memory: what the region is over, which counts it from now on; nil where it is the application's.
+    ///   - address: where the CPU finds it, where the region does not know.
+    init(_ region: consuming PeerRegion, of memory: P2PMemoryBox? = nil, at address: UnsafeMutableRawPointer? = nil) {
+        let isBounced = region.bounceReason != nil
+        let mapped = (try? region.slice(at: 0, count: 0))?.address
+        let window = region.window
+        unsafe info = unsafe peermr_region_info(
+            struct_size: 0, kind: region.kind.inC, method: region.choice.method.inC, lkey: window.localKey,
+            rkey: window.remoteKey, io_address: window.address, length: window.byteCount,
+            address: mapped.flatMap { unsafe UnsafeMutableRawPointer(bitPattern: $0) } ?? address,
+            alignment: window.shape.alignment, path_mtu: UInt32(clamping: window.shape.pathMTUBytes),
+            bounced: isBounced ? 1 : 0, slack_before: region.slack.before, slack_after: region.slack.after,
+            nanoseconds: region.registrationNanoseconds,
+            provider_bdf: texts.keep(region.provider.map { "\($0)" } ?? ""),
+            reason: texts.keep(region.choice.reason),
+            bounce_reason: texts.keep(region.bounceReason.map { "\($0)" } ?? ""))
+        self.memory = isBounced ? nil : memory
+        self.memory?.regions.add(1, ordering: .relaxed)
+        self.region = region
+    }
+
+    /// The C object.
+    var object: UnsafeMutablePointer<ibv_mr> { unsafe region.rawObject.assumingMemoryBound(to: ibv_mr.self) }
+
+    /// Whether memory of the library goes with the region.
+    var ownsMemory: Bool { memory != nil || region.bounceReason != nil }
+
+    /// The region is gone: its memory may go, too.
+    func letGo() {
+        memory?.regions.subtract(1, ordering: .releasing)
+    }
+}
+
+@c @implementation
+public func peermr_region_mr(_ region: OpaquePointer?) -> UnsafeMutablePointer<ibv_mr>? {
+    var found: UnsafeMutablePointer<ibv_mr>?
+    _ = report { () throws(CallError) in
+        unsafe found = unsafe try Live.regions.use(region) { (box) throws(CallError) in unsafe box.object }
+    }
+    return unsafe found
+}
+
+@c @implementation
+public func peermr_region_info(
+    _ region: OpaquePointer?, _ out: UnsafeMutablePointer<peermr_region_info>?
+) -> peermr_status {
+    report { () throws(CallError) in
+        let out = unsafe try Structs.demand(out, "peermr_region_info")
+        unsafe try Live.regions.use(region) { (box) throws(CallError) in unsafe Structs.fill(out, box.info) }
+    }
+}
+
+@c @implementation
+public func peermr_region_detach(
+    _ region: OpaquePointer?, _ out: UnsafeMutablePointer<UnsafeMutablePointer<ibv_mr>?>?
+) -> peermr_status {
+    report { () throws(CallError) in
+        let out = unsafe try demand(out)
+        unsafe try Live.regions.end(region) { (box) throws(CallError) in
+            if box.ownsMemory { throw .ownedMemory }
+            unsafe box.region.giveAway()
+            unsafe out.pointee = box.object
+        }
+    }
+}
+
+@c @implementation
+public func peermr_deregister(_ region: OpaquePointer?) -> peermr_status {
+    report { () throws(CallError) in
+        unsafe try Live.regions.end(region) { (box) throws(CallError) in
+            try box.region.deregister()
+            box.letGo()
+        }
+    }
+}
+
+@c @implementation
+public func peermr_prove(
+    _ region: OpaquePointer?, _ length: UInt64, _ timeout_milliseconds: UInt32,
+    _ out: UnsafeMutablePointer<peermr_proof>?
+) -> peermr_status {
+    report { () throws(CallError) in
+        let out = unsafe try Structs.demand(out, "peermr_proof")
+        let mebibytes16: UInt64 = 16 << 20
+        guard length <= mebibytes16 else { throw .proofTooLong(length) }
+        var options = ProofOptions()
+        if length > 0 { options.byteCount = Int(length) }
+        if timeout_milliseconds > 0 { options.timeoutMilliseconds = Int(timeout_milliseconds) }
+        let proof = unsafe try Live.regions.use(region) { (box) throws(CallError) in try box.region.prove(options) }
+        guard let texts = unsafe ThreadTexts.result(proof.reason)?.pointee.texts else { return }
+        unsafe Structs.fill(
+            out,
+            peermr_proof(
+                struct_size: 0, state: proof.state.inC, into_memory: proof.intoMemory.inC,
+                out_of_memory: proof.outOfMemory.inC, first_difference: Int64(proof.firstDifference ?? -1),
+                length: UInt64(proof.byteCount), nanoseconds: proof.nanoseconds, reason: texts.0))
+    }
+}

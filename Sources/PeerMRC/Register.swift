@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import CPeerMR
+public import CVerbs
+internal import PCITopology
+internal import PeerMR
+internal import PeerMemory
+internal import SystemSupport
+internal import Verbs
+
+/// What struct peermr_options says, as the library has it.
+struct Options {
+    var access: Access = [.localWrite]
+    var fallback = Fallback.refuse
+    var registration = RegistrationOptions()
+    var provider: PCIAddress?
+
+    /// - Throws: `invalidArgument` for what no version has.
+    init(_ pointer: UnsafePointer<peermr_options>?) throws(CallError) {
+        guard let pointer = unsafe pointer else { return }
+        var given = unsafe peermr_options()
+        unsafe try Structs.read(pointer, "peermr_options", into: &given)
+        access = Access(rawValue: UInt32(bitPattern: unsafe given.access))
+        switch unsafe given.fallback {
+        case PEERMR_FALLBACK_REFUSE: fallback = .refuse
+        case PEERMR_FALLBACK_BOUNCE: fallback = .bounce
+        default: throw .unknownValue(UInt64(unsafe given.fallback.rawValue), of: "enum peermr_fallback")
+        }
+        let known = UInt32(1)
+        guard unsafe given.flags & ~known == 0 else {
+            throw .unknownValue(UInt64(unsafe given.flags), of: "set of PEERMR_OPTION_ flags")
+        }
+        guard unsafe given.reserved == 0 else { throw .unknownMembers("peermr_options") }
+        if unsafe given.flags & known != 0 { registration.ioAddress = unsafe given.io_address }
+        if unsafe given.provider_bdf != nil { provider = unsafe try address(given.provider_bdf, "provider_bdf") }
+    }
+}
+
+@c @implementation
+public func peermr_register_p2pmem(
+    _ pd: UnsafeMutablePointer<ibv_pd>?, _ memory: OpaquePointer?, _ options: UnsafePointer<peermr_options>?,
+    _ out: UnsafeMutablePointer<OpaquePointer?>?
+) -> peermr_status {
+    report { () throws(CallError) in
+        let out = unsafe try demand(out)
+        let domain = unsafe try demandDomain(pd)
+        let options = unsafe try Options(options)
+        let region = unsafe try Live.memories.use(memory) { (box) throws(CallError) in
+            let bytes = box.memory.byteCount
+            let region = try bouncing(bytes, domain, options) { () throws(CallError) in
+                unsafe try PeerRegion(
+                    registering: .p2pmem(P2PMemory(lending: box.memory)), on: domain, access: options.access,
+                    options: options.registration)
+            }
+            // Counted while nobody can free it.
+            return unsafe RegionBox(region, of: box)
+        }
+        unsafe out.pointee = Live.regions.add(region)
+    }
+}
+
+@c @implementation
+public func peermr_register_dmabuf(
+    _ pd: UnsafeMutablePointer<ibv_pd>?, _ fd: Int32, _ offset: UInt64, _ length: UInt64,
+    _ options: UnsafePointer<peermr_options>?, _ out: UnsafeMutablePointer<OpaquePointer?>?
+) -> peermr_status {
+    report { () throws(CallError) in
+        let out = unsafe try demand(out)
+        let domain = unsafe try demandDomain(pd)
+        let options = unsafe try Options(options)
+        let bytes = try byteCount(length)
+        let region = try bouncing(bytes, domain, options) { () throws(CallError) in
+            let memory = try DMABufferMemory(
+                duplicating: fd, offset: offset, byteCount: length, provider: options.provider)
+            return try PeerRegion(
+                registering: .dmabuf(memory), on: domain, access: options.access, options: options.registration)
+        }
+        unsafe out.pointee = Live.regions.add(RegionBox(region))
+    }
+}
+
+@c @implementation
+public func peermr_register_address(
+    _ pd: UnsafeMutablePointer<ibv_pd>?, _ address: UnsafeMutableRawPointer?, _ length: UInt64,
+    _ options: UnsafePointer<peermr_options>?, _ out: UnsafeMutablePointer<OpaquePointer?>?
+) -> peermr_status {
+    report { () throws(CallError) in
+        let out = unsafe try demand(out)
+        let domain = unsafe try demandDomain(pd)
+        let options = unsafe try Options(options)
+        guard let address = unsafe address else { throw .null("address") }
+        let bytes = try byteCount(length)
+        // Nobody knows what to take instead of what is not there: that is refused before the fallback is asked.
+        let range = try LentRange(at: UInt64(UInt(bitPattern: address)), byteCount: length)
+        let region = try bouncing(bytes, domain, options) { () throws(CallError) in
+            unsafe try PeerRegion(
+                lending: range, on: domain, access: options.access, options: options.registration)
+        }
+        unsafe out.pointee = Live.regions.add(RegionBox(region, at: address))
+    }
+}
+
+/// The application's domain.
+private func demandDomain(_ pd: UnsafeMutablePointer<ibv_pd>?) throws(CallError) -> ProtectionDomain {
+    guard let pd = unsafe pd else { throw .null("struct ibv_pd") }
+    guard let domain = unsafe ProtectionDomain(adopting: UnsafeMutableRawPointer(pd)) else {
+        throw .domainWithoutContext
+    }
+    return domain
+}
+
+/// Registers, or takes host memory where that is refused and the application wants so.
+private func bouncing(
+    _ bytes: Int, _ domain: ProtectionDomain, _ options: Options, _ body: () throws(CallError) -> PeerRegion
+) throws(CallError) -> PeerRegion {
+    let refusal: CallError
+    do throws(CallError) {
+        return try body()
+    } catch {
+        refusal = error
+    }
+    // What is wrong in the call itself would be wrong for any memory.
+    guard options.fallback == .bounce, refusal.code != .invalidArgument else { throw refusal }
+    return try .bounce(bytes, on: domain, access: options.access, because: refusal)
+}

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A registration that libibverbs refused, done by PeerMR where the memory is p2pmem or a dma-buf that the program has
+ * mapped. The region that comes of it is a plain one of libibverbs, and the program's to deregister.
+ */
+#define _GNU_SOURCE
+#include "preload.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+
+#include "peermr.h"
+
+#ifndef PEERMR_LIBRARY
+#define PEERMR_LIBRARY "libpeermr.so.0"
+#endif
+
+/* What is used of libpeermr, once it is loaded; register_address is NULL where that failed. */
+static struct {
+    __typeof__(&peermr_register_address) register_address;
+    __typeof__(&peermr_region_info) region_info;
+    __typeof__(&peermr_region_detach) region_detach;
+    __typeof__(&peermr_deregister) deregister;
+    __typeof__(&peermr_last_error) last_error;
+    __typeof__(&peermr_method_name) method_name;
+    const void *base;
+    char trouble[256];
+} library;
+
+static pthread_once_t library_once = PTHREAD_ONCE_INIT;
+
+static void load_library(void)
+{
+    /* Beside this library first: the Makefile has put $ORIGIN into its search path. It is never unloaded again. */
+    void *handle = dlopen(PEERMR_LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    const char *trouble = handle ? NULL : dlerror();
+    Dl_info info;
+    if (handle) {
+        library.region_info = (__typeof__(library.region_info))dlsym(handle, "peermr_region_info");
+        library.region_detach = (__typeof__(library.region_detach))dlsym(handle, "peermr_region_detach");
+        library.deregister = (__typeof__(library.deregister))dlsym(handle, "peermr_deregister");
+        library.last_error = (__typeof__(library.last_error))dlsym(handle, "peermr_last_error");
+        library.method_name = (__typeof__(library.method_name))dlsym(handle, "peermr_method_name");
+        void *call = dlsym(handle, "peermr_register_address");
+        if (call && library.region_info && library.region_detach && library.deregister && library.last_error
+            && library.method_name && dladdr(call, &info)) {
+            library.base = info.dli_fbase;
+            library.register_address = (__typeof__(library.register_address))call;
+        } else {
+            trouble = PEERMR_LIBRARY " lacks calls";
+        }
+    }
+    (void)dlerror();
+    snprintf(library.trouble, sizeof(library.trouble), "%s", trouble ? trouble : "");
+}
+
+/* Whether a port of the device is up whose packets can be of this size, which a path's MTU needs. */
+static bool has_port_with_mtu(struct ibv_context *context, uint32_t bytes)
+{
+    struct verbs_context *calls = verbs_get_ctx_op(context, query_port);
+    for (unsigned port = 1; calls && port < 255; port++) {
+        struct ibv_port_attr attributes = {0};
+        if (calls->query_port(context, (uint8_t)port, &attributes, sizeof(attributes)) != 0)
+            return false;
+        if (attributes.state == IBV_PORT_ACTIVE && 128u << attributes.active_mtu == bytes)
+            return true;
+    }
+    return false;
+}
+
+/*
+ * Whether the region moves data rightly whatever is asked of it, or whoever started the program vouches for what will
+ * be: work requests, and those of peers, are not seen here.
+ */
+static bool is_right(const struct refused *refused, const struct peermr_region_info *info)
+{
+    const char *device = refused->pd->context->device->name;
+    if (info->alignment <= 1 && info->path_mtu == 0)
+        return true;
+    if (info->io_address % info->alignment != 0) {
+        preload_say(refused, "left at that: %s moves data of this memory rightly only from multiples of %" PRIu64
+                    " bytes on, and the region begins in between", device, info->alignment);
+        return false;
+    }
+    if (info->path_mtu != 0 && !has_port_with_mtu(refused->pd->context, info->path_mtu)) {
+        preload_say(refused, "left at that: %s moves data of this memory rightly only in packets of %" PRIu32
+                    " bytes, and has no port with that MTU; set the MTU of its network interface to 4200", device,
+                    info->path_mtu);
+        return false;
+    }
+    if (!preload_is_set("PEERMR_WHOLE_PAGES")) {
+        preload_say(refused, "left at that: %s would move data of this memory wrongly, and report success, unless every "
+                    "request to and from it begins on a multiple of %" PRIu64 " bytes, with a path MTU of %" PRIu32
+                    ", which cannot be watched from here; set PEERMR_WHOLE_PAGES=1 where this program and its peers "
+                    "keep to that", device, info->alignment, info->path_mtu);
+        return false;
+    }
+    return true;
+}
+
+/* Ends a region that the program shall not have. */
+static struct ibv_mr *withdraw(struct peermr_region *region)
+{
+    (void)library.deregister(region);
+    return NULL;
+}
+
+static struct ibv_mr *hand_over(const struct refused *refused, struct peermr_region *region)
+{
+    struct peermr_region_info info = PEERMR_REGION_INFO_INIT;
+    struct ibv_mr *made;
+    if (library.region_info(region, &info) != PEERMR_OK)
+        return withdraw(region);
+    if (info.kind != PEERMR_KIND_P2PMEM && info.kind != PEERMR_KIND_DMABUF) {
+        preload_say(refused, "left at that: it is memory of the host");
+        return withdraw(region);
+    }
+    if (!is_right(refused, &info))
+        return withdraw(region);
+    const char *method = library.method_name(info.method);
+    char provider[32];
+    snprintf(provider, sizeof(provider), "%s", info.provider_bdf ? info.provider_bdf : "");
+    if (library.region_detach(region, &made) != PEERMR_OK)
+        return withdraw(region);
+    /* As ibv_reg_mr leaves them; of a dma-buf they would be its own offset and whole pages. */
+    made->addr = refused->address;
+    made->length = refused->length;
+    preload_say(refused, "it is %s%s%s; registered by the method %s instead, with lkey 0x%" PRIx32 " and rkey 0x%" PRIx32,
+                info.kind == PEERMR_KIND_P2PMEM ? "p2pmem" : "a dma-buf", provider[0] ? " of " : "", provider, method,
+                made->lkey, made->rkey);
+    return made;
+}
+
+/* Peer memory is; a driver's mapping where somebody wants to know why it cannot be registered. */
+static bool is_worth_a_try(const struct refused *refused)
+{
+    switch (preload_standing(refused)) {
+    case STANDING_PEER:
+        return true;
+    case STANDING_DEVICE:
+        return preload_is_set("PEERMR_VERBOSE");
+    case STANDING_HOST:
+        preload_say(refused, "left at that: it is memory of the host");
+        return false;
+    case STANDING_NOWHERE:
+        preload_say(refused, "left at that: not all of it is mapped");
+        return false;
+    }
+    return false;
+}
+
+struct ibv_mr *preload_instead(const struct refused *refused)
+{
+    struct peermr_options options = PEERMR_OPTIONS_INIT;
+    struct peermr_error error = PEERMR_ERROR_INIT;
+    struct peermr_region *region = NULL;
+    Dl_info caller;
+
+    /* Nothing at all, and all of the address space (implicit on-demand paging), are no memory of anyone's. */
+    if (!refused->pd || refused->length == 0 || refused->length == SIZE_MAX)
+        return NULL;
+    if (refused->access & IBV_ACCESS_ZERO_BASED) {
+        preload_say(refused, "left at that: addresses from zero on are not what PeerMR does");
+        return NULL;
+    }
+    if (!is_worth_a_try(refused))
+        return NULL;
+    pthread_once(&library_once, load_library);
+    if (!library.register_address) {
+        preload_say(refused, "left at that: PeerMR cannot be loaded: %s", library.trouble);
+        return NULL;
+    }
+    /* The program may use libpeermr itself: what that tried is its own to explain. */
+    if (dladdr(refused->caller, &caller) && caller.dli_fbase == library.base)
+        return NULL;
+    options.access = refused->access;
+    if (refused->iova != (uintptr_t)refused->address) {
+        options.flags |= PEERMR_OPTION_IO_ADDRESS;
+        options.io_address = refused->iova;
+    }
+    if (library.register_address(refused->pd, refused->address, refused->length, &options, &region) != PEERMR_OK) {
+        if (library.last_error(&error) == PEERMR_OK)
+            preload_say(refused, "PeerMR cannot register it either: %s", error.message);
+        return NULL;
+    }
+    return hand_over(refused, region);
+}

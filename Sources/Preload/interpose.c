@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The calls that programs make: ibv_reg_mr, and what verbs.h turns it into where the access flags are no constants
+ * (ibv_reg_mr_iova2), with their two relatives. Each asks libibverbs first, and gives what that gives.
+ *
+ * exports.map gives them the versions that libibverbs has them by, so that programs linked against it find these. The
+ * call of version IBVERBS_1.0, from before 2007, takes other structs and is left alone.
+ */
+#define _GNU_SOURCE
+#include "preload.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdatomic.h>
+
+#undef ibv_reg_mr
+#undef ibv_reg_mr_iova
+
+#define EXPORTED __attribute__((visibility("default")))
+
+__thread int preload_depth __attribute__((tls_model("initial-exec")));
+
+/* As ibv_reg_mr_ex(3) of rdma-core 59 describes it, for headers that are older. */
+struct mr_attributes {
+    size_t length;
+    int access;
+    uint64_t comp_mask;
+    uint64_t iova;
+    void *addr;
+    int fd;
+    uint64_t fd_offset;
+    void *dmah;
+    void *buf;
+};
+enum { HAS_IOVA = 1 << 0, HAS_ADDRESS = 1 << 1 };
+
+typedef struct ibv_mr *reg_mr(struct ibv_pd *, void *, size_t, int);
+typedef struct ibv_mr *reg_mr_iova(struct ibv_pd *, void *, size_t, uint64_t, int);
+typedef struct ibv_mr *reg_mr_ex(struct ibv_pd *, struct mr_attributes *);
+
+EXPORTED struct ibv_mr *ibv_reg_mr_ex(struct ibv_pd *pd, struct mr_attributes *attributes);
+
+/* The same call of libibverbs, looked up once; NULL where it has none. */
+static void *behind(const char *name, const char *version, void *_Atomic *found)
+{
+    void *call = atomic_load_explicit(found, memory_order_acquire);
+    if (call)
+        return call;
+    call = dlvsym(RTLD_NEXT, name, version);
+    if (!call) {
+        /* Loaded by a plug-in for itself alone, it is not among the libraries that come next. */
+        void *library = dlopen("libibverbs.so.1", RTLD_LAZY | RTLD_NOLOAD);
+        call = library ? dlvsym(library, name, version) : NULL;
+    }
+    (void)dlerror();
+    atomic_store_explicit(found, call, memory_order_release);
+    return call;
+}
+
+/*
+ * What a program gets: the region, or what stands in for it, or NULL and the errno that libibverbs left. Success leaves
+ * errno as it was before.
+ */
+static struct ibv_mr *settle(struct ibv_mr *region, int before, struct refused *refused)
+{
+    if (!region && preload_depth == 0) {
+        refused->error = errno;
+        preload_depth++;
+        region = preload_instead(refused);
+        preload_depth--;
+        errno = region ? before : refused->error;
+    }
+    return region;
+}
+
+EXPORTED struct ibv_mr *ibv_reg_mr(struct ibv_pd *pd, void *address, size_t length, int access)
+{
+    static void *_Atomic found;
+    int before = errno;
+    reg_mr *call = (reg_mr *)behind("ibv_reg_mr", "IBVERBS_1.1", &found);
+    struct refused refused = {
+        .call = "ibv_reg_mr", .caller = __builtin_return_address(0), .pd = pd, .address = address, .length = length,
+        .iova = (uintptr_t)address, .access = access,
+    };
+    if (!call) {
+        errno = EOPNOTSUPP;
+        return NULL;
+    }
+    preload_depth++;
+    struct ibv_mr *region = call(pd, address, length, access);
+    preload_depth--;
+    return settle(region, before, &refused);
+}
+
+static struct ibv_mr *with_iova(reg_mr_iova *call, struct refused *refused, int before)
+{
+    if (!call) {
+        errno = EOPNOTSUPP;
+        return NULL;
+    }
+    preload_depth++;
+    struct ibv_mr *region = call(refused->pd, refused->address, refused->length, refused->iova, refused->access);
+    preload_depth--;
+    return settle(region, before, refused);
+}
+
+EXPORTED struct ibv_mr *ibv_reg_mr_iova(struct ibv_pd *pd, void *address, size_t length, uint64_t iova, int access)
+{
+    static void *_Atomic found;
+    int before = errno;
+    struct refused refused = {
+        .call = "ibv_reg_mr_iova", .caller = __builtin_return_address(0), .pd = pd, .address = address,
+        .length = length, .iova = iova, .access = access,
+    };
+    return with_iova((reg_mr_iova *)behind("ibv_reg_mr_iova", "IBVERBS_1.7", &found), &refused, before);
+}
+
+EXPORTED struct ibv_mr *ibv_reg_mr_iova2(struct ibv_pd *pd, void *address, size_t length, uint64_t iova,
+                                         unsigned int access)
+{
+    static void *_Atomic found;
+    int before = errno;
+    struct refused refused = {
+        .call = "ibv_reg_mr_iova2", .caller = __builtin_return_address(0), .pd = pd, .address = address,
+        .length = length, .iova = iova, .access = (int)access,
+    };
+    return with_iova((reg_mr_iova *)behind("ibv_reg_mr_iova2", "IBVERBS_1.8", &found), &refused, before);
+}
+
+/* The youngest of them. What it registers by descriptor, or with hints, is not this library's matter. */
+EXPORTED struct ibv_mr *ibv_reg_mr_ex(struct ibv_pd *pd, struct mr_attributes *attributes)
+{
+    static void *_Atomic found;
+    int before = errno;
+    reg_mr_ex *call = (reg_mr_ex *)behind("ibv_reg_mr_ex", "IBVERBS_1.15", &found);
+    if (!call) {
+        errno = EOPNOTSUPP;
+        return NULL;
+    }
+    preload_depth++;
+    struct ibv_mr *region = call(pd, attributes);
+    preload_depth--;
+    if (region || (attributes->comp_mask | HAS_IOVA) != (HAS_IOVA | HAS_ADDRESS))
+        return region;
+    struct refused refused = {
+        .call = "ibv_reg_mr_ex", .caller = __builtin_return_address(0), .pd = pd, .address = attributes->addr,
+        .length = attributes->length, .access = attributes->access,
+        .iova = attributes->comp_mask & HAS_IOVA ? attributes->iova : (uintptr_t)attributes->addr,
+    };
+    return settle(NULL, before, &refused);
+}

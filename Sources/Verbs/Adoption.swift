@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CLinux
+internal import CVerbs
+package import Synchronization
+
+/// What has been found out about a device, by who found it out.
+package final class DeviceFacts: Sendable {
+    /// What ``Context/bufferImport()`` has found.
+    let bufferImport = Mutex<BufferImport?>(nil)
+    /// What the layer above remembers; it belongs to PeerMR's registration.
+    package let registration = Mutex<(any AnyObject & Sendable)?>(nil)
+
+    init() {}
+}
+
+extension Context {
+    /// Wraps a context that is the application's, who closes it, and keeps it open as long as this one lives.
+    ///
+    /// What is found out about its device is remembered from one adoption to the next; see ``AdoptedDevices``.
+    ///
+    /// - Parameter raw: a `struct ibv_context *` of libibverbs, which nothing can check.
+    @unsafe
+    package convenience init(adopting raw: UnsafeMutableRawPointer) {
+        let context = unsafe raw.assumingMemoryBound(to: ibv_context.self)
+        unsafe self.init(adopting: context)
+    }
+
+    @unsafe
+    convenience init(adopting raw: UnsafeMutablePointer<ibv_context>) {
+        let facts = unsafe AdoptedDevices.shared.facts(of: raw)
+        unsafe self.init(raw: raw, owned: false, facts: facts)
+    }
+}
+
+/// What is remembered of the devices whose contexts are the application's.
+///
+/// The address of a context is no key: an application may close it, and get another device's at the same address. The
+/// key is the device: its name, and the node below `/dev` that the context's command descriptor is open on. A device
+/// that goes and comes back gets another node there (of another inode), and is asked anew. A context without such a
+/// descriptor is remembered by nobody.
+private final class AdoptedDevices: Sendable {
+    static let shared = AdoptedDevices()
+
+    private struct Key: Hashable {
+        let name: String
+        let device: UInt64
+        let inode: UInt64
+    }
+
+    /// More devices than a machine has; beyond, everything is asked anew.
+    private static let limit = 64
+    private let known = Mutex<[Key: DeviceFacts]>([:])
+
+    @unsafe
+    func facts(of raw: UnsafeMutablePointer<ibv_context>) -> DeviceFacts {
+        var device: UInt64 = 0
+        var inode: UInt64 = 0
+        let descriptor = unsafe raw.pointee.cmd_fd
+        guard descriptor >= 0, unsafe peermr_file_identity(descriptor, &device, &inode) == 0,
+            let found = unsafe raw.pointee.device, let name = unsafe ibv_get_device_name(found)
+        else { return DeviceFacts() }
+        let key = Key(name: unsafe String(cString: name), device: device, inode: inode)
+        return known.withLock { known in
+            if let facts = known[key] { return facts }
+            if known.count >= Self.limit { known.removeAll() }
+            let facts = DeviceFacts()
+            known[key] = facts
+            return facts
+        }
+    }
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "harness.h"
+
+#include <dirent.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "c_abi.h"
+
+static const struct {
+    const char *name;
+    void (*body)(void);
+} tests[] = {
+    {"names of values, and the version", status_names},
+    {"the last failure stays until the next one", last_error_stays},
+    {"struct sizes: too small, absurd, and of a newer program", struct_sizes},
+    {"handles of another kind, and none at all", handles_of_others},
+    {"handles that have been freed", handles_twice},
+    {"NULL wherever a pointer is", null_everywhere},
+    {"memory by its address", addresses},
+    {"options that are none", options_misused},
+    {"dma-bufs", dmabufs},
+    {"dma-bufs that are none, and parts that they do not have", dmabufs_misused},
+    {"host memory in place of what is refused", bounces},
+    {"an ibv_mr that is given away", detaching},
+    {"a deregistration that is refused", refused_deregistration},
+    {"absurd lengths", lengths},
+    {"text that is no PCI address", bus_addresses},
+    {"routes", routes},
+    {"the four answers", four_answers},
+    {"proofs, for and against", proofs},
+    {"what is remembered of a device", remembered_devices},
+    {"sixteen threads, 64 registrations each", threads_register},
+    {"one handle, many threads", threads_share_a_handle},
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static char fault[512];
+
+void c_abi_fault(const char *file, int line, const char *what)
+{
+    struct peermr_error error = PEERMR_ERROR_INIT;
+    peermr_last_error(&error);
+    pthread_mutex_lock(&lock);
+    if (!fault[0])
+        snprintf(fault, sizeof(fault), "%s:%d: not so: %s (last failure: %s)", file, line, what,
+                 error.message ? error.message : "none");
+    pthread_mutex_unlock(&lock);
+}
+
+void c_abi_fails(peermr_status wanted, peermr_status got, const char *file, int line, const char *call)
+{
+    struct peermr_error error = PEERMR_ERROR_INIT;
+    if (got != wanted || peermr_last_error(&error) != PEERMR_OK || error.status != wanted || !error.reason
+        || !error.reason[0] || !error.remedy || !error.remedy[0])
+        c_abi_fault(file, line, call);
+}
+
+unsigned c_abi_count(void)
+{
+    return sizeof(tests) / sizeof(*tests);
+}
+
+const char *c_abi_name(unsigned index)
+{
+    return index < c_abi_count() ? tests[index].name : "?";
+}
+
+const char *c_abi_run(unsigned index)
+{
+    fault[0] = '\0';
+    if (index >= c_abi_count())
+        return "there is no such test";
+    fake_verbs_begin();
+    tests[index].body();
+    for (int kind = 0; kind < FAKE_KINDS; kind++)
+        if (fake_verbs_live((enum fake_kind)kind) != 0)
+            c_abi_fault(tests[index].name, kind, "nothing is left of what was made");
+    if (fake_verbs_complaint(0))
+        c_abi_fault(tests[index].name, 0, fake_verbs_complaint(0));
+    fake_verbs_end();
+    return fault[0] ? fault : NULL;
+}
+
+struct machine machine_open(void)
+{
+    struct machine machine = {NULL, NULL, NULL};
+    struct ibv_device **list = ibv_get_device_list(NULL);
+    if (list) {
+        machine.context = ibv_open_device(list[0]);
+        ibv_free_device_list(list);
+    }
+    machine.pd = machine.context ? ibv_alloc_pd(machine.context) : NULL;
+    machine.bytes = aligned_alloc(4096, 8192);
+    CHECK(machine.pd && machine.bytes);
+    memset(machine.bytes, 0x5a, 8192);
+    return machine;
+}
+
+void machine_close(struct machine *machine)
+{
+    free(machine->bytes);
+    ibv_dealloc_pd(machine->pd);
+    ibv_close_device(machine->context);
+}
+
+int says(const char *word)
+{
+    struct peermr_error error = PEERMR_ERROR_INIT;
+    return peermr_last_error(&error) == PEERMR_OK && strstr(error.message, word) != NULL;
+}
+
+const char *some_function(void)
+{
+    static char name[64];
+    DIR *folder = opendir("/sys/bus/pci/devices");
+    name[0] = '\0';
+    for (struct dirent *entry; folder && (entry = readdir(folder));)
+        if (entry->d_name[0] != '.' && strlen(entry->d_name) < sizeof(name))
+            strcpy(name, entry->d_name);
+    if (folder)
+        closedir(folder);
+    return name;
+}
+
+int has(const char *text, const char *word)
+{
+    return text && strstr(text, word) != NULL;
+}

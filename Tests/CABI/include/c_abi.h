@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tests of the C library, in C: every function, and what a program may do wrong. Over the fake libibverbs. */
+#ifndef PEERMR_C_ABI_H
+#define PEERMR_C_ABI_H
+
+unsigned c_abi_count(void);
+const char *c_abi_name(unsigned index);
+
+/* Runs a test on this thread. NULL, or what is wrong, as text that is valid until the next run. */
+const char *c_abi_run(unsigned index);
+
+#endif

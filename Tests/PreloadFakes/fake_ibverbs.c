@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A libibverbs.so.1 for the tests of the preload library: registration works, or fails with the errno in FAKE_ERRNO.
+ * As in the real one, a call may go through another of its own by its public name.
+ */
+#include <infiniband/verbs.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#undef ibv_reg_mr
+#undef ibv_reg_mr_iova
+
+struct mr_attributes {
+    size_t length;
+    int access;
+    uint64_t comp_mask, iova;
+    void *addr;
+};
+
+/* How often each was called: 0 ibv_reg_mr, 1 with iova, 2 iova2, 3 ex, 4 ibv_dereg_mr, 5 the ibv_reg_mr of 2006. */
+static _Atomic unsigned counts[6];
+
+unsigned fake_ibverbs_count(unsigned which)
+{
+    return counts[which];
+}
+
+static struct ibv_mr *made(struct ibv_pd *pd, void *address, size_t length, int access)
+{
+    /* With this access the fake of libpeermr registers: it always works. */
+    const char *error = access == 0x5a ? NULL : getenv("FAKE_ERRNO");
+    if (error) {
+        errno = atoi(error);
+        return NULL;
+    }
+    struct ibv_mr *region = calloc(1, sizeof(*region));
+    *region = (struct ibv_mr){.context = pd->context, .pd = pd, .addr = address, .length = length, .lkey = 7};
+    return region;
+}
+
+struct ibv_mr *ibv_reg_mr_iova2(struct ibv_pd *pd, void *address, size_t length, uint64_t iova, unsigned int access)
+{
+    (void)iova;
+    counts[2]++;
+    return made(pd, address, length, (int)access);
+}
+
+struct ibv_mr *new_reg_mr(struct ibv_pd *pd, void *address, size_t length, int access)
+{
+    counts[0]++;
+    return ibv_reg_mr_iova2(pd, address, length, (uintptr_t)address, (unsigned)access);
+}
+__asm__(".symver new_reg_mr, ibv_reg_mr@@IBVERBS_1.1");
+
+struct ibv_mr *old_reg_mr(struct ibv_pd *pd, void *address, size_t length, int access)
+{
+    counts[5]++;
+    return made(pd, address, length, access);
+}
+__asm__(".symver old_reg_mr, ibv_reg_mr@IBVERBS_1.0");
+
+struct ibv_mr *ibv_reg_mr_iova(struct ibv_pd *pd, void *address, size_t length, uint64_t iova, int access)
+{
+    (void)iova;
+    counts[1]++;
+    return made(pd, address, length, access);
+}
+
+struct ibv_mr *ibv_reg_mr_ex(struct ibv_pd *pd, struct mr_attributes *attributes)
+{
+    counts[3]++;
+    return made(pd, attributes->addr, attributes->length, attributes->access);
+}
+
+int ibv_dereg_mr(struct ibv_mr *region)
+{
+    counts[4]++;
+    free(region);
+    return 0;
+}

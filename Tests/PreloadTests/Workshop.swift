@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import TestSupport
+import Testing
+
+/// The preload library, built by its own Makefile, with fakes of both libraries that it stands between.
+final class Workshop: Sendable {
+    private let folder = TemporaryFolder()
+    /// Without libpeermr beside it.
+    private let lonely = TemporaryFolder()
+
+    /// What a program printed, and how it ended.
+    struct Outcome {
+        let code: Int32
+        let lines: [String]
+        let said: String
+    }
+
+    /// The file that stands for a pool of p2pmem, in the folder.
+    static let pool = "0000:01:00.0/p2pmem/allocate"
+
+    /// One for all tests: compiling takes a while.
+    static let shared = Result { try Workshop() }
+
+    private init() throws {
+        let tests = String(#filePath.dropLast("/PreloadTests/Workshop.swift".count))
+        let sources = "\(tests)/../Sources"
+        let fakes = "\(tests)/PreloadFakes"
+        let place = folder.path.string
+        try Self.run("make", "-s", "-C", "\(sources)/Preload", "OUT=\(place)")
+        try Self.compile(
+            "-shared", "-fPIC", "-Wl,-soname,libibverbs.so.1", "-Wl,--version-script=\(fakes)/fake_ibverbs.map",
+            "\(fakes)/fake_ibverbs.c", "-o", "\(place)/libibverbs.so.1")
+        try Self.compile(
+            "-shared", "-fPIC", "-Wl,-soname,libpeermr.so.0", "-I\(sources)/CPeerMR/include", "\(fakes)/fake_peermr.c",
+            "\(place)/libibverbs.so.1", "-Wl,-rpath,$ORIGIN", "-o", "\(place)/libpeermr.so.0")
+        try Self.compile(
+            "-shared", "-fPIC", "\(fakes)/plugin.c", "\(place)/libibverbs.so.1", "-Wl,-rpath,$ORIGIN", "-o",
+            "\(place)/plugin.so")
+        try Self.compile(
+            "\(fakes)/program.c", "\(place)/libibverbs.so.1", "-Wl,-rpath,$ORIGIN", "-pthread", "-rdynamic", "-o",
+            "\(place)/program")
+        try Self.compile(
+            "-DPLUGIN", "\(fakes)/program.c", "-Wl,-rpath,$ORIGIN", "-o", "\(place)/plugged")
+        folder.file(Self.pool, [UInt8](repeating: 0, count: 16384))
+        try Self.run("cp", "\(place)/libpeermr-preload.so", lonely.path.string)
+    }
+
+    private static func compile(_ words: String...) throws {
+        try run(["cc", "-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE"] + words + ["-ldl"])
+    }
+
+    private static func run(_ words: String...) throws { try run(words) }
+
+    private static func run(_ words: [String]) throws {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        process.arguments = words
+        try process.run()
+        process.waitUntilExit()
+        try #require(process.terminationStatus == 0, "\(words.joined(separator: " "))")
+    }
+
+    /// Runs the program with the preload library and these variables alone.
+    ///
+    /// - Parameters:
+    ///   - file: what the program maps; nil for memory of the host.
+    ///   - preloaded: whether at all.
+    ///   - alone: whether libpeermr is missing.
+    func run(
+        _ act: String, _ variables: [String: String] = [:], file: String? = Workshop.pool, preloaded: Bool = true,
+        alone: Bool = false
+    ) throws -> Outcome {
+        let process = Process()
+        let place = folder.path.string
+        let isPlugged = act == "plugin"
+        process.executableURL = URL(fileURLWithPath: "\(place)/\(isPlugged ? "plugged" : "program")")
+        process.arguments = [isPlugged ? "\(place)/plugin.so" : act]
+        process.environment = variables
+        if let file { process.environment?["FAKE_FILE"] = file.hasPrefix("/") ? file : "\(place)/\(file)" }
+        if preloaded {
+            let where_ = alone ? lonely.path.string : place
+            process.environment?["LD_PRELOAD"] = "\(where_)/libpeermr-preload.so"
+        }
+        let output = Pipe()
+        let error = Pipe()
+        process.standardOutput = output
+        process.standardError = error
+        try process.run()
+        // What they print fits into a pipe.
+        process.waitUntilExit()
+        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        return Outcome(
+            code: process.terminationReason == .exit ? process.terminationStatus : -process.terminationStatus,
+            lines: text.split(separator: "\n").map(String.init),
+            said: String(decoding: error.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self))
+    }
+}

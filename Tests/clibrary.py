@@ -1,0 +1,178 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Tests of libpeermr.so itself, on this machine: what it needs, exports and does, over a fake libibverbs.
+
+    Tests/clibrary.py --programs DIR
+
+DIR/lib holds the libraries, built. The C programs of Tests/CABI are compiled with gcc and linked against the library,
+and bring the fake of libibverbs with them; they run under valgrind, too. The tests in the lab have real devices.
+"""
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+_HERE = Path(__file__).resolve().parent
+_INCLUDE = _HERE.parent / "Sources" / "CPeerMR" / "include"
+_TESTS = []
+# What every Linux that has RDMA programs has; no Swift, and nothing of the connection manager.
+_NEEDED = {"libibverbs.so.1", "libm.so.6", "libstdc++.so.6", "libgcc_s.so.1", "libc.so.6", "ld-linux-x86-64.so.2",
+           "ld-linux-aarch64.so.1"}
+_EVERY_STRUCT = """
+#include <errno.h>
+#include "peermr.h"
+#include <infiniband/verbs.h>
+int main(void)
+{
+    struct peermr_error error = PEERMR_ERROR_INIT;
+    struct peermr_answer answer = PEERMR_ANSWER_INIT;
+    struct peermr_finding finding = PEERMR_FINDING_INIT;
+    struct peermr_route_result route = PEERMR_ROUTE_RESULT_INIT;
+    struct peermr_options options = PEERMR_OPTIONS_INIT;
+    struct peermr_region_info info = PEERMR_REGION_INFO_INIT;
+    struct peermr_proof proof = PEERMR_PROOF_INIT;
+    return !(error.struct_size && answer.struct_size && finding.struct_size && route.struct_size
+             && options.struct_size && info.struct_size && proof.struct_size
+             && options.access == IBV_ACCESS_LOCAL_WRITE);
+}
+"""
+
+
+class Failure(Exception):
+    """What a test found, as one sentence, and lines of detail."""
+
+
+def test(function):
+    """Register a test; its docstring says what holds."""
+    _TESTS.append(function)
+    return function
+
+
+def check(condition, sentence):
+    """Fail with a sentence unless the condition holds."""
+    if not condition:
+        raise Failure(sentence)
+
+
+def run(words, env=None):
+    """Run a command that has to succeed; returns what it printed."""
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False,
+                          env={**os.environ, **(env or {})}, timeout=600)
+    check(done.returncode == 0, f"{' '.join(map(str, words))[:200]} ended with {done.returncode}\n"
+          f"{done.stdout[-3000:]}{done.stderr[-3000:]}")
+    return done.stdout + done.stderr
+
+
+@test
+def header_compiles(_library, work):
+    """peermr.h is clean C99 and C++11 for each compiler here, and its initialisers fill every member."""
+    for compilers, standard, suffix in ((["gcc", "clang"], "c99", "c"), (["g++", "clang++"], "c++11", "cc")):
+        source = work / f"header.{suffix}"
+        source.write_text(_EVERY_STRUCT)
+        there = [name for name in compilers if shutil.which(name)]
+        check(there, f"there is no compiler of {standard}")
+        for name in there:
+            program = work / f"header-{name}"
+            run([name, f"-std={standard}", "-Wall", "-Wextra", "-pedantic", "-Werror", f"-I{_INCLUDE}", source,
+                 "-o", program])
+            run([program])
+
+
+@test
+def needs_little(library, _work):
+    """The library needs libibverbs and the C and C++ runtimes, has its name, and finds nothing by a path of its own."""
+    dynamic = run(["readelf", "-dW", library])
+    needed = set(re.findall(r"\(NEEDED\).*\[(.*)\]", dynamic))
+    check(needed <= _NEEDED, f"it needs {sorted(needed - _NEEDED)}")
+    check(re.search(r"\(SONAME\).*\[libpeermr\.so\.0\]", dynamic), "its name is not libpeermr.so.0")
+    check("NODELETE" in dynamic, "dlclose would take the Swift runtime away")
+    check("RUNPATH" not in dynamic and "RPATH" not in dynamic, "it looks for libraries at a path of its own")
+
+
+@test
+def exports_the_header(library, _work):
+    """What it exports are the functions of the header, under the version PEERMR_0.1, and nothing else."""
+    declared = set(re.findall(r"\b(peermr_\w+)\(", re.sub(r"/\*.*?\*/", "", (_INCLUDE / "peermr.h").read_text(),
+                                                         flags=re.DOTALL)))
+    check(len(declared) > 20, "the functions of the header are not found")
+    exported = {line.split()[-1] for line in run(["nm", "-D", "--defined-only", library]).splitlines()}
+    wanted = {f"{name}@@PEERMR_0.1" for name in declared} | {"PEERMR_0.1"}
+    check(exported == wanted, f"too much: {sorted(exported - wanted)}, too little: {sorted(wanted - exported)}")
+
+
+def _program(library, work):
+    """The tests of Tests/CABI as a program of gcc's. Allocations are not counted: valgrind has its own."""
+    program = work / "c-abi"
+    if not program.exists():
+        fakes = [path for path in (_HERE / "CFakeVerbs").glob("*.c") if path.name != "fake_allocations.c"]
+        # What the library wants of libibverbs it finds in the program, which comes before all libraries.
+        run(["gcc", "-std=gnu11", "-g", "-O1", "-rdynamic", "-pthread", f"-I{_INCLUDE}",
+             f"-I{_HERE / 'CFakeVerbs' / 'include'}", f"-I{_HERE / 'CABI' / 'include'}",
+             *(_HERE / "CABI").glob("*.c"), *fakes, _HERE / "CABIProgram" / "main.c",
+             "-o", program, library, "-libverbs", f"-Wl,-rpath,{library.parent}"])
+    return program
+
+
+@test
+def behaves(library, work):
+    """A C program of gcc's uses and misuses every function, and nothing crashes."""
+    said = run([_program(library, work)])
+    check(re.search(r"^[1-9]\d* passed, 0 failed$", said, re.MULTILINE), said)
+
+
+def _left(program, rounds):
+    """What valgrind says is still in use when the program has ended, in bytes; an error of memory is a failure."""
+    said = run(["valgrind", "--leak-check=full", "--errors-for-leak-kinds=definite,indirect", "--error-exitcode=9",
+                "--num-callers=30", "--fair-sched=yes", program, rounds])
+    check(re.search(r"^[1-9]\d* passed, 0 failed$", said, re.MULTILINE), said)
+    found = re.search(r"in use at exit: ([\d,]+) bytes", said)
+    check(found, said)
+    return int(found[1].replace(",", ""))
+
+
+@test
+def loses_no_memory(library, work):
+    """valgrind finds nothing lost and no use of memory of others, and no more is kept after more calls.
+
+    What is kept once is the Swift runtime's (its caches of metadata) and what is remembered of devices.
+    """
+    check(shutil.which("valgrind"), "valgrind is missing: install it with apt-get install valgrind")
+    once, thrice = (_left(_program(library, work), rounds) for rounds in (1, 3))
+    print(f"     kept at the end: {once} bytes after one round, {thrice} after three", flush=True)
+    # Each round has three devices of its own, which are remembered (64 at most); it makes some thousand calls.
+    check(thrice - once < 4096, f"{once} bytes are kept after one round, and {thrice} after three")
+
+
+def main():
+    """Run the tests; the last line counts them."""
+    parser = argparse.ArgumentParser(description="Tests of the C library on this machine.")
+    parser.add_argument("--programs", type=Path, required=True, help="the directory of the build")
+    parser.add_argument("--only", default="", help="only the tests with this word in their names")
+    options = parser.parse_args()
+    library = options.programs.resolve() / "lib" / "libpeermr.so"
+    passed = failed = 0
+    with tempfile.TemporaryDirectory() as work:
+        for function in _TESTS:
+            if options.only not in function.__name__:
+                continue
+            try:
+                check(library.exists(), f"{library} is missing: see Packaging/link-library")
+                function(library, Path(work))
+            except (Failure, OSError, subprocess.TimeoutExpired) as error:
+                failed += 1
+                first, _, rest = str(error).partition("\n")
+                print(f"FAIL {function.__name__}: {first}")
+                print("\n".join("     | " + line for line in rest.splitlines()), flush=True)
+            else:
+                passed += 1
+                print(f"ok   {function.__name__}", flush=True)
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+sys.exit(main())

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""C and C++ programs of plain verbs on what is installed, compiled by what pkg-config says, on a real kernel."""
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from checks import check, equal
+from registry import PAIR, Failure, test
+
+_ROOT = Path(__file__).resolve().parents[2]
+_LANGUAGES = {"c": ["gcc", "-std=gnu99"], "c++": ["g++", "-x", "c++", "-std=gnu++11"]}
+
+
+def _here(words, env=None):
+    """Run a command on this machine; returns what it printed."""
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False,
+                          env={**os.environ, **(env or {})})
+    if done.returncode != 0:
+        raise Failure(f"{' '.join(map(str, words))} ended with {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def _installed(bench):
+    """A prefix that everything is installed under, which the guests see at the same path."""
+    prefix = bench.scratch / "installed"
+    if not prefix.exists():
+        _here([_ROOT / "Packaging" / "install", "--prefix", prefix, "--programs", Path(bench.tool).parent])
+    return prefix
+
+
+def _compiled(bench, source, language):
+    """A program, compiled and linked by what pkg-config says and nothing else."""
+    prefix = _installed(bench)
+    flags = _here(["pkg-config", "--cflags", "--libs", "peermr"],
+                  {"PKG_CONFIG_PATH": f"{prefix}/lib/pkgconfig"}).split()
+    check(not any("swift" in flag.lower() for flag in flags), f"pkg-config names Swift: {flags}")
+    program = bench.scratch / f"{source.stem}-{language}"
+    _here([*_LANGUAGES[language], "-O2", "-Wall", "-Wextra", "-Werror", source, "-x", "none", "-o", program, *flags])
+    return program
+
+
+def _regions(bench):
+    """The memory regions that the kernel has of any process."""
+    return len(re.findall(r"\bmrn \d+", bench.must(bench.server, "rdma resource show mr")))
+
+
+def _programs(bench, source, arguments, expected):
+    """Run a program in both languages on the server; nothing may be left of its regions and of its memory."""
+    guest, libraries = bench.server, {"LD_LIBRARY_PATH": f"{_installed(bench)}/lib"}
+    before = (_regions(bench), bench.free_p2pmem())
+    for language in _LANGUAGES:
+        program = _compiled(bench, source, language)
+        result = bench.run(guest, [program, *arguments], env=libraries)
+        equal((result.code, result.stderr), (0, ""), f"the end of the program in {language}")
+        for line in expected:
+            check(re.search(line, result.stdout), f"{line!r} is not in what it said: {result.stdout!r}")
+        equal((_regions(bench), bench.free_p2pmem()), before, "the regions and the free p2pmem afterwards")
+
+
+@test(PAIR)
+def plain_verbs(bench):
+    """p2pmem of the library and of the program's own: bytes go through the ibv_mr by plain verbs and come back."""
+    _programs(bench, Path(__file__).with_name("verbs_program.c"), ["rxe0", bench.server.bdf("nvme0")],
+              ["ok allocated by the library", "ok mapped by the application"])
+
+
+@test(PAIR)
+def c_register(bench):
+    """The example, made by its Makefile too, checks, registers and proves."""
+    folder = bench.scratch / "c-register-made"
+    shutil.copytree(_ROOT / "Examples" / "c-register", folder)
+    _here(["make", "-C", folder, "CFLAGS=-Wall -Wextra -pedantic -Werror"],
+          {"PKG_CONFIG_PATH": f"{_installed(bench)}/lib/pkgconfig"})
+    source = _ROOT / "Examples" / "c-register" / "c-register.c"
+    _programs(bench, source, ["rxe0", bench.server.bdf("nvme0")], ["onDemand", "proof: .* of random bytes"])
+    result = bench.run(bench.server, [bench.scratch / "c-register-c", "rxe0", "0000:00:1f.7"],
+                       env={"LD_LIBRARY_PATH": f"{_installed(bench)}/lib"})
+    equal(result.code, 1, "the exit code for a function that there is not")
+    check("there is no PCI function" in result.stderr, f"it said {result.stderr!r}")
+
+
+@test(PAIR)
+def no_toolchain(bench):
+    """The guest is of a newer release than this machine, has no Swift, and lacks nothing that the library needs."""
+    library = f"{_installed(bench)}/lib/libpeermr.so"
+    version = {}
+    for name, text in (("here", Path("/etc/os-release").read_text()),
+                       ("guest", bench.must(bench.server, "cat /etc/os-release"))):
+        found = re.search(r'^VERSION_ID="?(\d+)', text, re.MULTILINE)
+        version[name] = (re.search(r"^ID=(.*)$", text, re.MULTILINE)[1], int(found[1]) if found else 0)
+    print(f"     built on {version['here']}, run on {version['guest']}", flush=True)
+    bench.must(bench.server, "! command -v swift && ! ls /usr/lib/swift")
+    needed = bench.must(bench.server, ["ldd", library])
+    check("not found" not in needed and "swift" not in needed.replace(library, ""), f"it needs {needed}")
+    check("librdmacm" not in needed, f"it needs the connection manager: {needed}")

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An application as there are many: it maps memory, registers it with ibv_reg_mr, moves bytes through it with a queue
+ * pair that is connected to itself, and deregisters. It knows nothing of PeerMR.
+ *
+ *   plain_program DEVICE MEMORY [OFFSET [LENGTH]]
+ *
+ * MEMORY: host, p2pmem=FILE, bar=FILE, udmabuf, udmabuf-closed (its descriptor), udmabuf-reading (mapped so), heap,
+ * heap-private, nothing, mixed=FILE (p2pmem, then host). OFFSET and LENGTH say which part of 256 KiB is registered.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <infiniband/verbs.h>
+#include <linux/dma-heap.h>
+#include <linux/udmabuf.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { BYTES = 256 << 10 };
+
+static struct ibv_context *context;
+static struct ibv_pd *pd;
+static struct ibv_cq *queue;
+static struct ibv_qp *pair;
+
+static void stop(const char *what)
+{
+    printf("%s: %s\n", what, strerror(errno));
+    exit(2);
+}
+
+static int udmabuf(void)
+{
+    int device = open("/dev/udmabuf", O_RDWR), file = memfd_create("plain", MFD_ALLOW_SEALING);
+    struct udmabuf_create create = {.memfd = (unsigned)file, .flags = UDMABUF_FLAGS_CLOEXEC, .size = BYTES};
+    if (device < 0 || ftruncate(file, BYTES) != 0 || fcntl(file, F_ADD_SEALS, F_SEAL_SHRINK) != 0)
+        stop("udmabuf");
+    return ioctl(device, UDMABUF_CREATE, &create);
+}
+
+static int heap(void)
+{
+    struct dma_heap_allocation_data data = {.len = BYTES, .fd_flags = O_RDWR | O_CLOEXEC};
+    int device = open("/dev/dma_heap/system", O_RDWR);
+    return device < 0 || ioctl(device, DMA_HEAP_IOCTL_ALLOC, &data) != 0 ? -1 : (int)data.fd;
+}
+
+static void *mapped(int file, int flags, int protection)
+{
+    void *memory = mmap(NULL, BYTES, protection, flags, file, 0);
+    if (memory == MAP_FAILED)
+        stop("mmap");
+    return memory;
+}
+
+static char *memory_of(const char *kind)
+{
+    const char *path = strchr(kind, '=');
+    int both = PROT_READ | PROT_WRITE;
+    if (strcmp(kind, "host") == 0)
+        return mapped(-1, MAP_PRIVATE | MAP_ANONYMOUS, both);
+    if (strcmp(kind, "nothing") == 0) {
+        char *memory = mapped(-1, MAP_PRIVATE | MAP_ANONYMOUS, both);
+        munmap(memory, BYTES);
+        return memory;
+    }
+    if (strncmp(kind, "mixed=", 6) == 0) {
+        char *memory = mapped(-1, MAP_PRIVATE | MAP_ANONYMOUS, both);
+        if (mmap(memory, BYTES / 2, both, MAP_SHARED | MAP_FIXED, open(path + 1, O_RDWR), 0) == MAP_FAILED)
+            stop("mmap");
+        return memory;
+    }
+    if (path)
+        return mapped(open(path + 1, O_RDWR), MAP_SHARED, both);
+    int buffer = strncmp(kind, "heap", 4) == 0 ? heap() : udmabuf();
+    char *memory = mapped(buffer, strstr(kind, "private") ? MAP_PRIVATE : MAP_SHARED,
+                          strstr(kind, "reading") ? PROT_READ : both);
+    if (strstr(kind, "closed"))
+        close(buffer);
+    return memory;
+}
+
+/* Connects the queue pair to itself, over Ethernet by the address that maps an IPv4 one. */
+static void connect_to_itself(void)
+{
+    struct ibv_port_attr port;
+    struct ibv_qp_init_attr init = {.send_cq = queue, .recv_cq = queue, .qp_type = IBV_QPT_RC, .sq_sig_all = 1,
+                                    .cap = {.max_send_wr = 4, .max_recv_wr = 1, .max_send_sge = 1, .max_recv_sge = 1}};
+    pair = ibv_create_qp(pd, &init);
+    if (!pair || ibv_query_port(context, 1, &port) != 0)
+        stop("ibv_create_qp");
+    struct ibv_qp_attr attr = {.qp_state = IBV_QPS_INIT, .port_num = 1,
+                               .qp_access_flags = IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ};
+    int mask = IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_ACCESS_FLAGS;
+    int failed = ibv_modify_qp(pair, &attr, mask);
+    attr = (struct ibv_qp_attr){.qp_state = IBV_QPS_RTR, .path_mtu = port.active_mtu, .dest_qp_num = pair->qp_num,
+                                .max_dest_rd_atomic = 1, .min_rnr_timer = 12};
+    attr.ah_attr = (struct ibv_ah_attr){.dlid = port.lid, .port_num = 1};
+    if (port.link_layer == IBV_LINK_LAYER_ETHERNET) {
+        int index = 0;
+        union ibv_gid gid = {{0}};
+        while (index < port.gid_tbl_len && !(ibv_query_gid(context, 1, index, &gid) == 0 && gid.raw[10] == 0xff))
+            index++;
+        attr.ah_attr.is_global = 1;
+        attr.ah_attr.grh = (struct ibv_global_route){.dgid = gid, .sgid_index = (uint8_t)index, .hop_limit = 1};
+    }
+    failed |= ibv_modify_qp(pair, &attr, IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN
+                                             | IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER);
+    attr = (struct ibv_qp_attr){.qp_state = IBV_QPS_RTS, .timeout = 14, .retry_cnt = 7, .rnr_retry = 7,
+                                .max_rd_atomic = 1};
+    failed |= ibv_modify_qp(pair, &attr, IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY
+                                             | IBV_QP_SQ_PSN | IBV_QP_MAX_QP_RD_ATOMIC);
+    if (failed)
+        stop("ibv_modify_qp");
+}
+
+/* Moves between the region, by its address as programs have it, and a buffer of the host's. */
+static enum ibv_wc_status move(enum ibv_wr_opcode opcode, struct ibv_mr *region, char *there, struct ibv_mr *local,
+                               char *here, size_t length)
+{
+    struct ibv_sge entry = {.addr = (uintptr_t)here, .length = (uint32_t)length, .lkey = local->lkey};
+    struct ibv_send_wr *bad, request = {.sg_list = &entry, .num_sge = 1, .opcode = opcode};
+    struct ibv_wc completion;
+    int found;
+    request.wr.rdma.remote_addr = (uintptr_t)there;
+    request.wr.rdma.rkey = region->rkey;
+    if (ibv_post_send(pair, &request, &bad) != 0)
+        stop("ibv_post_send");
+    while ((found = ibv_poll_cq(queue, 1, &completion)) == 0)
+        ;
+    return found < 0 ? IBV_WC_GENERAL_ERR : completion.status;
+}
+
+static void fill(char *bytes, size_t length, unsigned seed)
+{
+    for (size_t i = 0; i < length; i++)
+        bytes[i] = (char)((i * 2654435761u + seed) >> 7);
+}
+
+/* What goes in by the device is seen in the mapping, and what is written there comes out by the device. */
+static void exchange(struct ibv_mr *region, char *memory, size_t length)
+{
+    char *buffer = mapped(-1, MAP_PRIVATE | MAP_ANONYMOUS, PROT_READ | PROT_WRITE);
+    char *expected = malloc(length);
+    struct ibv_mr *local = ibv_reg_mr(pd, buffer, BYTES, IBV_ACCESS_LOCAL_WRITE);
+    if (!local || !expected)
+        stop("ibv_reg_mr of the host's memory");
+    fill(expected, length, 1);
+    memcpy(buffer, expected, length);
+    memset(memory, 0, length);
+    printf("write %s", ibv_wc_status_str(move(IBV_WR_RDMA_WRITE, region, memory, local, buffer, length)));
+    printf(", %s\n", memcmp(memory, expected, length) == 0 ? "equal" : "DIFFERENT");
+    fill(expected, length, 2);
+    memcpy(memory, expected, length);
+    memset(buffer, 0, length);
+    printf("read %s", ibv_wc_status_str(move(IBV_WR_RDMA_READ, region, memory, local, buffer, length)));
+    printf(", %s\n", memcmp(buffer, expected, length) == 0 ? "equal" : "DIFFERENT");
+    printf("host deregistered %d\n", ibv_dereg_mr(local));
+}
+
+static int is_loaded(const char *library)
+{
+    char line[512];
+    int found = 0;
+    FILE *file = fopen("/proc/self/maps", "r");
+    while (file && fgets(line, sizeof(line), file))
+        found |= strstr(line, library) != NULL;
+    return found;
+}
+
+int main(int count, char **words)
+{
+    int devices = 0, access = IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ;
+    struct ibv_device **list = ibv_get_device_list(&devices);
+    if (count < 3)
+        return 2;
+    for (int i = 0; i < devices; i++)
+        if (strcmp(ibv_get_device_name(list[i]), words[1]) == 0)
+            context = ibv_open_device(list[i]);
+    pd = context ? ibv_alloc_pd(context) : NULL;
+    queue = pd ? ibv_create_cq(context, 8, NULL, NULL, 0) : NULL;
+    if (!queue)
+        stop("the device");
+    size_t offset = count > 3 ? (size_t)atol(words[3]) : 0, length = count > 4 ? (size_t)atol(words[4]) : BYTES - offset;
+    char *memory = memory_of(words[2]) + offset;
+    errno = 77;
+    struct ibv_mr *region = ibv_reg_mr(pd, memory, length, access);
+    if (!region) {
+        printf("refused %d\n", errno);
+    } else {
+        printf("registered, address %s, length %zu, errno %d\n", region->addr == memory ? "as asked" : "OTHER",
+               region->length, errno);
+        connect_to_itself();
+        exchange(region, memory, length);
+        printf("deregistered %d\n", ibv_dereg_mr(region));
+        ibv_destroy_qp(pair);
+    }
+    printf("libpeermr %s\n", is_loaded("/libpeermr.so") ? "loaded" : "not loaded");
+    return ibv_destroy_cq(queue) || ibv_dealloc_pd(pd) || ibv_close_device(context);
+}
