@@ -94,9 +94,9 @@ static bool is_right(const struct refused *refused, const struct peermr_region_i
     }
     if (!preload_is_set("PEERMR_WHOLE_PAGES")) {
         preload_say(refused, "left at that: %s would move data of this memory wrongly, and report success, unless "
-                    "every request to and from it begins on a multiple of %" PRIu64 " bytes, with a path MTU of %" PRIu32
-                    ", which cannot be watched from here; set PEERMR_WHOLE_PAGES=1 where this program and its peers "
-                    "keep to that", device, info->alignment, info->path_mtu);
+                    "every request to and from it begins on a multiple of %" PRIu64 " bytes, with a path MTU of %"
+                    PRIu32 ", which cannot be watched from here; set PEERMR_WHOLE_PAGES=1 where this program and its "
+                    "peers keep to that", device, info->alignment, info->path_mtu);
         return false;
     }
     return true;
@@ -130,8 +130,8 @@ static struct ibv_mr *hand_over(const struct refused *refused, struct peermr_reg
     made->addr = refused->address;
     made->length = refused->length;
     preload_say(refused, "it is %s%s%s; registered by the method %s instead, with lkey 0x%" PRIx32 " and rkey 0x%"
-                PRIx32, info.kind == PEERMR_KIND_P2PMEM ? "p2pmem" : "a dma-buf", provider[0] ? " of " : "", provider, method,
-                made->lkey, made->rkey);
+                PRIx32, info.kind == PEERMR_KIND_P2PMEM ? "p2pmem" : "a dma-buf", provider[0] ? " of " : "", provider,
+                method, made->lkey, made->rkey);
     return made;
 }
 
