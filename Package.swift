@@ -217,7 +217,7 @@ let package = Package(
             ],
             swiftSettings: testing),
         // The preload library, built by its Makefile, between fakes in C: Tests/PreloadFakes.
-        .testTarget(name: "PreloadTests", dependencies: ["TestSupport"], swiftSettings: testing),
+        .testTarget(name: "PreloadTests", dependencies: ["TestSupport", system], swiftSettings: testing),
         .testTarget(
             name: "MustNotCompileTests", dependencies: ["PeerMR", "TestSupport", system],
             swiftSettings: testing),

@@ -9,7 +9,7 @@ public import Verbs
 /// What may be said about a registration besides memory and access.
 public struct RegistrationOptions: Sendable {
     /// The I/O address that the device shall know the first byte by; nil for the usual: the address of a mapping, the
-    /// offset in a dma-buf that has none. Only for dma-bufs. It must lie as far behind a page boundary as the part does.
+    /// offset in a dma-buf that has none. Only for dma-bufs. It lies as far behind a page boundary as the part does.
     public var ioAddress: UInt64?
     /// Hints for the device's writes; nil for none. They exclude on-demand paging.
     public var handle: DMAHandle?

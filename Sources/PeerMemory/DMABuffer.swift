@@ -70,7 +70,7 @@ public struct DMABufferMemory: ~Copyable {
     public let byteCount: Int
     /// Who owns the memory.
     public let owner: any DMABufferOwner
-    /// Where the application has the part mapped, for a part that was lent by its address: devices shall know it by that.
+    /// Where the application has the part mapped, if it was lent by its address: devices shall know it by that.
     package var mappedAddress: UInt64?
 
     /// A part of a buffer.

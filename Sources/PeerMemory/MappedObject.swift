@@ -67,7 +67,9 @@ extension MappedObject: CustomStringConvertible {
         case .host: return "memory of the host"
         case .p2pmem(let provider): return "p2pmem of \(provider)"
         case .dmabuf(let identity, let name):
-            return name.isEmpty ? "a dma-buf (number \(identity.inode))" : "the dma-buf \"\(name)\""
+            // Several may have one name.
+            let number = "(number \(identity.inode))"
+            return name.isEmpty ? "a dma-buf \(number)" : "the dma-buf \"\(name)\" \(number)"
         case .device(let path):
             if let bar = Self.bar(path) { return "BAR \(bar.number) of \(bar.function)" }
             return "a mapping of \(path)"

@@ -53,8 +53,9 @@ static void load_library(void)
             trouble = PEERMR_LIBRARY " lacks calls";
         }
     }
-    (void)dlerror();
     snprintf(library.trouble, sizeof(library.trouble), "%s", trouble ? trouble : "");
+    /* The text is gone with the next call: what the program asks for later shall not be about us. */
+    (void)dlerror();
 }
 
 /* Whether a port of the device is up whose packets can be of this size, which a path's MTU needs. */
@@ -92,10 +93,10 @@ static bool is_right(const struct refused *refused, const struct peermr_region_i
         return false;
     }
     if (!preload_is_set("PEERMR_WHOLE_PAGES")) {
-        preload_say(refused, "left at that: %s would move data of this memory wrongly, and report success, unless every "
-                    "request to and from it begins on a multiple of %" PRIu64 " bytes, with a path MTU of %" PRIu32
-                    ", which cannot be watched from here; set PEERMR_WHOLE_PAGES=1 where this program and its peers "
-                    "keep to that", device, info->alignment, info->path_mtu);
+        preload_say(refused, "left at that: %s would move data of this memory wrongly, and report success, unless "
+                    "every request to and from it begins on a multiple of %" PRIu64 " bytes, with a path MTU of %"
+                    PRIu32 ", which cannot be watched from here; set PEERMR_WHOLE_PAGES=1 where this program and its "
+                    "peers keep to that", device, info->alignment, info->path_mtu);
         return false;
     }
     return true;
@@ -128,9 +129,9 @@ static struct ibv_mr *hand_over(const struct refused *refused, struct peermr_reg
     /* As ibv_reg_mr leaves them; of a dma-buf they would be its own offset and whole pages. */
     made->addr = refused->address;
     made->length = refused->length;
-    preload_say(refused, "it is %s%s%s; registered by the method %s instead, with lkey 0x%" PRIx32 " and rkey 0x%" PRIx32,
-                info.kind == PEERMR_KIND_P2PMEM ? "p2pmem" : "a dma-buf", provider[0] ? " of " : "", provider, method,
-                made->lkey, made->rkey);
+    preload_say(refused, "it is %s%s%s; registered by the method %s instead, with lkey 0x%" PRIx32 " and rkey 0x%"
+                PRIx32, info.kind == PEERMR_KIND_P2PMEM ? "p2pmem" : "a dma-buf", provider[0] ? " of " : "", provider,
+                method, made->lkey, made->rkey);
     return made;
 }
 

@@ -40,7 +40,7 @@ enum standing {
 };
 enum standing preload_standing(const struct refused *refused);
 
-/* The registration by PeerMR's way, which ibv_dereg_mr ends as any other; NULL where that is none, errno unspecified. */
+/* The registration by PeerMR's way, which ibv_dereg_mr ends as any other; NULL where it is none, errno unspecified. */
 struct ibv_mr *preload_instead(const struct refused *refused);
 
 /* Tells people what happened to a registration, where PEERMR_VERBOSE is set. */

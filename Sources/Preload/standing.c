@@ -38,9 +38,15 @@ enum standing preload_standing(const struct refused *refused)
     bool is_whole = false;
     char *line = NULL;
     size_t size = 0;
-    FILE *file = last < first ? NULL : fopen("/proc/self/maps", "re");
+    FILE *file;
 
-    while (file && getline(&line, &size, file) > 0) {
+    if (last < first)
+        return STANDING_NOWHERE;
+    file = fopen("/proc/self/maps", "re");
+    /* Without /proc nothing is known: PeerMR says so. */
+    if (!file)
+        return STANDING_PEER;
+    while (getline(&line, &size, file) > 0) {
         int name = 0;
         if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %*s %*s %*s %*s %n", &start, &end, &name) != 2 || name == 0)
             continue;
@@ -56,7 +62,6 @@ enum standing preload_standing(const struct refused *refused)
         is_whole = reached > last || reached == 0;
     }
     free(line);
-    if (file)
-        fclose(file);
+    fclose(file);
     return found == STANDING_PEER || is_whole ? found : STANDING_NOWHERE;
 }

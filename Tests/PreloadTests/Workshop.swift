@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import SystemPackage
 import TestSupport
 import Testing
 
 /// The preload library, built by its own Makefile, with fakes of both libraries that it stands between.
-final class Workshop: Sendable {
+final class Workshop: @unchecked Sendable {
     private let folder = TemporaryFolder()
     /// Without libpeermr beside it.
     private let lonely = TemporaryFolder()

@@ -186,7 +186,8 @@ int main(int count, char **words)
     queue = pd ? ibv_create_cq(context, 8, NULL, NULL, 0) : NULL;
     if (!queue)
         stop("the device");
-    size_t offset = count > 3 ? (size_t)atol(words[3]) : 0, length = count > 4 ? (size_t)atol(words[4]) : BYTES - offset;
+    size_t offset = count > 3 ? (size_t)atol(words[3]) : 0;
+    size_t length = count > 4 ? (size_t)atol(words[4]) : BYTES - offset;
     char *memory = memory_of(words[2]) + offset;
     errno = 77;
     struct ibv_mr *region = ibv_reg_mr(pd, memory, length, access);
