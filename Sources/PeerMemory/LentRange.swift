@@ -91,6 +91,8 @@ public struct LentRange: Hashable, Sendable {
         _ provider: PCIAddress, _ inode: UInt64, _ root: SystemRoot
     ) throws(CallError) {
         let door = "\(P2PPool.folder(of: provider))/allocate"
+        // Where sysfs is not mounted nothing can be said.
+        guard root.exists("sys/bus/pci/devices") else { return }
         guard root.exists(door) else { throw .poolGone(provider) }
         guard let number = root.kernelNumber(ofDirectory: door) else { return }
         guard number == inode else { throw .poolGone(provider) }

@@ -5,7 +5,8 @@
  *
  *   plain_program DEVICE MEMORY [OFFSET [LENGTH]]
  *
- * MEMORY: host, p2pmem=FILE, bar=FILE, udmabuf, udmabuf-closed (its descriptor), udmabuf-reading (mapped so), heap,
+ * MEMORY: host, p2pmem=FILE, unbound=FILE (p2pmem whose device then loses its driver), rebound=FILE (and gets it back),
+ * bar=FILE, udmabuf, udmabuf-closed (its descriptor), udmabuf-reading (mapped so), heap,
  * heap-private, nothing, mixed=FILE (p2pmem, then host). OFFSET and LENGTH say which part of 256 KiB is registered.
  */
 #define _GNU_SOURCE
@@ -58,6 +59,28 @@ static void *mapped(int file, int flags, int protection)
     return memory;
 }
 
+static void tell(const char *directory, const char *file, const char *text)
+{
+    char path[256];
+    snprintf(path, sizeof(path), "%s/%s", directory, file);
+    int opened = open(path, O_WRONLY);
+    if (opened < 0 || write(opened, text, strlen(text)) < 0)
+        stop(path);
+    close(opened);
+}
+
+/* Takes the driver from the function whose pool this is, and gives it back. */
+static void rebind(const char *pool, int taking, int giving)
+{
+    char function[64];
+    if (sscanf(pool, "/sys/bus/pci/devices/%63[^/]", function) != 1)
+        stop(pool);
+    if (taking)
+        tell("/sys/bus/pci/drivers/nvme", "unbind", function);
+    if (giving)
+        tell("/sys/bus/pci/drivers/nvme", "bind", function);
+}
+
 static char *memory_of(const char *kind)
 {
     const char *path = strchr(kind, '=');
@@ -75,8 +98,12 @@ static char *memory_of(const char *kind)
             stop("mmap");
         return memory;
     }
-    if (path)
-        return mapped(open(path + 1, O_RDWR), MAP_SHARED, both);
+    if (path) {
+        char *memory = mapped(open(path + 1, O_RDWR), MAP_SHARED, both);
+        if (strncmp(kind, "unbound=", 8) == 0 || strncmp(kind, "rebound=", 8) == 0)
+            rebind(path + 1, 1, kind[0] == 'r');
+        return memory;
+    }
     int buffer = strncmp(kind, "heap", 4) == 0 ? heap() : udmabuf();
     char *memory = mapped(buffer, strstr(kind, "private") ? MAP_PRIVATE : MAP_SHARED,
                           strstr(kind, "reading") ? PROT_READ : both);
@@ -201,6 +228,8 @@ int main(int count, char **words)
         printf("deregistered %d\n", ibv_dereg_mr(region));
         ibv_destroy_qp(pair);
     }
+    if (strncmp(words[2], "unbound=", 8) == 0)
+        rebind(strchr(words[2], '=') + 1, 0, 1);
     printf("libpeermr %s\n", is_loaded("/libpeermr.so") ? "loaded" : "not loaded");
     return ibv_destroy_cq(queue) || ibv_dealloc_pd(pd) || ibv_close_device(context);
 }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from checks import check, equal, in_order
 from hcatool import no_trouble
-from registry import HCA, PAIR, Failure, test
+from registry import HCA, PAIR, TOOL, Failure, test
 
 KIB = 1 << 10
 EFAULT = "refused 14"
@@ -160,6 +160,15 @@ def perftest(bench):
 def received(bench):
     """How many packets rxe0 of the server has taken."""
     return int(bench.must(bench.server, "cat /sys/class/infiniband/rxe0/ports/1/hw_counters/rcvd_pkts"))
+
+
+@test(TOOL, last=True)
+def p2pmem_whose_driver_went(bench):
+    """A mapping outlives its pool: it is told from the pool that came back in its place."""
+    address = bench.server.bdf("near")
+    for what in ("unbound", "rebound"):
+        refused(bench, "rxe0", f"{what}=/sys/bus/pci/devices/{address}/p2pmem/allocate",
+                f"the p2pmem of {address} that is mapped there is gone", env={**VERBOSE, **VOUCHED})
 
 
 # The lab HCA
