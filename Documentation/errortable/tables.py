@@ -249,7 +249,7 @@ class Walk:
         if not function.is_private:
             return None
         inner = dict(around or {})
-        for (label, name), (_, argument) in zip(function.parameters, arguments):
+        for (_, name), (_, argument) in zip(function.parameters, arguments):
             inner[name] = None if name in ("errno", "facts") else ("later", argument, names)
         return self.body(function.body, inner)
 

@@ -4,37 +4,47 @@ import ArgumentParser
 import PeerMR
 import PeerStorage
 
-/// Bytes on a command line: `4096`, `64K`, `2M`.
-struct Bytes: ExpressibleByArgument {
+/// Bytes of a message on a command line: `4096`, `64K`, `2M`.
+struct Bytes {
     let count: Int
-    init(_ count: Int) { self.count = count }
-    init?(argument: String) {
-        guard let count = ByteCount.parse(argument), count > 0, count <= 1 << 30 else { return nil }
+    init(_ text: String) throws {
+        guard let count = ByteCount.parse(text), count > 0, count <= 1 << 30 else {
+            throw ValidationError("messages have 1 byte to 1G; write them as 4096, 64K or 1M.")
+        }
         self.count = Int(count)
     }
-    var defaultValueDescription: String { ByteCount.describe(count) }
 }
 
 /// Sizes from one to another, each twice the one before: `64:1M`.
-struct Sweep: ExpressibleByArgument {
+struct Sweep {
     let sizes: [Int]
-    init?(argument: String) {
-        let parts = argument.split(separator: ":", omittingEmptySubsequences: false).map { Bytes(argument: String($0)) }
-        guard parts.count == 2, let first = parts[0]?.count, let last = parts[1]?.count, first <= last else {
-            return nil
-        }
+    init(_ text: String) throws {
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+        guard parts.count == 2 else { throw ValidationError("a sweep is FROM:TO, as in 64:1M.") }
+        let (first, last) = (try Bytes(String(parts[0])).count, try Bytes(String(parts[1])).count)
+        guard first <= last else { throw ValidationError("a sweep goes up: write the smaller size first.") }
         sizes = Array(sequence(first: first) { $0 * 2 <= last ? $0 * 2 : nil })
     }
 }
 
 /// Memory on a command line, as ``MemorySpecification`` has it, but without the size, which the messages say.
-struct MemoryArgument: ExpressibleByArgument, Hashable {
+struct MemoryArgument: Hashable {
     private let text: String
 
-    init?(argument: String) {
-        text = argument
-        guard (try? specification(byteCount: UInt64(pageBytes))) != nil, argument != "nic" else { return nil }
+    init(_ text: String) throws {
+        self.text = text
+        let kind = text.prefix { $0 != ":" }
+        guard let form = Self.forms.first(where: { $0.prefix { $0 != ":" } == kind }) else {
+            throw ValidationError("write one of \(Self.forms.joined(separator: ", ")).")
+        }
+        guard (try? specification(byteCount: UInt64(pageBytes))) != nil else {
+            throw ValidationError("write \(form): how much there is to be, the messages say.")
+        }
     }
+
+    private static let forms = [
+        "host", "p2pmem:BDF", "udmabuf", "heap:NAME", "vfio:BDF:BAR[:OFFSET:SIZE]", "cuda:N", "fd:N[:OFFSET:SIZE]",
+    ]
 
     init(function: PCIAddress) { text = "p2pmem:\(function)" }
 
@@ -49,13 +59,18 @@ extension Operation: ExpressibleByArgument {}
 
 /// How the ends find each other; the short names are those of `ibv_rc_pingpong`.
 struct PathArguments: ParsableArguments {
-    @Option(name: .shortAndLong, help: "Port; 18515, and 7174 with --cm, where not given.") var port: UInt16?
+    @Option(name: .shortAndLong, parsing: .unconditional, help: "Port; 18515, and 7174 with --cm, where not given.")
+    var port: UInt16?
     @Option(name: [.customShort("d"), .long], help: "The RDMA device; the first where not given.") var device: String?
-    @Option(name: [.customShort("i"), .long], help: "The port of the device.") var devicePort: UInt8 = 1
-    @Option(name: [.customShort("g"), .long], help: "Index of the GID to be reached by; chosen where not given.")
+    @Option(name: [.customShort("i"), .long], parsing: .unconditional, help: "The port of the device.") var devicePort:
+        UInt8 = 1
+    @Option(
+        name: [.customShort("g"), .long], parsing: .unconditional,
+        help: "Index of the GID to be reached by; chosen where not given.")
     var gidIndex: Int?
     @Option(name: .shortAndLong, help: "Path MTU, the same at both ends; 1024, or what the memory needs.") var mtu: Int?
-    @Option(name: [.customShort("l"), .long], help: "Service level.") var serviceLevel: UInt8 = 0
+    @Option(name: [.customShort("l"), .long], parsing: .unconditional, help: "Service level.") var serviceLevel: UInt8 =
+        0
     @Flag(help: "Use the connection manager and the protocol of rping.") var cm = false
     @Option(help: "The own address: to listen on, or with --cm to connect from.") var bind: String?
     @Flag(help: "Serve one client after the other; with --cm several at once.") var persistent = false
@@ -67,6 +82,7 @@ struct PathArguments: ParsableArguments {
         guard (gidIndex ?? 0) >= 0, gidIndex ?? 0 < 256 else {
             throw ValidationError("--gid-index must be between 0 and 255.")
         }
+        guard port != 0 else { throw ValidationError("--port must be between 1 and 65535.") }
         guard serviceLevel < 16 else { throw ValidationError("--service-level must be between 0 and 15.") }
         if cm, device != nil || gidIndex != nil || mtu != nil || serviceLevel != 0 {
             throw ValidationError("With --cm the connection manager chooses device, GID, MTU and service level.")
@@ -84,18 +100,27 @@ struct PathArguments: ParsableArguments {
 
 /// What goes to and fro.
 struct MessageArguments: ParsableArguments {
-    @Option(name: .shortAndLong, help: "Bytes of a message; 4096, and 64 with --cm, where not given.") var size: Bytes?
-    @Option(help: "A run for each size FROM:TO, doubling; both ends must be ping-pong.") var sweep: Sweep?
-    @Option(name: [.customShort("n"), .long], help: "Messages each way, for each size.") var iterations = 1000
-    @Option(help: "How many of them are left out of the figures, at the beginning; a tenth, at most 100.")
+    @Option(
+        name: .shortAndLong, parsing: .unconditional,
+        help: "Bytes of a message; 4096, and 64 with --cm, where not given.",
+        transform: Bytes.init(_:))
+    var size: Bytes?
+    @Option(help: "A run for each size FROM:TO, doubling; both ends must be ping-pong.", transform: Sweep.init(_:))
+    var sweep: Sweep?
+    @Option(name: [.customShort("n"), .long], parsing: .unconditional, help: "Messages each way, for each size.")
+    var iterations = 1000
+    @Option(
+        parsing: .unconditional,
+        help: "How many of them are left out of the figures, at the beginning; a tenth, at most 100.")
     var warmUp: Int?
     @Option(help: "send, write or read; others than send where both ends are ping-pong.") var operation = Operation.send
-    @Option(name: [.customShort("r"), .long], help: "Receives kept posted.") var receiveDepth = 500
+    @Option(name: [.customShort("r"), .long], parsing: .unconditional, help: "Receives kept posted.") var receiveDepth =
+        500
     @Flag(name: .shortAndLong, help: "Sleep until completions come, instead of polling.") var events = false
     @Option(
         help: ArgumentHelp(
             "The own memory: host, p2pmem:BDF, udmabuf, heap:NAME, vfio:BDF:BAR, cuda:N or fd:N; host, or the drive's "
-                + "p2pmem with --nvme."))
+                + "p2pmem with --nvme."), transform: MemoryArgument.init(_:))
     var memory: MemoryArgument?
     @Flag(name: .customLong("validate"), help: "Look at every byte that comes.") var looksAtBytes = false
 
@@ -104,7 +129,7 @@ struct MessageArguments: ParsableArguments {
             throw ValidationError("--iterations must be between 1 and \(countLimit).")
         }
         guard (warmUp ?? 0) >= 0, warmUp ?? 0 < iterations else {
-            throw ValidationError("--warm-up must be less than --iterations.")
+            throw ValidationError("--warm-up must be 0 or more, and less than --iterations.")
         }
         guard receiveDepth > 0, receiveDepth <= 65_536 else {
             throw ValidationError("--receive-depth must be between 1 and 65536.")
@@ -139,12 +164,14 @@ struct MessageArguments: ParsableArguments {
 }
 
 /// A part of a drive on a command line: `OFFSET:LENGTH`.
-struct DriveRange: ExpressibleByArgument {
+struct DriveRange {
     let offset: UInt64
     let byteCount: UInt64
-    init?(argument: String) {
-        let parts = argument.split(separator: ":", omittingEmptySubsequences: false).map { ByteCount.parse(String($0)) }
-        guard parts.count == 2, let offset = parts[0], let count = parts[1], count > 0 else { return nil }
+    init(_ text: String) throws {
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false).map { ByteCount.parse(String($0)) }
+        guard parts.count == 2, let offset = parts[0], let count = parts[1], count > 0 else {
+            throw ValidationError("a range is OFFSET:LENGTH in bytes, as in 0:64M.")
+        }
         self.offset = offset
         byteCount = count
     }
@@ -154,7 +181,8 @@ struct DriveRange: ExpressibleByArgument {
 struct DriveArguments: ParsableArguments {
     @Option(help: "As a server: write each message to this drive, and answer with what is read back from it.")
     var nvme: String?
-    @Option(help: "OFFSET:LENGTH, the part of the drive that is overwritten.") var driveRange: DriveRange?
+    @Option(help: "OFFSET:LENGTH, the part of the drive that is overwritten.", transform: DriveRange.init(_:))
+    var driveRange: DriveRange?
     @Flag(help: "Use NVMe commands (/dev/ngXnY) instead of the block device.") var passthrough = false
     @Flag(help: "Take a drive that is mounted or holds a partition table or a file system: that is lost.")
     var overwrite = false
@@ -188,7 +216,7 @@ struct DriveArguments: ParsableArguments {
 struct OutputArguments: ParsableArguments {
     @Flag(help: "Print figures as JSON, one object a line, on standard output.") var json = false
     @Option(help: "Draw the distribution, or the sweep, into this file.") var svg: String?
-    @Option(help: "Seconds after which an end that says nothing is given up.") var timeout = 10
+    @Option(parsing: .unconditional, help: "Seconds after which an end that says nothing is given up.") var timeout = 10
 
     func validate() throws {
         guard timeout > 0, timeout <= 86_400 else {
@@ -197,5 +225,7 @@ struct OutputArguments: ParsableArguments {
     }
 
     var patience: Int32 { Int32(timeout * 1000) }
-    var report: Report { Report(isJSON: json, picture: svg) }
+
+    /// Opens what the figures go to.
+    func report() throws(CallError) -> Report { try Report(isJSON: json, picture: svg) }
 }

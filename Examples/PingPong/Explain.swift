@@ -20,6 +20,10 @@ extension CallError {
             CallError(
                 .dataMismatch, reason: "byte \(offset) of message \(message) is not the one that was sent",
                 remedy: "do not trust this path; compare with --memory host, and with --mtu 4096 on Soft-RoCE")
+        case .unreachable:
+            CallError(
+                .peerLost, reason: "the memory's bytes cannot be looked at any more",
+                remedy: "see whether the device that it belongs to is still there (dmesg)")
         case .silent:
             CallError(
                 .peerLost, reason: "the other end says nothing any more",
@@ -33,10 +37,15 @@ extension CallError {
         let said = "\(status) (\(status.hint)\(code))"
         switch status {
         // Where a message is longer than the receive, Soft-RoCE says at both ends that an operation failed.
-        case .localLength, .remoteInvalidRequest, .localOperation, .remoteOperation:
+        case .localLength, .remoteInvalidRequest, .localOperation:
             return CallError(
                 .protocolViolation, reason: "the two ends do not agree on what they send: \(said)",
                 remedy: "start both ends with the same --size and the same --mtu")
+        case .remoteOperation:
+            return CallError(
+                .protocolViolation,
+                reason: "the two ends do not agree on what they send, or the other end's memory is gone: \(said)",
+                remedy: "start both ends with the same --size and the same --mtu, and see what the program there said")
         case .retryExceeded, .flushed:
             return CallError(
                 .peerLost, reason: "the other end is gone: \(said)",

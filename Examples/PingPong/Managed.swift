@@ -9,11 +9,13 @@ struct Managed {
     private let runs: RunOptions
     private let report: Report
 
-    init(_ path: PathArguments, _ messages: MessageArguments, _ station: StationOptions, _ output: OutputArguments) {
+    init(_ path: PathArguments, _ messages: MessageArguments, _ station: StationOptions, _ output: OutputArguments)
+        throws(CallError)
+    {
         self.path = path
         self.station = station
         runs = messages.runs(output.timeout, isManaged: true)
-        report = output.report
+        report = try output.report()
     }
 
     func run(_ host: String?) throws(CallError) -> Int32 {
@@ -88,13 +90,14 @@ extension LoopPlan {
         let outgoing = try station.area(incoming: false, count: size)
         let incoming = try station.area(incoming: true, count: size)
         // A client writes the text of its pings by the processor.
-        guard incoming.address != 0 || (!isClient && !runs.validates) else { throw .noBytesToLookAt }
+        guard station.standIn == nil || (!isClient && !runs.validates) else { throw .noTextInBuffers }
         return LoopPlan(
             operation: .send, isClient: isClient, count: runs.count, size: UInt32(size), waits: waits,
             isInline: false, outgoing: outgoing.entry, incoming: incoming.entry,
             remote: RemoteSlice(address: 0, key: 0),
             check: PatternCheck(
-                isOn: runs.validates, mayEcho: false, outgoing: outgoing.address, incoming: incoming.address),
+                isOn: runs.validates, mayEcho: false, isStandIn: false, outgoing: outgoing.address,
+                incoming: incoming.address),
             patience: UInt64(runs.patience) * 1_000_000_000, hangUp: hangUp)
     }
 }

@@ -63,6 +63,8 @@ enum LoopEnd: Error {
     case otherSize(UInt32)
     /// A byte that is not the one that was sent.
     case corrupt(message: Int, offset: Int)
+    /// The owner of the memory hands out no bytes, or takes none; see ``Station/words(for:)``.
+    case unreachable
     /// Nothing came for too long.
     case silent
     /// The other end has closed its TCP connection.
@@ -169,7 +171,7 @@ extension Station {
                 // What is read is what the server put there once: message 0.
                 if plan.check.isOn {
                     try check(plan, message: 0)
-                    plan.check.scrub(count: Int(plan.size))
+                    try scrub(plan)
                 }
             }
         } catch { return error }
@@ -198,7 +200,7 @@ extension Station {
     }
 
     private mutating func post(_ plan: LoopPlan, message: Int) throws(LoopEnd) {
-        if plan.check.isOn { plan.check.write(message: message, count: Int(plan.size)) }
+        if plan.check.isOn { try write(plan, message: message) }
         do {
             if plan.operation == .write {
                 try queuePair.postWrite(
@@ -229,11 +231,15 @@ extension Station {
     @inline(never)
     func look(_ plan: LoopPlan, since heard: UInt64) throws(LoopEnd) {
         if plan.hangUp >= 0, hasHungUp(plan.hangUp) { throw .hungUp }
-        if monotonicNanoseconds() - heard > plan.patience { throw .silent }
+        let quiet = monotonicNanoseconds() - heard
+        if quiet > plan.patience { throw .silent }
+        // Whoever unbinds the memory's device waits until it is let go of.
+        if plan.check.isStandIn, quiet > 100_000_000 { try lookAtMemory() }
     }
 
     private mutating func check(_ plan: LoopPlan, message: Int) throws(LoopEnd) {
         let count = Int(plan.size)
+        if plan.check.isStandIn { try takeThroughOwner(plan.check.incoming, count: count) }
         // ibv_rc_pingpong sends back what it has received last; what it sends first is its own.
         let expected = state.peerEchoes ? message - 1 : message
         let offset = plan.check.firstDifference(message: expected, count: count)
@@ -243,5 +249,17 @@ extension Station {
             return
         }
         throw .corrupt(message: message, offset: offset)
+    }
+
+    /// Puts the pattern of a message where the NIC takes it.
+    func write(_ plan: LoopPlan, message: Int) throws(LoopEnd) {
+        plan.check.write(message: message, count: Int(plan.size))
+        if plan.check.isStandIn { try putThroughOwner(plan.check.outgoing, count: Int(plan.size)) }
+    }
+
+    /// Overwrites what was received, so that the same bytes must come again.
+    func scrub(_ plan: LoopPlan) throws(LoopEnd) {
+        plan.check.scrub(count: Int(plan.size))
+        if plan.check.isStandIn { try putThroughOwner(plan.check.incoming, count: Int(plan.size)) }
     }
 }

@@ -54,13 +54,13 @@ struct PingPong: ParsableCommand {
     }
 
     private func client(_ host: String, _ options: StationOptions) throws(CallError) -> Int32 {
+        let report = try output.report()
         var station = try station(options)
         try station.prepare(separate: true)
         let socket = try StreamSocket(connectingTo: host, port: path.tcpPort, milliseconds: output.patience)
         if options.waits { wakeRegularly() }
         let peer = try station.meet(socket, path.rendezvous(output.patience))
         tell(peer, station.region)
-        let report = output.report
         try station.measure(with: peer, messages.runs(output.timeout)) { report.add($0) }
         try report.finish()
         return 0
@@ -71,13 +71,15 @@ struct PingPong: ParsableCommand {
         if messages.events { wakeRegularly() }
         while true {
             let status = reporting { () throws(CallError) in
+                let report = try output.report()
                 let (turn, function) = try drive.turn()
                 var station = try station(messages.station(isManaged: false, drive: function))
                 try station.prepare(separate: turn.separatesAreas || messages.looksAtBytes)
                 say("waiting for a client on port \(path.tcpPort)")
-                let peer = try station.receive(listener.accept(), path.rendezvous(output.patience))
+                let socket = try listener.accept()
+                if !path.persistent { listener.refuseOthers() }
+                let peer = try station.receive(socket, path.rendezvous(output.patience))
                 tell(peer, station.region)
-                let report = output.report
                 try station.serve(with: peer, messages.runs(output.timeout), turn) { report.add($0) }
                 try report.finish()
                 return 0

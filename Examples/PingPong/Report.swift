@@ -2,18 +2,19 @@
 
 import Glibc
 import PeerMR
-import SystemPackage
 import SystemSupport
 
 /// Where the figures go: a table or JSON on standard output while it runs, a picture at the end.
 final class Report {
     private let isJSON: Bool
-    private let picture: String?
+    private let picture: OutputTarget?
     private var runs: [Run] = []
 
-    init(isJSON: Bool, picture: String?) {
+    /// - Parameter picture: the file that the picture goes to; nil for none.
+    /// - Throws: the errno of open(2), with a sentence: before anything was measured.
+    init(isJSON: Bool, picture: String?) throws(CallError) {
         self.isJSON = isJSON
-        self.picture = picture
+        self.picture = try OutputTarget(ifNamed: picture)
     }
 
     /// Tells of one run.
@@ -29,21 +30,10 @@ final class Report {
 
     /// Draws the picture, where one was asked for.
     ///
-    /// - Throws: the errno of open(2) or write(2), with a sentence.
+    /// - Throws: the errno of write(2), with a sentence.
     func finish() throws(CallError) {
         guard let picture, !runs.isEmpty else { return }
-        let text = runs.count == 1 ? HistogramPicture(runs[0]).svg : SweepPicture(runs).svg
-        do {
-            let file = try FileDescriptor.open(
-                FilePath(picture), .writeOnly, options: [.create, .truncate, .closeOnExec],
-                permissions: [.ownerReadWrite, .groupRead, .otherRead])
-            _ = try file.closeAfter { try file.writeAll(Array(text.utf8)) }
-        } catch {
-            throw CallError(
-                .notPermitted, call: "open", errno: error as? Errno,
-                reason: "the picture cannot be written to \(picture)",
-                remedy: "name a place that this user may write to")
-        }
+        try picture.write(runs.count == 1 ? HistogramPicture(runs[0]).svg : SweepPicture(runs).svg)
     }
 
     /// Whether anything was measured.

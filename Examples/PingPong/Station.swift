@@ -21,6 +21,8 @@ struct Station: ~Copyable {
     let channel: CompletionChannel
     let queue: CompletionQueue
     let region: PeerRegion
+    /// For the processor, where the memory is a dma-buf; else nil.
+    let standIn: StandIn?
     /// Where the second of the two areas begins: the size limit, rounded up to pages.
     let areaBytes: Int
     let options: StationOptions
@@ -44,6 +46,7 @@ struct Station: ~Copyable {
         let region = try PeerRegion(
             registering: try specification.open(), on: domain, access: [.localWrite, .remoteRead, .remoteWrite])
         guard region.byteCount >= 2 * areaBytes else { throw .tooSmall(region.byteCount, 2 * areaBytes) }
+        let standIn = region.kind == .dmabuf ? try StandIn(byteCount: 2 * areaBytes) : nil
         let queuePair =
             if let connection {
                 try QueuePair(
@@ -58,6 +61,7 @@ struct Station: ~Copyable {
         self.queue = queue
         self.areaBytes = areaBytes
         self.options = options
+        self.standIn = standIn
         self.region = region
         self.queuePair = queuePair
         batch = CompletionBatch(capacity: 16)
@@ -66,14 +70,15 @@ struct Station: ~Copyable {
     // A queue with events that were taken and not acknowledged would never be destroyed.
     deinit { channel.acknowledge(state.events, of: queue) }
 
-    /// The part of the memory for messages that go out, or for those that come in: for the NIC, and as an address.
+    /// The part of the memory for messages that go out, or for those that come in: for the NIC, and for the processor as
+    /// an address, that of the stand-in where there is one.
     func area(incoming: Bool, count: Int) throws(CallError) -> (entry: ScatterEntry, address: UInt) {
         let entry: ScatterEntry
         do {
             entry = try region.window.entry(at: UInt64(incoming ? areaBytes : 0), count: UInt64(count))
         } catch { throw .partOfMemory(count) }
-        // A dma-buf has no address here: the NIC needs none, and who looks at bytes is told so.
-        return (entry, region.kind == .dmabuf ? 0 : try slice(incoming: incoming, count: count).address)
+        if let standIn { return (entry, standIn.address + UInt(incoming ? areaBytes : 0)) }
+        return (entry, try slice(incoming: incoming, count: count).address)
     }
 
     /// The same, for a drive.
@@ -154,9 +159,10 @@ extension CallError {
             remedy: "take a smaller --size, or more memory")
     }
 
-    static let noBytesToLookAt = CallError(
-        .notSupported, reason: "the processor cannot look at the bytes of a dma-buf",
-        remedy: "leave --validate and --cm out at this end: the other end can validate")
+    static let noTextInBuffers = CallError(
+        .notSupported,
+        reason: "with --cm the processor looks at bytes in memory that has an address, and no dma-buf has",
+        remedy: "leave --cm out, or --validate as a server; or take host memory or p2pmem at this end")
 
     fileprivate static func partOfMemory(_ count: Int) -> CallError {
         CallError(

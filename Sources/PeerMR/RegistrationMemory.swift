@@ -14,16 +14,24 @@ package import Verbs
 /// the kernel has counted an event of any device, which is looked at as ``PCITopology/RouteCache`` does.
 final class RegistrationMemory: Sendable {
     /// What stands between the device and a function whose memory is registered.
-    struct Provider {
+    final class Provider: Sendable {
+        let address: PCIAddress
         /// The function's driver; nil where it has none.
         let driver: String?
         /// What the kernel would do with DMA to it.
         let route: Answer
+
+        init(_ address: PCIAddress, driver: String?, route: Answer) {
+            self.address = address
+            self.driver = driver
+            self.route = route
+        }
     }
 
     private struct State {
         var choices: [4 of MethodChoice?] = [nil, nil, nil, nil]
-        var providers: [PCIAddress: Provider] = [:]
+        // A few: looking at each costs less than working out where one lies.
+        var providers: [Provider] = []
         var events: UInt64?
         var lookedAt: UInt64 = 0
     }
@@ -82,16 +90,16 @@ final class RegistrationMemory: Sendable {
             if now &- state.lookedAt >= RouteCache.intervalNanoseconds {
                 state.lookedAt = now
                 let count = events.now()
-                if count == nil || count != state.events { state.providers = [:] }
+                if count == nil || count != state.events { state.providers = [] }
                 state.events = count
             }
-            return state.providers[address]
+            return state.providers.first { $0.address == address }
         }
         if let known { return known }
         let found = Provider(
-            driver: Registration.driver(of: address, root: root),
+            address, driver: Registration.driver(of: address, root: root),
             route: Capability.route(of: address, for: .rdmaDevice(context.device.name), root: root))
-        state.withLock { $0.providers[address] = found }
+        state.withLock { $0.providers.append(found) }
         return found
     }
 }

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// The names of the functions are those of the header.
+// swift-format-ignore-file: AlwaysUseLowerCamelCase
+
 public import CPeerMR
 internal import CThreadTexts
 public import CVerbs

@@ -20,7 +20,7 @@ final class Texts: @unchecked Sendable {
     }
 
     deinit {
-        for unsafe text in unsafe owned { unsafe text.deallocate() }
+        unsafe owned.forEach { unsafe $0.deallocate() }
     }
 
     /// UTF-8 with one 0 byte, which is at the end.

@@ -159,6 +159,9 @@ public struct StreamListener: ~Copyable, Sendable {
         self.file = file
     }
 
+    /// Turns away who waits to be accepted, and who comes after.
+    public borrowing func refuseOthers() { _ = shutdown(descriptor, Int32(SHUT_RDWR)) }
+
     /// Waits for a connection, for ever.
     ///
     /// - Throws: EMFILE and what else accept(2) says.

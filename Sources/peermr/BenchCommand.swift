@@ -42,11 +42,16 @@ struct BenchRegistration: ParsableCommand {
         help: ArgumentHelp(
             "Sizes such as 4K,64K,1M, or a range in steps of 4 (default: \(SizeList.usual)).", valueName: "sizes"))
     var sizes: String?
-    @Option(help: ArgumentHelp("End after so many samples of each combination.", valueName: "count"))
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("End after so many samples of each combination.", valueName: "count"))
     var iterations: Int?
-    @Option(help: ArgumentHelp("End after so many seconds, but not before the first round is over.", valueName: "time"))
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("End after so many seconds, but not before the first round is over.", valueName: "time"))
     var seconds: Double?
     @Option(
+        parsing: .unconditional,
         help: ArgumentHelp("How many threads register at once: 1, or more numbers such as 1,4.", valueName: "counts"))
     var threads = "1"
     @Option(

@@ -82,6 +82,8 @@ void dmabufs(void)
     WORKS(peermr_region_info(region, &info));
     CHECK(info.io_address == options.io_address);
     WORKS(peermr_deregister(region));
+    options.io_address = UINT64_MAX - 4095 + 100; /* the last page: the second would be beyond all addresses */
+    FAILS(PEERMR_INVALID_ARGUMENT, peermr_register_dmabuf(machine.pd, fd, 100, 4096, &options, &region));
     options.io_address = 101;
     FAILS(PEERMR_INVALID_ARGUMENT, peermr_register_dmabuf(machine.pd, fd, 100, 4096, &options, &region));
     close(fd);

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "fake_verbs.h"
+#include "fake_state.h"
 
 void *__libc_malloc(size_t bytes);
 void *__libc_calloc(size_t count, size_t bytes);
@@ -20,16 +20,7 @@ uint64_t fake_verbs_allocations(void)
     return allocations;
 }
 
-/* A sanitizer has allocations of its own, which nobody may come before. */
-#ifndef __SANITIZE_THREAD__
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define __SANITIZE_THREAD__
-#endif
-#endif
-#endif
-
-#ifndef __SANITIZE_THREAD__
+#ifndef FAKE_SANITIZED
 
 void *malloc(size_t bytes)
 {

@@ -210,6 +210,7 @@ struct peermr_fake_dmah fake_verbs_hints(void)
     return fake->hints;
 }
 
+#ifndef FAKE_SANITIZED
 void *dlvsym(void *restrict handle, const char *restrict name, const char *restrict version)
 {
     static const struct {
@@ -226,6 +227,7 @@ void *dlvsym(void *restrict handle, const char *restrict name, const char *restr
             return fake && fake->has_new_calls ? calls[i].call : NULL;
     return dlsym(handle, name);
 }
+#endif
 
 /* A NIC's own memory, which verbs.h calls through the context. */
 

@@ -9,6 +9,13 @@
 
 #include "fake_verbs.h"
 
+/* A sanitizer has allocations of its own, and looks functions up before anything else runs: nobody comes before it. */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define FAKE_SANITIZED
+#endif
+#endif
+
 /* The header's macros would turn our definitions into others. */
 #undef ibv_reg_mr
 #undef ibv_query_port

@@ -65,4 +65,22 @@ struct ArgumentTests {
     func refused(_ words: [String]) {
         #expect(throws: (any Error).self) { try PingPong.parse(words) }
     }
+
+    /// What is wrong is said, and not that something is.
+    @Test(arguments: [
+        (["--size", "0"], "1 byte to 1G"), (["--size", "99T"], "1 byte to 1G"), (["--size", "-5"], "1 byte to 1G"),
+        (["--sweep", "64"], "FROM:TO"), (["--sweep", "8:4"], "goes up"), (["-n", "-1"], "between 1 and 10000000"),
+        (["--memory", "tape"], "one of host, p2pmem:BDF"), (["--memory", "p2pmem:01:00.0:4K"], "write p2pmem:BDF:"),
+        (["--port", "0"], "between 1 and 65535"), (["--timeout", "-1"], "between 1 and 86400"),
+        (["--gid-index", "-1"], "between 0 and 255"), (["--warm-up", "-1"], "0 or more"),
+        (["--nvme", "/dev/nvme0n1", "--drive-range", "x"], "OFFSET:LENGTH"), (["--operation", "atomic"], "'write'"),
+    ])
+    func sentences(_ words: [String], _ sentence: String) {
+        do {
+            _ = try PingPong.parse(words)
+            Issue.record("\(words) are taken")
+        } catch {
+            #expect(PingPong.message(for: error).contains(sentence))
+        }
+    }
 }

@@ -38,7 +38,8 @@ struct PatternTests {
             var bytes = [UInt8](repeating: 0xff, count: count)
             bytes.withUnsafeMutableBytes { buffer in
                 let address = UInt(bitPattern: buffer.baseAddress)
-                let check = PatternCheck(isOn: true, mayEcho: false, outgoing: address, incoming: address)
+                let check = PatternCheck(
+                    isOn: true, mayEcho: false, isStandIn: false, outgoing: address, incoming: address)
                 check.write(message: 7, count: count)
                 #expect(check.firstDifference(message: 7, count: count) == -1)
                 #expect(check.firstDifference(message: 8, count: count) >= 0)

@@ -197,9 +197,10 @@ def unbound_in_use(bench):
     process = _in_use(bench)
     function = bench.must(bench.server, f"echo {FUNCTION}").strip()
     path = "/sys/bus/pci/drivers/labhca"
-    unbound = bench.run(bench.server, f"echo {function} > {path}/unbind", 10)
+    unbound = bench.run(bench.server, f"echo {function} > {path}/unbind", 60)
     equal(unbound.code, 0, "the exit code of unbinding")
-    check(unbound.seconds < 3, f"unbinding took {unbound.seconds:.1f} s")
+    # The program would go on for minutes.
+    check(unbound.seconds < 15, f"unbinding took {unbound.seconds:.1f} s")
     _ends_with_errors(bench, process)
     no_trouble(bench)
     bench.must(bench.server, f"echo {function} > {path}/bind")

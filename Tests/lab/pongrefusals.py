@@ -170,6 +170,62 @@ def memory_that_will_not_do(bench):
 
 
 @test(LOOP)
+def interrupted(bench):
+    """Ctrl-C in the middle, at either end: the other end notices, and nothing is left."""
+    pong = Pong(bench)
+    long = ("--events", "--iterations", 1_000_000)
+    for victim in ("server", "client"):
+        with nothing_left(pong), pong.serve(*long) as server:
+            client = bench.start(bench.server, [str(word) for word in (pong.program, *long, bench.server.address)])
+            client.wait_for("there: queue pair", 30)
+            stopped, other = (server, client) if victim == "server" else (client, server)
+            stopped.signal("INT")
+            equal(stopped.wait(20).code, 130, f"the exit code of the interrupted {victim}")
+            pong.refused(other.wait(60), "(closed the connection|is gone)")
+
+
+@test(LOOP)
+def two_at_once(bench):
+    """A second client at once is turned away by a server for one, and served by a persistent one when it is its turn."""
+    pong = Pong(bench)
+    with nothing_left(pong), pong.serve(*QUICK) as server:
+        waiting = peer(bench, "client", "b''", "stays")
+        bench.settles(lambda: bench.run(bench.server, "ss -ltnH 'sport = :18515' | grep -q .").code, 1,
+                      "the code of looking for a listener, once a client is there")
+        pong.refused(pong.client(*QUICK), "nothing listens on port 18515", "start the server")
+        waiting.signal("KILL")
+        pong.refused(server.wait(30), "closed the connection before it told its address")
+    with nothing_left(pong), pong.serve(*QUICK, "--persistent") as server:
+        clients = [bench.start(bench.server, [str(word) for word in (
+            pong.program, *QUICK, "--validate", bench.server.address)]) for _ in range(3)]
+        for client in clients:
+            equal(client.wait(60).code, 0, "the exit code of one client of three at once")
+
+
+@test(LOOP)
+def words_that_will_not_do(bench):
+    """Sizes, counts and memory that cannot be: code 64, and what can. Files that cannot: before anything is measured."""
+    pong = Pong(bench)
+    with nothing_left(pong):
+        for words, said in ((("--size", "0"), "1 byte to 1G"), (("--size", "99T"), "1 byte to 1G"),
+                            (("--iterations", "-1"), "between 1 and 10000000"),
+                            (("--memory", "tape"), "write one of host, p2pmem:BDF"),
+                            (("--memory", "p2pmem"), "write p2pmem:BDF"), (("--sweep", "8:4"), "smaller size first"),
+                            (("--port", "0"), "between 1 and 65535"), (("--svg",), "Missing value")):
+            result = pong.run(*words)
+            equal(result.code, 64, f"the exit code with {words}")
+            check(said in result.stderr, f"{words}: {result.stderr}")
+        with pong.serve(*QUICK) as server:
+            for path in ("/nowhere/picture.svg", "/"):
+                pong.refused(pong.client(*QUICK, "--svg", path), f'"{path}" cannot be written', "a directory that exists")
+                pong.refused(pong.run("--port", 18516, *QUICK, "--svg", path), "cannot be written", "a directory")
+            # The server has not even seen them; what fails later leaves no empty file.
+            pong.refused(pong.client("--size", "8K", *QUICK, "--svg", "/tmp/left.svg"), "room for messages of 4096")
+            check(bench.run(bench.server, "test -e /tmp/left.svg").code == 1, "there is an empty file")
+            pong.refused(server.wait(30), "asks for 20 messages of 8192 bytes")
+
+
+@test(LOOP)
 def drives_that_will_not_do(bench):
     """--nvme keeps off what is in use or holds something, and off what is no namespace."""
     pong = Pong(bench)

@@ -102,7 +102,12 @@ HCA = Setting("hca", [HostSpec("hca", cpu="Skylake-Server", iommu="passthrough",
 HCA_AMD = Setting("hca-amd", [HostSpec("hca", cpu="EPYC", iommu="translated", labhca=True,
                                        layout=_HCA_AND_PEERS)])
 
-SETTINGS = [PAIR, BARE, STABLE, EXPORTERS, HCA, HCA_AMD, TOOL, ACS, LOOP]
+# Memory of every kind on one host whose clock counts instructions.
+COUNTED = Setting("counted", [
+    HostSpec("counted", cpu="Skylake-Server", iommu="passthrough", labhca=True, rdma=True, counts=True,
+             modules=["nvme"], layout=_HCA_AND_PEERS[:1] + DRIVE_LAYOUT)])
+
+SETTINGS = [PAIR, BARE, STABLE, EXPORTERS, HCA, HCA_AMD, TOOL, ACS, LOOP, COUNTED]
 
 
 def test(setting, last=False):

@@ -29,7 +29,7 @@ from peerlab.confine import die_with_parent     # noqa: E402
 from bench import Bench, scratch_directory      # noqa: E402
 from registry import SETTINGS, Failure          # noqa: E402
 import transfers, accounts, refusals, drives, recovery, hostile, elsewhere    # noqa: E401,E402
-import pingpong, pongrefusals        # noqa: E401,E402
+import pingpong, pongrefusals, pongpeers        # noqa: E401,E402
 import sources, labhca, labhca_peers, regions, registering, tool, packaging, preload, clibrary    # noqa: E401,E402
 
 PROGRAMS = ("nic-to-nvme", "hostile-client", "memory-probe", "peermr", "region-probe", "mixed-scatter",

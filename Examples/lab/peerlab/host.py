@@ -33,6 +33,7 @@ class HostSpec:
     modules: list = field(default_factory=list)     # kernel modules to load
     iommu: str = None               # "passthrough" or "translated": an emulated Intel one
     labhca: bool = False            # make RDMA devices of the layout's `edu` nodes: labhca0, ...
+    counts: bool = False            # a clock that counts instructions, one a nanosecond
 
 
 class Host:

@@ -124,7 +124,7 @@ class Lab:
             labhca.put(spec.kernel, host.exchange / "labhca", self._progress)
         control, their_control = socket.socketpair()
         monitor, their_monitor = socket.socketpair()
-        command = qemu.machine(accelerator, spec.cpu, spec.memory_mib, spec.smp)
+        command = qemu.machine(accelerator, spec.cpu, spec.memory_mib, spec.smp, spec.counts)
         command += qemu.start(kernel, initramfs(kernel, root),
                               qemu.iommu_parameters(spec.iommu) + spec.append.split())
         command += console(host.console_log)

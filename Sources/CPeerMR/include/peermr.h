@@ -19,11 +19,12 @@
  *
  * Errors. A function that can fail returns a peermr_status. The details of this thread's last failure (errno, reason,
  * remedy) are had from peermr_last_error(). Where a function fails, what its out-parameter points to is set to NULL or
- * 0 (past struct_size, which stays). The library prints nothing, raises no signal and never ends the process.
+ * 0 (past struct_size, which stays; a struct with a wrong one is left alone). The library prints nothing.
  *
  * Threads. Every function may be called from any thread at any time, also with the same ibv_pd. One object may be used
  * by several threads; where one of them frees it while another's call is using it, the free gives PEERMR_BUSY and
- * nothing happens. After fork(2) a child shall leave the library alone, as it has to leave libibverbs alone.
+ * nothing happens, and a call during the free gives PEERMR_BUSY or finds no such object. After fork(2) a child shall
+ * leave the library alone, as it has to leave libibverbs alone.
  *
  * Handles. peermr_capability, peermr_p2pmem and peermr_region are opaque: numbers that are never given out again, not
  * addresses. One that has been freed, is of another kind, or never was one gives PEERMR_INVALID_ARGUMENT.
@@ -288,8 +289,10 @@ peermr_status peermr_register_dmabuf(struct ibv_pd *pd, int fd, uint64_t offset,
  * Registers memory of this process by its address: host memory, or a mapping that the process made of p2pmem
  * (/sys/bus/pci/devices/BDF/p2pmem/allocate) or of a dma-buf, which are recognised and registered as what they are.
  *
- * The memory stays the caller's, and mapped until the region is gone. Fails as the two above do, and with
- * PEERMR_INVALID_ARGUMENT for a range that is empty, wraps around, is not mapped, or is part of different mappings.
+ * The memory stays the caller's, and mapped until the region is gone. Devices know it by its address, a dma-buf too.
+ * Reads /proc/self/maps, which takes some 50 microseconds, and more with thousands of mappings. Fails as the two above
+ * do, and with PEERMR_INVALID_ARGUMENT for a range that is empty, wraps around, has holes, or is of several objects;
+ * PEERMR_NOT_FOUND for a dma-buf that no descriptor is open on any more; PEERMR_NOT_SUPPORTED for a private mapping.
  */
 peermr_status peermr_register_address(struct ibv_pd *pd, void *address, uint64_t length,
                                       const struct peermr_options *options, struct peermr_region **out);

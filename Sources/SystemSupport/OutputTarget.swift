@@ -1,27 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Glibc
-import PeerMR
-import SystemPackage
-import SystemSupport
+internal import Glibc
+internal import SystemPackage
 
 /// A file to write to in the end, which is opened in the beginning: what takes minutes must not fail for its name.
-final class OutputTarget {
+///
+/// One that was not there before, and that nothing was written to, is gone with this value.
+package final class OutputTarget {
     private let file: OwnedDescriptor
     private let path: String
+    private var isLeftover: Bool
 
     /// Opens a file, and makes it where there is none; what it holds stays until ``write(_:)``.
     ///
     /// - Throws: `notPermitted`, `notFound` and others, with the errno of open(2).
-    init(_ path: String) throws(CallError) {
+    package init(_ path: String) throws(CallError) {
         self.path = path
-        let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
+        var descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
+        isLeftover = descriptor >= 0
+        if descriptor < 0 { descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o644) }
         guard descriptor >= 0 else { throw Self.failed("open", path) }
         file = OwnedDescriptor(adopting: descriptor)
     }
 
+    deinit {
+        if isLeftover { _ = unsafe unlink(path) }
+    }
+
     /// The same; nil where no file is named.
-    convenience init?(ifNamed path: String?) throws(CallError) {
+    package convenience init?(ifNamed path: String?) throws(CallError) {
         guard let path else { return nil }
         try self.init(path)
     }
@@ -29,7 +36,8 @@ final class OutputTarget {
     /// Puts a text in the place of what the file held.
     ///
     /// - Throws: `resourceLimit` (ENOSPC) and others, with the errno of write(2).
-    func write(_ text: String) throws(CallError) {
+    package func write(_ text: String) throws(CallError) {
+        isLeftover = false
         // A pipe or a device has no length.
         _ = ftruncate(file.rawValue, 0)
         var bytes = Array(text.utf8)[...]
