@@ -55,11 +55,11 @@ class Bench:
         self._record.append((host, command, process))
         return process
 
-    def run(self, host, command, timeout=60, env=None):
+    def run(self, host, command, timeout=120, env=None):
         """Run a command on a host to its end."""
         return self.start(host, command, env).wait(timeout)
 
-    def must(self, host, command, timeout=60):
+    def must(self, host, command, timeout=120):
         """Run a command that only prepares something: it has to work. Returns what it printed."""
         result = self.run(host, command, timeout)
         if result.code != 0:
@@ -118,7 +118,7 @@ class Bench:
         """A server for the time of the `with` block, which must end it in an orderly way."""
         command = self.serving(*options, allow=allow, program=program)
         server = Server(self, self.start(self.server, command))
-        server.process.wait_for(r"serving .* on ", 30)
+        server.process.wait_for(r"serving .* on ", 60)
         yield server
         if stops:
             server.stop()
@@ -184,7 +184,7 @@ class Bench:
         """How much of the drive's p2pmem is free, in bytes."""
         return int(self.must(self.server, ["cat", self.p2pmem() + "/available"]))
 
-    def settles(self, look, expected, what, seconds=15):
+    def settles(self, look, expected, what, seconds=40):
         """Fail unless `look()` gives `expected` within some seconds."""
         limit = time.monotonic() + seconds
         while (found := look()) != expected:

@@ -38,7 +38,7 @@ def drive_without_pci(bench):
             "controller memory buffer.*--provider.*--memory host")
     data = noise(MIB + 3, 201)
     server = bench.start(bench.server, serving(bench, "/dev/loop0", "--memory", "host"))
-    server.wait_for("serving /dev/loop0, bytes 0 to 8388608", 20)
+    server.wait_for("serving /dev/loop0, bytes 0 to 8388608", 60)
     equal(bench.put(bench.file("loop", data)).code, 0, "the exit code of put to a loop device")
     server.signal("INT")
     equal(server.wait(20).code, 0, "the exit code of the server")

@@ -99,7 +99,7 @@ def kernel_that_does_not_check(bench):
     free = bench.free_p2pmem()
     bounce = bench.start(bench.server, bench.serving("--allow-bounce"),
                          fakes(bench, FAKE_RELEASE="6.12.0"))
-    bounce.wait_for("bouncing through host memory: Linux 6.12", 20)
+    bounce.wait_for("bouncing through host memory: Linux 6.12", 60)
     equal(bench.free_p2pmem(), free, "the free p2pmem beside a server that bounces")
 
 

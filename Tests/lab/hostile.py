@@ -193,7 +193,7 @@ def attacked_while_busy(bench):
     with bench.serve() as server:
         client = bench.start(bench.client, [
             bench.program, "put", "--connect", bench.server.address, "--progress", path])
-        client.wait_for(r" [1-9]\d? %", 30)
+        client.wait_for(r" [1-9]\d? %", 60)
         for mode, seed in (("noise", 5), ("version", 1), ("range", 1)):
             result = bench.run(bench.client, [
                 bench.hostile, mode, bench.server.address, 18515, seed])

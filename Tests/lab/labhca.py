@@ -151,7 +151,7 @@ def killed_in_the_middle(bench):
     """A program that is killed while its requests are carried out leaves nothing."""
     process = start(bench, "host a 400000", "host b 400000", "register a", "register b", "connect",
                     "write b+0 a+0:400000", "write b+0 a+0:400000", "wait-for /tmp/never")
-    process.wait_for("waiting", 20)
+    process.wait_for("waiting", 60)
     process.signal("KILL")
     equal(process.wait(20).code, 137, "the exit code of the killed program")
     nothing_is_left(bench)

@@ -178,7 +178,7 @@ def _in_use(bench):
     process = start(bench, "host a 400000", f"vfio d {near} {2 * MIB}", "udmabuf u 4096", "fill a 7",
                     "register a", "register d", "register u", "connect", "write d+0 a+0:400000",
                     "wait-for /tmp/go", "event", "wait", "register a", "deregister d")
-    process.wait_for("waiting", 20)
+    process.wait_for("waiting", 60)
     return process
 
 

@@ -24,7 +24,7 @@ class Pong:
         """A server for the time of the `with` block."""
         command = [self.program, "--json", *options]
         server = self.bench.start(self.host, [str(word) for word in command])
-        server.wait_for(r"waiting for (a client|clients) on ", 30)
+        server.wait_for(r"waiting for (a client|clients) on ", 60)
         try:
             yield server
         finally:

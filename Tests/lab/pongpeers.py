@@ -134,7 +134,7 @@ def taken_back_in_the_middle(bench):
     with pong.serve("--device", DEVICE, "-e", "-n", 500, "--memory", f"vfio:{near}:2") as server:
         client = bench.start(bench.server, [str(word) for word in (
             pong.program, "--device", DEVICE, "-e", "-n", 500, "127.0.0.1")])
-        client.wait_for("there: queue pair", 30)
+        client.wait_for("there: queue pair", 60)
         unbind = bench.start(bench.server, f"sleep 2; echo {near} > /sys/bus/pci/drivers/vfio-pci/unbind")
         pong.refused(server.wait(60), "about to lose its memory", "let go of the region")
         pong.refused(client.wait(60), "(is gone|closed the connection)")

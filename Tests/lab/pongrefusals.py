@@ -62,7 +62,7 @@ def nonsense_as_server(bench):
     pong = Pong(bench)
     for said, words in NONSENSE.items():
         with nothing_left(pong):
-            peer(bench, "server", said, "closes").wait_for("listens", 20)
+            peer(bench, "server", said, "closes").wait_for("listens", 60)
             pong.refused(pong.client(*QUICK), words)
 
 
@@ -73,7 +73,7 @@ def silent_peers(bench):
     address = "b'0000:ffffff:000000:00000000000000000000ffff0a4d0001' + bytes(1)"
     for said, words in (("b''", "says nothing"), (address, "(says nothing|is gone)")):
         with nothing_left(pong):
-            peer(bench, "server", said, "stays").wait_for("listens", 20)
+            peer(bench, "server", said, "stays").wait_for("listens", 60)
             pong.refused(pong.client(*QUICK, "--timeout", 3), words)
         bench.tidy()
         with nothing_left(pong), pong.serve(*QUICK, "--timeout", 3) as server:
@@ -98,15 +98,15 @@ def peer_dies(bench):
         with nothing_left(pong), pong.serve(*long) as server:
             client = bench.start(bench.server, [str(word) for word in (
                 pong.program, *long, bench.server.address)])
-            client.wait_for("there: queue pair", 30)
+            client.wait_for("there: queue pair", 60)
             dead, other = (server, client) if victim == "server" else (client, server)
             dead.signal("KILL")
             pong.refused(other.wait(60), "(closed the connection|is gone)")
     with nothing_left(pong), pong.serve("--cm", "--events", "--persistent") as server:
         client = bench.start(bench.server, ["rping", "-c", "-a", bench.server.address])
-        server.wait_for("serving ", 30)
+        server.wait_for("serving ", 60)
         client.signal("KILL")
-        server.wait_for("has gone after", 30)
+        server.wait_for("has gone after", 60)
         check(server.running, "the persistent server has ended with its client")
 
 
@@ -177,7 +177,7 @@ def interrupted(bench):
     for victim in ("server", "client"):
         with nothing_left(pong), pong.serve(*long) as server:
             client = bench.start(bench.server, [str(word) for word in (pong.program, *long, bench.server.address)])
-            client.wait_for("there: queue pair", 30)
+            client.wait_for("there: queue pair", 60)
             stopped, other = (server, client) if victim == "server" else (client, server)
             stopped.signal("INT")
             equal(stopped.wait(20).code, 130, f"the exit code of the interrupted {victim}")

@@ -147,8 +147,8 @@ def interrupted(bench):
                                  "host", "--sizes", "4K..16M", "--seconds", 300, "--baseline",
                                  "--registered", "8M", "--json"])
     began = time.monotonic()
-    process.wait_for(r"round 1, 1 of .*: register [0-9.]+ µs", 20)
-    check(time.monotonic() - began < 10, "the first figure takes ten seconds")
+    process.wait_for(r"round 1, 1 of .*: register [0-9.]+ µs", 60)
+    check(time.monotonic() - began < 20, "the first figure takes more than seconds")
     time.sleep(1)
     process.signal("INT")
     result = process.wait(20)

@@ -177,7 +177,7 @@ def vfio_lifetime(bench):
     equal(probe(bench, "again", "udmabuf:1M", "30")["opened"], "30", "times")
     equal(probe(bench, "again", "heap:system:1M", "30")["opened"], "30", "times")
     holder = bench.start(bench.server, [bench.probe, "vfio-hold", address, "60"])
-    holder.wait_for("holding", 20)
+    holder.wait_for("holding", 60)
     error(probe(bench, "open", f"vfio:{address}:2"), "busy", "open already", "fuser")
     refused = bench.run(bench.server, [bench.tool, "vfio", "unbind", address])
     equal(refused.code, 2, "the exit code of unbinding a function that is open")

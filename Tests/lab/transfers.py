@@ -138,13 +138,13 @@ def ipv6(bench):
     words = bench.serving(allow="fd77::/64")
     words[words.index("--listen") + 1] = "fd77::2"
     server = bench.start(bench.server, words)
-    server.wait_for(r"serving .* on \[fd77::2\]:18515", 30)
+    server.wait_for(r"serving .* on \[fd77::2\]:18515", 60)
     sent = bench.run(bench.client, [bench.program, "put", "--connect", "fd77::2", "--json",
                                     bench.file("six", data)])
     equal(sent.code, 0, "the exit code of put")
     check_outcome(sent, "put", data, "bytesPeerToPeer", verified=True)
     same_bytes(bench.drive(0, len(data)), data, "the file on the drive")
-    server.wait_for(r"put by fd77::1: 300003 bytes", 10)
+    server.wait_for(r"put by fd77::1: 300003 bytes", 60)
 
 
 @test(PAIR)
