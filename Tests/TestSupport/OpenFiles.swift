@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import SystemPackage
 import SystemSupport
 
 /// How many descriptors this process has open on files whose path, or name in memory, begins so. All descriptors would
