@@ -70,8 +70,8 @@ struct Station: ~Copyable {
     // A queue with events that were taken and not acknowledged would never be destroyed.
     deinit { channel.acknowledge(state.events, of: queue) }
 
-    /// The part of the memory for messages that go out, or for those that come in: for the NIC, and for the processor as
-    /// an address, that of the stand-in where there is one.
+    /// The part of the memory for messages that go out, or for those that come in: for the NIC, and for the
+    /// processor as an address, that of the stand-in where there is one.
     func area(incoming: Bool, count: Int) throws(CallError) -> (entry: ScatterEntry, address: UInt) {
         let entry: ScatterEntry
         do {

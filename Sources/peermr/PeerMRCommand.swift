@@ -21,8 +21,8 @@ struct PeerMRCommand: ParsableCommand {
         discussion: """
             Exit status: 0 supported or nothing found, 1 not supported or something found, 2 for a usage or \
             input error, 3 where it cannot be known.
-            Completions: peermr --generate-completion-script bash (or zsh, fish). They offer this machine's devices; bash \
-            takes PCI addresses whole after COMP_WORDBREAKS=${COMP_WORDBREAKS//:/}.
+            Completions: peermr --generate-completion-script bash (or zsh, fish). They offer this machine's devices; \
+            bash takes PCI addresses whole after COMP_WORDBREAKS=${COMP_WORDBREAKS//:/}.
             """,
         version: "peermr 0.1.0",
         subcommands: [

@@ -45,7 +45,7 @@ func reachesForTheCObject(_ context: Context) {
 }
 
 func reachesPastThePeerRegion(_ region: borrowing PeerRegion) {
-    _ = region.storage  // expected-error {{'storage' is inaccessible due to 'private' protection level}}
+    _ = region.storage  // expected-error {{'storage' is inaccessible due to 'internal' protection level}}
 }
 
 func keepsRegionsInAnArray(_ regions: [MemoryRegion<HostMemory>]) {}  // expected-error {{does not conform to protocol 'Copyable'}}

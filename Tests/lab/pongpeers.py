@@ -101,7 +101,7 @@ def bar_through_the_host_bridge(bench):
 
 @test(HCA)
 def memory_that_is_refused(bench):
-    """No way between the devices, an importer or a device that refuses, a BAR that is too small, --cm: said, and left."""
+    """No way between the devices, a device or an importer that refuses, a BAR that is too small: said, and left."""
     pong = Ends(bench)
     near, far = (f"vfio:{vfio(bench, name)}:2" for name in ("near", "far"))
 

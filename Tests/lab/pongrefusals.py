@@ -186,7 +186,7 @@ def interrupted(bench):
 
 @test(LOOP)
 def two_at_once(bench):
-    """A second client at once is turned away by a server for one, and served by a persistent one when it is its turn."""
+    """A second client at once is turned away by a server for one; a persistent one serves it when it is its turn."""
     pong = Pong(bench)
     with nothing_left(pong), pong.serve(*QUICK) as server:
         waiting = peer(bench, "client", "b''", "stays")
@@ -204,7 +204,7 @@ def two_at_once(bench):
 
 @test(LOOP)
 def words_that_will_not_do(bench):
-    """Sizes, counts and memory that cannot be: code 64, and what can. Files that cannot: before anything is measured."""
+    """Sizes, counts and memory that cannot be: code 64, and what can. Files: before anything is measured."""
     pong = Pong(bench)
     with nothing_left(pong):
         for words, said in ((("--size", "0"), "1 byte to 1G"), (("--size", "99T"), "1 byte to 1G"),
@@ -217,7 +217,7 @@ def words_that_will_not_do(bench):
             check(said in result.stderr, f"{words}: {result.stderr}")
         with pong.serve(*QUICK) as server:
             for path in ("/nowhere/picture.svg", "/"):
-                pong.refused(pong.client(*QUICK, "--svg", path), f'"{path}" cannot be written', "a directory that exists")
+                pong.refused(pong.client(*QUICK, "--svg", path), f'"{path}" cannot be written', "a directory")
                 pong.refused(pong.run("--port", 18516, *QUICK, "--svg", path), "cannot be written", "a directory")
             # The server has not even seen them; what fails later leaves no empty file.
             pong.refused(pong.client("--size", "8K", *QUICK, "--svg", "/tmp/left.svg"), "room for messages of 4096")
