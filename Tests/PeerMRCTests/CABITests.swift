@@ -12,7 +12,8 @@ import Testing
 
     static let all = (0..<c_abi_count()).map { CTest(index: $0) }
 
-    @Test(arguments: all) func behaves(_ test: CTest) {
+    /// One after the other: those with threads meet at one barrier, and two of them at once would wait for ever.
+    @Test(.serialized, arguments: all) func behaves(_ test: CTest) {
         let fault = c_abi_run(test.index).map { String(cString: $0) }
         #expect(fault == nil)
     }
