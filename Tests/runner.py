@@ -134,7 +134,8 @@ def documentation():
     say("== the documentation")
     # The tree of the tests has the modules already.
     return _counted([sys.executable, str(_HERE.parent / "Documentation" / "build"),
-                     "--scratch", str(build.scratch() / "debug")])
+                     "--scratch", str(build.scratch() / "debug"),
+                     "--output", str(build.scratch() / "documentation")])
 
 
 def c_library():
