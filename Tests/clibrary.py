@@ -8,18 +8,17 @@ DIR/lib holds the libraries, built. The C programs of Tests/CABI are compiled wi
 and bring the fake of libibverbs with them; they run under valgrind, too. The tests in the lab have real devices.
 """
 import argparse
-import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 sys.dont_write_bytecode = True
+from hosttests import check, run, run_tests, test        # noqa: E402
+
 _HERE = Path(__file__).resolve().parent
 _INCLUDE = _HERE.parent / "Sources" / "CPeerMR" / "include"
-_TESTS = []
 # What every Linux that has RDMA programs has; no Swift, and nothing of the connection manager.
 _NEEDED = {"libibverbs.so.1", "libm.so.6", "libstdc++.so.6", "libgcc_s.so.1", "libc.so.6", "ld-linux-x86-64.so.2",
            "ld-linux-aarch64.so.1"}
@@ -41,31 +40,6 @@ int main(void)
              && options.access == IBV_ACCESS_LOCAL_WRITE);
 }
 """
-
-
-class Failure(Exception):
-    """What a test found, as one sentence, and lines of detail."""
-
-
-def test(function):
-    """Register a test; its docstring says what holds."""
-    _TESTS.append(function)
-    return function
-
-
-def check(condition, sentence):
-    """Fail with a sentence unless the condition holds."""
-    if not condition:
-        raise Failure(sentence)
-
-
-def run(words, env=None):
-    """Run a command that has to succeed; returns what it printed."""
-    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False,
-                          env={**os.environ, **(env or {})}, timeout=600)
-    check(done.returncode == 0, f"{' '.join(map(str, words))[:200]} ended with {done.returncode}\n"
-          f"{done.stdout[-3000:]}{done.stderr[-3000:]}")
-    return done.stdout + done.stderr
 
 
 @test
@@ -127,8 +101,8 @@ def behaves(library, work):
 
 def _left(program, rounds):
     """What valgrind says is still in use when the program has ended, in bytes; an error of memory is a failure."""
-    said = run(["valgrind", "--leak-check=full", "--errors-for-leak-kinds=definite,indirect", "--error-exitcode=9",
-                "--num-callers=30", "--fair-sched=yes", program, rounds])
+    said = run(["valgrind", "--log-fd=1", "--leak-check=full", "--errors-for-leak-kinds=definite,indirect",
+                "--error-exitcode=9", "--num-callers=30", "--fair-sched=yes", program, rounds])
     check(re.search(r"^[1-9]\d* passed, 0 failed$", said, re.MULTILINE), said)
     found = re.search(r"in use at exit: ([\d,]+) bytes", said)
     check(found, said)
@@ -156,24 +130,10 @@ def main():
     parser.add_argument("--only", default="", help="only the tests with this word in their names")
     options = parser.parse_args()
     library = options.programs.resolve() / "lib" / "libpeermr.so"
-    passed = failed = 0
+    if not library.exists():
+        parser.error(f"{library} is missing: see Packaging/link-library")
     with tempfile.TemporaryDirectory() as work:
-        for function in _TESTS:
-            if options.only not in function.__name__:
-                continue
-            try:
-                check(library.exists(), f"{library} is missing: see Packaging/link-library")
-                function(library, Path(work))
-            except (Failure, OSError, subprocess.TimeoutExpired) as error:
-                failed += 1
-                first, _, rest = str(error).partition("\n")
-                print(f"FAIL {function.__name__}: {first}")
-                print("\n".join("     | " + line for line in rest.splitlines()), flush=True)
-            else:
-                passed += 1
-                print(f"ok   {function.__name__}", flush=True)
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed else 0
+        return run_tests(options.only, library, Path(work))
 
 
 sys.exit(main())

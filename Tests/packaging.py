@@ -23,35 +23,10 @@ ROOT = _HERE.parent
 _PACKAGING = ROOT / "Packaging"
 _HEADER = ROOT / "Sources" / "CPeerMR" / "include" / "peermr.h"
 TOOLS = ["peermr", "ping-pong", "nic-to-nvme"]
-_TESTS = []
 
 sys.path.insert(0, str(_PACKAGING / "man"))
 import functions            # noqa: E402
-
-
-class Failure(Exception):
-    """What a test found, as one sentence, and lines of detail."""
-
-
-def test(function):
-    """Register a test; its docstring says what holds."""
-    _TESTS.append(function)
-    return function
-
-
-def check(condition, sentence):
-    """Fail with a sentence unless the condition holds."""
-    if not condition:
-        raise Failure(sentence)
-
-
-def run(words, env=None, cwd=None, code=0):
-    """Run a command that has to end with a code; returns what it printed."""
-    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False, cwd=cwd,
-                          env=None if env is None else {**os.environ, **env})
-    check(done.returncode == code,
-          f"{' '.join(map(str, words))} ended with {done.returncode}\n{done.stdout}{done.stderr}")
-    return done.stdout
+from hosttests import check, run, run_tests, test        # noqa: E402
 
 
 class Bench:
@@ -283,22 +258,8 @@ def main():
     parser.add_argument("--programs", type=Path, required=True)
     parser.add_argument("--only", default="", help="the tests with this in their names")
     options = parser.parse_args()
-    passed = failed = 0
     with tempfile.TemporaryDirectory(prefix="peermr-packaging-") as work:
-        bench = Bench(options.programs.resolve(), Path(work))
-        for function in [function for function in _TESTS if options.only in function.__name__]:
-            try:
-                function(bench)
-                print(f"ok   {function.__name__}", flush=True)
-                passed += 1
-            except Failure as error:
-                first, _, rest = str(error).partition("\n")
-                print(f"FAIL {function.__name__}: {first}", flush=True)
-                for line in rest.splitlines()[-20:]:
-                    print(f"     | {line}", flush=True)
-                failed += 1
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed or not passed else 0
+        return run_tests(options.only, Bench(options.programs.resolve(), Path(work)))
 
 
 if __name__ == "__main__":

@@ -2,8 +2,10 @@
 """What tests check again and again. Each raises Failure with a sentence."""
 import hashlib
 import json
+import os
 import random
 import re
+import subprocess
 
 from registry import Failure
 
@@ -28,6 +30,15 @@ def soon(look, limit, what, tries=3):
             return
     raise Failure(f"{what} took {', '.join(f'{seconds:.2f}' for seconds in taken)} s, "
                   f"and less than {limit} is wanted")
+
+
+def here(words, env=None):
+    """Run a command on this machine, which has to succeed; returns what it printed."""
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False,
+                          env={**os.environ, **(env or {})})
+    check(done.returncode == 0,
+          f"{' '.join(map(str, words))} ended with {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
 
 
 def same_bytes(found, expected, what):

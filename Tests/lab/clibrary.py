@@ -1,43 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """C and C++ programs of plain verbs on what is installed, compiled by what pkg-config says, on a real kernel."""
-import os
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
-from checks import check, equal
-from registry import PAIR, Failure, test
+from checks import check, equal, here
+from registry import PAIR, test
 
 _ROOT = Path(__file__).resolve().parents[2]
 _LANGUAGES = {"c": ["gcc", "-std=gnu99"], "c++": ["g++", "-x", "c++", "-std=gnu++11"]}
-
-
-def _here(words, env=None):
-    """Run a command on this machine; returns what it printed."""
-    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False,
-                          env={**os.environ, **(env or {})})
-    if done.returncode != 0:
-        raise Failure(f"{' '.join(map(str, words))} ended with {done.returncode}\n{done.stdout}{done.stderr}")
-    return done.stdout
 
 
 def _installed(bench):
     """A prefix that everything is installed under, which the guests see at the same path."""
     prefix = bench.scratch / "installed"
     if not prefix.exists():
-        _here([_ROOT / "Packaging" / "install", "--prefix", prefix, "--programs", Path(bench.tool).parent])
+        here([_ROOT / "Packaging" / "install", "--prefix", prefix, "--programs", Path(bench.tool).parent])
     return prefix
 
 
 def _compiled(bench, source, language):
     """A program, compiled and linked by what pkg-config says and nothing else."""
     prefix = _installed(bench)
-    flags = _here(["pkg-config", "--cflags", "--libs", "peermr"],
+    flags = here(["pkg-config", "--cflags", "--libs", "peermr"],
                   {"PKG_CONFIG_PATH": f"{prefix}/lib/pkgconfig"}).split()
     check(not any("swift" in flag.lower() for flag in flags), f"pkg-config names Swift: {flags}")
     program = bench.scratch / f"{source.stem}-{language}"
-    _here([*_LANGUAGES[language], "-O2", "-Wall", "-Wextra", "-Werror", source, "-x", "none", "-o", program, *flags])
+    here([*_LANGUAGES[language], "-O2", "-Wall", "-Wextra", "-Werror", source, "-x", "none", "-o", program, *flags])
     return program
 
 
@@ -71,7 +60,7 @@ def c_register(bench):
     """The example, made by its Makefile too, checks, registers and proves."""
     folder = bench.scratch / "c-register-made"
     shutil.copytree(_ROOT / "Examples" / "c-register", folder)
-    _here(["make", "-C", folder, "CFLAGS=-Wall -Wextra -pedantic -Werror"],
+    here(["make", "-C", folder, "CFLAGS=-Wall -Wextra -pedantic -Werror"],
           {"PKG_CONFIG_PATH": f"{_installed(bench)}/lib/pkgconfig"})
     source = _ROOT / "Examples" / "c-register" / "c-register.c"
     _programs(bench, source, ["rxe0", bench.server.bdf("nvme0")], ["onDemand", "proof: .* of random bytes"])

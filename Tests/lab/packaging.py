@@ -1,32 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Debian packages in a guest without a Swift toolchain, of a release newer than the one they are built on."""
-import os
 import re
-import subprocess
 from pathlib import Path
 
-from checks import check, equal
-from registry import TOOL, Failure, test
+from checks import check, equal, here
+from registry import TOOL, test
 
 _ROOT = Path(__file__).resolve().parents[2]
 _LIBRARY = Path("/usr/lib/x86_64-linux-gnu")
 _PACKAGES = ["libpeermr0", "libpeermr-dev", "peermr"]
 
 
-def _here(words, env=None):
-    """Run a command on this machine; returns what it printed."""
-    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False,
-                          env={**os.environ, **(env or {})})
-    if done.returncode != 0:
-        raise Failure(f"{' '.join(map(str, words))} ended with {done.returncode}\n{done.stdout}{done.stderr}")
-    return done.stdout
-
-
 def _packages(bench):
     """The packages, built once: their files by name. They are packed without compression, which takes long."""
     output = bench.scratch / "packages"
     if not output.exists():
-        _here([_ROOT / "Packaging" / "deb", "--programs", Path(bench.tool).parent, "--output", output],
+        here([_ROOT / "Packaging" / "deb", "--programs", Path(bench.tool).parent, "--output", output],
               {"DPKG_DEB_COMPRESSOR_TYPE": "none"})
     return {path.name.split("_", maxsplit=1)[0]: path for path in output.glob("*.deb")}
 
@@ -82,12 +71,12 @@ def packaged_library(bench):
     guest, found = bench.server, _packages(bench)
     tree, program = bench.scratch / "tree", bench.scratch / "consumer"
     for name in ("libpeermr0", "libpeermr-dev"):
-        _here(["dpkg-deb", "-x", found[name], tree])
-    flags = _here(["pkg-config", "--define-variable=prefix=" + str(tree / "usr"),
+        here(["dpkg-deb", "-x", found[name], tree])
+    flags = here(["pkg-config", "--define-variable=prefix=" + str(tree / "usr"),
                    f"--define-variable=libdir={tree}{_LIBRARY}", "--cflags", "--libs", "peermr"],
                   {"PKG_CONFIG_PATH": f"{tree}{_LIBRARY}/pkgconfig"}).split()
     source = Path(__file__).with_name("consumer.c")
-    _here(["cc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-o", program, source, *flags])
+    here(["cc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-o", program, source, *flags])
     bench.must(guest, f"dpkg --force-unsafe-io -i {found['libpeermr0']}", 120)
     bench.later(lambda: bench.must(guest, "dpkg -P libpeermr0", 120))
     near = guest.bdf("near")
