@@ -12,10 +12,7 @@ import Testing
     let provider = PCIAddress("0000:01:00.0")!
 
     init() {
-        let pool = "sys/bus/pci/devices/\(provider)/p2pmem"
-        folder.file("\(pool)/size", "65536\n")
-        folder.file("\(pool)/available", "65536\n")
-        folder.file("\(pool)/allocate", [UInt8](repeating: 0xa5, count: 65536))
+        folder.pool(of: "\(provider)")
     }
 
     private func region(

@@ -16,10 +16,7 @@ import Testing
     let provider = PCIAddress("0000:01:00.0")!
 
     init() {
-        let pool = "sys/bus/pci/devices/\(provider)/p2pmem"
-        folder.file("\(pool)/size", "65536\n")
-        folder.file("\(pool)/available", "65536\n")
-        folder.file("\(pool)/allocate", [UInt8](repeating: 0xa5, count: 65536))
+        folder.pool(of: "\(provider)")
     }
 
     /// A domain of the fake's device, which can page on demand, and a handle of p2pmem.

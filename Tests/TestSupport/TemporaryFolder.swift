@@ -45,6 +45,14 @@ public final class TemporaryFolder {
         make { try $0.createSymbolicLink(atPath: path, withDestinationPath: target) }
     }
 
+    /// Makes 64 KiB of peer-to-peer memory of a PCI function: a file, with what its last owner left in it.
+    public func pool(of provider: String) {
+        let pool = "sys/bus/pci/devices/\(provider)/p2pmem"
+        file("\(pool)/size", "65536\n")
+        file("\(pool)/available", "65536\n")
+        file("\(pool)/allocate", [UInt8](repeating: 0xa5, count: 65536))
+    }
+
     /// A test whose folder cannot be made has found nothing out: it must not go on.
     private func make(_ body: (FileManager) throws -> Void) {
         do { try body(.default) } catch { preconditionFailure("no test folder: \(error)") }
