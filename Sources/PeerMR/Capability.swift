@@ -124,10 +124,7 @@ public struct Capability: Hashable, Sendable {
     public static func route(
         of provider: PCIAddress, for client: Client, root: SystemRoot = .live
     ) -> Answer {
-        let attachment = client.attachment(root: root) ?? .unreadable
-        let around = [provider] + (attachment.function.map { [$0] } ?? [])
-        let topology = Topology(root: root, around: around)
-        return answer(topology.route(from: attachment, called: "\(client)", to: provider))
+        path(of: provider, for: client, root: root).answer
     }
 
     private static func answer(_ path: Route) -> Answer {

@@ -142,9 +142,7 @@ public struct PeerRegion: ~Copyable {
             }
         }
         guard fallback == .bounce else { throw refusal }
-        return try PeerRegion(
-            registering: .host(try HostMemory(allocating: byteCount)), on: domain, access: access,
-            options: RegistrationOptions(), bounceReason: refusal)
+        return try .bounce(byteCount, on: domain, access: access, because: refusal)
     }
 }
 

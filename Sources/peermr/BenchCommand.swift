@@ -70,15 +70,7 @@ struct BenchRegistration: ParsableCommand {
     @Option(help: ArgumentHelp("Draw latency over size.", valueName: "file"), completion: .file()) var svg: String?
 
     func run() throws {
-        let status: Int32
-        do throws(CallError) {
-            status = try measure()
-        } catch {
-            status = Status.badInput
-            writeAll(2, "peermr: error: \(error)\n")
-            if json { printJSON(.object([("error", error.json)])) }
-        }
-        if status != 0 { throw ExitCode(status) }
+        try reportingErrors(as: json ? \.json : nil) { () throws(CallError) -> Int32 in try measure() }
     }
 
     private func measure() throws(CallError) -> Int32 {

@@ -38,24 +38,44 @@ struct CommonOptions: ParsableArguments {
         return system
     }
 
-    /// Runs a command's body. Bad input is one sentence on standard error, an `error` in JSON where that was asked
-    /// for, and exit status 2.
+    /// Runs a command's body; see ``reportingErrors(as:_:)``.
     func reporting(_ body: () throws(CallError) -> Int32) throws {
-        var status: Int32
-        do throws(CallError) {
-            status = try body()
-        } catch {
-            status = Status.badInput
-            writeAll(2, "peermr: error: \(error)\n")
-            if json {
-                let fields: [(String, JSONValue)] = [
-                    ("code", .text(error.code.rawValue)), ("reason", .text(error.reason)),
-                    ("remedy", .optional(error.remedy.isEmpty ? nil : error.remedy)),
-                ]
-                printJSON(.object([("error", .object(fields))]))
-            }
-        }
-        if status != 0 { throw ExitCode(status) }
+        try reportingErrors(as: json ? { .object($0.words) } : nil, body)
+    }
+}
+
+/// Runs a command's body, and ends with the status that it gives. Bad input is one sentence on standard error, an
+/// `error` in JSON where that was asked for, and exit status 2.
+///
+/// - Parameter json: what becomes of the error in JSON; nil for none.
+func reportingErrors(as json: ((CallError) -> JSONValue)?, _ body: () throws(CallError) -> Int32) throws {
+    var status: Int32
+    do throws(CallError) {
+        status = try body()
+    } catch {
+        status = Status.badInput
+        writeAll(2, "peermr: error: \(error)\n")
+        if let json { printJSON(.object([("error", json(error))])) }
+    }
+    if status != 0 { throw ExitCode(status) }
+}
+
+extension CallError {
+    /// What was wrong, for programs, in words.
+    var words: [(String, JSONValue)] {
+        [
+            ("code", .text(code.rawValue)), ("reason", .text(reason)),
+            ("remedy", .optional(remedy.isEmpty ? nil : remedy)),
+        ]
+    }
+
+    /// The same, with the call that failed.
+    var json: JSONValue {
+        .object(
+            words + [
+                ("call", .optional(call.isEmpty ? nil : call)),
+                ("errno", errno.map { .integer(Int64($0.rawValue)) } ?? .null),
+            ])
     }
 }
 

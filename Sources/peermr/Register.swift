@@ -47,8 +47,7 @@ struct Register: ParsableCommand {
     @Flag(help: "Print JSON, on one line.") var json = false
 
     func run() throws {
-        let status: Int32
-        do throws(CallError) {
+        try reportingErrors(as: json ? \.json : nil) { () throws(CallError) -> Int32 in
             // What the user wrote is looked at before anything of the machine is.
             let specification = try MemorySpecification(memory)
             let (access, address, proof) = (try parseAccess(), try parseAddress(), try parseProof())
@@ -57,13 +56,8 @@ struct Register: ParsableCommand {
                 proof: proof)
             if json { printJSON(report.json) } else { writeAll(1, report.text) }
             if let error = report.error { writeAll(2, "peermr: error: \(error)\n") }
-            status = report.status
-        } catch {
-            status = Status.badInput
-            writeAll(2, "peermr: error: \(error)\n")
-            if json { printJSON(.object([("error", error.json)])) }
+            return report.status
         }
-        if status != 0 { throw ExitCode(status) }
     }
 
     private func openDevice() throws(CallError) -> Context { try Device(name: device).open() }
@@ -112,16 +106,4 @@ extension Access {
         ("local-write", .localWrite), ("remote-write", .remoteWrite), ("remote-read", .remoteRead),
         ("remote-atomic", .remoteAtomic), ("relaxed-ordering", .relaxedOrdering), ("on-demand", .onDemand),
     ]
-}
-
-extension CallError {
-    /// What was wrong, for programs.
-    var json: JSONValue {
-        .object([
-            ("code", .text(code.rawValue)), ("reason", .text(reason)),
-            ("remedy", .optional(remedy.isEmpty ? nil : remedy)),
-            ("call", .optional(call.isEmpty ? nil : call)),
-            ("errno", errno.map { .integer(Int64($0.rawValue)) } ?? .null),
-        ])
-    }
 }

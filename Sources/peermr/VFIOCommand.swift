@@ -65,7 +65,7 @@ struct Target: ParsableArguments {
     func reporting(
         _ body: (VFIOBinding) throws(CallError) -> (sentence: String, before: String?)
     ) throws {
-        do throws(CallError) {
+        try reportingErrors(as: nil) { () throws(CallError) -> Int32 in
             let binding = try VFIOBinding(try Names.provider(address, .live))
             let (sentence, before) = try body(binding)
             let state = try binding.state()
@@ -74,9 +74,7 @@ struct Target: ParsableArguments {
             } else {
                 writeAll(1, sentence.isEmpty ? state.text(binding.uses()) : "\(binding.address): \(sentence)\n")
             }
-        } catch {
-            writeAll(2, "peermr: error: \(error)\n")
-            throw ExitCode(Status.badInput)
+            return Status.supported
         }
     }
 }
