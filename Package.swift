@@ -46,30 +46,30 @@ let package = Package(
         .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .target(name: "CLinux"),
 
-        .target(name: "SystemSupport", dependencies: ["CLinux", system], swiftSettings: strict),
+        .target(name: "PeerMRCore", dependencies: ["CLinux", system], swiftSettings: strict),
         .target(
-            name: "PCITopology", dependencies: ["SystemSupport", system], swiftSettings: strict),
+            name: "PCITopology", dependencies: ["PeerMRCore", system], swiftSettings: strict),
         .target(
-            name: "Verbs", dependencies: ["CVerbs", "CLinux", "SystemSupport", system],
+            name: "Verbs", dependencies: ["CVerbs", "CLinux", "PeerMRCore", system],
             swiftSettings: strict),
         .target(
             name: "PeerMemory",
-            dependencies: ["Verbs", "PCITopology", "CLinux", "SystemSupport", system],
+            dependencies: ["Verbs", "PCITopology", "CLinux", "PeerMRCore", system],
             swiftSettings: strict),
         .target(
             name: "PeerMR",
-            dependencies: ["PeerMemory", "PCITopology", "Verbs", "CLinux", "SystemSupport", system],
+            dependencies: ["PeerMemory", "PCITopology", "Verbs", "CLinux", "PeerMRCore", system],
             swiftSettings: strict),
         .target(
             name: "PeerStorage",
             dependencies: [
                 "PeerMR", "PeerMemory", "PCITopology", "CUring", "CBlkid", "CLinux",
-                "SystemSupport", system,
+                "PeerMRCore", system,
             ],
             swiftSettings: strict),
 
         .target(
-            name: "PeerTransfer", dependencies: ["PeerMR", "PeerStorage", "SystemSupport", system],
+            name: "PeerTransfer", dependencies: ["PeerMR", "PeerStorage", "PeerMRCore", system],
             swiftSettings: strict),
 
         // The C library: peermr.h is written by hand, and the compiler holds the Swift bodies against it.
@@ -78,7 +78,7 @@ let package = Package(
         .target(
             name: "PeerMRC",
             dependencies: [
-                "CPeerMR", "CThreadTexts", "CVerbs", "PeerMR", "PeerMemory", "PCITopology", "Verbs", "SystemSupport",
+                "CPeerMR", "CThreadTexts", "CVerbs", "PeerMR", "PeerMemory", "PCITopology", "Verbs", "PeerMRCore",
                 system,
             ],
             swiftSettings: strict),
@@ -88,7 +88,7 @@ let package = Package(
         .target(
             name: "RegistrationBench",
             dependencies: [
-                "PeerMR", "PeerMemory", "PCITopology", "Verbs", "CBareVerbs", "SystemSupport", system,
+                "PeerMR", "PeerMemory", "PCITopology", "Verbs", "CBareVerbs", "PeerMRCore", system,
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
             ],
             swiftSettings: strict),
@@ -96,21 +96,21 @@ let package = Package(
         .executableTarget(
             name: "PeerMRCommand",
             dependencies: [
-                "PeerMR", "PCITopology", "RegistrationBench", "CLinux", "SystemSupport", system,
+                "PeerMR", "PCITopology", "RegistrationBench", "CLinux", "PeerMRCore", system,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/peermr", swiftSettings: strict),
         .executableTarget(
             name: "NICToNVMe",
             dependencies: [
-                "PeerMR", "PeerStorage", "PeerTransfer", "CCrypto", "CLinux", "SystemSupport", system,
+                "PeerMR", "PeerStorage", "PeerTransfer", "CCrypto", "CLinux", "PeerMRCore", system,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Examples/NICToNVMe", exclude: ["README.md"], swiftSettings: strict),
         .executableTarget(
             name: "PingPong",
             dependencies: [
-                "PeerMR", "PeerStorage", "SystemSupport", system,
+                "PeerMR", "PeerStorage", "PeerMRCore", system,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
             ],
@@ -124,7 +124,7 @@ let package = Package(
             swiftSettings: strict),
         // A program for the oracle: every pair of a machine, judged in one start.
         .executableTarget(
-            name: "route-probe", dependencies: ["PCITopology", "SystemSupport", system],
+            name: "route-probe", dependencies: ["PCITopology", "PeerMRCore", system],
             path: "Tests/RouteProbe", swiftSettings: strict),
         // A program for the tests in the lab: it says what nic-to-nvme must not believe.
         .executableTarget(
@@ -136,7 +136,7 @@ let package = Package(
         // What looking for routes costs, and how that grows.
         .executableTarget(
             name: "route-benchmark",
-            dependencies: ["PCITopology", "SystemSupport", "TestSupport", system],
+            dependencies: ["PCITopology", "PeerMRCore", "TestSupport", system],
             path: "Tests/RouteBenchmark", swiftSettings: testing),
 
         // What destroys what, and when: run by the tests, and as a program that is built with optimisation.
@@ -157,25 +157,25 @@ let package = Package(
         // Tests of the first two rings, without a device. CFakeVerbs stands in for libibverbs and librdmacm.
         .target(name: "CFakeVerbs", path: "Tests/CFakeVerbs"),
         .target(
-            name: "TestSupport", dependencies: ["SystemSupport", system], path: "Tests/TestSupport",
+            name: "TestSupport", dependencies: ["PeerMRCore", system], path: "Tests/TestSupport",
             swiftSettings: testing),
         .testTarget(
-            name: "SystemSupportTests", dependencies: ["SystemSupport", "TestSupport", system],
+            name: "PeerMRCoreTests", dependencies: ["PeerMRCore", "TestSupport", system],
             swiftSettings: testing),
         .testTarget(
             name: "PCITopologyTests",
-            dependencies: ["PCITopology", "SystemSupport", "TestSupport", system],
+            dependencies: ["PCITopology", "PeerMRCore", "TestSupport", system],
             swiftSettings: testing),
         .testTarget(
             name: "PeerMRCommandTests",
             dependencies: [
-                "PeerMRCommand", "PCITopology", "RegistrationBench", "SystemSupport", "TestSupport", system,
+                "PeerMRCommand", "PCITopology", "RegistrationBench", "PeerMRCore", "TestSupport", system,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: testing),
         .testTarget(
             name: "RegistrationBenchTests",
-            dependencies: ["RegistrationBench", "PeerMemory", "SystemSupport", "TestSupport"],
+            dependencies: ["RegistrationBench", "PeerMemory", "PeerMRCore", "TestSupport"],
             swiftSettings: testing),
         .testTarget(
             name: "VerbsTests", dependencies: ["Verbs", "CVerbs", "TestSupport", system],
@@ -200,7 +200,7 @@ let package = Package(
         .testTarget(
             name: "PingPongTests",
             dependencies: [
-                "PingPong", "PeerMR", "SystemSupport", "TestSupport",
+                "PingPong", "PeerMR", "PeerMRCore", "TestSupport",
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],

@@ -29,7 +29,7 @@ FORBIDDEN = re.compile(
     r"|^_Zn[wa]|^_Zd[la]")
 # What looks at a dma-buf by way of its owner makes system calls: when messages are validated, or none comes for long.
 BY_THE_OWNER = re.compile(r"\$s8PingPong7StationV(15putThroughOwner|16takeThroughOwner|12lookAtMemory)")
-OURS = re.compile(r"\$s(8PingPong|5Verbs|13SystemSupport|10PeerMemory|6PeerMR|11PeerStorage)")
+OURS = re.compile(r"\$s(8PingPong|5Verbs|10PeerMRCore|10PeerMemory|6PeerMR|11PeerStorage)")
 
 
 class Program:

@@ -32,7 +32,7 @@ _TITLES = {
     "PeerMemory/Explain+VFIO.swift": "vfio-pci and its dma-bufs",
     "PeerMemory/Explain+CUDA.swift": "NVIDIA GPUs",
     "PeerStorage/Explain.swift": "Drives",
-    "SystemSupport/Explain+Sockets.swift": "TCP between programs",
+    "PeerMRCore/Explain+Sockets.swift": "TCP between programs",
     "PeerMRC/Explain.swift": "Using the C library",
     "RegistrationBench/Explain.swift": "The bench of registration",
 }
@@ -59,7 +59,7 @@ This page is written out of the tables in the source that the sentences come fro
 in *italics* are filled in with the facts of the case. <doc:Troubleshooting> tells where to begin.
 
 "any other" is every number that no line above it names. The name behind the sentence is the error's code, for programs:
-``SystemSupport/CallError/Code``.
+``PeerMRCore/PeerMRError/Code``.
 """
 
 
@@ -129,7 +129,7 @@ def sentences():
     """Every piece of every string literal of the tables, with its file: what must stand on the page."""
     for path in sorted(_SOURCES.glob("*/Explain*.swift")):
         source = path.read_text()
-        for block in re.findall(r"^extension CallError \{\n.*?^\}\n", source, re.MULTILINE | re.DOTALL):
+        for block in re.findall(r"^extension PeerMRError \{\n.*?^\}\n", source, re.MULTILINE | re.DOTALL):
             for token in tokens(block):
                 if token.kind == "string":
                     yield from ((path, piece) for piece in _pieces(token.text))

@@ -40,9 +40,9 @@ class Row:
 
 
 def read(source):
-    """The functions and the fixed texts of the `extension CallError` blocks of a file."""
+    """The functions and the fixed texts of the `extension PeerMRError` blocks of a file."""
     functions, texts = {}, {}
-    for start in re.finditer(r"^extension CallError \{\n", source, re.MULTILINE):
+    for start in re.finditer(r"^extension PeerMRError \{\n", source, re.MULTILINE):
         end = source.index("\n}\n", start.end())
         block = source[start.end():end]
         for match in re.finditer(r"^    (private |public |package )?static (func|var|let) (\w+)", block, re.MULTILINE):
@@ -232,7 +232,7 @@ class Walk:
         callee, arguments = parts
         name = callee[1][-1] if callee[0] in ("name", "member") else None
         bound = names.get(name) if callee[0] == "name" else None
-        if callee[2] == "CallError":
+        if callee[2] == "PeerMRError":
             return self.error(arguments, names)
         if bound and bound[0] == "func":
             return self.used(bound[1], arguments, names, bound[2])

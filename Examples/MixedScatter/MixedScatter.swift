@@ -18,7 +18,7 @@ struct MixedScatter {
     static func main() {
         let words = CommandLine.arguments
         guard words.count == 3 else { stop("usage: mixed-scatter DEVICE MEMORY", 2) }
-        do throws(CallError) {
+        do throws(PeerMRError) {
             var exchange = try Exchange(device: words[1], memory: words[2])
             try exchange.gather()
             try exchange.scatter()
@@ -43,7 +43,7 @@ struct Exchange: ~Copyable {
     private let headerBytes: Int
     private let payloadBytes: Int
 
-    init(device: String, memory: String) throws(CallError) {
+    init(device: String, memory: String) throws(PeerMRError) {
         let specification = try MemorySpecification(memory)
         let domain = try ProtectionDomain(try Device(name: device).open())
         let payload = try PeerRegion(registering: try specification.open(), on: domain, access: [.localWrite])
@@ -69,7 +69,7 @@ struct Exchange: ~Copyable {
     }
 
     /// Header from the host and payload from the device, in one SEND; they arrive in plain memory.
-    mutating func gather() throws(CallError) {
+    mutating func gather() throws(PeerMRError) {
         let words = pattern(headerBytes, 1)
         let bytes = pattern(payloadBytes, 2)
         try unsafe header.write(words.span.bytes, at: 0)
@@ -81,7 +81,7 @@ struct Exchange: ~Copyable {
     }
 
     /// One message from plain memory; its beginning lands in the host's memory, the rest in the device's.
-    mutating func scatter() throws(CallError) {
+    mutating func scatter() throws(PeerMRError) {
         let bytes = pattern(headerBytes + payloadBytes, 3)
         try unsafe plain.write(bytes.span.bytes, at: 0)
         let one: [1 of ScatterEntry] = [try entry(plain, bytes.count)]
@@ -94,7 +94,7 @@ struct Exchange: ~Copyable {
     /// Sends one message to ourselves. The lists need not outlive the call that posts them; the memory must.
     private mutating func transfer(
         from sources: Span<ScatterEntry>, to targets: Span<ScatterEntry>
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         do throws(Errno) {
             try pair.postReceive(scatteringTo: targets, requestID: 1)
             try pair.postSend(gathering: sources, requestID: 2)
@@ -111,13 +111,13 @@ struct Exchange: ~Copyable {
             }
             if open > 0 { MixedScatter.stop("the message did not arrive within 30 s", 1) }
         } catch {
-            throw CallError(.system, errno: error, reason: "the NIC does not take the message")
+            throw PeerMRError(.system, errno: error, reason: "the NIC does not take the message")
         }
     }
 
     private func compare(
         _ what: String, _ region: borrowing PeerRegion, _ expected: [UInt8]
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         var seen = [UInt8](repeating: 0, count: expected.count)
         var span = seen.mutableSpan
         var raw = unsafe span.mutableBytes
@@ -128,11 +128,11 @@ struct Exchange: ~Copyable {
 }
 
 /// A piece of a region, from its beginning.
-private func entry(_ region: borrowing PeerRegion, _ count: Int) throws(CallError) -> ScatterEntry {
+private func entry(_ region: borrowing PeerRegion, _ count: Int) throws(PeerMRError) -> ScatterEntry {
     do throws(SliceError) {
         return try region.window.entry(at: 0, count: UInt64(count))
     } catch {
-        throw CallError(.invalidArgument, reason: "\(count) bytes cannot be addressed: \(error)")
+        throw PeerMRError(.invalidArgument, reason: "\(count) bytes cannot be addressed: \(error)")
     }
 }
 

@@ -20,9 +20,9 @@ struct Bytes: ExpressibleByArgument {
 }
 
 /// Runs a command's body: a failure is one sentence on standard error, and exit status 1 (130 after a signal).
-func reporting(_ body: () throws(CallError) -> Int32) throws {
+func reporting(_ body: () throws(PeerMRError) -> Int32) throws {
     var status: Int32
-    do throws(CallError) {
+    do throws(PeerMRError) {
         status = try body()
     } catch {
         say("error: \(error)")
@@ -93,7 +93,7 @@ struct Serve: ParsableCommand {
     }
 
     func run() throws {
-        try reporting { () throws(CallError) in
+        try reporting { () throws(PeerMRError) in
             guard let address = SocketAddress(listen, port: common.port),
                 let allowList = AllowList(allow)
             else { return 2 }
@@ -117,11 +117,11 @@ struct Serve: ParsableCommand {
         if common.json, case .ended(let report) = event { printJSON(report) }
     }
 
-    private func request(_ device: borrowing BlockDevice) throws(CallError) -> MemoryRequest {
+    private func request(_ device: borrowing BlockDevice) throws(PeerMRError) -> MemoryRequest {
         guard memory == .p2pmem else { return .host }
         if let provider = provider.flatMap({ PCIAddress($0) }) { return .p2pmem(provider) }
         guard let function = device.function else {
-            throw CallError(
+            throw PeerMRError(
                 .notFound, reason: "\(device.path) is on no PCI function, so it has no p2pmem",
                 remedy:
                     "take an NVMe drive with a controller memory buffer, name another's with --provider, or say "
@@ -147,9 +147,9 @@ struct ClientArguments: ParsableArguments {
         else { throw ValidationError("--connect and --bind take numeric addresses.") }
     }
 
-    func options(_ stop: borrowing OwnedDescriptor) throws(CallError) -> DriveClient.Options {
+    func options(_ stop: borrowing OwnedDescriptor) throws(PeerMRError) -> DriveClient.Options {
         guard let server = SocketAddress(connect, port: common.port) else {
-            throw CallError(.invalidArgument, reason: "\(connect) is no numeric address")
+            throw PeerMRError(.invalidArgument, reason: "\(connect) is no numeric address")
         }
         return DriveClient.Options(
             server: server, source: bind.flatMap { SocketAddress($0, port: 0) },
@@ -187,7 +187,7 @@ struct Put: ParsableCommand {
     @Argument(help: "The file to send.") var file: String
 
     func run() throws {
-        try reporting { () throws(CallError) in
+        try reporting { () throws(PeerMRError) in
             let source = try openSource(file)
             defer { try? source.close() }
             let byteCount = try size(of: source, file)
@@ -203,7 +203,7 @@ struct Put: ParsableCommand {
             var bar = ProgressBar("get", total: byteCount, isShown: client.progress)
             _ = try DriveClient.get(
                 byteCount, at: client.offset.count, options,
-                receive: { bytes throws(CallError) in try found.update(bytes) },
+                receive: { bytes throws(PeerMRError) in try found.update(bytes) },
                 progress: { bar.show($0) })
             let digest = try found.hexadecimal()
             client.report("put", outcome, sha256: expected, verified: digest == expected)
@@ -214,11 +214,11 @@ struct Put: ParsableCommand {
 
     private func send(
         _ source: FileDescriptor, _ byteCount: UInt64, _ options: DriveClient.Options
-    ) throws(CallError) -> TransferOutcome {
+    ) throws(PeerMRError) -> TransferOutcome {
         var bar = ProgressBar("put", total: byteCount, isShown: client.progress)
         return try DriveClient.put(
             byteCount, at: client.offset.count, options,
-            read: { bytes, offset throws(CallError) in try fill(&bytes, from: source, at: offset) },
+            read: { bytes, offset throws(PeerMRError) in try fill(&bytes, from: source, at: offset) },
             progress: { bar.show($0) })
     }
 }
@@ -233,15 +233,15 @@ struct Get: ParsableCommand {
     @Option(help: "The SHA-256 that the bytes must have, in hexadecimal.") var sha256: String?
 
     func run() throws {
-        try reporting { () throws(CallError) in
+        try reporting { () throws(PeerMRError) in
             let stop = OwnedDescriptor(adopting: peermr_termination_descriptor())
             let options = try client.options(stop)
-            let file = try output.map { path throws(CallError) in try OutputFile(path) }
+            let file = try output.map { path throws(PeerMRError) in try OutputFile(path) }
             let found = try Digest()
             var bar = ProgressBar("get", total: length.count, isShown: client.progress)
             let outcome = try DriveClient.get(
                 length.count, at: client.offset.count, options,
-                receive: { bytes throws(CallError) in
+                receive: { bytes throws(PeerMRError) in
                     try found.update(bytes)
                     try file?.append(bytes)
                 }, progress: { bar.show($0) })

@@ -7,7 +7,7 @@ import PeerMR
 @safe struct Digest: ~Copyable {
     private let context: OpaquePointer
 
-    init() throws(CallError) {
+    init() throws(PeerMRError) {
         guard let context = unsafe EVP_MD_CTX_new() else { throw Self.failed }
         guard unsafe EVP_DigestInit_ex(context, EVP_sha256(), nil) == 1 else {
             unsafe EVP_MD_CTX_free(context)
@@ -18,13 +18,13 @@ import PeerMR
 
     deinit { unsafe EVP_MD_CTX_free(context) }
 
-    func update(_ bytes: RawSpan) throws(CallError) {
+    func update(_ bytes: RawSpan) throws(PeerMRError) {
         let result = unsafe bytes.withUnsafeBytes { unsafe EVP_DigestUpdate(context, $0.baseAddress, $0.count) }
         guard result == 1 else { throw Self.failed }
     }
 
     /// The digest in hexadecimal. Nothing can be added after it.
-    consuming func hexadecimal() throws(CallError) -> String {
+    consuming func hexadecimal() throws(PeerMRError) -> String {
         var bytes = [UInt8](repeating: 0, count: Int(EVP_MAX_MD_SIZE))
         var count: UInt32 = 0
         guard unsafe EVP_DigestFinal_ex(context, &bytes, &count) == 1 else { throw Self.failed }
@@ -32,8 +32,8 @@ import PeerMR
     }
 
     /// No memory, or a configuration of OpenSSL that has no SHA-256: nothing else is known to end here.
-    private static var failed: CallError {
-        CallError(
+    private static var failed: PeerMRError {
+        PeerMRError(
             .system, reason: "libcrypto cannot compute SHA-256",
             remedy: "see whether `openssl dgst -sha256 /dev/null` works here")
     }

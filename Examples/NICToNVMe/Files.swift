@@ -5,29 +5,29 @@ import PeerMR
 import SystemPackage
 
 /// Opens a file to send.
-func openSource(_ path: String) throws(CallError) -> FileDescriptor {
+func openSource(_ path: String) throws(PeerMRError) -> FileDescriptor {
     do {
         return try FileDescriptor.open(FilePath(path), .readOnly, options: .closeOnExec)
     } catch {
-        throw CallError(
+        throw PeerMRError(
             .notFound, call: "open", errno: error as? Errno, reason: "\(path) cannot be opened",
             remedy: "name a file that this user may read")
     }
 }
 
 /// A file's size; there must be something in it.
-func size(of file: FileDescriptor, _ path: String) throws(CallError) -> UInt64 {
+func size(of file: FileDescriptor, _ path: String) throws(PeerMRError) -> UInt64 {
     var status = stat()
     guard unsafe fstat(file.rawValue, &status) == 0 else { throw .file(currentErrno(), "read") }
     let kind = status.st_mode & S_IFMT
     guard kind == S_IFREG || kind == S_IFBLK, let end = try? file.seek(offset: 0, from: .end) else {
-        throw CallError(
+        throw PeerMRError(
             .invalidArgument,
             reason: kind == S_IFDIR ? "\(path) is a directory" : "\(path) is no file with a size",
             remedy: "name a regular file")
     }
     guard end > 0 else {
-        throw CallError(
+        throw PeerMRError(
             .invalidArgument, reason: "\(path) is empty", remedy: "name a file with something in it")
     }
     return UInt64(end)
@@ -36,7 +36,7 @@ func size(of file: FileDescriptor, _ path: String) throws(CallError) -> UInt64 {
 /// Fills memory with a file's bytes from an offset on.
 func fill(
     _ bytes: inout MutableRawSpan, from file: FileDescriptor, at offset: UInt64
-) throws(CallError) {
+) throws(PeerMRError) {
     var done = 0
     while done < bytes.byteCount {
         let count: Int
@@ -48,7 +48,7 @@ func fill(
             }
         } catch { throw .file((error as? Errno) ?? .ioError, "read") }
         guard count > 0 else {
-            throw CallError(
+            throw PeerMRError(
                 .invalidArgument, reason: "the file became shorter while it was sent",
                 remedy: "send it again when nobody writes to it")
         }
@@ -57,7 +57,7 @@ func fill(
 }
 
 /// SHA-256 of a file's first bytes, in hexadecimal.
-func digest(of file: FileDescriptor, _ byteCount: UInt64) throws(CallError) -> String {
+func digest(of file: FileDescriptor, _ byteCount: UInt64) throws(PeerMRError) -> String {
     let digest = try Digest()
     var chunk = [UInt8](repeating: 0, count: 1 << 18)
     var position: UInt64 = 0
@@ -72,7 +72,7 @@ func digest(of file: FileDescriptor, _ byteCount: UInt64) throws(CallError) -> S
             }
         } catch { throw .file((error as? Errno) ?? .ioError, "read") }
         guard count > 0 else {
-            throw CallError(.invalidArgument, reason: "the file became shorter while it was read")
+            throw PeerMRError(.invalidArgument, reason: "the file became shorter while it was read")
         }
         try digest.update(unsafe chunk.span.bytes.extracting(first: count))
         position += UInt64(count)
@@ -80,15 +80,15 @@ func digest(of file: FileDescriptor, _ byteCount: UInt64) throws(CallError) -> S
     return try digest.hexadecimal()
 }
 
-extension CallError {
-    static func file(_ errno: Errno, _ what: String) -> CallError {
-        CallError(
+extension PeerMRError {
+    static func file(_ errno: Errno, _ what: String) -> PeerMRError {
+        PeerMRError(
             .system, errno: errno, reason: "the file cannot be \(what)",
             remedy: errno == .noSpace ? "make room for it" : "see the kernel log (dmesg) for what its drive says")
     }
 
-    static func mismatch(_ expected: String?, _ found: String?) -> CallError {
-        CallError(
+    static func mismatch(_ expected: String?, _ found: String?) -> PeerMRError {
+        PeerMRError(
             .dataMismatch,
             reason:
                 "the bytes that came back are others than expected: sha256 \(found ?? "?") instead of "

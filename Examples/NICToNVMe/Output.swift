@@ -4,7 +4,7 @@ import Glibc
 import PeerMR
 import PeerTransfer
 import Synchronization
-import SystemSupport
+import PeerMRCore
 
 /// A line for people, on standard error; it begins on a line of its own, also after an unfinished progress bar.
 func say(_ text: String) {

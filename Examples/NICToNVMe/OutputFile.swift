@@ -14,7 +14,7 @@ final class OutputFile {
     /// Opens the place to write to.
     ///
     /// - Throws: the errno of open(2), with a sentence.
-    init(_ path: String) throws(CallError) {
+    init(_ path: String) throws(PeerMRError) {
         var status = stat()
         let isThere = unsafe stat(path, &status) == 0
         let isSpecial = isThere && status.st_mode & S_IFMT != S_IFREG
@@ -27,7 +27,7 @@ final class OutputFile {
                     ? FilePermissions(rawValue: CModeT(status.st_mode & 0o777))
                     : [.ownerReadWrite, .groupRead, .otherRead])
         } catch {
-            throw CallError(
+            throw PeerMRError(
                 .notPermitted, call: "open", errno: error as? Errno,
                 reason: "\(path) cannot be written", remedy: "name a place that this user may write to")
         }
@@ -42,17 +42,17 @@ final class OutputFile {
     }
 
     /// Appends bytes.
-    func append(_ bytes: RawSpan) throws(CallError) {
+    func append(_ bytes: RawSpan) throws(PeerMRError) {
         do {
             _ = try unsafe bytes.withUnsafeBytes { try unsafe descriptor.writeAll($0) }
         } catch { throw .file((error as? Errno) ?? .ioError, "written") }
     }
 
     /// Gives the file its name: everything is there.
-    func keep() throws(CallError) {
+    func keep() throws(PeerMRError) {
         guard let temporary else { return }
         guard unsafe rename(temporary, path) == 0 else {
-            throw CallError(
+            throw PeerMRError(
                 .system, call: "rename", errno: currentErrno(), reason: "\(path) cannot be put in place",
                 remedy: "name a place that this user may write to")
         }

@@ -49,7 +49,7 @@ struct MemoryArgument: Hashable {
     init(function: PCIAddress) { text = "p2pmem:\(function)" }
 
     /// The memory for so many bytes; what has a size of its own keeps that.
-    func specification(byteCount: UInt64) throws(CallError) -> MemorySpecification {
+    func specification(byteCount: UInt64) throws(PeerMRError) -> MemorySpecification {
         let kind = text.prefix { $0 != ":" }
         return try MemorySpecification(kind == "vfio" || kind == "fd" ? text : "\(text):\(byteCount)")
     }
@@ -199,7 +199,7 @@ struct DriveArguments: ParsableArguments {
     /// Opens the drive, where one was named.
     ///
     /// - Returns: what answers the client, and the drive's PCI function.
-    func turn() throws(CallError) -> (any Turn, PCIAddress?) {
+    func turn() throws(PeerMRError) -> (any Turn, PCIAddress?) {
         guard let nvme, let range = driveRange else { return (MemoryTurn(), nil) }
         let device = try BlockDevice(opening: FilePath(nvme), overwrite: overwrite)
         let function = device.function
@@ -227,5 +227,5 @@ struct OutputArguments: ParsableArguments {
     var patience: Int32 { Int32(timeout * 1000) }
 
     /// Opens what the figures go to.
-    func report() throws(CallError) -> Report { try Report(isJSON: json, picture: svg) }
+    func report() throws(PeerMRError) -> Report { try Report(isJSON: json, picture: svg) }
 }

@@ -9,7 +9,7 @@ protocol DriveQueue: ~Copyable {
     var blockBytes: Int { get }
     var range: BlockRange { get }
     /// Why the drive did not do what it was told, in words.
-    borrowing func failed(_ errno: Errno, to verb: String, _ memory: MemoryKind) -> CallError
+    borrowing func failed(_ errno: Errno, to verb: String, _ memory: MemoryKind) -> PeerMRError
     /// The most bytes of one read or write.
     var limit: Int { get }
     var descriptor: Int32 { get }
@@ -25,7 +25,7 @@ extension StorageQueue: DriveQueue {
     var blockBytes: Int { device.blockBytes }
     var limit: Int { Int(Int32.max) }
 
-    borrowing func failed(_ errno: Errno, to verb: String, _ memory: MemoryKind) -> CallError {
+    borrowing func failed(_ errno: Errno, to verb: String, _ memory: MemoryKind) -> PeerMRError {
         .storage(errno, verb, on: device, memory: memory)
     }
 
@@ -40,9 +40,9 @@ extension PassthroughQueue: DriveQueue {
     var blockBytes: Int { device.blockBytes }
     var limit: Int { commandLimit }
 
-    borrowing func failed(_ errno: Errno, to verb: String, _ memory: MemoryKind) -> CallError {
+    borrowing func failed(_ errno: Errno, to verb: String, _ memory: MemoryKind) -> PeerMRError {
         guard errno == .ioError, let lastStatus else { return .storage(errno, verb, on: device, memory: memory) }
-        return CallError(
+        return PeerMRError(
             .system, errno: errno,
             reason: "the drive \(device.name) answers \(verb) with NVMe status 0x\(String(lastStatus, radix: 16))",
             // Invalid Use of Controller Memory Buffer: the kernel hands commands of users over as lists of segments,
@@ -86,13 +86,13 @@ final class DriveTurn<Queue: DriveQueue & ~Copyable>: Turn {
     let operations: [Operation] = [.send]
     let separatesAreas = true
 
-    func begin(on station: borrowing Station) throws(CallError) {
+    func begin(on station: borrowing Station) throws(PeerMRError) {
         guard PeerWriteFlush.isNeeded(for: station.region) else { return }
         flush = try PeerWriteFlush(depth: 1, on: station.domain, completions: station.queue, like: station.queuePair)
     }
 
     /// Each message goes to the next place of the range; the figures are those of the legs.
-    func run(_ plan: LoopPlan, on station: inout Station, _ options: RunOptions) throws(CallError) -> [Run] {
+    func run(_ plan: LoopPlan, on station: inout Station, _ options: RunOptions) throws(PeerMRError) -> [Run] {
         let bytes = (Int(plan.size) + queue.blockBytes - 1) / queue.blockBytes * queue.blockBytes
         let places = queue.range.byteCount / UInt64(bytes)
         let room = min(queue.limit, Int(clamping: queue.range.byteCount), station.areaBytes)
@@ -112,11 +112,11 @@ final class DriveTurn<Queue: DriveQueue & ~Copyable>: Turn {
 
     private func go(
         _ leg: Leg, _ plan: LoopPlan, on station: inout Station, _ bytes: Int, at place: UInt64
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         let memory = station.region.kind
         switch leg {
         case .arrive:
-            do throws(LoopEnd) { try arrive(plan, &station) } catch { throw CallError.loop(error) }
+            do throws(LoopEnd) { try arrive(plan, &station) } catch { throw PeerMRError.loop(error) }
         case .store:
             let slice = try station.slice(incoming: true, count: bytes)
             try finish("write", bytes, memory) { queue throws(Errno) in try queue.write(slice, at: place, tag: 0) }
@@ -125,7 +125,7 @@ final class DriveTurn<Queue: DriveQueue & ~Copyable>: Turn {
             let slice = try station.slice(incoming: false, count: bytes)
             try finish("read", bytes, memory) { queue throws(Errno) in try queue.read(slice, at: place, tag: 0) }
         case .leave:
-            do throws(LoopEnd) { try leave(plan, &station) } catch { throw CallError.loop(error) }
+            do throws(LoopEnd) { try leave(plan, &station) } catch { throw PeerMRError.loop(error) }
         }
     }
 
@@ -179,7 +179,7 @@ final class DriveTurn<Queue: DriveQueue & ~Copyable>: Turn {
     /// Starts one operation of the drive, and waits for its end.
     private func finish(
         _ verb: String, _ bytes: Int, _ memory: MemoryKind, _ start: (inout Queue) throws(Errno) -> Void
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         do throws(Errno) {
             try start(&queue)
             try queue.submit()
@@ -200,9 +200,9 @@ private enum ID {
     static let flush: UInt64 = 3
 }
 
-extension CallError {
-    fileprivate static func doesNotFit(_ bytes: Int, _ limit: Int) -> CallError {
-        CallError(
+extension PeerMRError {
+    fileprivate static func doesNotFit(_ bytes: Int, _ limit: Int) -> PeerMRError {
+        PeerMRError(
             .resourceLimit,
             reason: "messages of \(bytes) bytes do not fit into the range, the memory or one command of "
                 + "the drive: there is room for \(limit)",

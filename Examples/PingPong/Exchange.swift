@@ -37,7 +37,7 @@ struct AddressMessage: Hashable {
     /// Reads a message.
     ///
     /// - Throws: `protocolViolation` for anything that is none.
-    init(decoding bytes: [UInt8]) throws(CallError) {
+    init(decoding bytes: [UInt8]) throws(PeerMRError) {
         guard bytes.count == Self.byteCount else { throw .noAddress(bytes) }
         let plus = bytes[12] == UInt8(ascii: "+")
         guard bytes[4] == Self.colon, bytes[11] == Self.colon, bytes[18] == Self.colon, bytes[51] == 0,
@@ -82,7 +82,7 @@ struct Request: Hashable {
     ///
     /// - Returns: nil for the request that ends it all.
     /// - Throws: `protocolViolation` for anything that is none.
-    static func decode(_ bytes: [UInt8]) throws(CallError) -> Request? {
+    static func decode(_ bytes: [UInt8]) throws(PeerMRError) -> Request? {
         guard bytes.count == byteCount, Array(bytes[0..<4]) == magic, bytes[5...7].allSatisfy({ $0 == 0 }) else {
             throw .nonsense("request", bytes)
         }
@@ -131,7 +131,7 @@ struct Answer: Hashable {
     /// Reads an answer.
     ///
     /// - Throws: `protocolViolation` for anything that is none.
-    init(decoding bytes: [UInt8]) throws(CallError) {
+    init(decoding bytes: [UInt8]) throws(PeerMRError) {
         guard bytes.count == Self.byteCount, Array(bytes[0..<4]) == Self.magic else {
             throw .nonsense("answer", bytes)
         }
@@ -178,11 +178,11 @@ func integer<Number: FixedWidthInteger>(_ bytes: [UInt8], _ offset: Int, as: Num
     bytes[offset..<offset + Number.bitWidth / 8].reduce(0) { $0 << 8 | Number($1) }
 }
 
-extension CallError {
-    fileprivate static func noAddress(_ bytes: [UInt8]) -> CallError {
+extension PeerMRError {
+    fileprivate static func noAddress(_ bytes: [UInt8]) -> PeerMRError {
         bytes.isEmpty
             ? .closedEarly("before it told its address")
-            : CallError(
+            : PeerMRError(
                 .protocolViolation,
                 reason: bytes.count < AddressMessage.byteCount
                     ? "the other end told \(bytes.count) bytes instead of an address of \(AddressMessage.byteCount)"
@@ -190,16 +190,16 @@ extension CallError {
                 remedy: "see whether ping-pong or ibv_rc_pingpong runs there (for rping give --cm)")
     }
 
-    fileprivate static func nonsense(_ what: String, _ bytes: [UInt8]) -> CallError {
+    fileprivate static func nonsense(_ what: String, _ bytes: [UInt8]) -> PeerMRError {
         bytes.isEmpty
             ? .closedEarly("before its \(what)")
-            : CallError(
+            : PeerMRError(
                 .protocolViolation, reason: "the other end's \(what) cannot be read: \(printable(bytes))",
                 remedy: "run the same version of ping-pong at both ends")
     }
 
-    static func closedEarly(_ when: String) -> CallError {
-        CallError(
+    static func closedEarly(_ when: String) -> PeerMRError {
+        PeerMRError(
             .peerLost, reason: "the other end closed the connection \(when)",
             remedy: "see what the program there said when it ended")
     }

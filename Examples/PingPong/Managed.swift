@@ -10,7 +10,7 @@ struct Managed {
     private let report: Report
 
     init(_ path: PathArguments, _ messages: MessageArguments, _ station: StationOptions, _ output: OutputArguments)
-        throws(CallError)
+        throws(PeerMRError)
     {
         self.path = path
         self.station = station
@@ -18,18 +18,18 @@ struct Managed {
         report = try output.report()
     }
 
-    func run(_ host: String?) throws(CallError) -> Int32 {
+    func run(_ host: String?) throws(PeerMRError) -> Int32 {
         if let host { return try client(host) }
         return try PingServer(path, station, runs).run()
     }
 
     /// One run for each size, over one connection.
-    private func client(_ host: String) throws(CallError) -> Int32 {
+    private func client(_ host: String) throws(PeerMRError) -> Int32 {
         let events = try EventChannel()
         let connection = try Connection(events)
         let address = try numericAddress(of: host)
         guard let server = SocketAddress(address, port: path.tcpPort) else {
-            throw CallError(.invalidArgument, reason: "\(address) is no address", remedy: "give a numeric address")
+            throw PeerMRError(.invalidArgument, reason: "\(address) is no address", remedy: "give a numeric address")
         }
         try connection.resolve(server, from: try path.source())
         let context = try connection.openContext()
@@ -68,13 +68,13 @@ struct Managed {
         return options
     }
 
-    private func plan(_ end: borrowing PingStation, size: Int, hangUp: Int32) throws(CallError) -> LoopPlan {
+    private func plan(_ end: borrowing PingStation, size: Int, hangUp: Int32) throws(PeerMRError) -> LoopPlan {
         try .ping(end.station, size: size, runs, waits: station.waits, isClient: true, hangUp: hangUp)
     }
 
-    private func wait(for events: EventChannel) throws(CallError) {
+    private func wait(for events: EventChannel) throws(PeerMRError) {
         guard let event = try events.next(within: Int32(clamping: runs.patience * 1000)) else {
-            throw CallError(
+            throw PeerMRError(
                 .peerLost, reason: "the server does not answer the request for a connection",
                 remedy: "see whether ping-pong --cm or rping -s runs there, and the link is up")
         }
@@ -86,7 +86,7 @@ extension LoopPlan {
     /// The plan of a ping of `rping`; a server's is for the longest that it takes.
     static func ping(
         _ station: borrowing Station, size: Int, _ runs: RunOptions, waits: Bool, isClient: Bool, hangUp: Int32
-    ) throws(CallError) -> LoopPlan {
+    ) throws(PeerMRError) -> LoopPlan {
         let outgoing = try station.area(incoming: false, count: size)
         let incoming = try station.area(incoming: true, count: size)
         // A client writes the text of its pings by the processor.
@@ -104,9 +104,9 @@ extension LoopPlan {
 
 extension Connection {
     /// The device of a connection that has one.
-    func openContext() throws(CallError) -> Context {
+    func openContext() throws(PeerMRError) -> Context {
         guard let context else {
-            throw CallError(
+            throw PeerMRError(
                 .notFound, reason: "the connection has no RDMA device", remedy: "see rdma link show at both ends")
         }
         return context
@@ -115,18 +115,18 @@ extension Connection {
 
 extension PathArguments {
     /// The address of `--bind`; nil where there is none.
-    func source() throws(CallError) -> SocketAddress? {
+    func source() throws(PeerMRError) -> SocketAddress? {
         guard let bind else { return nil }
         guard let address = SocketAddress(try numericAddress(of: bind), port: 0) else {
-            throw CallError(.invalidArgument, reason: "\(bind) is no address", remedy: "give a numeric address")
+            throw PeerMRError(.invalidArgument, reason: "\(bind) is no address", remedy: "give a numeric address")
         }
         return address
     }
 }
 
-extension CallError {
-    static func notEstablished(_ event: ConnectionEvent) -> CallError {
-        CallError(
+extension PeerMRError {
+    static func notEstablished(_ event: ConnectionEvent) -> PeerMRError {
+        PeerMRError(
             event.kind == .rejected ? .refused : .peerLost,
             reason: event.kind == .rejected
                 ? "the server refuses the connection (\(event.kind), reason \(event.status))"

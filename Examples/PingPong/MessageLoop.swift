@@ -187,7 +187,7 @@ extension Station {
     }
 
     /// The same before there is a plan: before the other end knows this one.
-    mutating func prepare(separate: Bool) throws(CallError) {
+    mutating func prepare(separate: Bool) throws(PeerMRError) {
         let incoming = try area(incoming: separate, count: options.sizeLimit)
         do throws(LoopEnd) { try fillReceives(incoming.entry) } catch { throw .loop(error) }
     }

@@ -9,9 +9,9 @@ import PeerMR
 final class StandIn {
     private let memory: HostMemory
     /// Why the owner did not hand out bytes, or take them.
-    fileprivate var failure: CallError?
+    fileprivate var failure: PeerMRError?
 
-    init(byteCount: Int) throws(CallError) {
+    init(byteCount: Int) throws(PeerMRError) {
         memory = try HostMemory(allocating: byteCount)
     }
 
@@ -25,7 +25,7 @@ extension Station {
     @inline(never)
     func putThroughOwner(_ address: UInt, count: Int) throws(LoopEnd) {
         guard let standIn, let bytes = unsafe UnsafeRawPointer(bitPattern: address) else { return }
-        do throws(CallError) {
+        do throws(PeerMRError) {
             try region.write(
                 unsafe RawSpan(_unsafeStart: bytes, byteCount: count), at: Int(address - standIn.address))
         } catch {
@@ -39,7 +39,7 @@ extension Station {
     func takeThroughOwner(_ address: UInt, count: Int) throws(LoopEnd) {
         guard let standIn, let bytes = unsafe UnsafeMutableRawPointer(bitPattern: address) else { return }
         var span = unsafe MutableRawSpan(_unsafeStart: bytes, byteCount: count)
-        do throws(CallError) {
+        do throws(PeerMRError) {
             try region.read(into: &span, at: Int(address - standIn.address))
         } catch {
             standIn.failure = error
@@ -56,7 +56,7 @@ extension Station {
     }
 
     /// The end of a loop of this station, in words.
-    func words(for end: LoopEnd) -> CallError {
+    func words(for end: LoopEnd) -> PeerMRError {
         switch end {
         case .unreachable: standIn?.failure ?? .loop(end)
         // What a NIC says of memory that is gone is no more than a status.

@@ -25,7 +25,7 @@ struct PingStation: ~Copyable {
         static let work: UInt64 = 3
     }
 
-    init(_ station: consuming Station) throws(CallError) {
+    init(_ station: consuming Station) throws(PeerMRError) {
         let messages = try PeerRegion.allocate(4 * Slot.bytes, of: .host, on: station.domain, access: [.localWrite])
         let slots: [4 of ScatterEntry]
         do {
@@ -43,7 +43,7 @@ struct PingStation: ~Copyable {
     }
 
     /// Posts the receive for the other end's first message; before connecting.
-    mutating func prepare(_ plan: LoopPlan) throws(CallError) {
+    mutating func prepare(_ plan: LoopPlan) throws(PeerMRError) {
         do throws(LoopEnd) {
             try postReceive()
             if plan.waits { try request() }

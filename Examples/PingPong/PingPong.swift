@@ -35,7 +35,7 @@ struct PingPong: ParsableCommand {
     }
 
     func run() throws {
-        let status = reporting { () throws(CallError) in
+        let status = reporting { () throws(PeerMRError) in
             let options = messages.station(isManaged: path.cm)
             if path.cm { return try Managed(path, messages, options, output).run(host) }
             if let host { return try client(host, options) }
@@ -45,7 +45,7 @@ struct PingPong: ParsableCommand {
     }
 
     /// Opens the device and makes one end of it.
-    private func station(_ options: StationOptions) throws(CallError) -> Station {
+    private func station(_ options: StationOptions) throws(PeerMRError) -> Station {
         let context = try Context.open(path.device)
         try context.checkPort(path.devicePort, size: UInt64(options.sizeLimit))
         var station = try Station(context, connection: nil, options)
@@ -53,7 +53,7 @@ struct PingPong: ParsableCommand {
         return station
     }
 
-    private func client(_ host: String, _ options: StationOptions) throws(CallError) -> Int32 {
+    private func client(_ host: String, _ options: StationOptions) throws(PeerMRError) -> Int32 {
         let report = try output.report()
         var station = try station(options)
         try station.prepare(separate: true)
@@ -66,11 +66,11 @@ struct PingPong: ParsableCommand {
         return 0
     }
 
-    private func server() throws(CallError) -> Int32 {
+    private func server() throws(PeerMRError) -> Int32 {
         let listener = try StreamListener(port: path.tcpPort, address: path.bind)
         if messages.events { wakeRegularly() }
         while true {
-            let status = reporting { () throws(CallError) in
+            let status = reporting { () throws(PeerMRError) in
                 let report = try output.report()
                 let (turn, function) = try drive.turn()
                 var station = try station(messages.station(isManaged: false, drive: function))

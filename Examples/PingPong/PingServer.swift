@@ -27,12 +27,12 @@ final class PingServer {
     }
 
     /// Serves until the one client has ended, or for ever.
-    func run() throws(CallError) -> Int32 {
+    func run() throws(PeerMRError) -> Int32 {
         let events = try EventChannel()
         let listener = try Connection(events)
-        let host = try path.bind.map { name throws(CallError) in try numericAddress(of: name) } ?? "0.0.0.0"
+        let host = try path.bind.map { name throws(PeerMRError) in try numericAddress(of: name) } ?? "0.0.0.0"
         guard let address = SocketAddress(host, port: path.tcpPort) else {
-            throw CallError(.invalidArgument, reason: "\(host) is no address", remedy: "give --bind a numeric address")
+            throw PeerMRError(.invalidArgument, reason: "\(host) is no address", remedy: "give --bind a numeric address")
         }
         try listener.listen(on: address)
         say("waiting for clients on \(address)")
@@ -47,7 +47,7 @@ final class PingServer {
         switch event.kind {
         case .connectRequest:
             guard let connection = event.request else { return }
-            let status = reporting { () throws(CallError) in
+            let status = reporting { () throws(PeerMRError) in
                 sessions[connection.identity] = try Session(connection, options, runs, waits: waits)
                 return 0
             }
@@ -56,7 +56,7 @@ final class PingServer {
         case .established: sessions[event.identity]?.start()
         case .disconnected: sessions[event.identity]?.connection.disconnect()
         case .connectError, .unreachable, .rejected, .deviceRemoval:
-            say("error: \(CallError.notEstablished(event))")
+            say("error: \(PeerMRError.notEstablished(event))")
             sessions[event.identity]?.abandon()
         default: break
         }
@@ -86,7 +86,7 @@ private final class Session: @unchecked Sendable {
     private var thread: pthread_t?
 
     /// Makes the queue pair and accepts the connection.
-    init(_ connection: Connection, _ options: StationOptions, _ runs: RunOptions, waits: Bool) throws(CallError) {
+    init(_ connection: Connection, _ options: StationOptions, _ runs: RunOptions, waits: Bool) throws(PeerMRError) {
         let context = try connection.openContext()
         try context.checkPort(connection.portNumber, size: UInt64(options.sizeLimit))
         var end = try PingStation(Station(context, connection: connection, options))
@@ -128,7 +128,7 @@ private final class Session: @unchecked Sendable {
     }
 
     private func serve() {
-        let status = reporting { () throws(CallError) in
+        let status = reporting { () throws(PeerMRError) in
             try end.station.queuePair.check(end.station.region.window.shape)
             let client = connection.peerAddress.map { "\($0)" } ?? "a client"
             say(

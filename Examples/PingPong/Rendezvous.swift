@@ -27,17 +27,17 @@ struct Peer: ~Copyable {
 
 extension Station {
     /// The payload of a full packet that this end would take: what was asked for, or what the memory needs.
-    private func proposedMTU(_ options: RendezvousOptions) throws(CallError) -> PathMTU {
+    private func proposedMTU(_ options: RendezvousOptions) throws(PeerMRError) -> PathMTU {
         let needed = region.window.shape.pathMTUBytes
         let mtu = options.mtu ?? PathMTU(exactlyBytes: needed) ?? .default
         try checkMTU(mtu, options)
         return mtu
     }
 
-    private func checkMTU(_ mtu: PathMTU, _ options: RendezvousOptions) throws(CallError) {
+    private func checkMTU(_ mtu: PathMTU, _ options: RendezvousOptions) throws(PeerMRError) {
         let own = try context.port(options.devicePort).mtuBytes
         guard own == 0 || mtu.bytes <= own else {
-            throw CallError(
+            throw PeerMRError(
                 .invalidArgument,
                 reason: "packets of \(mtu.bytes) bytes do not fit through \(context.device), whose MTU is \(own)",
                 remedy:
@@ -49,7 +49,7 @@ extension Station {
     /// As a client: tells the own address, learns the server's, and connects the queue pair to it.
     mutating func meet(
         _ socket: consuming StreamSocket, _ options: RendezvousOptions
-    ) throws(CallError) -> Peer {
+    ) throws(PeerMRError) -> Peer {
         let gid = try context.chooseGID(
             options.gidIndex, port: options.devicePort, preferring: socket.localAddressBytes())
         let own = try address(gid, mtu: proposedMTU(options), options)
@@ -64,7 +64,7 @@ extension Station {
     /// As a server: learns a client's address, connects the queue pair to it, and tells the own.
     mutating func receive(
         _ socket: consuming StreamSocket, _ options: RendezvousOptions
-    ) throws(CallError) -> Peer {
+    ) throws(PeerMRError) -> Peer {
         let gid = try context.chooseGID(
             options.gidIndex, port: options.devicePort, preferring: socket.localAddressBytes())
         let told = try AddressMessage(
@@ -82,7 +82,7 @@ extension Station {
 
     private func address(
         _ gid: GIDEntry?, mtu: PathMTU?, _ options: RendezvousOptions
-    ) throws(CallError) -> AddressMessage {
+    ) throws(PeerMRError) -> AddressMessage {
         AddressMessage(
             QueuePairEndpoint(
                 localIdentifier: try context.port(options.devicePort).localIdentifier, number: queuePair.number,
@@ -92,10 +92,10 @@ extension Station {
 
     private mutating func connect(
         _ own: AddressMessage, to told: AddressMessage, _ gid: GIDEntry?, mtu: PathMTU, _ options: RendezvousOptions
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         try checkMTU(mtu, options)
         if told.endpoint.gid == nil, told.endpoint.localIdentifier == 0 {
-            throw CallError(
+            throw PeerMRError(
                 .protocolViolation, reason: "the other end told neither a LID nor a GID",
                 remedy: "give it a GID index: ping-pong --gid-index N, or ibv_rc_pingpong -g N")
         }

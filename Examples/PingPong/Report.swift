@@ -2,7 +2,7 @@
 
 import Glibc
 import PeerMR
-import SystemSupport
+import PeerMRCore
 
 /// Where the figures go: a table or JSON on standard output while it runs, a picture at the end.
 final class Report {
@@ -12,7 +12,7 @@ final class Report {
 
     /// - Parameter picture: the file that the picture goes to; nil for none.
     /// - Throws: the errno of open(2), with a sentence: before anything was measured.
-    init(isJSON: Bool, picture: String?) throws(CallError) {
+    init(isJSON: Bool, picture: String?) throws(PeerMRError) {
         self.isJSON = isJSON
         self.picture = try OutputTarget(ifNamed: picture)
     }
@@ -31,7 +31,7 @@ final class Report {
     /// Draws the picture, where one was asked for.
     ///
     /// - Throws: the errno of write(2), with a sentence.
-    func finish() throws(CallError) {
+    func finish() throws(PeerMRError) {
         guard let picture, !runs.isEmpty else { return }
         try picture.write(runs.count == 1 ? HistogramPicture(runs[0]).svg : SweepPicture(runs).svg)
     }
@@ -51,8 +51,8 @@ final class Report {
 func say(_ text: String) { writeAll(2, "ping-pong: \(text)\n") }
 
 /// Runs a command's body: a failure is one sentence on standard error, and exit status 1.
-func reporting(_ body: () throws(CallError) -> Int32) -> Int32 {
-    do throws(CallError) {
+func reporting(_ body: () throws(PeerMRError) -> Int32) -> Int32 {
+    do throws(PeerMRError) {
         return try body()
     } catch {
         say("error: \(error)")

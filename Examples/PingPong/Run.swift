@@ -2,7 +2,7 @@
 
 import Histogram
 import PeerMR
-import SystemSupport
+import PeerMRCore
 
 /// What one run has shown, or one leg of the way in it.
 struct Run {

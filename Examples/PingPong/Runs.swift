@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import PeerMR
-import SystemSupport
+import PeerMRCore
 
 /// What is measured, as the client was told.
 struct RunOptions {
@@ -47,7 +47,7 @@ extension Station {
     func plan(
         _ operation: Operation, size: Int, count: Int, isClient: Bool, separate: Bool, remote: RemoteSlice,
         with peer: borrowing Peer, _ options: RunOptions
-    ) throws(CallError) -> LoopPlan {
+    ) throws(PeerMRError) -> LoopPlan {
         let outgoing = try area(incoming: false, count: size)
         let incoming = try area(incoming: separate, count: self.options.sizeLimit)
         let isInline = size <= (region.kind == .host ? try queuePair.inlineByteCount() : 0)
@@ -65,9 +65,9 @@ extension Station {
     /// As a client: one run for each size.
     mutating func measure(
         with peer: borrowing Peer, _ options: RunOptions, report: (Run) -> Void
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         guard peer.isExtended || (options.operation == .send && options.sizes.count == 1) else {
-            throw CallError(
+            throw PeerMRError(
                 .refused, reason: "the other end is ibv_rc_pingpong, which sends messages of one size and nothing else",
                 remedy: "run ping-pong there too, or leave --operation and --sweep out")
         }
@@ -87,7 +87,7 @@ extension Station {
     }
 
     /// Asks the server for a run, and returns where its memory is.
-    private func ask(_ peer: borrowing Peer, _ size: Int, _ options: RunOptions) throws(CallError) -> RemoteSlice {
+    private func ask(_ peer: borrowing Peer, _ size: Int, _ options: RunOptions) throws(PeerMRError) -> RemoteSlice {
         let request = Request(
             operation: options.operation, size: UInt32(size), count: UInt32(options.count),
             remote: remote(incoming: true))
@@ -95,19 +95,19 @@ extension Station {
         let bytes = try peer.socket.receive(Answer.byteCount, milliseconds: Int32(clamping: options.patience * 1000))
         let answer = try Answer(decoding: bytes)
         guard answer.operations.contains(options.operation) else {
-            throw CallError(
+            throw PeerMRError(
                 .refused,
                 reason: "the server does not take part in \(options.operation.rawValue): its pong comes from a drive",
                 remedy: "leave --operation out, or start it without --nvme")
         }
         guard size <= Int(answer.sizeLimit) else {
-            throw CallError(
+            throw PeerMRError(
                 .refused,
                 reason: "the server has room for messages of \(answer.sizeLimit) bytes, and \(size) are asked for",
                 remedy: "start it with --size \(size) or more")
         }
         guard options.count <= Int(answer.countLimit) else {
-            throw CallError(
+            throw PeerMRError(
                 .refused, reason: "the server takes no more than \(answer.countLimit) messages in a run",
                 remedy: "take fewer --iterations")
         }
@@ -117,7 +117,7 @@ extension Station {
     /// As a server: what the client asks for, or one run of messages where it is `ibv_rc_pingpong`.
     mutating func serve(
         with peer: borrowing Peer, _ options: RunOptions, _ turn: some Turn, report: (Run) -> Void
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         try turn.begin(on: self)
         let separate = turn.separatesAreas || options.validates
         guard peer.isExtended else {
@@ -167,8 +167,8 @@ protocol Turn: AnyObject {
     var operations: [Operation] { get }
     /// Whether what goes out is not simply what came in.
     var separatesAreas: Bool { get }
-    func begin(on station: borrowing Station) throws(CallError)
-    func run(_ plan: LoopPlan, on station: inout Station, _ options: RunOptions) throws(CallError) -> [Run]
+    func begin(on station: borrowing Station) throws(PeerMRError)
+    func run(_ plan: LoopPlan, on station: inout Station, _ options: RunOptions) throws(PeerMRError) -> [Run]
 }
 
 /// The usual turn: from memory to memory.
@@ -177,7 +177,7 @@ final class MemoryTurn: Turn {
     let separatesAreas = false
     func begin(on station: borrowing Station) {}
 
-    func run(_ plan: LoopPlan, on station: inout Station, _ options: RunOptions) throws(CallError) -> [Run] {
+    func run(_ plan: LoopPlan, on station: inout Station, _ options: RunOptions) throws(PeerMRError) -> [Run] {
         let stamps = Stamps(count: plan.count)
         let end = unsafe station.exchange(plan, stamps.times)
         guard case .complete = end else { throw station.words(for: end) }
@@ -185,9 +185,9 @@ final class MemoryTurn: Turn {
     }
 }
 
-extension CallError {
-    fileprivate static func tooMuch(_ request: Request, _ limit: Int) -> CallError {
-        CallError(
+extension PeerMRError {
+    fileprivate static func tooMuch(_ request: Request, _ limit: Int) -> PeerMRError {
+        PeerMRError(
             .refused,
             reason: "the client asks for \(request.count) messages of \(request.size) bytes to "
                 + "\(request.operation.rawValue), and there is room for \(countLimit) of \(limit)",

@@ -34,7 +34,7 @@ struct Station: ~Copyable {
     ///
     /// - Parameter connection: for a queue pair that the connection manager connects; nil for one that is connected by
     ///   hand.
-    init(_ context: Context, connection: Connection?, _ options: StationOptions) throws(CallError) {
+    init(_ context: Context, connection: Connection?, _ options: StationOptions) throws(PeerMRError) {
         let domain = try ProtectionDomain(context)
         let channel = try CompletionChannel(context)
         let capacity = QueuePairCapacity(sends: 16, receives: options.depth)
@@ -72,7 +72,7 @@ struct Station: ~Copyable {
 
     /// The part of the memory for messages that go out, or for those that come in: for the NIC, and for the
     /// processor as an address, that of the stand-in where there is one.
-    func area(incoming: Bool, count: Int) throws(CallError) -> (entry: ScatterEntry, address: UInt) {
+    func area(incoming: Bool, count: Int) throws(PeerMRError) -> (entry: ScatterEntry, address: UInt) {
         let entry: ScatterEntry
         do {
             entry = try region.window.entry(at: UInt64(incoming ? areaBytes : 0), count: UInt64(count))
@@ -82,7 +82,7 @@ struct Station: ~Copyable {
     }
 
     /// The same, for a drive.
-    func slice(incoming: Bool, count: Int) throws(CallError) -> MemorySlice {
+    func slice(incoming: Bool, count: Int) throws(PeerMRError) -> MemorySlice {
         do { return try region.slice(at: incoming ? areaBytes : 0, count: count) } catch { throw .partOfMemory(count) }
     }
 
@@ -95,28 +95,28 @@ struct Station: ~Copyable {
 
 extension Context {
     /// Opens the device that was named, or the first.
-    static func open(_ name: String?) throws(CallError) -> Context {
+    static func open(_ name: String?) throws(PeerMRError) -> Context {
         if let name { return try Device(name: name).open() }
         guard let first = try Device.all().first else { return try Device(name: "of any name").open() }
         return try first.open()
     }
 
     /// Checks what can be known of a message before anything is registered for it.
-    func checkPort(_ number: UInt8, size: UInt64) throws(CallError) {
+    func checkPort(_ number: UInt8, size: UInt64) throws(PeerMRError) {
         let ports = Int(try attributes().portCount)
         guard number >= 1, Int(number) <= ports else {
-            throw CallError(
+            throw PeerMRError(
                 .invalidArgument, reason: "\(device) has no port \(number): it has \(ports)",
                 remedy: "name one of them with --device-port; they are counted from 1")
         }
         guard try port(number).isActive else {
-            throw CallError(
+            throw PeerMRError(
                 .peerLost, reason: "port \(number) of \(device) is down",
                 remedy: "see rdma link show, and bring the interface up (ip link set IFNAME up)")
         }
         let limit = try messageLimit(port: number)
         guard size <= limit else {
-            throw CallError(
+            throw PeerMRError(
                 .resourceLimit, reason: "\(device) has no messages of \(size) bytes: its longest have \(limit)",
                 remedy: "take a smaller --size")
         }
@@ -125,12 +125,12 @@ extension Context {
     /// The GID to be reached by: the one that was named, or the one of the address that leads to the peer.
     ///
     /// - Returns: nil on InfiniBand, where LIDs do.
-    func chooseGID(_ index: Int?, port: UInt8, preferring address: [UInt8]?) throws(CallError) -> GIDEntry? {
+    func chooseGID(_ index: Int?, port: UInt8, preferring address: [UInt8]?) throws(PeerMRError) -> GIDEntry? {
         let all = try gids(port: port)
         if let index {
             if let found = all.first(where: { $0.index == index && !$0.gid.isEmpty }) { return found }
             let names = all.prefix(8).map { "\($0.index) (\($0.gid))" }.joined(separator: ", ")
-            throw CallError(
+            throw PeerMRError(
                 .notFound, reason: "GID index \(index) of \(device) holds no address",
                 remedy: names.isEmpty
                     ? "give its network interface an address (ip addr add)"
@@ -144,7 +144,7 @@ extension Context {
             }
             ?? usable.first { $0.gid.bytes == address } ?? usable.first
         guard let found else {
-            throw CallError(
+            throw PeerMRError(
                 .notFound, reason: "port \(port) of \(device) has neither a LID nor a GID with an address",
                 remedy: "give its network interface an address (ip addr add)")
         }
@@ -152,21 +152,21 @@ extension Context {
     }
 }
 
-extension CallError {
-    fileprivate static func tooSmall(_ found: Int, _ needed: Int) -> CallError {
-        CallError(
+extension PeerMRError {
+    fileprivate static func tooSmall(_ found: Int, _ needed: Int) -> PeerMRError {
+        PeerMRError(
             .resourceLimit, reason: "the memory has \(found) bytes, and two messages need \(needed)",
             remedy: "take a smaller --size, or more memory")
     }
 
-    static let noTextInBuffers = CallError(
+    static let noTextInBuffers = PeerMRError(
         .notSupported,
         reason: "with --cm the processor looks at bytes in memory that has an address, and no dma-buf has",
         remedy: "leave --cm out, or --validate as a server; or take host memory or p2pmem at this end")
 
-    fileprivate static func partOfMemory(_ count: Int) -> CallError {
-        CallError(
-            .unsafeHere, reason: "the memory cannot be used in parts of \(count) bytes",
+    fileprivate static func partOfMemory(_ count: Int) -> PeerMRError {
+        PeerMRError(
+            .unsafeConfiguration, reason: "the memory cannot be used in parts of \(count) bytes",
             remedy: "take another --size, or host memory")
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import SystemSupport
+public import PeerMRCore
 
 /// The CPU, as far as the kernel's rule asks.
 public struct CPU: Hashable, Sendable {

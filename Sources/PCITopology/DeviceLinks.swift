@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 
 /// What does the DMA of a device that people know by a name.
 public enum Attachment: Hashable, Sendable {

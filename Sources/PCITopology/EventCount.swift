@@ -2,7 +2,7 @@
 
 internal import Glibc
 internal import SystemPackage
-package import SystemSupport
+package import PeerMRCore
 
 /// The kernel's count of what happened to its devices (`/sys/kernel/uevent_seqnum`), kept open: reading it again is
 /// one system call.

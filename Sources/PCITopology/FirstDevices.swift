@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import SystemSupport
+internal import PeerMRCore
 
 /// Finds the first device of each root bus as the kernel lists them, which is how it knows a host bridge.
 ///

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import SystemSupport
+internal import PeerMRCore
 
 /// What the kernel's list says of a host bridge.
 struct HostBridgeJudgement: Hashable, Sendable {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import SystemSupport
+public import PeerMRCore
 
 /// The host bridges and CPUs through which the kernel allows peer-to-peer DMA.
 ///

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import Glibc
-internal import SystemSupport
+internal import PeerMRCore
 
 /// Whether the kernel was built with peer-to-peer DMA (CONFIG_PCI_P2PDMA).
 ///

@@ -2,7 +2,7 @@
 
 internal import Synchronization
 internal import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 
 /// Verdicts that were worked out before, looked up again in some ten nanoseconds, until the machine changes.
 ///

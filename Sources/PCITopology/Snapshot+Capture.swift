@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 
 extension Snapshot {
     /// Captures what the check reads of a machine:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 
 extension Snapshot {
     /// Reads a file's bytes. Whatever they are, they make a tree or an error, and take no more memory than their size
@@ -11,7 +11,7 @@ extension Snapshot {
     ///   - bytes: the file, whole.
     ///   - name: what to call the file in an error.
     /// - Throws: `invalidArgument` where it is damaged or no snapshot; `notSupported` where a newer peermr wrote it.
-    public static func parse(_ bytes: [UInt8], name: String = "the snapshot") throws(CallError) -> CapturedTree {
+    public static func parse(_ bytes: [UInt8], name: String = "the snapshot") throws(PeerMRError) -> CapturedTree {
         guard bytes.starts(with: magic.utf8), let firstEnd = bytes.firstIndex(of: 10) else {
             throw .noSnapshot(name)
         }
@@ -134,34 +134,34 @@ extension Snapshot {
     }
 }
 
-extension CallError {
-    static func noSnapshot(_ name: String) -> CallError {
-        CallError(
+extension PeerMRError {
+    static func noSnapshot(_ name: String) -> PeerMRError {
+        PeerMRError(
             .invalidArgument, reason: "\(name) is no snapshot of peermr",
             remedy: "make one with peermr snapshot FILE")
     }
 
-    static func newerSnapshot(_ name: String, _ format: Int) -> CallError {
-        CallError(
+    static func newerSnapshot(_ name: String, _ format: Int) -> PeerMRError {
+        PeerMRError(
             .notSupported,
             reason: "\(name) has format \(format), and this peermr reads format \(Snapshot.format)",
             remedy: "use the peermr that wrote it, or a newer one")
     }
 
-    static func damaged(_ name: String, _ how: String) -> CallError {
-        CallError(
+    static func damaged(_ name: String, _ how: String) -> PeerMRError {
+        PeerMRError(
             .invalidArgument, reason: "\(name) is damaged: \(how)",
             remedy: "capture the machine again: peermr snapshot FILE")
     }
 
-    static func openSnapshot(_ errno: Errno, _ path: FilePath) -> CallError {
-        let code: CallError.Code =
+    static func openSnapshot(_ errno: Errno, _ path: FilePath) -> PeerMRError {
+        let code: PeerMRError.Code =
             switch errno {
             case .noSuchFileOrDirectory: .notFound
             case .permissionDenied: .notPermitted
             default: .system
             }
-        return CallError(
+        return PeerMRError(
             code, call: "open", errno: errno, reason: "the snapshot \(path) cannot be read",
             remedy: "make one with peermr snapshot FILE")
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 
 /// A machine in a file: what the check reads, and nothing else, so that it can be judged elsewhere with the same
 /// answers.
@@ -35,7 +35,7 @@ public enum Snapshot {
     ///
     /// - Throws: `notFound`, `notPermitted` or `system` where it cannot be read; `invalidArgument` where it is damaged
     ///   or no snapshot; `notSupported` where a newer peermr wrote it.
-    public static func read(_ path: FilePath) throws(CallError) -> CapturedTree {
+    public static func read(_ path: FilePath) throws(PeerMRError) -> CapturedTree {
         let bytes: [UInt8]
         do {
             bytes = try contents(path)

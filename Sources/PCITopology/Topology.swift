@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import SystemSupport
+public import PeerMRCore
 
 /// A machine's PCI tree with what the kernel's peer-to-peer decision depends on: plain values, judged by
 /// ``route(from:to:)``.

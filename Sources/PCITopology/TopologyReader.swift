@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 
 extension Topology {
     /// Reads a machine: the running one, or a captured tree.

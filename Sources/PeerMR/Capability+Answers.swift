@@ -2,7 +2,7 @@
 
 internal import PCITopology
 internal import PeerMemory
-public import SystemSupport
+public import PeerMRCore
 public import Verbs
 
 // MARK: - Exporter
@@ -99,7 +99,7 @@ extension Capability {
                 .unknown, "whether \(name) can page on demand can be asked on its own machine only",
                 remedy: "run peermr check there")
         }
-        do throws(CallError) {
+        do throws(PeerMRError) {
             let device = Device(name: name)
             guard try (context != nil ? [device] : Device.all()).contains(device) else {
                 return Answer(
@@ -110,7 +110,7 @@ extension Capability {
             if let context { opened = context } else { opened = try device.open() }
             let facts = try RegistrationFacts(of: opened)
             let choice: MethodChoice
-            do throws(CallError) {
+            do throws(PeerMRError) {
                 choice = try .choose(for: .p2pmem, facts: facts)
             } catch {
                 return Answer(.no, error.reason, remedy: error.remedy)
@@ -138,7 +138,7 @@ extension Capability {
                 .unknown, "whether \(name) imports dma-bufs can be asked on its own machine only",
                 remedy: "run peermr check there")
         }
-        do throws(CallError) {
+        do throws(PeerMRError) {
             return buffers(of: try Device(name: name).open())
         } catch {
             return Answer(
@@ -149,10 +149,10 @@ extension Capability {
 
     /// Whether an open RDMA device imports dma-bufs: the first of the four answers for a dma-buf of anyone.
     public static func buffers(of context: Context) -> Answer {
-        do throws(CallError) {
+        do throws(PeerMRError) {
             let facts = try RegistrationFacts(of: context, for: .dmabuf)
             let found = context.bufferImport()
-            do throws(CallError) {
+            do throws(PeerMRError) {
                 _ = try MethodChoice.choose(for: .dmabuf, facts: facts)
             } catch {
                 let aside =

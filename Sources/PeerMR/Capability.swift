@@ -2,7 +2,7 @@
 
 public import PCITopology
 public import PeerMemory
-public import SystemSupport
+public import PeerMRCore
 package import Verbs
 
 /// One of the four answers: yes, no or unknown, why, and what changes it.

@@ -4,5 +4,5 @@
 @_exported public import PCITopology
 @_exported public import PeerMemory
 @_exported public import SystemPackage
-@_exported public import SystemSupport
+@_exported public import PeerMRCore
 @_exported public import Verbs

@@ -3,7 +3,7 @@
 internal import Glibc
 internal import PeerMemory
 internal import SystemPackage
-internal import SystemSupport
+internal import PeerMRCore
 internal import Verbs
 
 /// A NIC's way into a region and back, with no peer: a queue pair connected to itself, and host memory to move from
@@ -26,18 +26,18 @@ struct Loopback: ~Copyable {
     /// - Parameter scratchBytes: the most that one transfer moves.
     init(
         on domain: ProtectionDomain, for shape: TransferShape, scratchBytes: Int, timeoutMilliseconds: UInt64
-    ) throws(CallError) {
-        do throws(CallError) {
+    ) throws(PeerMRError) {
+        do throws(PeerMRError) {
             try self.init(making: (), on: domain, shape, scratchBytes, timeoutMilliseconds)
         } catch {
-            throw CallError.withoutNIC(domain.context.device) ?? error
+            throw PeerMRError.withoutNIC(domain.context.device) ?? error
         }
     }
 
     private init(
         making: Void, on domain: ProtectionDomain, _ shape: TransferShape, _ scratchBytes: Int,
         _ timeoutMilliseconds: UInt64
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         let all: Access = [.localWrite, .remoteWrite, .remoteRead]
         let queue = try CompletionQueue(domain.context, capacity: 4)
         var pair = try QueuePair(
@@ -62,7 +62,7 @@ struct Loopback: ~Copyable {
     /// - Throws: `system` where it cannot be posted, `peerLost` where nothing comes back in time.
     mutating func move(
         _ direction: Direction, _ region: RegionWindow, _ access: Access, offset: Int, count: Int
-    ) throws(CallError) -> Completion {
+    ) throws(PeerMRError) -> Completion {
         requestID += 1
         do throws(Errno) {
             try post(direction, region, access, offset, count)
@@ -95,7 +95,7 @@ struct Loopback: ~Copyable {
         }
     }
 
-    private mutating func wait() throws(CallError) -> Completion {
+    private mutating func wait() throws(PeerMRError) -> Completion {
         var rounds = 0
         let deadline = monotonicNanoseconds() + timeoutMilliseconds * 1_000_000
         while true {
@@ -127,25 +127,25 @@ struct Loopback: ~Copyable {
     }
 }
 
-extension CallError {
-    static func notPosted(_ errno: Errno, _ device: Device) -> CallError {
+extension PeerMRError {
+    static func notPosted(_ errno: Errno, _ device: Device) -> PeerMRError {
         withoutNIC(device)
-            ?? CallError(
+            ?? PeerMRError(
                 .system, call: "ibv_post_send", errno: errno,
                 reason: "\(device) takes no request to look at the region",
                 remedy: seeKernelLog)
     }
 
-    static func notPolled(_ errno: Errno, _ device: Device) -> CallError {
+    static func notPolled(_ errno: Errno, _ device: Device) -> PeerMRError {
         withoutNIC(device)
-            ?? CallError(
+            ?? PeerMRError(
                 .system, call: "ibv_poll_cq", errno: errno, reason: "the completions of \(device) cannot be read",
                 remedy: seeKernelLog)
     }
 
-    static func noCompletion(_ milliseconds: UInt64, _ device: Device) -> CallError {
+    static func noCompletion(_ milliseconds: UInt64, _ device: Device) -> PeerMRError {
         withoutNIC(device)
-            ?? CallError(
+            ?? PeerMRError(
                 .peerLost, reason: "\(device) has not answered within \(milliseconds) ms",
                 remedy: "\(seeKernelLog), or its port may be down")
     }
@@ -153,9 +153,9 @@ extension CallError {
     private static let seeKernelLog = "see the kernel log (dmesg): the device may have been removed or reset"
 
     /// Drivers answer in many ways when their device has gone; the list of devices knows.
-    static func withoutNIC(_ device: Device) -> CallError? {
+    static func withoutNIC(_ device: Device) -> PeerMRError? {
         guard let all = try? Device.all(), !all.contains(device) else { return nil }
-        return CallError(
+        return PeerMRError(
             .peerLost, reason: "the RDMA device \(device) is gone: it was removed, or lost its driver",
             remedy: "let go of all that was made from it; open it anew when it is back")
     }

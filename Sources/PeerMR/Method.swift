@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import PeerMemory
-public import SystemSupport
+public import PeerMRCore
 public import Verbs
 
 /// How memory becomes a region.
@@ -60,7 +60,7 @@ public struct RegistrationFacts: Hashable, Sendable {
     /// The facts of an open device on the running kernel, as far as they matter for memory of a kind.
     ///
     /// - Throws: the errno of the device query.
-    public init(of context: Context, for kind: MemoryKind = .p2pmem) throws(CallError) {
+    public init(of context: Context, for kind: MemoryKind = .p2pmem) throws(PeerMRError) {
         let name = context.device.name
         self.init(
             device: context.device, onDemand: try context.attributes().onDemand,
@@ -87,11 +87,11 @@ extension MethodChoice {
 
     /// Picks the method for memory of a kind.
     ///
-    /// - Throws: `unsafeHere` where the kernel would map peer memory without a check, `notSupported` for a dma-buf on a
+    /// - Throws: `unsafeConfiguration` where the kernel would map peer memory without a check, `notSupported` for a dma-buf on a
     ///   device that imports none.
     public static func choose(
         for kind: MemoryKind, facts: RegistrationFacts
-    ) throws(CallError) -> MethodChoice {
+    ) throws(PeerMRError) -> MethodChoice {
         switch kind {
         case .host:
             return MethodChoice(
@@ -105,20 +105,20 @@ extension MethodChoice {
     }
 
     /// A device that may import dma-bufs is asked; one that says no is not.
-    private static func chooseForBuffer(_ facts: RegistrationFacts) throws(CallError) -> MethodChoice {
+    private static func chooseForBuffer(_ facts: RegistrationFacts) throws(PeerMRError) -> MethodChoice {
         guard let found = facts.bufferImport else {
             return MethodChoice(method: .dmaBuf, shape: .any, reason: "it is a dma-buf")
         }
         // mlx5 looks at the descriptor before it looks whether it can page, which its dma-bufs need
         // (drivers/infiniband/hw/mlx5/mr.c, mlx5_ib_reg_user_mr_dmabuf).
         if found.isSupported == true, facts.driver == "mlx5_core", !facts.onDemand.isSupported {
-            throw CallError(
+            throw PeerMRError(
                 .notSupported,
                 reason: "\(facts.device) imports dma-bufs only with on-demand paging, which it lacks here",
                 remedy: "turn it on in the firmware's settings (ODP), or use host memory")
         }
         guard found.isSupported != false else {
-            throw CallError(
+            throw PeerMRError(
                 .notSupported, call: "ibv_reg_dmabuf_mr", errno: found.errno,
                 reason: facts.nic == .software
                     ? "\(found.reason): it is a software device, whose bytes the CPU moves" : found.reason,
@@ -131,7 +131,7 @@ extension MethodChoice {
 
     private static func chooseForPeer(
         _ facts: RegistrationFacts
-    ) throws(CallError) -> MethodChoice {
+    ) throws(PeerMRError) -> MethodChoice {
         guard facts.onDemand.isSupported,
             facts.onDemand.reliableConnection.isSuperset(of: [.send, .receive, .write, .read])
         else {
@@ -148,11 +148,11 @@ extension MethodChoice {
     }
 }
 
-extension CallError {
-    fileprivate static func uncheckedMapping(_ facts: RegistrationFacts) -> CallError {
+extension PeerMRError {
+    fileprivate static func uncheckedMapping(_ facts: RegistrationFacts) -> PeerMRError {
         let kernel = facts.kernel.map { "Linux \($0)" } ?? "this kernel"
-        return CallError(
-            .unsafeHere,
+        return PeerMRError(
+            .unsafeConfiguration,
             reason:
                 "\(kernel) maps peer memory for \(facts.device) without checking that the two devices can reach "
                 + "each other, so data may go astray and be reported as arrived",

@@ -3,7 +3,7 @@
 internal import PCITopology
 internal import PeerMemory
 internal import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 public import Verbs
 
 // A region that is there, over memory that is not: how that shows, and what to say.
@@ -16,26 +16,26 @@ extension PeerRegion {
     /// not remember it.
     ///
     /// Not for the data path: call it for the first completion that failed, and not for those flushed after it.
-    public borrowing func explain(_ completion: Completion) -> CallError? {
+    public borrowing func explain(_ completion: Completion) -> PeerMRError? {
         explain(completion, isAlone: false)
     }
 
     /// - Parameter isAlone: whether it was the only request of a queue pair connected to itself. Such a pair can fail
     ///   on its receiving side first, which flushes the request that is to blame.
-    borrowing func explain(_ completion: Completion, isAlone: Bool) -> CallError? {
+    borrowing func explain(_ completion: Completion, isAlone: Bool) -> PeerMRError? {
         guard completion.status != .success else { return nil }
         let status = completion.status
         let said =
             "\(status) (status \(status.rawValue), vendor \(completion.vendorSyndrome), request "
             + "\(completion.requestID))"
         if let loss = loss() {
-            return CallError(
+            return PeerMRError(
                 loss.code, call: loss.call, errno: loss.errno, reason: "\(loss.reason); the NIC says \(said)",
                 remedy: loss.remedy)
         }
-        if let gone = CallError.withoutNIC(domain.context.device) { return gone }
+        if let gone = PeerMRError.withoutNIC(domain.context.device) { return gone }
         if status == .flushed, !isAlone {
-            return CallError(
+            return PeerMRError(
                 .peerLost, reason: "the request never began: \(said)",
                 remedy: "look at the first request of this queue pair that failed")
         }
@@ -43,11 +43,11 @@ extension PeerRegion {
             return kind == .host ? .regionRefused(said) : .memoryTakenBack(said, describe())
         }
         if status.rawValue == CompletionStatus.fatal {
-            return CallError(
+            return PeerMRError(
                 .peerLost, reason: "\(domain.context.device) is being removed, or has failed: \(said)",
                 remedy: "let go of all that was made from it; open it anew when it is back")
         }
-        return CallError(
+        return PeerMRError(
             status.failureClass == .transport ? .peerLost : .system,
             reason: "a transfer through \(describe()) failed: \(said): \(status.hint)",
             remedy: "see the kernel log (dmesg), and the device's port (rdma link)")
@@ -56,9 +56,9 @@ extension PeerRegion {
     /// What sysfs and the owner say about the memory; nil where they find nothing wrong. Takes some microseconds.
     ///
     /// - Returns: `peerLost`, with what happened.
-    public borrowing func loss() -> CallError? { loss(root: .live) }
+    public borrowing func loss() -> PeerMRError? { loss(root: .live) }
 
-    borrowing func loss(root: SystemRoot) -> CallError? {
+    borrowing func loss(root: SystemRoot) -> PeerMRError? {
         if let provider {
             guard root.exists("sys/bus/pci/devices/\(provider)") else {
                 return .providerGone(provider, describe())
@@ -72,7 +72,7 @@ extension PeerRegion {
         var byte: [1 of UInt8] = [0]
         var span = byte.mutableSpan
         var raw = unsafe span.mutableBytes
-        do throws(CallError) {
+        do throws(PeerMRError) {
             try read(into: &raw, at: 0)
             return nil
         } catch {
@@ -102,24 +102,24 @@ extension CompletionStatus {
     }
 }
 
-extension CallError {
-    fileprivate static func providerGone(_ provider: PCIAddress, _ what: String) -> CallError {
-        CallError(
+extension PeerMRError {
+    fileprivate static func providerGone(_ provider: PCIAddress, _ what: String) -> PeerMRError {
+        PeerMRError(
             .peerLost, reason: "\(what) has lost its memory: the PCI function \(provider) was removed",
             remedy: "let go of the region; allocate and register anew when the device is back")
     }
 
     fileprivate static func driverGone(
         _ provider: PCIAddress, was: String?, is now: String?, _ what: String
-    ) -> CallError {
+    ) -> PeerMRError {
         if let was, was.contains("vfio"), now == nil {
-            return CallError(
+            return PeerMRError(
                 .peerLost,
                 reason:
                     "\(what) is about to lose its memory: \(provider) is being taken from \(was), which waits for it",
                 remedy: "let go of the region and of the device: whoever unbinds it waits for that")
         }
-        return CallError(
+        return PeerMRError(
             .peerLost,
             reason:
                 "\(what) has lost its memory: \(provider) had the driver \(was ?? "none"), and has "
@@ -127,14 +127,14 @@ extension CallError {
             remedy: "let go of the region; bind the driver, then allocate and register anew")
     }
 
-    fileprivate static func regionRefused(_ said: String) -> CallError {
-        CallError(
+    fileprivate static func regionRefused(_ said: String) -> PeerMRError {
+        PeerMRError(
             .invalidArgument, reason: "the NIC may not do this to the region: \(said)",
             remedy: "compare address, length and access of the request with those of the region")
     }
 
-    fileprivate static func memoryTakenBack(_ said: String, _ what: String) -> CallError {
-        CallError(
+    fileprivate static func memoryTakenBack(_ said: String, _ what: String) -> PeerMRError {
+        PeerMRError(
             .peerLost,
             reason:
                 "the NIC no longer reaches the memory of \(what): its exporter has taken it back (reset, power state, "

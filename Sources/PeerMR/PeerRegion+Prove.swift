@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import PeerMemory
-public import SystemSupport
+public import PeerMRCore
 internal import Verbs
 
 extension PeerRegion {
@@ -14,10 +14,10 @@ extension PeerRegion {
     ///
     /// - Parameter options: how much, and how long it may take.
     /// - Returns: a proof, for or against. A mismatch is no error.
-    /// - Throws: `peerLost` where the memory was taken back, or the NIC does not answer in time; `unsafeHere` where the
+    /// - Throws: `peerLost` where the memory was taken back, or the NIC does not answer in time; `unsafeConfiguration` where the
     ///   path MTU is one at which a software device corrupts data; what making a queue pair and 64 KiB of host memory
     ///   throws.
-    public borrowing func prove(_ options: ProofOptions = ProofOptions()) throws(CallError) -> Proof {
+    public borrowing func prove(_ options: ProofOptions = ProofOptions()) throws(PeerMRError) -> Proof {
         let start = monotonicNanoseconds()
         let pieces = provable(options.byteCount)
         guard !pieces.isEmpty else { throw .nothingToProve }
@@ -45,11 +45,11 @@ extension PeerRegion {
 
     private borrowing func prove(
         _ piece: Range<Int>, _ loop: inout Loopback, _ findings: inout ProofFindings
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         let mayWrite = access.contains(.localWrite) || access.contains(.remoteWrite)
         let nicsOld = try take(piece, &loop)
         let ownersOld = try owners(piece, &findings)
-        do throws(CallError) {
+        do throws(PeerMRError) {
             if mayWrite { try proveInto(piece, &loop, &findings) }
             if ownersOld != nil, findings.firstDifference == nil { try proveOutOf(piece, &loop, &findings) }
         } catch {
@@ -65,8 +65,8 @@ extension PeerRegion {
     /// What the owner sees; nil where it has no way to look.
     private borrowing func owners(
         _ piece: Range<Int>, _ findings: inout ProofFindings
-    ) throws(CallError) -> [UInt8]? {
-        do throws(CallError) {
+    ) throws(PeerMRError) -> [UInt8]? {
+        do throws(PeerMRError) {
             return try ownersBytes(piece)
         } catch {
             guard error.code == .notSupported else { throw error }
@@ -78,7 +78,7 @@ extension PeerRegion {
     /// The NIC writes, the owner looks; where it cannot, the NIC does.
     private borrowing func proveInto(
         _ piece: Range<Int>, _ loop: inout Loopback, _ findings: inout ProofFindings
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         let pattern = Self.noise(piece.count)
         try put(pattern, piece, &loop)
         // Read back by the same device, what it wrote must have arrived before: PCIe lets no read pass a write.
@@ -95,9 +95,9 @@ extension PeerRegion {
     /// The owner writes, the NIC reads.
     private borrowing func proveOutOf(
         _ piece: Range<Int>, _ loop: inout Loopback, _ findings: inout ProofFindings
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         let pattern = Self.noise(piece.count)
-        do throws(CallError) {
+        do throws(PeerMRError) {
             try unsafe write(pattern.span.bytes, at: piece.lowerBound)
         } catch {
             guard error.code == .notSupported || error.code == .notPermitted else { throw error }
@@ -110,7 +110,7 @@ extension PeerRegion {
         findings.note(.outOfMemory, Self.difference(seen, pattern), at: piece.lowerBound, isSeen: true)
     }
 
-    private borrowing func ownersBytes(_ piece: Range<Int>) throws(CallError) -> [UInt8] {
+    private borrowing func ownersBytes(_ piece: Range<Int>) throws(PeerMRError) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: piece.count)
         var span = bytes.mutableSpan
         var raw = unsafe span.mutableBytes
@@ -120,12 +120,12 @@ extension PeerRegion {
 
     private borrowing func put(
         _ bytes: [UInt8], _ piece: Range<Int>, _ loop: inout Loopback
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         loop.fill(bytes)
         try demand(loop.move(.intoRegion, window, access, offset: piece.lowerBound, count: piece.count))
     }
 
-    private borrowing func take(_ piece: Range<Int>, _ loop: inout Loopback) throws(CallError) -> [UInt8] {
+    private borrowing func take(_ piece: Range<Int>, _ loop: inout Loopback) throws(PeerMRError) -> [UInt8] {
         // What was there before must not look as if it had been read.
         loop.fill(Self.noise(piece.count))
         try demand(loop.move(.outOfRegion, window, access, offset: piece.lowerBound, count: piece.count))
@@ -157,7 +157,7 @@ extension PeerRegion {
     ///
     /// - Parameter timeoutMilliseconds: the longest wait.
     /// - Throws: `peerLost` where the exporter has taken the memory back, or the NIC does not answer.
-    public borrowing func check(timeoutMilliseconds: Int = 1000) throws(CallError) {
+    public borrowing func check(timeoutMilliseconds: Int = 1000) throws(PeerMRError) {
         if let loss = loss() { throw loss }
         let count = min(byteCount, Int(clamping: window.shape.alignment))
         var loop = try Loopback(
@@ -166,7 +166,7 @@ extension PeerRegion {
         try demand(loop.move(.outOfRegion, window, access, offset: 0, count: count))
     }
 
-    private borrowing func demand(_ completion: Completion) throws(CallError) {
+    private borrowing func demand(_ completion: Completion) throws(PeerMRError) {
         if let error = explain(completion, isAlone: true) { throw error }
     }
 }
@@ -229,9 +229,9 @@ private struct ProofFindings {
     }
 }
 
-extension CallError {
-    fileprivate static var nothingToProve: CallError {
-        CallError(
+extension PeerMRError {
+    fileprivate static var nothingToProve: PeerMRError {
+        PeerMRError(
             .invalidArgument, reason: "a region of 0 bytes cannot be proven",
             remedy: "register one byte or more")
     }

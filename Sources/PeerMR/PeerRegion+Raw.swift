@@ -2,7 +2,7 @@
 
 internal import PeerMemory
 internal import SystemPackage
-package import SystemSupport
+package import PeerMRCore
 package import Verbs
 
 // What the C library needs of a region that a Swift program does not.
@@ -29,7 +29,7 @@ extension PeerRegion {
     /// Deregisters now, so that a refusal is seen. The value is of no use afterwards.
     ///
     /// - Throws: `busy` (EBUSY) where a memory window is bound to the region, which then goes on as it was.
-    package borrowing func deregister() throws(CallError) {
+    package borrowing func deregister() throws(PeerMRError) {
         unsafe try MappedRegistration.deregister(rawObject, of: domain.context.device)
         unsafe giveAway()
     }
@@ -38,8 +38,8 @@ extension PeerRegion {
     ///
     /// - Throws: as ``allocate(_:of:on:access:fallback:)`` does for host memory.
     package static func bounce(
-        _ byteCount: Int, on domain: ProtectionDomain, access: Access, because refusal: CallError
-    ) throws(CallError) -> PeerRegion {
+        _ byteCount: Int, on domain: ProtectionDomain, access: Access, because refusal: PeerMRError
+    ) throws(PeerMRError) -> PeerRegion {
         try PeerRegion(
             registering: .host(try HostMemory(allocating: byteCount)), on: domain, access: access,
             options: RegistrationOptions(), bounceReason: refusal)

@@ -2,7 +2,7 @@
 
 public import PCITopology
 public import PeerMemory
-public import SystemSupport
+public import PeerMRCore
 public import Verbs
 
 /// Which memory a region is wanted over.
@@ -37,7 +37,7 @@ public struct PeerRegion: ~Copyable {
     /// How long the registration itself took, in nanoseconds.
     public let registrationNanoseconds: UInt64
     /// Why host memory stands in for the peer memory that was asked for; nil where it does not.
-    public let bounceReason: CallError?
+    public let bounceReason: PeerMRError?
 
     /// Registers memory with the first method that fits.
     ///
@@ -50,20 +50,20 @@ public struct PeerRegion: ~Copyable {
     ///   - domain: the domain that the region belongs to.
     ///   - access: what the device, and its peers, may do.
     ///   - options: an I/O address and hints, where they matter.
-    /// - Throws: `unsafeHere` where it would work wrongly, `notSupported` where it cannot work, `resourceLimit` at the
+    /// - Throws: `unsafeConfiguration` where it would work wrongly, `notSupported` where it cannot work, `resourceLimit` at the
     ///   memory lock limit. See ``Verbs/MemoryRegion/init(registering:on:access:shape:handle:)`` and
     ///   ``Verbs/BufferRegion/init(registering:on:access:handle:keeping:)``.
     public init(
         registering memory: consuming AnyMemory, on domain: ProtectionDomain, access: Access,
         options: RegistrationOptions = RegistrationOptions()
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         try self.init(registering: memory, on: domain, access: access, options: options, bounceReason: nil)
     }
 
     init(
         registering memory: consuming AnyMemory, on domain: ProtectionDomain, access: Access,
-        options: RegistrationOptions, bounceReason: CallError?
-    ) throws(CallError) {
+        options: RegistrationOptions, bounceReason: PeerMRError?
+    ) throws(PeerMRError) {
         self.init(
             try Registration(of: memory, on: domain, access: access, options: options), access: access,
             bounceReason: bounceReason)
@@ -85,7 +85,7 @@ public struct PeerRegion: ~Copyable {
     public init(
         lending range: LentRange, on domain: ProtectionDomain, access: Access,
         options: RegistrationOptions = RegistrationOptions()
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         let isWritten = !access.isDisjoint(with: [.localWrite, .remoteWrite, .remoteAtomic])
         let memory = unsafe try AnyMemory(lending: range, isWritten: isWritten)
         try self.init(registering: memory, on: domain, access: access, options: options, bounceReason: nil)
@@ -100,11 +100,11 @@ public struct PeerRegion: ~Copyable {
     /// - Throws: `notSupported` (EOPNOTSUPP). See ``Verbs/DeviceMemoryRegion``.
     public init(
         registering memory: DeviceMemory, on domain: ProtectionDomain, access: Access
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         self.init(try Registration(of: memory, on: domain, access: access), access: access, bounceReason: nil)
     }
 
-    private init(_ made: consuming Registration, access: Access, bounceReason: CallError?) {
+    private init(_ made: consuming Registration, access: Access, bounceReason: PeerMRError?) {
         window = made.storage.window
         choice = made.choice
         nic = made.nic
@@ -127,8 +127,8 @@ public struct PeerRegion: ~Copyable {
     public static func allocate(
         _ byteCount: Int, of request: MemoryRequest, on domain: ProtectionDomain, access: Access,
         fallback: Fallback = .refuse
-    ) throws(CallError) -> PeerRegion {
-        let refusal: CallError
+    ) throws(PeerMRError) -> PeerRegion {
+        let refusal: PeerMRError
         switch request {
         case .host:
             let memory = try HostMemory(allocating: byteCount)
@@ -184,12 +184,12 @@ extension PeerRegion {
     ///   - offset: from the start of the region, in bytes.
     /// - Throws: `notSupported` where there is no such way, `peerLost` where the memory has been taken back: an error,
     ///   where a load from a mapping would raise SIGBUS.
-    public func read(into bytes: inout MutableRawSpan, at offset: Int) throws(CallError) {
+    public func read(into bytes: inout MutableRawSpan, at offset: Int) throws(PeerMRError) {
         try storage.read(into: &bytes, at: offset)
     }
 
     /// Copies bytes into the memory by CPU. See ``read(into:at:)``.
-    public func write(_ bytes: RawSpan, at offset: Int) throws(CallError) {
+    public func write(_ bytes: RawSpan, at offset: Int) throws(PeerMRError) {
         try storage.write(bytes, at: offset)
     }
 

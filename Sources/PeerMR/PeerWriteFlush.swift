@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 public import Verbs
 
 /// Makes sure that what a NIC has written into another device's memory has arrived there.
@@ -34,7 +34,7 @@ public struct PeerWriteFlush: ~Copyable {
     public init(
         depth: Int, on domain: ProtectionDomain, completions: CompletionQueue,
         like connected: borrowing QueuePair
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         var loop = try QueuePair(
             domain: domain, sendQueue: completions, receiveQueue: completions,
             capacity: QueuePairCapacity(sends: depth, receives: 1))

@@ -5,7 +5,7 @@ internal import PCITopology
 internal import PeerMemory
 internal import Synchronization
 internal import SystemPackage
-internal import SystemSupport
+internal import PeerMRCore
 internal import Verbs
 
 /// Where the bytes of a dma-buf's region come from. The descriptor is closed; the owner holds the memory.
@@ -28,7 +28,7 @@ struct MappedRegion: ~Copyable {
     init(
         registering memory: consuming MappedMemory, on domain: ProtectionDomain, access: Access, shape: TransferShape,
         handle: DMAHandle?
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         let made = unsafe try MappedRegistration(
             of: memory.baseAddress, byteCount: memory.byteCount, on: domain, access: access, shape: shape,
             handle: handle)
@@ -127,7 +127,7 @@ struct RegionStorage: ~Copyable {
 }
 
 extension RegionStorage {
-    func read(into bytes: inout MutableRawSpan, at offset: Int) throws(CallError) {
+    func read(into bytes: inout MutableRawSpan, at offset: Int) throws(PeerMRError) {
         if let ownMemory {
             try demand(offset, bytes.byteCount)
             return try ownMemory.read(into: &bytes, at: UInt64(offset))
@@ -143,7 +143,7 @@ extension RegionStorage {
         if result != 0 { throw .mappingLost(Errno(rawValue: result), provider) }
     }
 
-    func write(_ bytes: RawSpan, at offset: Int) throws(CallError) {
+    func write(_ bytes: RawSpan, at offset: Int) throws(PeerMRError) {
         if let ownMemory {
             try demand(offset, bytes.byteCount)
             return try ownMemory.write(bytes, at: UInt64(offset))
@@ -165,7 +165,7 @@ extension RegionStorage {
         return unsafe peermr_copy_by_kernel(to, from, count) == 0 ? 0 : currentErrno().rawValue
     }
 
-    private func address(at offset: Int, _ count: Int) throws(CallError) -> UInt {
+    private func address(at offset: Int, _ count: Int) throws(PeerMRError) -> UInt {
         do throws(SliceError) {
             return try slice(at: offset, count: count).address
         } catch {
@@ -173,7 +173,7 @@ extension RegionStorage {
         }
     }
 
-    private func demand(_ offset: Int, _ count: Int) throws(CallError) {
+    private func demand(_ offset: Int, _ count: Int) throws(PeerMRError) {
         guard offset >= 0, UInt64(offset) <= window.byteCount, UInt64(count) <= window.byteCount - UInt64(offset)
         else { throw .outsideRegion(offset, count, window) }
     }

@@ -3,7 +3,7 @@
 internal import PCITopology
 internal import PeerMemory
 internal import SystemPackage
-internal import SystemSupport
+internal import PeerMRCore
 public import Verbs
 
 /// What may be said about a registration besides memory and access.
@@ -31,7 +31,7 @@ struct Registration: ~Copyable {
 
     init(
         of memory: consuming AnyMemory, on domain: ProtectionDomain, access: Access, options: RegistrationOptions
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         let known = RegistrationMemory.of(domain.context)
         let choice = try known.choice(for: memory.kind, on: domain.context)
         // What stands around a dma-buf's memory may have changed; p2pmem without its driver is no memory any more.
@@ -65,7 +65,7 @@ struct Registration: ~Copyable {
     }
 
     /// Memory of the NIC itself.
-    init(of memory: DeviceMemory, on domain: ProtectionDomain, access: Access) throws(CallError) {
+    init(of memory: DeviceMemory, on domain: ProtectionDomain, access: Access) throws(PeerMRError) {
         let known = RegistrationMemory.of(domain.context)
         let choice = try known.choice(for: .nic, on: domain.context)
         let provider = known.function
@@ -81,11 +81,11 @@ struct Registration: ~Copyable {
     private static func map(
         _ memory: consuming MappedMemory, _ domain: ProtectionDomain, _ access: Access, _ choice: MethodChoice,
         _ options: RegistrationOptions
-    ) throws(CallError) -> MappedRegion {
+    ) throws(PeerMRError) -> MappedRegion {
         let isPeer = memory.kind != .host
         let device = memory.device
         if choice.method == .onDemand, options.handle != nil { throw .hintsOnDemand }
-        do throws(CallError) {
+        do throws(PeerMRError) {
             return try MappedRegion(
                 registering: memory, on: domain,
                 access: choice.method == .onDemand ? access.union(.onDemand) : access, shape: choice.shape,
@@ -100,13 +100,13 @@ struct Registration: ~Copyable {
     private static func attach(
         _ memory: consuming DMABufferMemory, _ domain: ProtectionDomain, _ access: Access,
         _ options: RegistrationOptions, _ provider: RegistrationMemory.Provider?
-    ) throws(CallError) -> RegionStorage {
+    ) throws(PeerMRError) -> RegionStorage {
         let part = BufferPart(
             of: memory.buffer.descriptor, offset: memory.offset, byteCount: UInt64(memory.byteCount),
             ioAddress: options.ioAddress ?? memory.mappedAddress, bufferBytes: memory.buffer.byteCount,
             isWritable: memory.buffer.isWritable)
         let origin = BufferOrigin(exporter: memory.buffer.exporter, offset: memory.offset, owner: memory.owner)
-        do throws(CallError) {
+        do throws(PeerMRError) {
             let region = try BufferRegion(
                 registering: part, on: domain, access: access, handle: options.handle, keeping: memory.owner)
             return RegionStorage(region, origin, driver: provider?.driver)

@@ -4,7 +4,7 @@ package import PCITopology
 package import PeerMemory
 internal import Synchronization
 internal import SystemPackage
-package import SystemSupport
+package import PeerMRCore
 package import Verbs
 
 /// What registration has found out about an open device, so that the next one does not ask again: the check before a
@@ -66,7 +66,7 @@ final class RegistrationMemory: Sendable {
     }
 
     /// The method for memory of a kind. A refusal is worked out anew each time.
-    func choice(for kind: MemoryKind, on context: Context) throws(CallError) -> MethodChoice {
+    func choice(for kind: MemoryKind, on context: Context) throws(PeerMRError) -> MethodChoice {
         let index = Self.index(kind)
         if let known = state.withLock({ $0.choices[index] }) { return known }
         let choice = try MethodChoice.choose(for: kind, facts: RegistrationFacts(of: context, for: kind))
@@ -110,7 +110,7 @@ extension PeerRegion {
     /// - Throws: as ``init(registering:on:access:options:)`` does before it asks the kernel.
     package static func checkBeforeRegistration(
         of kind: MemoryKind, provider: PCIAddress?, on context: Context
-    ) throws(CallError) -> Method {
+    ) throws(PeerMRError) -> Method {
         let known = RegistrationMemory.of(context)
         let choice = try known.choice(for: kind, on: context)
         _ = provider.map { known.provider($0, for: context) }

@@ -7,7 +7,7 @@ public import CPeerMR
 public import CVerbs
 internal import PCITopology
 internal import PeerMR
-internal import SystemSupport
+internal import PeerMRCore
 internal import Verbs
 
 /// The four answers, with their texts for C.
@@ -44,7 +44,7 @@ public func peermr_check(
     _ context: UnsafeMutablePointer<ibv_context>?, _ provider_bdf: UnsafePointer<CChar>?,
     _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> peermr_status {
-    report { () throws(CallError) in
+    report { () throws(PeerMRError) in
         let out = unsafe try demand(out)
         guard let context = unsafe context else { throw .null("struct ibv_context") }
         let provider = unsafe try address(provider_bdf, "provider_bdf")
@@ -58,9 +58,9 @@ public func peermr_check(
 public func peermr_capability_answer(
     _ capability: OpaquePointer?, _ question: peermr_question, _ out: UnsafeMutablePointer<peermr_answer>?
 ) -> peermr_status {
-    report { () throws(CallError) in
+    report { () throws(PeerMRError) in
         let out = unsafe try Structs.demand(out, "peermr_answer")
-        unsafe try Live.capabilities.use(capability) { (box) throws(CallError) in
+        unsafe try Live.capabilities.use(capability) { (box) throws(PeerMRError) in
             guard unsafe box.answers.indices.contains(Int(question.rawValue)) else {
                 throw .unknownValue(UInt64(question.rawValue), of: "enum peermr_question")
             }
@@ -73,9 +73,9 @@ public func peermr_capability_answer(
 public func peermr_capability_route(
     _ capability: OpaquePointer?, _ out: UnsafeMutablePointer<peermr_route_result>?
 ) -> peermr_status {
-    report { () throws(CallError) in
+    report { () throws(PeerMRError) in
         let out = unsafe try Structs.demand(out, "peermr_route_result")
-        unsafe try Live.capabilities.use(capability) { (box) throws(CallError) in
+        unsafe try Live.capabilities.use(capability) { (box) throws(PeerMRError) in
             unsafe Structs.fill(out, box.route)
         }
     }
@@ -84,8 +84,8 @@ public func peermr_capability_route(
 @c @implementation
 public func peermr_capability_finding_count(_ capability: OpaquePointer?) -> UInt64 {
     var count: UInt64 = 0
-    _ = report { () throws(CallError) in
-        count = unsafe try Live.capabilities.use(capability) { (box) throws(CallError) in
+    _ = report { () throws(PeerMRError) in
+        count = unsafe try Live.capabilities.use(capability) { (box) throws(PeerMRError) in
             UInt64(unsafe box.findings.count)
         }
     }
@@ -96,9 +96,9 @@ public func peermr_capability_finding_count(_ capability: OpaquePointer?) -> UIn
 public func peermr_capability_finding(
     _ capability: OpaquePointer?, _ index: UInt64, _ out: UnsafeMutablePointer<peermr_finding>?
 ) -> peermr_status {
-    report { () throws(CallError) in
+    report { () throws(PeerMRError) in
         let out = unsafe try Structs.demand(out, "peermr_finding")
-        unsafe try Live.capabilities.use(capability) { (box) throws(CallError) in
+        unsafe try Live.capabilities.use(capability) { (box) throws(PeerMRError) in
             let count = unsafe box.findings.count
             guard index < UInt64(count) else { throw .noFinding(index, of: count) }
             unsafe Structs.fill(out, box.findings[Int(index)])
@@ -108,7 +108,7 @@ public func peermr_capability_finding(
 
 @c @implementation
 public func peermr_capability_free(_ capability: OpaquePointer?) -> peermr_status {
-    report { () throws(CallError) in
-        unsafe try Live.capabilities.end(capability) { (_) throws(CallError) in }
+    report { () throws(PeerMRError) in
+        unsafe try Live.capabilities.end(capability) { (_) throws(PeerMRError) in }
     }
 }

@@ -1,93 +1,93 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import SystemSupport
+internal import PeerMRCore
 
 // The one place of this module that turns misuse into words.
-extension CallError {
-    static func null(_ name: String) -> CallError {
-        CallError(.invalidArgument, reason: "\(name) is NULL", remedy: "pass one")
+extension PeerMRError {
+    static func null(_ name: String) -> PeerMRError {
+        PeerMRError(.invalidArgument, reason: "\(name) is NULL", remedy: "pass one")
     }
 
-    static func noHandle(_ handle: UInt, _ kind: HandleKind) -> CallError {
+    static func noHandle(_ handle: UInt, _ kind: HandleKind) -> PeerMRError {
         if handle == 0 { return .null(kind.name) }
         guard let found = Handle.kind(handle) else {
-            return CallError(
+            return PeerMRError(
                 .invalidArgument, reason: "0x\(String(handle, radix: 16)) is no \(kind.name)",
                 remedy: "pass what the library gave")
         }
         if found != kind {
-            return CallError(
+            return PeerMRError(
                 .invalidArgument, reason: "a \(found.name) was passed for a \(kind.name)",
                 remedy: "pass one of the right kind")
         }
-        return CallError(
+        return PeerMRError(
             .invalidArgument, reason: "this \(kind.name) has been freed before", remedy: "free it once, use it before")
     }
 
-    static func inUse(_ kind: HandleKind) -> CallError {
-        CallError(
+    static func inUse(_ kind: HandleKind) -> PeerMRError {
+        PeerMRError(
             .busy, reason: "another thread's call is using this \(kind.name)", remedy: "wait until it has returned")
     }
 
-    static func memoryIsRegistered(_ count: Int) -> CallError {
-        CallError(
+    static func memoryIsRegistered(_ count: Int) -> PeerMRError {
+        PeerMRError(
             .busy, reason: "\(count) regions over this p2pmem live", remedy: "deregister them first")
     }
 
-    static func structSize(_ name: String, _ size: Int, atLeast: Int) -> CallError {
-        CallError(
+    static func structSize(_ name: String, _ size: Int, atLeast: Int) -> PeerMRError {
+        PeerMRError(
             .invalidArgument,
             reason: "struct_size of struct \(name) is \(size), and \(atLeast) to \(Structs.limit) would be right",
             remedy: "set it to sizeof(struct \(name))")
     }
 
-    static func unknownMembers(_ name: String) -> CallError {
-        CallError(
+    static func unknownMembers(_ name: String) -> PeerMRError {
+        PeerMRError(
             .invalidArgument,
             reason: "struct \(name) has members that this version of the library does not know, and they are not 0",
             remedy: "set them to 0, or run a newer library")
     }
 
-    static func unknownValue(_ value: UInt64, of name: String) -> CallError {
-        CallError(.invalidArgument, reason: "\(value) is no \(name)", remedy: "use one that peermr.h has")
+    static func unknownValue(_ value: UInt64, of name: String) -> PeerMRError {
+        PeerMRError(.invalidArgument, reason: "\(value) is no \(name)", remedy: "use one that peermr.h has")
     }
 
-    static func noAddress(_ text: String) -> CallError {
-        CallError(
+    static func noAddress(_ text: String) -> PeerMRError {
+        PeerMRError(
             .invalidArgument, reason: "\"\(text)\" is no PCI address",
             remedy: "write it as lspci -D does, for example 0000:03:00.0")
     }
 
-    static func noFunction(_ address: String) -> CallError {
-        CallError(
+    static func noFunction(_ address: String) -> PeerMRError {
+        PeerMRError(
             .notFound, reason: "there is no PCI function \(address)",
             remedy: "see peermr devices, or lspci -D, for those that there are")
     }
 
-    static func lengthOutOfRange(_ length: UInt64) -> CallError {
-        CallError(
+    static func lengthOutOfRange(_ length: UInt64) -> PeerMRError {
+        PeerMRError(
             .invalidArgument, reason: "\(length) bytes are no length of memory", remedy: "ask for 1 byte or more")
     }
 
-    static var domainWithoutContext: CallError {
-        CallError(
+    static var domainWithoutContext: PeerMRError {
+        PeerMRError(
             .invalidArgument, reason: "the ibv_pd has no ibv_context", remedy: "pass one that ibv_alloc_pd() gave")
     }
 
-    static var ownedMemory: CallError {
-        CallError(
+    static var ownedMemory: PeerMRError {
+        PeerMRError(
             .notSupported, reason: "the memory of this region is the library's, and would go with it",
             remedy: "keep the region, or register memory of the application's")
     }
 
-    static func noFinding(_ index: UInt64, of count: Int) -> CallError {
-        CallError(
+    static func noFinding(_ index: UInt64, of count: Int) -> PeerMRError {
+        PeerMRError(
             .invalidArgument, reason: "there is no finding \(index): there are \(count), from 0 on",
             remedy: "see peermr_capability_finding_count()")
     }
 
-    static func proofTooLong(_ length: UInt64) -> CallError {
-        CallError(
+    static func proofTooLong(_ length: UInt64) -> PeerMRError {
+        PeerMRError(
             .invalidArgument, reason: "a proof of \(length) bytes is longer than 16 MiB", remedy: "prove less, or 0")
     }
 }

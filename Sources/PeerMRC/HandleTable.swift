@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import Synchronization
-internal import SystemSupport
+internal import PeerMRCore
 
 /// What a handle stands for.
 enum HandleKind: UInt, CaseIterable {
@@ -66,15 +66,15 @@ final class HandleTable<Object: AnyObject & Sendable>: Sendable {
     ///
     /// - Throws: `invalidArgument` for NULL and what is no handle of this kind, or no longer one.
     func use<Result>(
-        _ handle: OpaquePointer?, _ body: (Object) throws(CallError) -> Result
-    ) throws(CallError) -> Result {
+        _ handle: OpaquePointer?, _ body: (Object) throws(PeerMRError) -> Result
+    ) throws(PeerMRError) -> Result {
         let key = UInt(bitPattern: handle)
         let object = try begin(key)
         defer { entries.withLock { $0[key]?.uses? -= 1 } }
         return try body(object)
     }
 
-    private func begin(_ key: UInt) throws(CallError) -> Object {
+    private func begin(_ key: UInt) throws(PeerMRError) -> Object {
         let (object, isEnding) = entries.withLock { entries -> (Object?, Bool) in
             guard let entry = entries[key] else { return (nil, false) }
             guard let uses = entry.uses else { return (nil, true) }
@@ -89,7 +89,7 @@ final class HandleTable<Object: AnyObject & Sendable>: Sendable {
     /// Ends an object that nobody else uses: its handle is none any more, unless the body throws.
     ///
     /// - Throws: `busy` while another call uses it; otherwise as ``use(_:_:)`` does.
-    func end(_ handle: OpaquePointer?, _ body: (Object) throws(CallError) -> Void) throws(CallError) {
+    func end(_ handle: OpaquePointer?, _ body: (Object) throws(PeerMRError) -> Void) throws(PeerMRError) {
         let key = UInt(bitPattern: handle)
         let (object, isThere) = entries.withLock { entries -> (Object?, Bool) in
             guard let entry = entries[key] else { return (nil, false) }
@@ -98,7 +98,7 @@ final class HandleTable<Object: AnyObject & Sendable>: Sendable {
             return (entry.object, true)
         }
         guard let object else { throw isThere ? .inUse(kind) : .noHandle(key, kind) }
-        do throws(CallError) {
+        do throws(PeerMRError) {
             try body(object)
         } catch {
             entries.withLock { $0[key]?.uses = .some(0) }

@@ -6,7 +6,7 @@
 public import CPeerMR
 internal import PeerMemory
 internal import Synchronization
-internal import SystemSupport
+internal import PeerMRCore
 
 /// Peer-to-peer memory that an application holds, and how many regions are over it.
 final class P2PMemoryBox: Sendable {
@@ -20,7 +20,7 @@ final class P2PMemoryBox: Sendable {
 public func peermr_p2pmem_allocate(
     _ provider_bdf: UnsafePointer<CChar>?, _ length: UInt64, _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> peermr_status {
-    report { () throws(CallError) in
+    report { () throws(PeerMRError) in
         let out = unsafe try demand(out)
         let provider = unsafe try address(provider_bdf, "provider_bdf")
         let memory = try P2PMemory(allocating: try byteCount(length), from: provider)
@@ -31,8 +31,8 @@ public func peermr_p2pmem_allocate(
 @c @implementation
 public func peermr_p2pmem_address(_ memory: OpaquePointer?) -> UnsafeMutableRawPointer? {
     var found: UnsafeMutableRawPointer?
-    _ = report { () throws(CallError) in
-        unsafe found = unsafe try Live.memories.use(memory) { (box) throws(CallError) in unsafe box.memory.baseAddress }
+    _ = report { () throws(PeerMRError) in
+        unsafe found = unsafe try Live.memories.use(memory) { (box) throws(PeerMRError) in unsafe box.memory.baseAddress }
     }
     return unsafe found
 }
@@ -40,16 +40,16 @@ public func peermr_p2pmem_address(_ memory: OpaquePointer?) -> UnsafeMutableRawP
 @c @implementation
 public func peermr_p2pmem_length(_ memory: OpaquePointer?) -> UInt64 {
     var found: UInt64 = 0
-    _ = report { () throws(CallError) in
-        found = unsafe try Live.memories.use(memory) { (box) throws(CallError) in UInt64(box.memory.byteCount) }
+    _ = report { () throws(PeerMRError) in
+        found = unsafe try Live.memories.use(memory) { (box) throws(PeerMRError) in UInt64(box.memory.byteCount) }
     }
     return found
 }
 
 @c @implementation
 public func peermr_p2pmem_free(_ memory: OpaquePointer?) -> peermr_status {
-    report { () throws(CallError) in
-        unsafe try Live.memories.end(memory) { (box) throws(CallError) in
+    report { () throws(PeerMRError) in
+        unsafe try Live.memories.end(memory) { (box) throws(PeerMRError) in
             let regions = box.regions.load(ordering: .acquiring)
             guard regions == 0 else { throw .memoryIsRegistered(regions) }
         }
@@ -57,7 +57,7 @@ public func peermr_p2pmem_free(_ memory: OpaquePointer?) -> peermr_status {
 }
 
 /// A length that memory can have.
-func byteCount(_ length: UInt64) throws(CallError) -> Int {
+func byteCount(_ length: UInt64) throws(PeerMRError) -> Int {
     guard length > 0, length <= UInt64(Int.max) else { throw .lengthOutOfRange(length) }
     return Int(length)
 }

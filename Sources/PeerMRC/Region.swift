@@ -9,7 +9,7 @@ public import CVerbs
 internal import PeerMR
 internal import PeerMemory
 internal import Synchronization
-internal import SystemSupport
+internal import PeerMRCore
 internal import Verbs
 
 /// A region that an application holds, with its texts for C.
@@ -57,8 +57,8 @@ final class RegionBox: @unchecked Sendable {
 @c @implementation
 public func peermr_region_mr(_ region: OpaquePointer?) -> UnsafeMutablePointer<ibv_mr>? {
     var found: UnsafeMutablePointer<ibv_mr>?
-    _ = report { () throws(CallError) in
-        unsafe found = unsafe try Live.regions.use(region) { (box) throws(CallError) in unsafe box.object }
+    _ = report { () throws(PeerMRError) in
+        unsafe found = unsafe try Live.regions.use(region) { (box) throws(PeerMRError) in unsafe box.object }
     }
     return unsafe found
 }
@@ -67,9 +67,9 @@ public func peermr_region_mr(_ region: OpaquePointer?) -> UnsafeMutablePointer<i
 public func peermr_region_info(
     _ region: OpaquePointer?, _ out: UnsafeMutablePointer<peermr_region_info>?
 ) -> peermr_status {
-    report { () throws(CallError) in
+    report { () throws(PeerMRError) in
         let out = unsafe try Structs.demand(out, "peermr_region_info")
-        unsafe try Live.regions.use(region) { (box) throws(CallError) in unsafe Structs.fill(out, box.info) }
+        unsafe try Live.regions.use(region) { (box) throws(PeerMRError) in unsafe Structs.fill(out, box.info) }
     }
 }
 
@@ -77,9 +77,9 @@ public func peermr_region_info(
 public func peermr_region_detach(
     _ region: OpaquePointer?, _ out: UnsafeMutablePointer<UnsafeMutablePointer<ibv_mr>?>?
 ) -> peermr_status {
-    report { () throws(CallError) in
+    report { () throws(PeerMRError) in
         let out = unsafe try demand(out)
-        unsafe try Live.regions.end(region) { (box) throws(CallError) in
+        unsafe try Live.regions.end(region) { (box) throws(PeerMRError) in
             if box.ownsMemory { throw .ownedMemory }
             unsafe box.region.giveAway()
             unsafe out.pointee = box.object
@@ -89,8 +89,8 @@ public func peermr_region_detach(
 
 @c @implementation
 public func peermr_deregister(_ region: OpaquePointer?) -> peermr_status {
-    report { () throws(CallError) in
-        unsafe try Live.regions.end(region) { (box) throws(CallError) in
+    report { () throws(PeerMRError) in
+        unsafe try Live.regions.end(region) { (box) throws(PeerMRError) in
             try box.region.deregister()
             box.letGo()
         }
@@ -102,14 +102,14 @@ public func peermr_prove(
     _ region: OpaquePointer?, _ length: UInt64, _ timeout_milliseconds: UInt32,
     _ out: UnsafeMutablePointer<peermr_proof>?
 ) -> peermr_status {
-    report { () throws(CallError) in
+    report { () throws(PeerMRError) in
         let out = unsafe try Structs.demand(out, "peermr_proof")
         let mebibytes16: UInt64 = 16 << 20
         guard length <= mebibytes16 else { throw .proofTooLong(length) }
         var options = ProofOptions()
         if length > 0 { options.byteCount = Int(length) }
         if timeout_milliseconds > 0 { options.timeoutMilliseconds = Int(timeout_milliseconds) }
-        let proof = unsafe try Live.regions.use(region) { (box) throws(CallError) in try box.region.prove(options) }
+        let proof = unsafe try Live.regions.use(region) { (box) throws(PeerMRError) in try box.region.prove(options) }
         guard let texts = unsafe ThreadTexts.result(proof.reason)?.pointee.texts else { return }
         unsafe Structs.fill(
             out,

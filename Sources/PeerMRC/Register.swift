@@ -8,7 +8,7 @@ public import CVerbs
 internal import PCITopology
 internal import PeerMR
 internal import PeerMemory
-internal import SystemSupport
+internal import PeerMRCore
 internal import Verbs
 
 /// What struct peermr_options says, as the library has it.
@@ -19,7 +19,7 @@ struct Options {
     var provider: PCIAddress?
 
     /// - Throws: `invalidArgument` for what no version has.
-    init(_ pointer: UnsafePointer<peermr_options>?) throws(CallError) {
+    init(_ pointer: UnsafePointer<peermr_options>?) throws(PeerMRError) {
         guard let pointer = unsafe pointer else { return }
         var given = unsafe peermr_options()
         unsafe try Structs.read(pointer, "peermr_options", into: &given)
@@ -44,13 +44,13 @@ public func peermr_register_p2pmem(
     _ pd: UnsafeMutablePointer<ibv_pd>?, _ memory: OpaquePointer?, _ options: UnsafePointer<peermr_options>?,
     _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> peermr_status {
-    report { () throws(CallError) in
+    report { () throws(PeerMRError) in
         let out = unsafe try demand(out)
         let domain = unsafe try demandDomain(pd)
         let options = unsafe try Options(options)
-        let region = unsafe try Live.memories.use(memory) { (box) throws(CallError) in
+        let region = unsafe try Live.memories.use(memory) { (box) throws(PeerMRError) in
             let bytes = box.memory.byteCount
-            let region = try bouncing(bytes, domain, options) { () throws(CallError) in
+            let region = try bouncing(bytes, domain, options) { () throws(PeerMRError) in
                 unsafe try PeerRegion(
                     registering: .p2pmem(P2PMemory(lending: box.memory)), on: domain, access: options.access,
                     options: options.registration)
@@ -67,12 +67,12 @@ public func peermr_register_dmabuf(
     _ pd: UnsafeMutablePointer<ibv_pd>?, _ fd: Int32, _ offset: UInt64, _ length: UInt64,
     _ options: UnsafePointer<peermr_options>?, _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> peermr_status {
-    report { () throws(CallError) in
+    report { () throws(PeerMRError) in
         let out = unsafe try demand(out)
         let domain = unsafe try demandDomain(pd)
         let options = unsafe try Options(options)
         let bytes = try byteCount(length)
-        let region = try bouncing(bytes, domain, options) { () throws(CallError) in
+        let region = try bouncing(bytes, domain, options) { () throws(PeerMRError) in
             let memory = try DMABufferMemory(
                 duplicating: fd, offset: offset, byteCount: length, provider: options.provider)
             return try PeerRegion(
@@ -87,7 +87,7 @@ public func peermr_register_address(
     _ pd: UnsafeMutablePointer<ibv_pd>?, _ address: UnsafeMutableRawPointer?, _ length: UInt64,
     _ options: UnsafePointer<peermr_options>?, _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> peermr_status {
-    report { () throws(CallError) in
+    report { () throws(PeerMRError) in
         let out = unsafe try demand(out)
         let domain = unsafe try demandDomain(pd)
         let options = unsafe try Options(options)
@@ -95,7 +95,7 @@ public func peermr_register_address(
         let bytes = try byteCount(length)
         // Nobody knows what to take instead of what is not there: that is refused before the fallback is asked.
         let range = try LentRange(at: UInt64(UInt(bitPattern: address)), byteCount: length)
-        let region = try bouncing(bytes, domain, options) { () throws(CallError) in
+        let region = try bouncing(bytes, domain, options) { () throws(PeerMRError) in
             unsafe try PeerRegion(
                 lending: range, on: domain, access: options.access, options: options.registration)
         }
@@ -104,7 +104,7 @@ public func peermr_register_address(
 }
 
 /// The application's domain.
-private func demandDomain(_ pd: UnsafeMutablePointer<ibv_pd>?) throws(CallError) -> ProtectionDomain {
+private func demandDomain(_ pd: UnsafeMutablePointer<ibv_pd>?) throws(PeerMRError) -> ProtectionDomain {
     guard let pd = unsafe pd else { throw .null("struct ibv_pd") }
     guard let domain = unsafe ProtectionDomain(adopting: UnsafeMutableRawPointer(pd)) else {
         throw .domainWithoutContext
@@ -114,10 +114,10 @@ private func demandDomain(_ pd: UnsafeMutablePointer<ibv_pd>?) throws(CallError)
 
 /// Registers, or takes host memory where that is refused and the application wants so.
 private func bouncing(
-    _ bytes: Int, _ domain: ProtectionDomain, _ options: Options, _ body: () throws(CallError) -> PeerRegion
-) throws(CallError) -> PeerRegion {
-    let refusal: CallError
-    do throws(CallError) {
+    _ bytes: Int, _ domain: ProtectionDomain, _ options: Options, _ body: () throws(PeerMRError) -> PeerRegion
+) throws(PeerMRError) -> PeerRegion {
+    let refusal: PeerMRError
+    do throws(PeerMRError) {
         return try body()
     } catch {
         refusal = error

@@ -7,14 +7,14 @@ public import CPeerMR
 internal import CThreadTexts
 internal import PCITopology
 internal import PeerMR
-internal import SystemSupport
+internal import PeerMRCore
 
 @c @implementation
 public func peermr_route(
     _ client_bdf: UnsafePointer<CChar>?, _ provider_bdf: UnsafePointer<CChar>?,
     _ out: UnsafeMutablePointer<peermr_route_result>?
 ) -> peermr_status {
-    report { () throws(CallError) in
+    report { () throws(PeerMRError) in
         let out = unsafe try Structs.demand(out, "peermr_route_result")
         let client = unsafe try address(client_bdf, "client_bdf")
         let provider = unsafe try address(provider_bdf, "provider_bdf")
@@ -31,7 +31,7 @@ public func peermr_route(
 }
 
 /// Where a handle or an object is put; NULL is put there first.
-func demand<Pointer>(_ out: UnsafeMutablePointer<Pointer?>?) throws(CallError) -> UnsafeMutablePointer<Pointer?> {
+func demand<Pointer>(_ out: UnsafeMutablePointer<Pointer?>?) throws(PeerMRError) -> UnsafeMutablePointer<Pointer?> {
     guard let out = unsafe out else { throw .null("the out-parameter") }
     unsafe out.pointee = nil
     return unsafe out
@@ -40,7 +40,7 @@ func demand<Pointer>(_ out: UnsafeMutablePointer<Pointer?>?) throws(CallError) -
 /// The address of a function that there is.
 ///
 /// - Parameter name: of the parameter, for messages.
-func address(_ text: UnsafePointer<CChar>?, _ name: String) throws(CallError) -> PCIAddress {
+func address(_ text: UnsafePointer<CChar>?, _ name: String) throws(PeerMRError) -> PCIAddress {
     guard let text = unsafe text else { throw .null(name) }
     // No address is longer, and no more is read of what is none.
     let limit = 17

@@ -5,15 +5,15 @@
 
 public import CPeerMR
 internal import CThreadTexts
-internal import SystemSupport
+internal import PeerMRCore
 
-extension CallError {
+extension PeerMRError {
     /// The class of the failure, as C has it.
     var status: peermr_status {
         switch code {
         case .notFound: PEERMR_NOT_FOUND
         case .notSupported: PEERMR_NOT_SUPPORTED
-        case .unsafeHere: PEERMR_UNSAFE_HERE
+        case .unsafeConfiguration: PEERMR_UNSAFE_HERE
         case .invalidArgument: PEERMR_INVALID_ARGUMENT
         case .resourceLimit: PEERMR_RESOURCE_LIMIT
         case .busy: PEERMR_BUSY
@@ -28,8 +28,8 @@ extension CallError {
 }
 
 /// Runs the body of a call: what it throws is this thread's last failure.
-func report(_ body: () throws(CallError) -> Void) -> peermr_status {
-    do throws(CallError) {
+func report(_ body: () throws(PeerMRError) -> Void) -> peermr_status {
+    do throws(PeerMRError) {
         try body()
         return PEERMR_OK
     } catch {
@@ -40,7 +40,7 @@ func report(_ body: () throws(CallError) -> Void) -> peermr_status {
 
 @c @implementation
 public func peermr_last_error(_ out: UnsafeMutablePointer<peermr_error>?) -> peermr_status {
-    do throws(CallError) {
+    do throws(PeerMRError) {
         let out = unsafe try Structs.demand(out, "peermr_error")
         guard let record = unsafe ThreadTexts.error?.pointee else { return PEERMR_OK }
         unsafe Structs.fill(

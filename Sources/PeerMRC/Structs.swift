@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import SystemSupport
+internal import PeerMRCore
 
 /// Structs of the header, which grow at their end from version to version. Each begins with the size that its owner was
 /// compiled with.
@@ -15,7 +15,7 @@ enum Structs {
     /// - Throws: `invalidArgument` for NULL, and a size that is none.
     static func demand<Value>(
         _ out: UnsafeMutablePointer<Value>?, _ name: String, first: Int = MemoryLayout<Value>.size
-    ) throws(CallError) -> UnsafeMutablePointer<Value> {
+    ) throws(PeerMRError) -> UnsafeMutablePointer<Value> {
         guard let out = unsafe out else { throw .null("struct \(name)") }
         let size = unsafe Self.size(of: out)
         guard (first...limit).contains(size) else { throw .structSize(name, size, atLeast: first) }
@@ -41,7 +41,7 @@ enum Structs {
     /// - Throws: `invalidArgument` for a size that is none, and for members that are set and not known here.
     static func read<Value: BitwiseCopyable>(
         _ pointer: UnsafePointer<Value>, _ name: String, first: Int = MemoryLayout<Value>.size, into value: inout Value
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         let size = unsafe UnsafeRawPointer(pointer).loadUnaligned(as: Int.self)
         guard (first...limit).contains(size) else { throw .structSize(name, size, atLeast: first) }
         let bytes = unsafe UnsafeRawBufferPointer(start: pointer, count: size)

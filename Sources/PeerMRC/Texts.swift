@@ -3,7 +3,7 @@
 internal import CPeerMR
 internal import CThreadTexts
 internal import SystemPackage
-internal import SystemSupport
+internal import PeerMRCore
 
 /// Texts for C that live as long as this object.
 @safe
@@ -34,7 +34,7 @@ enum ThreadTexts {
     private static let errorSlot: UInt32 = 0
     private static let resultSlot: UInt32 = 1
 
-    static func setError(_ error: CallError) {
+    static func setError(_ error: PeerMRError) {
         set(
             errorSlot, Int32(bitPattern: error.status.rawValue), error.errno?.rawValue ?? 0,
             [error.call, error.reason, error.remedy, error.description])

@@ -3,7 +3,7 @@
 internal import Glibc
 internal import PCITopology
 internal import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 
 /// NVIDIA's driver library, opened when it is first needed: nothing of CUDA is there when the package is built.
 ///
@@ -22,7 +22,7 @@ public final class CUDALibrary: @unchecked Sendable {
     /// - Parameter path: a name that the dynamic linker looks up, or a path; tests have a library of their own.
     /// - Throws: `notFound` without the library or without a GPU (CUDA_ERROR_NO_DEVICE), `notSupported` for a driver
     ///   that is too old (before CUDA 11.7), `system` where CUDA does not start. See dlopen(3), `cuInit`.
-    public static func load(_ path: String = "libcuda.so.1") throws(CallError) -> CUDALibrary {
+    public static func load(_ path: String = "libcuda.so.1") throws(PeerMRError) -> CUDALibrary {
         guard let handle = unsafe dlopen(path, RTLD_NOW | RTLD_LOCAL) else {
             let said = unsafe dlerror().map { unsafe String(cString: $0) } ?? ""
             throw .noCUDALibrary(path, said)
@@ -45,7 +45,7 @@ public final class CUDALibrary: @unchecked Sendable {
     }
 
     /// Turns what a call returned into an error, in words.
-    func check(_ call: String, _ result: Int32, _ context: @autoclosure () -> String = "") throws(CallError) {
+    func check(_ call: String, _ result: Int32, _ context: @autoclosure () -> String = "") throws(PeerMRError) {
         guard result != 0 else { return }
         throw .cuda(call, result, name: name(of: result), context())
     }
@@ -61,7 +61,7 @@ public final class CUDALibrary: @unchecked Sendable {
     /// How many GPUs there are.
     ///
     /// - Throws: what `cuDeviceGetCount` returned.
-    public func deviceCount() throws(CallError) -> Int32 {
+    public func deviceCount() throws(PeerMRError) -> Int32 {
         var count: Int32 = 0
         try unsafe check("cuDeviceGetCount", functions.deviceCount(&count))
         return count

@@ -4,7 +4,7 @@ internal import CLinux
 internal import Glibc
 internal import PCITopology
 internal import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 
 extension DMABufferMemory {
     /// Allocates memory of an NVIDIA GPU and exports it as a dma-buf.
@@ -19,7 +19,7 @@ extension DMABufferMemory {
     ///   corresponding function is `cuMemGetHandleForAddressRange`.
     public static func cuda(
         ordinal: Int32, allocating byteCount: UInt64, library: CUDALibrary
-    ) throws(CallError) -> DMABufferMemory {
+    ) throws(PeerMRError) -> DMABufferMemory {
         let owner = try CUDAMemoryOwner(library, ordinal: ordinal, byteCount: byteCount)
         return try DMABufferMemory(HostBuffer.adopt(try owner.export()), owner: owner)
     }
@@ -46,7 +46,7 @@ final class CUDAMemoryOwner: DMABufferOwner {
     private let context: CUDAContext
     private let address: UInt64
 
-    init(_ library: CUDALibrary, ordinal: Int32, byteCount: UInt64) throws(CallError) {
+    init(_ library: CUDALibrary, ordinal: Int32, byteCount: UInt64) throws(PeerMRError) {
         guard byteCount > 0, byteCount <= UInt64(Int.max) - Self.pageBytes else { throw .impossibleBuffer(byteCount) }
         let rounded = (byteCount + Self.pageBytes - 1) / Self.pageBytes * Self.pageBytes
         let count = try library.deviceCount()
@@ -60,7 +60,7 @@ final class CUDAMemoryOwner: DMABufferOwner {
         guard known == 0, exports != 0 else { throw .cudaExportsNothing(ordinal, provider) }
         let context = try CUDAContext(library, device)
         var address: UInt64 = 0
-        try context.whileCurrent { () throws(CallError) in
+        try context.whileCurrent { () throws(PeerMRError) in
             try unsafe library.check(
                 "cuMemAlloc", library.functions.allocate(&address, Int(rounded)),
                 "\(ByteCount.describe(rounded)) of GPU \(ordinal)")
@@ -71,7 +71,7 @@ final class CUDAMemoryOwner: DMABufferOwner {
         self.byteCount = rounded
         self.address = address
         // A copy that has returned must be over for the NIC too: cuda.h asks for this with GPUDirect RDMA.
-        try context.whileCurrent { () throws(CallError) in
+        try context.whileCurrent { () throws(PeerMRError) in
             var on: UInt32 = 1
             try unsafe library.check(
                 "cuPointerSetAttribute", library.functions.setAttribute(&on, Constant.synchronousCopies, address))
@@ -80,7 +80,7 @@ final class CUDAMemoryOwner: DMABufferOwner {
 
     deinit {
         let (library, address) = (library, address)
-        try? context.whileCurrent { () throws(CallError) in _ = library.functions.free(address) }
+        try? context.whileCurrent { () throws(PeerMRError) in _ = library.functions.free(address) }
     }
 
     /// The PCI address that CUDA writes as `00000000:3B:00.0` or `0000:3b:00.0`.
@@ -95,9 +95,9 @@ final class CUDAMemoryOwner: DMABufferOwner {
     }
 
     /// The descriptor of a dma-buf over all of the memory; the caller's.
-    func export() throws(CallError) -> Int32 {
+    func export() throws(PeerMRError) -> Int32 {
         var descriptor: Int32 = -1
-        try context.whileCurrent { () throws(CallError) in
+        try context.whileCurrent { () throws(PeerMRError) in
             let result = unsafe library.functions.exportRange(
                 &descriptor, address, Int(byteCount), Constant.bufferDescriptor, 0)
             try library.check("cuMemGetHandleForAddressRange", result, provider.map { "the GPU \($0)" } ?? "the GPU")
@@ -108,12 +108,12 @@ final class CUDAMemoryOwner: DMABufferOwner {
         return descriptor
     }
 
-    func read(into bytes: inout MutableRawSpan, at offset: UInt64) throws(CallError) {
+    func read(into bytes: inout MutableRawSpan, at offset: UInt64) throws(PeerMRError) {
         guard !bytes.isEmpty else { return }
         try DMABufferFacts.demandPart(offset, UInt64(bytes.byteCount), of: byteCount)
-        try unsafe bytes.withUnsafeMutableBytes { (local) throws(CallError) in
+        try unsafe bytes.withUnsafeMutableBytes { (local) throws(PeerMRError) in
             guard let start = local.baseAddress else { return }
-            try context.whileCurrent { () throws(CallError) in
+            try context.whileCurrent { () throws(PeerMRError) in
                 try unsafe library.check(
                     "cuMemcpyDtoH", library.functions.copyOut(start, address + offset, local.count))
                 try library.check("cuCtxSynchronize", library.functions.synchronise())
@@ -121,12 +121,12 @@ final class CUDAMemoryOwner: DMABufferOwner {
         }
     }
 
-    func write(_ bytes: RawSpan, at offset: UInt64) throws(CallError) {
+    func write(_ bytes: RawSpan, at offset: UInt64) throws(PeerMRError) {
         guard !bytes.isEmpty else { return }
         try DMABufferFacts.demandPart(offset, UInt64(bytes.byteCount), of: byteCount)
-        try unsafe bytes.withUnsafeBytes { (local) throws(CallError) in
+        try unsafe bytes.withUnsafeBytes { (local) throws(PeerMRError) in
             guard let start = local.baseAddress else { return }
-            try context.whileCurrent { () throws(CallError) in
+            try context.whileCurrent { () throws(PeerMRError) in
                 try unsafe library.check(
                     "cuMemcpyHtoD", library.functions.copyIn(address + offset, start, local.count))
                 try library.check("cuCtxSynchronize", library.functions.synchronise())
@@ -142,7 +142,7 @@ final class CUDAContext {
     private let device: Int32
     private let raw: OpaquePointer
 
-    init(_ library: CUDALibrary, _ device: Int32) throws(CallError) {
+    init(_ library: CUDALibrary, _ device: Int32) throws(PeerMRError) {
         var raw: OpaquePointer?
         try unsafe library.check("cuDevicePrimaryCtxRetain", library.functions.retainContext(&raw, device))
         guard let raw = unsafe raw else { throw .cudaGaveNoContext }
@@ -156,7 +156,7 @@ final class CUDAContext {
     }
 
     /// Runs something with this context as the thread's, and puts back what was.
-    func whileCurrent(_ body: () throws(CallError) -> Void) throws(CallError) {
+    func whileCurrent(_ body: () throws(PeerMRError) -> Void) throws(PeerMRError) {
         try unsafe library.check("cuCtxPushCurrent", library.functions.pushContext(raw))
         defer {
             var before: OpaquePointer?

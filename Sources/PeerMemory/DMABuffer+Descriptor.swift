@@ -4,7 +4,7 @@ internal import CLinux
 internal import Glibc
 public import PCITopology
 internal import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 
 /// What the kernel says about a descriptor of a dma-buf.
 struct DMABufferFacts {
@@ -22,7 +22,7 @@ struct DMABufferFacts {
     }
 
     /// Asks the kernel. 0 is a descriptor like any other.
-    init(of descriptor: Int32) throws(CallError) {
+    init(of descriptor: Int32) throws(PeerMRError) {
         var device: UInt64 = 0
         var inode: UInt64 = 0
         guard unsafe peermr_file_identity(descriptor, &device, &inode) == 0 else {
@@ -50,7 +50,7 @@ struct DMABufferFacts {
     }
 
     /// Whether a part lies inside a buffer; no sum is made that could overflow.
-    static func demandPart(_ offset: UInt64, _ byteCount: UInt64, of whole: UInt64) throws(CallError) {
+    static func demandPart(_ offset: UInt64, _ byteCount: UInt64, of whole: UInt64) throws(PeerMRError) {
         guard byteCount > 0 else { throw .emptyPart(whole) }
         guard byteCount <= UInt64(Int.max), offset <= whole, byteCount <= whole - offset else {
             throw .partOutside(offset, byteCount, whole)
@@ -63,7 +63,7 @@ extension DMABuffer {
     ///
     /// - Parameter descriptor: owned by this value from success on; where this throws it is still the caller's.
     /// - Throws: `invalidArgument` where it is not open (EBADF), or no dma-buf but a file, a pipe, ….
-    public init(adopting descriptor: Int32) throws(CallError) {
+    public init(adopting descriptor: Int32) throws(PeerMRError) {
         let facts = try DMABufferFacts(of: descriptor)
         self.init(file: OwnedDescriptor(adopting: descriptor), facts: facts)
     }
@@ -71,7 +71,7 @@ extension DMABuffer {
     /// Makes a descriptor of its own for the dma-buf of one that stays the caller's.
     ///
     /// - Throws: as ``init(adopting:)`` does, and `resourceLimit` (EMFILE) where no more descriptors are to be had.
-    public init(duplicating descriptor: Int32) throws(CallError) {
+    public init(duplicating descriptor: Int32) throws(PeerMRError) {
         let facts = try DMABufferFacts(of: descriptor)
         let second = peermr_duplicate(descriptor)
         guard second >= 0 else { throw .duplicate(currentErrno(), descriptor) }
@@ -84,7 +84,7 @@ extension DMABufferMemory {
     /// alone, which ends with the descriptor closed.
     ///
     /// - Throws: `resourceLimit` (EMFILE) where no more descriptors are to be had.
-    package init(again memory: borrowing DMABufferMemory) throws(CallError) {
+    package init(again memory: borrowing DMABufferMemory) throws(PeerMRError) {
         let known = memory.buffer.descriptor
         let second = peermr_duplicate(known)
         guard second >= 0 else { throw .duplicate(currentErrno(), known) }
@@ -106,7 +106,7 @@ extension DMABufferMemory {
     /// - Throws: as ``DMABuffer/init(adopting:)`` and ``init(_:owner:offset:byteCount:)`` do.
     public init(
         adopting descriptor: Int32, offset: UInt64 = 0, byteCount: UInt64? = nil, provider: PCIAddress? = nil
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         let facts = try DMABufferFacts(of: descriptor)
         let count = byteCount ?? (facts.byteCount - min(offset, facts.byteCount))
         // Before anything is owned: what is refused stays the caller's.
@@ -121,7 +121,7 @@ extension DMABufferMemory {
     /// - Throws: as ``init(adopting:offset:byteCount:provider:)`` does, and `resourceLimit` (EMFILE).
     public init(
         duplicating descriptor: Int32, offset: UInt64 = 0, byteCount: UInt64? = nil, provider: PCIAddress? = nil
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         let buffer = try DMABuffer(duplicating: descriptor)
         let count = byteCount ?? (buffer.byteCount - min(offset, buffer.byteCount))
         let owner = try MappedBufferOwner(of: buffer, provider: provider)

@@ -2,7 +2,7 @@
 
 public import PCITopology
 internal import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 
 /// A dma-buf: memory that its driver hands out by descriptor, for other devices to reach.
 ///
@@ -55,9 +55,9 @@ public protocol DMABufferOwner: AnyObject {
     ///   - offset: from the start of the dma-buf, in bytes.
     /// - Throws: `notSupported` where the owner has no way to the bytes, `peerLost` when the memory has been taken
     ///   back, `invalidArgument` where the part does not lie inside.
-    func read(into bytes: inout MutableRawSpan, at offset: UInt64) throws(CallError)
+    func read(into bytes: inout MutableRawSpan, at offset: UInt64) throws(PeerMRError)
     /// Copies bytes into the memory. See ``read(into:at:)``.
-    func write(_ bytes: RawSpan, at offset: UInt64) throws(CallError)
+    func write(_ bytes: RawSpan, at offset: UInt64) throws(PeerMRError)
 }
 
 /// A part of a dma-buf, to be registered, and who owns it.
@@ -83,7 +83,7 @@ public struct DMABufferMemory: ~Copyable {
     /// - Throws: `invalidArgument` where it does not lie inside the buffer, or is empty.
     public init(
         _ buffer: consuming DMABuffer, owner: any DMABufferOwner, offset: UInt64, byteCount: UInt64
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         try DMABufferFacts.demandPart(offset, byteCount, of: buffer.byteCount)
         self.buffer = buffer
         self.owner = owner
@@ -94,7 +94,7 @@ public struct DMABufferMemory: ~Copyable {
     /// All of a buffer.
     ///
     /// - Throws: `invalidArgument` where it is empty.
-    public init(_ buffer: consuming DMABuffer, owner: any DMABufferOwner) throws(CallError) {
+    public init(_ buffer: consuming DMABuffer, owner: any DMABufferOwner) throws(PeerMRError) {
         let byteCount = buffer.byteCount
         try self.init(buffer, owner: owner, offset: 0, byteCount: byteCount)
     }

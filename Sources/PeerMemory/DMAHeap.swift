@@ -3,7 +3,7 @@
 internal import CLinux
 internal import Glibc
 internal import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 
 /// A heap of host memory that the kernel hands out as dma-bufs: `system` on most machines, and others for memory that
 /// lies in one piece or that devices of a confidential guest may see.
@@ -14,7 +14,7 @@ public struct DMAHeap: Hashable, Sendable {
     /// A heap by its name; it is looked up when memory is allocated from it.
     ///
     /// - Throws: `invalidArgument` for what is no name of a file.
-    public init(_ name: String) throws(CallError) {
+    public init(_ name: String) throws(PeerMRError) {
         guard !name.isEmpty, name != ".", name != "..", name.utf8.count <= 255,
             !name.utf8.contains(where: { $0 == 0x2f || $0 < 0x20 || $0 == 0x7f })
         else { throw .heapName }
@@ -39,7 +39,7 @@ extension DMABufferMemory {
     ///   `DMA_HEAP_IOCTL_ALLOC`.
     public static func heap(
         _ heap: DMAHeap, allocating byteCount: UInt64, root: SystemRoot = .live
-    ) throws(CallError) -> DMABufferMemory {
+    ) throws(PeerMRError) -> DMABufferMemory {
         let rounded = try HostBuffer.rounded(byteCount, root)
         let device: OwnedDescriptor
         do {

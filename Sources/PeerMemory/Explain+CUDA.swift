@@ -1,56 +1,56 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import PCITopology
-internal import SystemSupport
+internal import PeerMRCore
 
 // NVIDIA's driver library: (call, CUresult) into words. There is no errno.
-extension CallError {
-    static func noCUDALibrary(_ path: String, _ said: String) -> CallError {
-        CallError(
+extension PeerMRError {
+    static func noCUDALibrary(_ path: String, _ said: String) -> PeerMRError {
+        PeerMRError(
             .notFound, call: "dlopen",
             reason: "NVIDIA's driver library cannot be opened (\(said.isEmpty ? path : said))",
             remedy: "install NVIDIA's driver; in a container run it with the GPUs handed in, which brings the library")
     }
 
-    static func oldCUDALibrary(_ path: String, lacks name: String) -> CallError {
-        CallError(
+    static func oldCUDALibrary(_ path: String, lacks name: String) -> PeerMRError {
+        PeerMRError(
             .notSupported, call: "dlsym", reason: "\(path) has no \(name)",
             remedy: "install a driver for CUDA 11.7 (515) or newer: older ones export no dma-bufs")
     }
 
-    static func noCUDADevice(_ ordinal: Int32, count: Int32) -> CallError {
-        CallError(
+    static func noCUDADevice(_ ordinal: Int32, count: Int32) -> PeerMRError {
+        PeerMRError(
             .notFound, reason: "there is no GPU \(ordinal): CUDA sees \(count)",
             remedy: count > 0
                 ? "name one from 0 to \(count - 1); CUDA_VISIBLE_DEVICES decides which there are"
                 : "see nvidia-smi, and CUDA_VISIBLE_DEVICES, which may hide them")
     }
 
-    static func cudaExportsNothing(_ ordinal: Int32, _ address: PCIAddress?) -> CallError {
+    static func cudaExportsNothing(_ ordinal: Int32, _ address: PCIAddress?) -> PeerMRError {
         let place = address.map { " (\($0))" } ?? ""
-        return CallError(
+        return PeerMRError(
             .notSupported, call: "cuDeviceGetAttribute",
             reason: "the driver of GPU \(ordinal)\(place) exports no dma-bufs",
             remedy: "install NVIDIA's open kernel modules (515 or newer; cat /proc/driver/nvidia/version says "
                 + "\"Open Kernel Module\"), on a GPU from Turing on that is made for data centres or workstations")
     }
 
-    static var cudaGaveNoDescriptor: CallError {
-        CallError(
+    static var cudaGaveNoDescriptor: PeerMRError {
+        PeerMRError(
             .system, call: "cuMemGetHandleForAddressRange",
             reason: "CUDA exported a dma-buf and gave no descriptor of it",
             remedy: "update NVIDIA's driver")
     }
 
-    static var cudaGaveNoContext: CallError {
-        CallError(
+    static var cudaGaveNoContext: PeerMRError {
+        PeerMRError(
             .system, call: "cuDevicePrimaryCtxRetain", reason: "CUDA gave no context", remedy: "update NVIDIA's driver")
     }
 
     /// The CUresult values are those of cuda.h.
-    static func cuda(_ call: String, _ result: Int32, name: String, _ context: String) -> CallError {
+    static func cuda(_ call: String, _ result: Int32, name: String, _ context: String) -> PeerMRError {
         let of = context.isEmpty ? "" : " for \(context)"
-        let (code, remedy): (CallError.Code, String) =
+        let (code, remedy): (PeerMRError.Code, String) =
             switch result {
             case 2: (.resourceLimit, "ask for less, or end other programs on the GPU (nvidia-smi)")
             case 3, 4: (.system, "use CUDA from threads that end before the process does")
@@ -75,6 +75,6 @@ extension CallError {
             case 999: (.system, "see that the kernel modules are loaded (nvidia-modprobe -u -c 0), and dmesg")
             default: (.system, "see nvidia-smi and the kernel log (dmesg)")
             }
-        return CallError(code, call: call, reason: "CUDA says \(name) to \(call)\(of)", remedy: remedy)
+        return PeerMRError(code, call: call, reason: "CUDA says \(name) to \(call)\(of)", remedy: remedy)
     }
 }

@@ -1,31 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import PCITopology
-internal import SystemSupport
+internal import PeerMRCore
 
 // What stands at an address that an application names, and why it cannot be registered: into words.
-extension CallError {
-    static var noMemoryMap: CallError {
-        CallError(
+extension PeerMRError {
+    static var noMemoryMap: PeerMRError {
+        PeerMRError(
             .system, reason: "what this process has mapped cannot be read from /proc/self/maps",
             remedy: "mount /proc: containers and chroots may lack it")
     }
 
-    static func emptyRange(_ address: UInt64) -> CallError {
-        CallError(
+    static func emptyRange(_ address: UInt64) -> PeerMRError {
+        PeerMRError(
             .invalidArgument, reason: "0 bytes at \(hexadecimal(address)) were to be registered",
             remedy: "name one byte or more")
     }
 
-    static func rangeWraps(_ address: UInt64, _ byteCount: UInt64) -> CallError {
-        CallError(
+    static func rangeWraps(_ address: UInt64, _ byteCount: UInt64) -> PeerMRError {
+        PeerMRError(
             .invalidArgument,
             reason: "\(byteCount) bytes from \(hexadecimal(address)) on reach beyond the end of the address space",
             remedy: "compare address and length with what mmap returned and was asked for")
     }
 
-    static func nothingMapped(_ range: Range<UInt64>, at hole: UInt64) -> CallError {
-        CallError(
+    static func nothingMapped(_ range: Range<UInt64>, at hole: UInt64) -> PeerMRError {
+        PeerMRError(
             .invalidArgument,
             reason:
                 "nothing is mapped at \(hexadecimal(hole)), which is among the \(range.count) bytes from "
@@ -35,10 +35,10 @@ extension CallError {
 
     static func mixedRange(
         _ range: Range<UInt64>, _ object: MappedObject, _ other: MappedObject, from start: UInt64
-    ) -> CallError {
+    ) -> PeerMRError {
         // Of one name, and not the same: a device that was there before has its memory no longer.
         let second = object == other ? "another \(other)" : "\(other)"
-        return CallError(
+        return PeerMRError(
             .invalidArgument,
             reason:
                 "the \(range.count) bytes from \(hexadecimal(range.lowerBound)) on begin in \(object) and go on in "
@@ -46,8 +46,8 @@ extension CallError {
             remedy: "register each by itself")
     }
 
-    static func disorderlyRange(_ range: Range<UInt64>, _ object: MappedObject, from start: UInt64) -> CallError {
-        CallError(
+    static func disorderlyRange(_ range: Range<UInt64>, _ object: MappedObject, from start: UInt64) -> PeerMRError {
+        PeerMRError(
             .invalidArgument,
             reason:
                 "the \(range.count) bytes from \(hexadecimal(range.lowerBound)) on are parts of \(object) that do not "
@@ -55,8 +55,8 @@ extension CallError {
             remedy: "register each part by itself, or map the buffer in one piece")
     }
 
-    static func poolGone(_ provider: PCIAddress) -> CallError {
-        CallError(
+    static func poolGone(_ provider: PCIAddress) -> PeerMRError {
+        PeerMRError(
             .peerLost,
             reason: "the p2pmem of \(provider) that is mapped there is gone: the device or its driver was "
                 + "removed since",
@@ -64,14 +64,14 @@ extension CallError {
     }
 
     /// Before Linux 5.3 all dma-bufs had one number; registration of dma-bufs came with 5.12.
-    static func namelessBuffer(_ address: UInt64) -> CallError {
-        CallError(
+    static func namelessBuffer(_ address: UInt64) -> PeerMRError {
+        PeerMRError(
             .notSupported, reason: "this kernel does not tell which dma-buf is mapped at \(hexadecimal(address))",
             remedy: "use Linux 5.12 or newer, which RDMA on dma-bufs needs too")
     }
 
-    static func privateMapping(_ range: LentRange) -> CallError {
-        CallError(
+    static func privateMapping(_ range: LentRange) -> PeerMRError {
+        PeerMRError(
             .notSupported,
             reason:
                 "\(range.object) is mapped privately at \(hexadecimal(range.address)): what the CPU writes there stays "
@@ -79,16 +79,16 @@ extension CallError {
             remedy: "map it with MAP_SHARED")
     }
 
-    static func readOnlyMapping(_ range: LentRange) -> CallError {
-        CallError(
+    static func readOnlyMapping(_ range: LentRange) -> PeerMRError {
+        PeerMRError(
             .notPermitted,
             reason:
                 "\(range.object) is mapped for reading only at \(hexadecimal(range.address)), and devices were to write",
             remedy: "map it with PROT_WRITE, or register it without write access")
     }
 
-    static func descriptorClosed(_ range: LentRange) -> CallError {
-        CallError(
+    static func descriptorClosed(_ range: LentRange) -> PeerMRError {
+        PeerMRError(
             .notFound,
             reason:
                 "\(range.object) is mapped at \(hexadecimal(range.address)), and this process has no descriptor of it "
@@ -99,8 +99,8 @@ extension CallError {
 
     static func implausibleOffset(
         _ range: LentRange, _ offset: UInt64, _ exporter: String, _ whole: UInt64
-    ) -> CallError {
-        CallError(
+    ) -> PeerMRError {
+        PeerMRError(
             .notSupported,
             reason:
                 "where in its dma-buf of \(whole) bytes \(exporter) has mapped \(hexadecimal(range.address)) cannot be "

@@ -3,7 +3,7 @@
 internal import Glibc
 internal import PCITopology
 internal import SystemPackage
-internal import SystemSupport
+internal import PeerMRCore
 
 /// What of a PCI function is in use, so that taking its driver away would hurt someone.
 enum FunctionUse {

@@ -2,7 +2,7 @@
 
 internal import Glibc
 internal import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 public import Verbs
 
 /// Memory of the host, page-aligned and zero: what peer memory is compared with, and what buffers are made of.
@@ -27,7 +27,7 @@ public struct HostMemory: ~Copyable, RegistrableMemory, @unchecked Sendable {
     ///
     /// - Parameter byteCount: how much; rounded up to pages.
     /// - Throws: ENOMEM. See mmap(2).
-    public init(allocating byteCount: Int) throws(CallError) {
+    public init(allocating byteCount: Int) throws(PeerMRError) {
         guard byteCount > 0, byteCount <= Int.max - pageBytes else {
             throw .impossibleAllocation(byteCount)
         }
@@ -35,7 +35,7 @@ public struct HostMemory: ~Copyable, RegistrableMemory, @unchecked Sendable {
         let mapped = unsafe mmap(
             nil, rounded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
         guard let mapped = unsafe mapped, unsafe mapped != MAP_FAILED else {
-            throw CallError(
+            throw PeerMRError(
                 .resourceLimit, call: "mmap", errno: currentErrno(),
                 reason: "\(ByteCount.describe(rounded)) of host memory are not to be had",
                 remedy: "ask for less")

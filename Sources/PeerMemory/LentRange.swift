@@ -4,7 +4,7 @@ internal import CLinux
 internal import Glibc
 internal import PCITopology
 internal import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 
 /// A run of memory that is the application's own, and what stands there.
 ///
@@ -35,7 +35,7 @@ public struct LentRange: Hashable, Sendable {
     ///   over several objects, or over parts of one dma-buf that do not follow each other there; `peerLost` for p2pmem
     ///   whose device is no longer there; `notSupported` for a dma-buf of a kernel that cannot tell one from another;
     ///   `system` where `/proc` cannot be read.
-    public init(at address: UInt64, byteCount: UInt64, root: SystemRoot = .live) throws(CallError) {
+    public init(at address: UInt64, byteCount: UInt64, root: SystemRoot = .live) throws(PeerMRError) {
         guard byteCount > 0 else { throw .emptyRange(address) }
         guard byteCount <= UInt64(Int.max), address <= .max - byteCount else {
             throw .rangeWraps(address, byteCount)
@@ -58,7 +58,7 @@ public struct LentRange: Hashable, Sendable {
     }
 
     /// No part of the range is without memory.
-    private static func demandWhole(_ range: Range<UInt64>, _ lines: [MemoryMapLine]) throws(CallError) {
+    private static func demandWhole(_ range: Range<UInt64>, _ lines: [MemoryMapLine]) throws(PeerMRError) {
         var reached = range.lowerBound
         for line in lines {
             guard line.addresses.lowerBound <= reached else { throw .nothingMapped(range, at: reached) }
@@ -70,7 +70,7 @@ public struct LentRange: Hashable, Sendable {
     /// All of the range is of one object, and of a dma-buf in its order.
     private static func demandOne(
         _ range: Range<UInt64>, _ object: MappedObject, _ lines: [MemoryMapLine]
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         guard let first = lines.first else { return }
         for line in lines.dropFirst() {
             let other = MappedObject(line)
@@ -89,7 +89,7 @@ public struct LentRange: Hashable, Sendable {
     /// The pool that was mapped is still there: a mapping of one that was removed keeps its path, and has no memory.
     private static func demandAlive(
         _ provider: PCIAddress, _ inode: UInt64, _ root: SystemRoot
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         let door = "\(P2PPool.folder(of: provider))/allocate"
         // Where sysfs is not mounted nothing can be said.
         guard root.exists("sys/bus/pci/devices") else { return }
@@ -112,7 +112,7 @@ extension AnyMemory {
     /// - Throws: `notFound` where no descriptor of the dma-buf is open any more, `notPermitted` where devices were to
     ///   write to what is mapped for reading, `notSupported` for a private mapping, whose copy devices would miss.
     @unsafe
-    public init(lending range: LentRange, isWritten: Bool) throws(CallError) {
+    public init(lending range: LentRange, isWritten: Bool) throws(PeerMRError) {
         guard let address = unsafe UnsafeMutableRawPointer(bitPattern: UInt(range.address)) else {
             throw .nothingMapped(range.address..<range.address + range.byteCount, at: range.address)
         }
@@ -135,14 +135,14 @@ extension AnyMemory {
 extension LentRange {
     /// What goes through a private mapping would end in other memory than the CPU sees; what is mapped for reading is
     /// not to be written by devices either.
-    fileprivate func demandAccess(_ isWritten: Bool) throws(CallError) {
+    fileprivate func demandAccess(_ isWritten: Bool) throws(PeerMRError) {
         guard isShared else { throw .privateMapping(self) }
         guard isWritable || !isWritten else { throw .readOnlyMapping(self) }
     }
 }
 
 extension DMABufferMemory {
-    fileprivate init(lending range: LentRange, _ identity: DMABuffer.Identity) throws(CallError) {
+    fileprivate init(lending range: LentRange, _ identity: DMABuffer.Identity) throws(PeerMRError) {
         let buffer = try DMABuffer(openAs: identity, range, root: range.root)
         try range.demandPlausible(buffer)
         let owner = try MappedBufferOwner(of: buffer)
@@ -154,7 +154,7 @@ extension DMABufferMemory {
 extension LentRange {
     /// Drivers of GPUs map their buffers through their own file, at an offset of which they have made something else:
     /// from 4 GiB on (drivers/gpu/drm/drm_prime.c, `drm_gem_prime_mmap`). Such an offset is no place in the buffer.
-    fileprivate func demandPlausible(_ buffer: borrowing DMABuffer) throws(CallError) {
+    fileprivate func demandPlausible(_ buffer: borrowing DMABuffer) throws(PeerMRError) {
         let keepTheOffset = ["udmabuf", "system"]
         guard offset < 1 << 32 || keepTheOffset.contains(buffer.exporter), offset <= buffer.byteCount,
             byteCount <= buffer.byteCount - offset
@@ -166,7 +166,7 @@ extension DMABuffer {
     /// A duplicate of a descriptor that this process has open on a certain dma-buf; of several, one that may write.
     fileprivate init(
         openAs identity: Identity, _ range: LentRange, root: SystemRoot
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         var found: DMABuffer?
         for name in root.entries("proc/self/fd") ?? [] {
             guard let descriptor = Int32(name), Self.identity(of: descriptor) == identity else { continue }

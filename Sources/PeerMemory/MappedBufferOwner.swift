@@ -4,7 +4,7 @@ internal import CLinux
 internal import Glibc
 public import PCITopology
 internal import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 
 /// The way to a dma-buf's bytes for whoever has a descriptor: mapped for the CPU, where the exporter allows that.
 ///
@@ -25,11 +25,11 @@ public final class MappedBufferOwner: DMABufferOwner {
     ///   - buffer: the buffer; it may go before this does.
     ///   - provider: the PCI function whose memory it is; nil for the host's, and where it is not known.
     /// - Throws: `resourceLimit` (EMFILE) where no more descriptors are to be had.
-    public convenience init(of buffer: borrowing DMABuffer, provider: PCIAddress? = nil) throws(CallError) {
+    public convenience init(of buffer: borrowing DMABuffer, provider: PCIAddress? = nil) throws(PeerMRError) {
         try self.init(of: buffer.descriptor, facts: DMABufferFacts(of: buffer.descriptor), provider: provider)
     }
 
-    init(of descriptor: Int32, facts: DMABufferFacts, provider: PCIAddress?) throws(CallError) {
+    init(of descriptor: Int32, facts: DMABufferFacts, provider: PCIAddress?) throws(PeerMRError) {
         let second = peermr_duplicate(descriptor)
         guard second >= 0 else { throw .duplicate(currentErrno(), descriptor) }
         file = OwnedDescriptor(adopting: second)
@@ -43,8 +43,8 @@ public final class MappedBufferOwner: DMABufferOwner {
     ///
     /// - Throws: `notSupported` (EINVAL, ENODEV) where the exporter does not let the CPU map its dma-bufs, `peerLost`
     ///   (EFAULT) when it has taken the memory back, `invalidArgument` where the part does not lie inside.
-    public func read(into bytes: inout MutableRawSpan, at offset: UInt64) throws(CallError) {
-        try unsafe bytes.withUnsafeMutableBytes { (local) throws(CallError) in
+    public func read(into bytes: inout MutableRawSpan, at offset: UInt64) throws(PeerMRError) {
+        try unsafe bytes.withUnsafeMutableBytes { (local) throws(PeerMRError) in
             try unsafe copy(local, at: offset, writing: false)
         }
     }
@@ -52,16 +52,16 @@ public final class MappedBufferOwner: DMABufferOwner {
     /// Copies bytes into the memory.
     ///
     /// - Throws: as ``read(into:at:)`` does, and `notPermitted` where the descriptor is open for reading only.
-    public func write(_ bytes: RawSpan, at offset: UInt64) throws(CallError) {
+    public func write(_ bytes: RawSpan, at offset: UInt64) throws(PeerMRError) {
         guard isWritable else { throw .readOnlyBuffer(exporter) }
-        try unsafe bytes.withUnsafeBytes { (local) throws(CallError) in
+        try unsafe bytes.withUnsafeBytes { (local) throws(PeerMRError) in
             try unsafe copy(UnsafeMutableRawBufferPointer(mutating: local), at: offset, writing: true)
         }
     }
 
     private func copy(
         _ local: UnsafeMutableRawBufferPointer, at offset: UInt64, writing: Bool
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         guard let start = local.baseAddress, local.count > 0 else { return }
         let count = local.count
         try DMABufferFacts.demandPart(offset, UInt64(count), of: byteCount)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import SystemSupport
+internal import PeerMRCore
 
 /// One mapping of this process: a line of `/proc/self/maps` (fs/proc/task_mmu.c, `show_map_vma`).
 struct MemoryMapLine: Hashable {
@@ -89,7 +89,7 @@ enum MemoryMap {
     /// - Throws: `system` where it cannot be read.
     static func lines(
         covering range: Range<UInt64>, root: SystemRoot
-    ) throws(CallError) -> [MemoryMapLine] {
+    ) throws(PeerMRError) -> [MemoryMapLine] {
         let found = root.parts(of: "proc/self/maps") { read -> [MemoryMapLine] in
             var lines: [MemoryMapLine] = []
             var kept: [UInt8] = []

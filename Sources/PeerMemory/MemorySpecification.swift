@@ -2,7 +2,7 @@
 
 public import PCITopology
 internal import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 
 /// Memory as people name it on a command line: what kind, from where, how much.
 ///
@@ -50,7 +50,7 @@ public enum MemorySpecification: Hashable, Sendable {
     /// Reads a specification.
     ///
     /// - Throws: `invalidArgument` with what is wrong with it, and how it is to be written.
-    public init(_ text: String) throws(CallError) {
+    public init(_ text: String) throws(PeerMRError) {
         var reader = SpecificationReader(text)
         let kind = try reader.kind()
         switch kind {
@@ -103,7 +103,7 @@ extension MemorySpecification {
     /// - Parameter root: where `/dev`, `/sys` and `/proc` are; tests put another there.
     /// - Throws: as the source does; `notSupported` for ``nic(byteCount:)``, which is allocated from an RDMA device
     ///   that is open.
-    public func open(root: SystemRoot = .live) throws(CallError) -> AnyMemory {
+    public func open(root: SystemRoot = .live) throws(PeerMRError) -> AnyMemory {
         switch self {
         case .host(let byteCount):
             return .host(try HostMemory(allocating: try Self.count(byteCount)))
@@ -123,13 +123,13 @@ extension MemorySpecification {
             return .dmabuf(
                 try DMABufferMemory(duplicating: number, offset: part?.offset ?? 0, byteCount: part?.byteCount))
         case .nic:
-            throw CallError(
+            throw PeerMRError(
                 .notSupported, reason: "memory of an RDMA device is allocated from the device, once that is open",
                 remedy: "name the device as well")
         }
     }
 
-    private static func count(_ byteCount: UInt64) throws(CallError) -> Int {
+    private static func count(_ byteCount: UInt64) throws(PeerMRError) -> Int {
         guard let count = Int(exactly: byteCount) else { throw .impossibleBuffer(byteCount) }
         return count
     }
@@ -146,36 +146,36 @@ private struct SpecificationReader {
         fields = text.split(separator: ":", omittingEmptySubsequences: false).reversed()
     }
 
-    private func malformed(_ what: String) -> CallError {
+    private func malformed(_ what: String) -> PeerMRError {
         // What the user wrote, safe to print.
         let shown = text.unicodeScalars.prefix(80).map { $0.value < 32 || $0.value == 127 ? "?" : String($0) }.joined()
-        return CallError(
+        return PeerMRError(
             .invalidArgument, reason: "the memory \"\(shown)\" \(what)",
             remedy: form.isEmpty
                 ? "write one of \(MemorySpecification.forms.joined(separator: ", "))" : "write \(form)")
     }
 
-    mutating func kind() throws(CallError) -> String {
+    mutating func kind() throws(PeerMRError) -> String {
         guard let kind = fields.popLast(), !kind.isEmpty else { throw malformed("names no kind") }
         form = MemorySpecification.forms.first { $0.prefix { $0 != ":" } == kind } ?? ""
         return String(kind)
     }
 
-    func unknownKind() -> CallError { malformed("is of a kind that there is not") }
+    func unknownKind() -> PeerMRError { malformed("is of a kind that there is not") }
 
-    private mutating func field(_ name: String) throws(CallError) -> Substring {
+    private mutating func field(_ name: String) throws(PeerMRError) -> Substring {
         guard let field = fields.popLast() else { throw malformed("ends where \(name) is expected") }
         guard !field.isEmpty else { throw malformed("has nothing where \(name) is expected") }
         return field
     }
 
-    mutating func size() throws(CallError) -> UInt64 {
+    mutating func size() throws(PeerMRError) -> UInt64 {
         let value = try bytes("SIZE")
         guard value > 0 else { throw malformed("has a SIZE of 0") }
         return value
     }
 
-    private mutating func bytes(_ name: String) throws(CallError) -> UInt64 {
+    private mutating func bytes(_ name: String) throws(PeerMRError) -> UInt64 {
         let field = try field(name)
         guard let value = ByteCount.parse(String(field)) else {
             throw malformed("has no bytes below 8 EiB, such as 4096, 64K or 16M, as \(name)")
@@ -183,12 +183,12 @@ private struct SpecificationReader {
         return value
     }
 
-    mutating func part() throws(CallError) -> MemorySpecification.Part? {
+    mutating func part() throws(PeerMRError) -> MemorySpecification.Part? {
         guard !fields.isEmpty else { return nil }
         return MemorySpecification.Part(offset: try bytes("OFFSET"), byteCount: try size())
     }
 
-    mutating func number(_ name: String, from low: Int32, through high: Int32) throws(CallError) -> Int32 {
+    mutating func number(_ name: String, from low: Int32, through high: Int32) throws(PeerMRError) -> Int32 {
         let field = try field(name)
         guard field.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let value = Int32(field),
             (low...high).contains(value)
@@ -196,14 +196,14 @@ private struct SpecificationReader {
         return value
     }
 
-    mutating func heap() throws(CallError) -> DMAHeap {
+    mutating func heap() throws(PeerMRError) -> DMAHeap {
         let field = try field("NAME")
         guard let heap = try? DMAHeap(String(field)) else { throw malformed("has no name of a heap as NAME") }
         return heap
     }
 
     /// The fields of an address, up to the one with the dot.
-    mutating func address() throws(CallError) -> PCIAddress {
+    mutating func address() throws(PeerMRError) -> PCIAddress {
         var parts = [try field("BDF")]
         while parts.count < 3, parts.last?.utf8.contains(0x2e) == false, let next = fields.popLast() {
             parts.append(next)
@@ -214,7 +214,7 @@ private struct SpecificationReader {
         return address
     }
 
-    func end() throws(CallError) {
+    func end() throws(PeerMRError) {
         guard fields.isEmpty else { throw malformed("goes on where it should end") }
     }
 }

@@ -4,7 +4,7 @@ internal import CLinux
 internal import Glibc
 public import PCITopology
 internal import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 public import Verbs
 
 /// Memory allocated from a function's ``P2PPool``, mapped into this process.
@@ -56,7 +56,7 @@ public struct P2PMemory: ~Copyable, RegistrableMemory, @unchecked Sendable {
     ///   See drivers/pci/p2pdma.c, `p2pmem_alloc_mmap`.
     public init(
         allocating byteCount: Int, from provider: PCIAddress, root: SystemRoot = .live
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         guard byteCount > 0, byteCount <= Int.max - pageBytes else {
             throw .impossibleAllocation(byteCount)
         }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import PCITopology
-public import SystemSupport
+public import PeerMRCore
 
 /// The peer-to-peer memory that a PCI function publishes: an NVMe controller memory buffer, for example.
 ///

@@ -4,7 +4,7 @@ internal import CLinux
 internal import Glibc
 internal import PCITopology
 internal import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 
 extension DMABufferMemory {
     /// Makes a dma-buf over new host memory: for tests, and for machines without a device that exports any.
@@ -20,7 +20,7 @@ extension DMABufferMemory {
     ///   request is `UDMABUF_CREATE`.
     public static func udmabuf(
         allocating byteCount: UInt64, root: SystemRoot = .live
-    ) throws(CallError) -> DMABufferMemory {
+    ) throws(PeerMRError) -> DMABufferMemory {
         let rounded = try HostBuffer.rounded(byteCount, root)
         let device: OwnedDescriptor
         do {
@@ -45,7 +45,7 @@ extension DMABufferMemory {
 enum HostBuffer {
     /// A size in whole pages that the machine has, or an error: asked for more, the kernel would kill processes
     /// rather than say no.
-    static func rounded(_ byteCount: UInt64, _ root: SystemRoot) throws(CallError) -> UInt64 {
+    static func rounded(_ byteCount: UInt64, _ root: SystemRoot) throws(PeerMRError) -> UInt64 {
         let page = UInt64(pageBytes)
         guard byteCount > 0, byteCount <= UInt64(Int64.max) - page else {
             throw .impossibleBuffer(byteCount)
@@ -68,7 +68,7 @@ enum HostBuffer {
     }
 
     /// A descriptor that the kernel has just given us: nobody else would close it.
-    static func adopt(_ descriptor: Int32) throws(CallError) -> DMABuffer {
+    static func adopt(_ descriptor: Int32) throws(PeerMRError) -> DMABuffer {
         let file = OwnedDescriptor(adopting: descriptor)
         let facts = try DMABufferFacts(of: file.rawValue)
         return DMABuffer(file: file, facts: facts)
@@ -87,7 +87,7 @@ final class SealedMemoryOwner: DMABufferOwner {
 
     var provider: PCIAddress? { nil }
 
-    func read(into bytes: inout MutableRawSpan, at offset: UInt64) throws(CallError) {
+    func read(into bytes: inout MutableRawSpan, at offset: UInt64) throws(PeerMRError) {
         guard !bytes.isEmpty else { return }
         try DMABufferFacts.demandPart(offset, UInt64(bytes.byteCount), of: byteCount)
         do throws(Errno) {
@@ -97,7 +97,7 @@ final class SealedMemoryOwner: DMABufferOwner {
         }
     }
 
-    func write(_ bytes: RawSpan, at offset: UInt64) throws(CallError) {
+    func write(_ bytes: RawSpan, at offset: UInt64) throws(PeerMRError) {
         guard !bytes.isEmpty else { return }
         try DMABufferFacts.demandPart(offset, UInt64(bytes.byteCount), of: byteCount)
         do throws(Errno) {

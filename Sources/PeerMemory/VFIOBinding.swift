@@ -3,7 +3,7 @@
 internal import Glibc
 public import PCITopology
 internal import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 
 /// Which driver a PCI function has, and changing it to vfio-pci and back.
 ///
@@ -24,7 +24,7 @@ public struct VFIOBinding: Hashable, Sendable {
     /// A function's binding; nothing is changed.
     ///
     /// - Throws: `notFound` where there is no such function.
-    public init(_ address: PCIAddress, root: SystemRoot = .live) throws(CallError) {
+    public init(_ address: PCIAddress, root: SystemRoot = .live) throws(PeerMRError) {
         self.address = address
         self.root = root
         guard root.exists(folder) else { throw .noFunction(address) }
@@ -84,7 +84,7 @@ public struct VFIOBinding: Hashable, Sendable {
     /// Reads who has the function.
     ///
     /// - Throws: `notFound` where it is gone.
-    public func state() throws(CallError) -> State {
+    public func state() throws(PeerMRError) -> State {
         guard root.exists(folder) else { throw .noFunction(address) }
         let group = root.linkTarget("\(folder)/iommu_group")?.lastComponent.flatMap { Int($0.string) }
         var neighbours: [Neighbour] = []
@@ -118,14 +118,14 @@ public struct VFIOBinding: Hashable, Sendable {
     ///   a network interface of it is up; `notFound` without the vfio-pci driver or an IOMMU; `notPermitted` (EACCES)
     ///   without root; `system` where vfio-pci refuses it: the former driver then has it again.
     @discardableResult
-    public func bind() throws(CallError) -> String? {
+    public func bind() throws(PeerMRError) -> String? {
         let before = try state()
         if before.isVFIO { return before.driver }
         guard before.group != nil else { throw .noIOMMU(address) }
         if let use = uses().first { throw .inUse(address, use) }
         guard root.exists("sys/bus/pci/drivers/vfio-pci") else { throw .noVFIODriver }
         try write("vfio-pci", to: "\(folder)/driver_override")
-        do throws(CallError) {
+        do throws(PeerMRError) {
             if before.driver != nil { try write("\(address)", to: "\(folder)/driver/unbind") }
             try write("\(address)", to: "sys/bus/pci/drivers_probe")
             guard driver(of: address) == "vfio-pci" else { throw .notTaken(address) }
@@ -148,7 +148,7 @@ public struct VFIOBinding: Hashable, Sendable {
     ///   kernel would make us wait for that; `notPermitted` (EACCES) without root; `notFound` where the driver is not
     ///   there.
     @discardableResult
-    public func unbind(to driver: String? = nil) throws(CallError) -> String? {
+    public func unbind(to driver: String? = nil) throws(PeerMRError) -> String? {
         let before = try state()
         guard before.isVFIO, let group = before.group else { throw .notBoundToVFIO(before) }
         if let driver, driver.utf8.contains(0x2f) || !root.exists("sys/bus/pci/drivers/\(driver)") {
@@ -170,7 +170,7 @@ public struct VFIOBinding: Hashable, Sendable {
         return now
     }
 
-    private func write(_ text: String, to relative: String) throws(CallError) {
+    private func write(_ text: String, to relative: String) throws(PeerMRError) {
         let path = root.appending(relative)
         do throws(Errno) {
             let file = try OwnedDescriptor(opening: path, flags: O_WRONLY)

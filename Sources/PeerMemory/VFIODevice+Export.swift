@@ -3,7 +3,7 @@
 internal import CLinux
 internal import PCITopology
 internal import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 
 extension VFIODevice {
     /// A part of a BAR.
@@ -35,7 +35,7 @@ extension VFIODevice {
     ///   corresponding request is `VFIO_DEVICE_FEATURE_DMA_BUF`.
     public func export(
         bar: Int, ranges: [Range] = [], writable: Bool = true
-    ) throws(CallError) -> DMABufferMemory {
+    ) throws(PeerMRError) -> DMABufferMemory {
         let region = try region(bar: bar)
         let parts = ranges.isEmpty ? [Range(offset: 0, byteCount: region.byteCount)] : ranges
         try Self.check(parts, in: region, of: address)
@@ -57,7 +57,7 @@ extension VFIODevice {
     ///   - offset: where the part begins in the BAR, in bytes; any.
     ///   - byteCount: how long it is, in bytes; any above 0.
     /// - Throws: as ``export(bar:ranges:writable:)``.
-    public func export(bar: Int, offset: UInt64, byteCount: UInt64) throws(CallError) -> DMABufferMemory {
+    public func export(bar: Int, offset: UInt64, byteCount: UInt64) throws(PeerMRError) -> DMABufferMemory {
         let region = try region(bar: bar)
         guard byteCount > 0, offset < region.byteCount, byteCount <= region.byteCount - offset else {
             throw .partOfBAR(address, bar, region.byteCount, offset, byteCount)
@@ -69,7 +69,7 @@ extension VFIODevice {
         return try whole.part(offset: offset - first, byteCount: byteCount)
     }
 
-    static func check(_ ranges: [Range], in region: Region, of address: PCIAddress) throws(CallError) {
+    static func check(_ ranges: [Range], in region: Region, of address: PCIAddress) throws(PeerMRError) {
         let page = UInt64(pageBytes)
         guard region.byteCount >= page else { throw .smallBAR(address, region.bar, region.byteCount) }
         var total: UInt64 = 0
@@ -96,7 +96,7 @@ extension DMABufferMemory {
     /// A part of this part, with the same owner.
     ///
     /// - Throws: `invalidArgument` where it does not lie inside, or is empty; the descriptor is closed then.
-    public consuming func part(offset: UInt64, byteCount: UInt64) throws(CallError) -> DMABufferMemory {
+    public consuming func part(offset: UInt64, byteCount: UInt64) throws(PeerMRError) -> DMABufferMemory {
         try DMABufferFacts.demandPart(offset, byteCount, of: UInt64(self.byteCount))
         let owner = owner
         let start = self.offset + offset
@@ -120,7 +120,7 @@ final class VFIORegionOwner: DMABufferOwner {
 
     var provider: PCIAddress? { device.address }
 
-    func read(into bytes: inout MutableRawSpan, at offset: UInt64) throws(CallError) {
+    func read(into bytes: inout MutableRawSpan, at offset: UInt64) throws(PeerMRError) {
         guard !bytes.isEmpty else { return }
         try DMABufferFacts.demandPart(offset, UInt64(bytes.byteCount), of: byteCount)
         do throws(Errno) {
@@ -136,7 +136,7 @@ final class VFIORegionOwner: DMABufferOwner {
         }
     }
 
-    func write(_ bytes: RawSpan, at offset: UInt64) throws(CallError) {
+    func write(_ bytes: RawSpan, at offset: UInt64) throws(PeerMRError) {
         guard !bytes.isEmpty else { return }
         try DMABufferFacts.demandPart(offset, UInt64(bytes.byteCount), of: byteCount)
         do throws(Errno) {

@@ -4,7 +4,7 @@ internal import CLinux
 internal import Glibc
 public import PCITopology
 internal import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 
 /// A PCI function that is bound to vfio-pci, opened by this process alone.
 ///
@@ -29,11 +29,11 @@ public final class VFIODevice {
     /// - Parameters:
     ///   - address: the function, already bound to vfio-pci or to a driver made from it.
     ///   - root: where `/dev` and `/sys` are; tests put another there.
-    /// - Throws: `notFound` where there is no such function or it has no IOMMU group; `unsafeHere` for a group without
+    /// - Throws: `notFound` where there is no such function or it has no IOMMU group; `unsafeConfiguration` for a group without
     ///   an IOMMU; `busy` where another driver has it, where its group has functions that other drivers use, or where
     ///   the group is open elsewhere (EBUSY); `notPermitted` (EACCES, EPERM) without rights on the group;
     ///   `notSupported` where the kernel has only the newer API. See Documentation/driver-api/vfio.rst.
-    public init(_ address: PCIAddress, root: SystemRoot = .live) throws(CallError) {
+    public init(_ address: PCIAddress, root: SystemRoot = .live) throws(PeerMRError) {
         let state = try VFIOBinding(address, root: root).state()
         guard let group = state.group else { throw .noIOMMU(address) }
         guard state.isVFIO else { throw .notBound(state) }
@@ -87,7 +87,7 @@ public final class VFIODevice {
     /// - Parameter bar: 0 to 5; a 64-bit BAR has the lower of its two numbers.
     /// - Throws: `invalidArgument` for another number and for a BAR of I/O ports, `notFound` where the function has
     ///   none of that number.
-    public func region(bar: Int) throws(CallError) -> Region {
+    public func region(bar: Int) throws(PeerMRError) -> Region {
         guard (0...5).contains(bar) else { throw .noSuchBAR(address, bar, present: memoryBARs()) }
         var bytes: UInt64 = 0
         var offset: UInt64 = 0
@@ -113,7 +113,7 @@ public final class VFIODevice {
     ///
     /// - Throws: `notSupported` where the function has no reset (ENOTTY), `peerLost` where it is gone. The
     ///   corresponding request is `VFIO_DEVICE_RESET`.
-    public func reset() throws(CallError) {
+    public func reset() throws(PeerMRError) {
         guard peermr_vfio_reset(file.rawValue) == 0 else { throw .reset(currentErrno(), address) }
     }
 

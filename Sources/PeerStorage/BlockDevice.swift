@@ -4,7 +4,7 @@ internal import CLinux
 internal import Glibc
 public import PCITopology
 public import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 
 /// A run of bytes of a block device, whole blocks only.
 public struct BlockRange: Hashable, Sendable {
@@ -35,7 +35,7 @@ public struct BlockDevice: ~Copyable, Sendable {
     ///   - overwrite: true to take a device that is in use or holds something; else it is refused.
     /// - Throws: `busy` (EBUSY) when it is mounted, holds a partition table or a file system, or belongs to a volume;
     ///   `notFound`, `notPermitted`, `invalidArgument` for what is no block device. See open(2), O_EXCL.
-    public init(opening path: FilePath, overwrite: Bool = false) throws(CallError) {
+    public init(opening path: FilePath, overwrite: Bool = false) throws(PeerMRError) {
         let exclusive = overwrite ? 0 : O_EXCL
         let file: OwnedDescriptor
         do {
@@ -70,16 +70,16 @@ public struct BlockDevice: ~Copyable, Sendable {
     ///   - offset: where it begins on the device, in bytes.
     ///   - byteCount: nil for all that follows `offset`.
     /// - Throws: `invalidArgument` where it is not of whole blocks, or goes past the end.
-    public func range(at offset: UInt64, count byteCount: UInt64?) throws(CallError) -> BlockRange {
+    public func range(at offset: UInt64, count byteCount: UInt64?) throws(PeerMRError) -> BlockRange {
         let block = UInt64(blockBytes)
         guard offset % block == 0, (byteCount ?? 0) % block == 0 else {
-            throw CallError(
+            throw PeerMRError(
                 .invalidArgument,
                 reason: "offset \(offset) and length \(byteCount ?? 0) are not of whole blocks of \(path)",
                 remedy: "take multiples of \(blockBytes) bytes")
         }
         guard offset < self.byteCount, byteCount ?? 0 <= self.byteCount - offset else {
-            throw CallError(
+            throw PeerMRError(
                 .invalidArgument,
                 reason:
                     "offset \(offset) and length \(byteCount ?? 0) go past the end of \(path), which has "
@@ -88,7 +88,7 @@ public struct BlockDevice: ~Copyable, Sendable {
         }
         let count = byteCount ?? (self.byteCount - offset) / block * block
         guard count > 0 else {
-            throw CallError(
+            throw PeerMRError(
                 .invalidArgument, reason: "a range of no bytes was asked for on \(path)",
                 remedy: "ask for at least one block of \(blockBytes) bytes")
         }

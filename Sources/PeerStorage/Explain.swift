@@ -2,13 +2,13 @@
 
 public import PeerMemory
 public import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 
 // The one place of this module that turns (call, errno) into words.
-extension CallError {
+extension PeerMRError {
     /// See: man 2 open (O_DIRECT, O_EXCL on block devices)
-    static func openBlockDevice(_ errno: Errno, _ path: FilePath) -> CallError {
-        let (code, reason, remedy): (CallError.Code, String, String) =
+    static func openBlockDevice(_ errno: Errno, _ path: FilePath) -> PeerMRError {
+        let (code, reason, remedy): (PeerMRError.Code, String, String) =
             switch errno {
             case .noSuchFileOrDirectory, .noSuchAddressOrDevice, .operationNotSupportedByDevice:
                 (.notFound, "there is no drive at \(path)", "see lsblk for those that there are")
@@ -31,62 +31,62 @@ extension CallError {
                 (.notPermitted, "\(path) is read-only", "take a drive that can be written")
             default: (.system, "\(path) cannot be opened", "")
             }
-        return CallError(code, call: "open", errno: errno, reason: reason, remedy: remedy)
+        return PeerMRError(code, call: "open", errno: errno, reason: reason, remedy: remedy)
     }
 
-    static func holdsContent(_ path: FilePath, _ content: String) -> CallError {
-        CallError(
+    static func holdsContent(_ path: FilePath, _ content: String) -> PeerMRError {
+        PeerMRError(
             .busy, reason: "\(path) holds \(content)",
             remedy: "take an empty drive, or say --overwrite if its contents may go")
     }
 
-    static func noNamespace(_ path: FilePath) -> CallError {
-        CallError(
+    static func noNamespace(_ path: FilePath) -> PeerMRError {
+        PeerMRError(
             .invalidArgument, reason: "\(path) is no whole namespace of an NVMe drive, which passthrough needs",
             remedy: "name one, such as /dev/nvme0n1, or use the block device")
     }
 
     /// See: man 2 io_uring_setup (IORING_SETUP_SQE128)
-    static func openCommandRing(_ errno: Errno) -> CallError {
+    static func openCommandRing(_ errno: Errno) -> PeerMRError {
         guard errno == .invalidArgument else { return .openRing(errno) }
-        return CallError(
+        return PeerMRError(
             .notSupported, call: "io_uring_setup", errno: errno,
             reason: "io_uring of this kernel has no room for NVMe commands",
             remedy: "use Linux 5.19 or newer, or the block device without passthrough")
     }
 
     /// See: man 2 open; drivers/nvme/host/ioctl.c
-    static func openNamespace(_ errno: Errno, _ path: FilePath) -> CallError {
+    static func openNamespace(_ errno: Errno, _ path: FilePath) -> PeerMRError {
         switch errno {
         case .noSuchFileOrDirectory, .noSuchAddressOrDevice, .operationNotSupportedByDevice:
-            CallError(
+            PeerMRError(
                 .notSupported, call: "open", errno: errno, reason: "the drive has no character device \(path)",
                 remedy: "NVMe passthrough needs Linux 5.13 or newer; use the block device")
         case .permissionDenied, .notPermitted:
-            CallError(
+            PeerMRError(
                 .notPermitted, call: "open", errno: errno, reason: "this user may not send commands to \(path)",
                 remedy: "run as root, or give the user rights on it")
         default:
-            CallError(
+            PeerMRError(
                 .system, call: "open", errno: errno, reason: "\(path) cannot be used for passthrough",
                 remedy: "see the kernel log (dmesg), or use the block device")
         }
     }
 
     /// See: man 2 io_uring_setup
-    static func openRing(_ errno: Errno) -> CallError {
+    static func openRing(_ errno: Errno) -> PeerMRError {
         switch errno {
         case .noFunction, .notPermitted:
-            CallError(
+            PeerMRError(
                 .notSupported, call: "io_uring_setup", errno: errno,
                 reason: "io_uring is not to be had here",
                 remedy: "see sysctl kernel.io_uring_disabled, and the container's seccomp profile")
         case .noMemory:
-            CallError(
+            PeerMRError(
                 .resourceLimit, call: "io_uring_setup", errno: errno,
                 reason: "io_uring gets no memory", remedy: "raise the memory lock limit (ulimit -l)")
         default:
-            CallError(
+            PeerMRError(
                 .system, call: "io_uring_setup", errno: errno, reason: "io_uring cannot be set up")
         }
     }
@@ -96,10 +96,10 @@ extension CallError {
     /// See: block/blk-mq-dma.c (EINVAL for a refused pair), mm/gup.c (EREMOTEIO without peer-to-peer in the queue).
     public static func storage(
         _ errno: Errno, _ operation: String, on device: borrowing BlockDevice, memory: MemoryKind
-    ) -> CallError {
+    ) -> PeerMRError {
         let refused = errno == .invalidArgument || errno.rawValue == 121
         if memory != .host, refused {
-            return CallError(
+            return PeerMRError(
                 .notSupported, call: "io_uring", errno: errno,
                 reason: "the drive \(device.name) may not \(operation) that peer memory",
                 remedy:
@@ -107,7 +107,7 @@ extension CallError {
                     + "why it refused"
             )
         }
-        return CallError(
+        return PeerMRError(
             errno == .operationNotSupportedByDevice || errno == .ioError ? .peerLost : .system,
             call: "io_uring", errno: errno,
             reason: "the drive \(device.name) failed to \(operation) data",

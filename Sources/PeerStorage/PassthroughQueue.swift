@@ -4,7 +4,7 @@ internal import CUring
 internal import Glibc
 public import PeerMemory
 public import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 
 /// Reads, writes and flushes of one range of an NVMe drive by NVMe commands, past the block layer, through io_uring.
 ///
@@ -41,7 +41,7 @@ public struct PassthroughQueue: ~Copyable, @unchecked Sendable {
     ///   `io_uring_queue_init` with `IORING_SETUP_SQE128`, and `ioctl` with `NVME_IOCTL_ID`.
     public init(
         _ device: consuming BlockDevice, range: BlockRange, depth: Int, root: SystemRoot = .live
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         guard let node = Self.characterDevice(of: device.name) else { throw .noNamespace(device.path) }
         let file: OwnedDescriptor
         do {

@@ -3,7 +3,7 @@
 internal import CUring
 public import PeerMemory
 public import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 
 /// Reads, writes and flushes of one range of a block device, many in flight, through io_uring.
 ///
@@ -30,7 +30,7 @@ public struct StorageQueue: ~Copyable, @unchecked Sendable {
     ///   The corresponding C function is `io_uring_queue_init`.
     public init(
         _ device: consuming BlockDevice, range: BlockRange, depth: Int
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         var made: OpaquePointer?
         let result = unsafe peermr_uring_open(UInt32(clamping: max(1, depth)), &made)
         guard result == 0, let made = unsafe made else { throw .openRing(Errno(rawValue: -result)) }

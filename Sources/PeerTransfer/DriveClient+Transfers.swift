@@ -39,8 +39,8 @@ extension DriveClient {
     /// - Throws: `refused`, `busy` or `invalidArgument` where the server says no, `peerLost`, and what `read` throws.
     public static func put(
         _ byteCount: UInt64, at offset: UInt64, _ options: Options,
-        read: (inout MutableRawSpan, UInt64) throws(CallError) -> Void, progress: (UInt64) -> Void
-    ) throws(CallError) -> TransferOutcome {
+        read: (inout MutableRawSpan, UInt64) throws(PeerMRError) -> Void, progress: (UInt64) -> Void
+    ) throws(PeerMRError) -> TransferOutcome {
         let client = try DriveClient(options, .put, offset: offset, byteCount: byteCount)
         let chunks = client.chunks
         let began = monotonicNanoseconds()
@@ -50,7 +50,7 @@ extension DriveClient {
         var isLoaded = [Bool](repeating: false, count: chunks.slotCount)
         var isDone = false
 
-        try client.run(until: { isDone }) { tag, completion throws(CallError) in
+        try client.run(until: { isDone }) { tag, completion throws(PeerMRError) in
             if tag.kind == .chunk {
                 isLoaded[tag.slot] = false
                 sent += 1
@@ -88,15 +88,15 @@ extension DriveClient {
     ///   throws.
     public static func get(
         _ byteCount: UInt64, at offset: UInt64, _ options: Options,
-        receive: (RawSpan) throws(CallError) -> Void, progress: (UInt64) -> Void
-    ) throws(CallError) -> TransferOutcome {
+        receive: (RawSpan) throws(PeerMRError) -> Void, progress: (UInt64) -> Void
+    ) throws(PeerMRError) -> TransferOutcome {
         let client = try DriveClient(options, .get, offset: offset, byteCount: byteCount)
         let chunks = client.chunks
         let began = monotonicNanoseconds()
         var received: UInt64 = 0
         var seconds = 0.0
 
-        try client.run(until: { received == chunks.count }) { tag, completion throws(CallError) in
+        try client.run(until: { received == chunks.count }) { tag, completion throws(PeerMRError) in
             guard tag.kind == .receive else { return }
             let message = completion.immediate.flatMap(Message.init(immediate:))
             guard case .chunk(let slot, let sequence)? = message else { throw client.unexpected(message) }

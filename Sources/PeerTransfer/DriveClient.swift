@@ -45,13 +45,13 @@ public final class DriveClient {
     /// Connects, and says what is wanted.
     init(
         _ options: Options, _ operation: Operation, offset: UInt64, byteCount: UInt64
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         let server = options.server.description
         let events = try EventChannel()
         let connection = try Connection(events)
         try connection.resolve(options.server, from: options.source)
         guard let context = connection.context else {
-            throw CallError(.notFound, reason: "no RDMA device leads to \(server)")
+            throw PeerMRError(.notFound, reason: "no RDMA device leads to \(server)")
         }
         let domain = try ProtectionDomain(context)
         let slots = try PeerRegion.allocate(
@@ -83,7 +83,7 @@ public final class DriveClient {
 
     private static func awaitWelcome(
         _ events: EventChannel, _ stop: Int32, _ server: String
-    ) throws(CallError) -> Welcome {
+    ) throws(PeerMRError) -> Welcome {
         let deadline = monotonicNanoseconds() + 30_000_000_000
         while monotonicNanoseconds() < deadline {
             guard let event = try events.next() else {
@@ -102,18 +102,18 @@ public final class DriveClient {
                     throw refusal.explained(by: server)
                 }
                 // Reason 8 of the specification: no listener on that port (rdma/ib_cm.h, IB_CM_REJ_INVALID_SERVICE_ID).
-                throw CallError(
+                throw PeerMRError(
                     .refused,
                     reason: event.status == 8
                         ? "nothing listens on \(server)" : "\(server) refuses the connection (reason \(event.status))",
                     remedy: "start the server there, or name its port")
             default:
-                throw CallError(
+                throw PeerMRError(
                     .peerLost, reason: "\(server) does not answer (\(event.kind), status \(event.status))",
                     remedy: "see whether it runs and the link is up (rdma link show)")
             }
         }
-        throw CallError(
+        throw PeerMRError(
             .peerLost, reason: "\(server) does not answer", remedy: "see whether it runs and the link is up")
     }
 
@@ -122,8 +122,8 @@ public final class DriveClient {
 
     /// Handles completions until `isDone` says so.
     func run(
-        until isDone: () -> Bool, _ body: (Tag, Completion) throws(CallError) -> Void
-    ) throws(CallError) {
+        until isDone: () -> Bool, _ body: (Tag, Completion) throws(PeerMRError) -> Void
+    ) throws(PeerMRError) {
         var quietSince = monotonicNanoseconds()
         while !isDone() {
             let isHeadway = try link.take(body)
@@ -135,42 +135,42 @@ public final class DriveClient {
             if isHeadway { continue }
             try link.probe(afterSeconds: 2)
             if monotonicNanoseconds() - quietSince > 120_000_000_000 {
-                throw CallError(
+                throw PeerMRError(
                     .peerLost, reason: "\(server) made no headway for two minutes",
                     remedy: "see what it printed")
             }
         }
     }
 
-    private func wait(_ milliseconds: Int32) throws(CallError) {
+    private func wait(_ milliseconds: Int32) throws(PeerMRError) {
         let ready: UInt8
         do {
             ready = try waitReadable(
                 [stop, events.descriptor, link.channel.descriptor, -1],
                 milliseconds: milliseconds)
         } catch {
-            throw CallError(.system, call: "poll", errno: error, reason: "the client cannot wait")
+            throw PeerMRError(.system, call: "poll", errno: error, reason: "the client cannot wait")
         }
         if ready & 1 != 0 { throw .stopped }
         // Messages that came before the end of the connection are still in the queue: they say why.
         guard ready & 2 != 0, ready & 4 == 0, let event = try events.next() else { return }
         if event.kind == .disconnected || event.kind == .deviceRemoval {
-            throw CallError(
+            throw PeerMRError(
                 .peerLost, reason: "\(server) ended the connection in the middle of the transfer",
                 remedy: "see what it printed, and repeat the transfer")
         }
     }
 
     /// Waits until the server's device has confirmed the last messages: ending the connection would lose them.
-    func drainMessages() throws(CallError) {
+    func drainMessages() throws(PeerMRError) {
         let link = link
-        try run(until: { link.messagesInFlight == 0 }) { _, _ throws(CallError) in }
+        try run(until: { link.messagesInFlight == 0 }) { _, _ throws(PeerMRError) in }
     }
 
     /// Lets the application fill a slot, and starts its way to the server.
     func load(
-        chunk: UInt64, slot: Int, _ read: (inout MutableRawSpan, UInt64) throws(CallError) -> Void
-    ) throws(CallError) {
+        chunk: UInt64, slot: Int, _ read: (inout MutableRawSpan, UInt64) throws(PeerMRError) -> Void
+    ) throws(PeerMRError) {
         let count = Int(chunks.bytes(of: chunk))
         guard let bytes = unsafe slots.hostBytes(at: slot * Int(chunks.slotBytes), count: count) else {
             throw .outOfTurn("slot \(slot) does not exist")
@@ -188,8 +188,8 @@ public final class DriveClient {
 
     /// Hands a received chunk to the application.
     func unload(
-        chunk: UInt64, slot: Int, _ receive: (RawSpan) throws(CallError) -> Void
-    ) throws(CallError) {
+        chunk: UInt64, slot: Int, _ receive: (RawSpan) throws(PeerMRError) -> Void
+    ) throws(PeerMRError) {
         let count = Int(chunks.bytes(of: chunk))
         guard let bytes = unsafe slots.hostBytes(at: slot * Int(chunks.slotBytes), count: count) else {
             throw .outOfTurn("slot \(slot) does not exist")
@@ -198,7 +198,7 @@ public final class DriveClient {
     }
 
     /// What a message from the server means for a transfer that goes on.
-    func unexpected(_ message: Message?) -> CallError {
+    func unexpected(_ message: Message?) -> PeerMRError {
         if case .failed(let code, let errno)? = message {
             return Refusal(code, detail: UInt64(errno)).explained(by: server)
         }
@@ -206,7 +206,7 @@ public final class DriveClient {
     }
 }
 
-extension CallError {
+extension PeerMRError {
     /// The application, or its user, has stopped the transfer.
-    public static let stopped = CallError(.refused, reason: "stopped before the transfer was whole")
+    public static let stopped = PeerMRError(.refused, reason: "stopped before the transfer was whole")
 }

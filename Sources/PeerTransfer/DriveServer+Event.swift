@@ -10,11 +10,11 @@ extension DriveServer {
         /// It listens, and on what terms.
         case serving(Offer)
         /// Host memory stands in for the peer memory that was asked for, and why.
-        case bouncing(CallError)
+        case bouncing(PeerMRError)
         /// A client was sent away.
         case refused(client: String, reason: String)
         /// A client could not be served for a reason that concerns the server alone.
-        case unable(client: String, CallError)
+        case unable(client: String, PeerMRError)
         /// A transfer has come to its end, good or bad; its slots and queue pair are free again.
         case ended(TransferReport)
         /// It was told to stop.
@@ -59,7 +59,7 @@ public struct TransferReport: Sendable {
     /// From the first credit to the last acknowledgement; 0 where it did not come to that.
     public let seconds: Double
     /// Why it failed; nil where it did not.
-    public let failure: CallError?
+    public let failure: PeerMRError?
 }
 
 extension DriveServer.Offer: CustomStringConvertible {

@@ -47,27 +47,27 @@ extension DriveServer {
 
 extension DriveServer.Options {
     /// Checks the slots against the drive.
-    func check(_ device: borrowing BlockDevice) throws(CallError) {
+    func check(_ device: borrowing BlockDevice) throws(PeerMRError) {
         guard slotBytes > 0, Int(slotBytes) % pageBytes == 0, Int(slotBytes) % device.blockBytes == 0 else {
-            throw CallError(
+            throw PeerMRError(
                 .invalidArgument,
                 reason: "slots of \(slotBytes) bytes are not of whole pages and of whole blocks of \(device.path)",
                 remedy: "take a multiple of \(max(pageBytes, device.blockBytes))")
         }
         guard (1...86_400).contains(timeoutSeconds) else {
-            throw CallError(
+            throw PeerMRError(
                 .invalidArgument, reason: "a time-out of \(timeoutSeconds) s cannot be kept",
                 remedy: "take 1 to 86400 seconds")
         }
         guard slotCount > 0, slotCount <= slotLimit else {
-            throw CallError(
+            throw PeerMRError(
                 .invalidArgument, reason: "\(slotCount) slots cannot be numbered",
                 remedy: "take 1 to \(slotLimit)")
         }
     }
 
     /// The slots of one client: peer memory comes wiped, host memory zero.
-    func allocateSlots(on domain: ProtectionDomain) throws(CallError) -> PeerRegion {
+    func allocateSlots(on domain: ProtectionDomain) throws(PeerMRError) -> PeerRegion {
         var access: Access = [.localWrite, .remoteWrite]
         if alwaysFlush || NICKind(of: domain.context.device) == .device { access.insert(.remoteRead) }
         return try PeerRegion.allocate(

@@ -42,7 +42,7 @@ public final class DriveServer {
     public init(
         _ options: Options, queue: consuming StorageQueue, address: SocketAddress, stop: Int32,
         report: @escaping (Event) -> Void
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         try options.check(queue.device)
         self.options = options
         self.stop = stop
@@ -69,7 +69,7 @@ public final class DriveServer {
     ///
     /// - Returns: how many transfers failed.
     /// - Throws: what ends the server: the connection manager or poll(2) failing.
-    public func run() throws(CallError) -> Int {
+    public func run() throws(PeerMRError) -> Int {
         while !(isStopping && session == nil) {
             let isBusy = session?.pump() ?? false
             try wait(isBusy ? 0 : 200)
@@ -80,7 +80,7 @@ public final class DriveServer {
         return failures
     }
 
-    private func wait(_ milliseconds: Int32) throws(CallError) {
+    private func wait(_ milliseconds: Int32) throws(PeerMRError) {
         let ready: UInt8
         do {
             ready = try waitReadable(
@@ -89,12 +89,12 @@ public final class DriveServer {
                     drive.queue.descriptor,
                 ], milliseconds: milliseconds)
         } catch {
-            throw CallError(.system, call: "poll", errno: error, reason: "the server cannot wait")
+            throw PeerMRError(.system, call: "poll", errno: error, reason: "the server cannot wait")
         }
         if ready & 1 != 0, !isStopping {
             isStopping = true
             report(.stopping)
-            session?.fail(CallError(.refused, reason: "the server was told to stop"))
+            session?.fail(PeerMRError(.refused, reason: "the server was told to stop"))
         }
     }
 
@@ -160,11 +160,11 @@ public final class DriveServer {
     }
 }
 
-extension CallError {
+extension PeerMRError {
     /// A wildcard is of all devices, and the slots belong to one.
-    fileprivate static func wildcard(_ address: SocketAddress) -> CallError {
+    fileprivate static func wildcard(_ address: SocketAddress) -> PeerMRError {
         let names = ((try? Device.all()) ?? []).map(\.name).joined(separator: ", ")
-        return CallError(
+        return PeerMRError(
             .notFound,
             reason: "\(address.host) is no address to listen on here: the slots belong to one RDMA device (\(names))",
             remedy: "name an address of an interface that an RDMA device stands on (rdma link show)")

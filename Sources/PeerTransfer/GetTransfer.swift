@@ -21,12 +21,12 @@ final class GetTransfer: Transfer {
         slots = Array(repeating: GetSlot(), count: stage.chunks.slotCount)
     }
 
-    func begin() throws(CallError) {
+    func begin() throws(PeerMRError) {
         let first = min(UInt64(stage.chunks.slotCount), stage.chunks.count)
         for chunk in 0..<first { try read(chunk) }
     }
 
-    private func read(_ chunk: UInt64) throws(CallError) {
+    private func read(_ chunk: UInt64) throws(PeerMRError) {
         let slot = stage.chunks.slot(of: chunk)
         slots[slot] = GetSlot(chunk: chunk)
         try stage.storage(
@@ -34,7 +34,7 @@ final class GetTransfer: Transfer {
             at: stage.chunks.offset(of: chunk), tag: StorageTag.make(StorageTag.data, slot: slot))
     }
 
-    func handle(_ completion: StorageCompletion) throws(CallError) {
+    func handle(_ completion: StorageCompletion) throws(PeerMRError) {
         if let errno = completion.errno { throw stage.failure(errno, "read") }
         let slot = StorageTag.slot(completion.tag)
         guard Int(completion.result) == stage.chunks.blocks(of: slots[slot].chunk) else {
@@ -44,7 +44,7 @@ final class GetTransfer: Transfer {
         try sendInOrder()
     }
 
-    private func sendInOrder() throws(CallError) {
+    private func sendInOrder() throws(PeerMRError) {
         while next < stage.chunks.count {
             let slot = stage.chunks.slot(of: next)
             guard slots[slot].chunk == next, slots[slot].isRead else { return }
@@ -56,7 +56,7 @@ final class GetTransfer: Transfer {
         }
     }
 
-    func handle(_ tag: Tag, _ completion: Completion) throws(CallError) {
+    func handle(_ tag: Tag, _ completion: Completion) throws(PeerMRError) {
         switch tag.kind {
         case .chunk:
             arrived(slots[tag.slot].send(), in: tag.slot)
@@ -79,7 +79,7 @@ final class GetTransfer: Transfer {
         stage.count.add(stage.chunks.bytes(of: slots[slot].chunk), through: stage.region)
     }
 
-    private func reuse(_ slot: Int) throws(CallError) {
+    private func reuse(_ slot: Int) throws(PeerMRError) {
         guard slots[slot].isFree else { return }
         let following = slots[slot].chunk + UInt64(stage.chunks.slotCount)
         if following < stage.chunks.count { try read(following) }

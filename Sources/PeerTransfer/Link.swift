@@ -39,7 +39,7 @@ final class Link {
     private(set) var messagesInFlight = 0
 
     /// Makes the queues for `window` chunks in flight, and posts the receives for the peer's messages.
-    init(_ connection: Connection, domain: ProtectionDomain, window: Int) throws(CallError) {
+    init(_ connection: Connection, domain: ProtectionDomain, window: Int) throws(PeerMRError) {
         let sends = 2 * window + 8
         let receives = 2 * window + 8
         self.connection = connection
@@ -54,17 +54,17 @@ final class Link {
         try request()
     }
 
-    private func postReceive() throws(CallError) {
+    private func postReceive() throws(PeerMRError) {
         do {
             try queuePair.postReceive(requestID: Tag(.receive).requestID)
         } catch { throw .post(error) }
     }
 
-    private func request() throws(CallError) {
+    private func request() throws(PeerMRError) {
         do { try queue.requestNotification() } catch { throw .post(error) }
     }
 
-    func send(_ message: Message) throws(CallError) {
+    func send(_ message: Message) throws(PeerMRError) {
         do {
             try queuePair.postSend(
                 immediate: message.immediate, requestID: Tag(.message).requestID)
@@ -74,7 +74,7 @@ final class Link {
 
     func write(
         _ entry: ScatterEntry, to remote: RemoteSlice, slot: Int, sequence: UInt64
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         let message = Message.chunk(
             slot: UInt16(slot), sequence: UInt16(truncatingIfNeeded: sequence))
         do {
@@ -87,7 +87,7 @@ final class Link {
     /// Takes all completions that are there, and asks to be woken for the next.
     ///
     /// - Returns: whether `body` was called for any: what a probe brings is a sign of life, but no headway.
-    func take(_ body: (Tag, Completion) throws(CallError) -> Void) throws(CallError) -> Bool {
+    func take(_ body: (Tag, Completion) throws(PeerMRError) -> Void) throws(PeerMRError) -> Bool {
         channel.drain()
         try request()
         var isHeadway = false
@@ -115,8 +115,8 @@ final class Link {
     }
 
     private func handle(
-        _ completion: Completion, _ body: (Tag, Completion) throws(CallError) -> Void
-    ) throws(CallError) -> Bool {
+        _ completion: Completion, _ body: (Tag, Completion) throws(PeerMRError) -> Void
+    ) throws(PeerMRError) -> Bool {
         guard completion.status == .success else { throw .lost(completion) }
         guard let tag = Tag(requestID: completion.requestID) else { return false }
         switch tag.kind {
@@ -136,13 +136,13 @@ final class Link {
     /// Whether the path carries what the slots need, in packets that the own port can send.
     ///
     /// The client's end chooses the path MTU by its own port alone.
-    func checkPath(_ shape: TransferShape) throws(CallError) {
+    func checkPath(_ shape: TransferShape) throws(PeerMRError) {
         try queuePair.check(shape)
         let path = try queuePair.pathMTU().bytes
         let own = try domain.context.port(connection.portNumber).mtuBytes
         guard own > 0, path > own else { return }
-        throw CallError(
-            .unsafeHere,
+        throw PeerMRError(
+            .unsafeConfiguration,
             reason: "the path MTU is \(path) bytes, as the client's port has it, and here the MTU is \(own) bytes",
             remedy: "set the MTU of both network interfaces to the same, 4200 or more (ip link set IFNAME mtu 4200)")
     }
@@ -155,7 +155,7 @@ final class Link {
     }
 
     /// Asks the peer's device for a sign of life after a silence; a dead one shows as a failed completion.
-    func probe(afterSeconds seconds: Int) throws(CallError) {
+    func probe(afterSeconds seconds: Int) throws(PeerMRError) {
         let silence = monotonicNanoseconds() - lastSign
         guard !isProbing, silence > UInt64(seconds) * 1_000_000_000 else { return }
         isProbing = true
@@ -163,26 +163,26 @@ final class Link {
     }
 }
 
-extension CallError {
-    static func post(_ errno: Errno) -> CallError {
-        CallError(
+extension PeerMRError {
+    static func post(_ errno: Errno) -> PeerMRError {
+        PeerMRError(
             .system, call: "ibv_post_send", errno: errno,
             reason: "the RDMA device takes no more work", remedy: "see the kernel log (dmesg)")
     }
 
-    static func lost(_ completion: Completion) -> CallError {
+    static func lost(_ completion: Completion) -> PeerMRError {
         let transport = completion.status.failureClass
-        let code: CallError.Code =
+        let code: PeerMRError.Code =
             transport == .transport || transport == .flushed ? .peerLost : .system
         let syndrome =
             completion.vendorSyndrome == 0 ? "" : ", vendor code \(completion.vendorSyndrome)"
-        return CallError(
+        return PeerMRError(
             code, reason: "the connection failed: \(completion.status) (\(completion.status.hint)\(syndrome))",
             remedy: "see whether the other side runs, and the link is up (rdma link show)")
     }
 
-    static func outOfTurn(_ what: String) -> CallError {
-        CallError(
+    static func outOfTurn(_ what: String) -> PeerMRError {
+        PeerMRError(
             .protocolViolation, reason: "the other side broke the protocol: \(what)",
             remedy: "run the same version on both sides")
     }

@@ -17,7 +17,7 @@ final class PutTransfer: Transfer {
     private var received: UInt64 = 0
     private var written: UInt64 = 0
 
-    init(_ stage: Stage, ensureArrival: Bool) throws(CallError) {
+    init(_ stage: Stage, ensureArrival: Bool) throws(PeerMRError) {
         self.stage = stage
         offered = Array(repeating: nil, count: stage.chunks.slotCount)
         guard ensureArrival else { return }
@@ -26,12 +26,12 @@ final class PutTransfer: Transfer {
             like: stage.link.queuePair)
     }
 
-    func begin() throws(CallError) {
+    func begin() throws(PeerMRError) {
         let first = min(UInt64(stage.chunks.slotCount), stage.chunks.count)
         for chunk in 0..<first { try offer(chunk) }
     }
 
-    private func offer(_ chunk: UInt64) throws(CallError) {
+    private func offer(_ chunk: UInt64) throws(PeerMRError) {
         if let (last, place) = stage.chunks.partialBlock, last == chunk {
             try stage.storage(
                 .read, slot: stage.chunks.slot(of: chunk), place: place,
@@ -42,13 +42,13 @@ final class PutTransfer: Transfer {
         }
     }
 
-    private func credit(_ chunk: UInt64) throws(CallError) {
+    private func credit(_ chunk: UInt64) throws(PeerMRError) {
         let slot = stage.chunks.slot(of: chunk)
         offered[slot] = chunk
         try stage.link.send(.credit(slot: UInt16(slot)))
     }
 
-    func handle(_ tag: Tag, _ completion: Completion) throws(CallError) {
+    func handle(_ tag: Tag, _ completion: Completion) throws(PeerMRError) {
         switch tag.kind {
         case .receive: try receive(completion)
         case .arrival: try write(slot: tag.slot)
@@ -57,7 +57,7 @@ final class PutTransfer: Transfer {
     }
 
     /// A chunk has come: it must be the next one, whole, and in the slot that was offered for it.
-    private func receive(_ completion: Completion) throws(CallError) {
+    private func receive(_ completion: Completion) throws(PeerMRError) {
         guard completion.operation == .receiveWriteWithImmediate,
             let message = completion.immediate.flatMap(Message.init(immediate:)),
             case .chunk(let slot, let sequence) = message
@@ -76,14 +76,14 @@ final class PutTransfer: Transfer {
         } catch { throw .post(error) }
     }
 
-    private func write(slot: Int) throws(CallError) {
+    private func write(slot: Int) throws(PeerMRError) {
         guard let chunk = offered[slot] else { return }
         try stage.storage(
             .write, slot: slot, byteCount: stage.chunks.blocks(of: chunk),
             at: stage.chunks.offset(of: chunk), tag: StorageTag.make(StorageTag.data, slot: slot))
     }
 
-    func handle(_ completion: StorageCompletion) throws(CallError) {
+    func handle(_ completion: StorageCompletion) throws(PeerMRError) {
         let kind = StorageTag.kind(completion.tag)
         if let errno = completion.errno {
             throw stage.failure(errno, kind == StorageTag.tail ? "read" : "write")
@@ -97,7 +97,7 @@ final class PutTransfer: Transfer {
         }
     }
 
-    private func finish(slot: Int, _ result: Int32) throws(CallError) {
+    private func finish(slot: Int, _ result: Int32) throws(PeerMRError) {
         guard let chunk = offered[slot] else { return }
         guard Int(result) == stage.chunks.blocks(of: chunk) else {
             throw stage.failure(.ioError, "write")

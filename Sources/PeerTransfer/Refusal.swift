@@ -70,43 +70,43 @@ struct Refusal: Error, Equatable {
     }
 
     /// The sentence for the person at the client.
-    func explained(by server: String) -> CallError {
+    func explained(by server: String) -> PeerMRError {
         switch code {
         case .malformed:
-            CallError(
+            PeerMRError(
                 .protocolViolation, reason: "\(server) does not understand this client",
                 remedy: "run the same version on both sides (it speaks version \(detail))")
         case .otherVersion:
-            CallError(
+            PeerMRError(
                 .protocolViolation,
                 reason: "\(server) speaks version \(detail) of the protocol, this client version \(wireVersion)",
                 remedy: "run the same version on both sides")
         case .notAllowed:
-            CallError(
+            PeerMRError(
                 .refused, reason: "\(server) does not serve this client's address",
                 remedy: "start the server with --allow and the address of this host")
         case .busy:
-            CallError(
+            PeerMRError(
                 .busy, reason: "\(server) is serving another client", remedy: "try again later")
         case .outOfRange:
-            CallError(
+            PeerMRError(
                 .invalidArgument,
                 reason: "offset and length go past the end of what \(server) offers, which is \(detail) bytes",
                 remedy: "take less, or a smaller --offset")
         case .offBlock:
-            CallError(
+            PeerMRError(
                 .invalidArgument, reason: "the offset is not at the beginning of a block of the drive",
                 remedy: "take a multiple of \(detail) bytes")
         case .empty:
-            CallError(
+            PeerMRError(
                 .invalidArgument, reason: "there is nothing to move", remedy: "take at least one byte")
         case .badSlots:
-            CallError(
+            PeerMRError(
                 .invalidArgument, reason: "\(server) refuses this client's slots",
                 remedy: "take up to \(slotLimit) slots, each of whole pages and of whole blocks of the drive")
         case .smallPackets:
-            CallError(
-                .unsafeHere,
+            PeerMRError(
+                .unsafeConfiguration,
                 reason:
                     "the path MTU to \(server) is \(detail) bytes, and its on-demand memory is moved right only "
                     + "at 4096: the driver would corrupt data and report success",
@@ -115,21 +115,21 @@ struct Refusal: Error, Equatable {
                     + "serve from --memory host"
             )
         case .noMemory:
-            CallError(
+            PeerMRError(
                 .resourceLimit, errno: Errno(rawValue: Int32(truncatingIfNeeded: detail)),
                 reason: "\(server) has no memory for this transfer",
                 remedy: "see what the server printed, and try again later")
         case .outOfTurn:
-            CallError(
+            PeerMRError(
                 .protocolViolation, reason: "\(server) got a message that it did not expect",
                 remedy: "run the same version on both sides")
         case .driveFailed:
-            CallError(
+            PeerMRError(
                 .system, errno: Errno(rawValue: Int32(truncatingIfNeeded: detail)),
                 reason: "the drive of \(server) failed",
                 remedy: "see what the server printed; what was written before is undefined")
         case .stopping:
-            CallError(
+            PeerMRError(
                 .peerLost, reason: "\(server) was stopped before the transfer was whole",
                 remedy: "start it again, and repeat the transfer")
         }

@@ -17,7 +17,7 @@ final class Session {
     private var lastProgress = monotonicNanoseconds()
     private var started: UInt64 = 0
     /// Why it ended before its time; nil while all is well.
-    private(set) var failure: CallError?
+    private(set) var failure: PeerMRError?
     /// When the connection is taken down after a last message; nil while it is in use.
     private var closeAt: UInt64?
     private var isDisconnected = false
@@ -138,7 +138,7 @@ extension Session {
     private func takeMessages() -> Bool {
         let transfer = failure == nil ? transfer : nil
         do {
-            return try link.take { tag, completion throws(CallError) in
+            return try link.take { tag, completion throws(PeerMRError) in
                 try transfer?.handle(tag, completion)
             }
         } catch {
@@ -162,21 +162,21 @@ extension Session {
         do { try link.probe(afterSeconds: 2) } catch { fail(error) }
         if now - lastProgress > UInt64(options.timeoutSeconds) * 1_000_000_000 {
             fail(
-                CallError(
+                PeerMRError(
                     .peerLost, reason: "the client made no headway for \(options.timeoutSeconds) s",
                     remedy: "see whether it hangs; --timeout sets the limit"))
         }
     }
 
     /// Ends it with a reason; the client is told where that can still reach it.
-    func fail(_ error: CallError) {
+    func fail(_ error: PeerMRError) {
         guard failure == nil, !isComplete else { return disconnect() }
         failure = error
         let code: Refusal.Code? =
             switch error.code {
             case .peerLost: nil
             case .protocolViolation: .outOfTurn
-            case .unsafeHere: .smallPackets
+            case .unsafeConfiguration: .smallPackets
             case .refused: .stopping
             default: .driveFailed
             }
@@ -196,7 +196,7 @@ extension Session {
         // What came before the end is still in the queue: it may be all that was missing.
         _ = pump()
         if failure == nil, !isComplete {
-            failure = CallError(
+            failure = PeerMRError(
                 .peerLost, reason: "the client went away in the middle of its transfer",
                 remedy: "what it had sent may be on the drive; let it send again")
         }

@@ -66,7 +66,7 @@ final class Stage {
     func storage(
         _ direction: Direction, slot: Int, place: UInt64 = 0, byteCount: Int, at offset: UInt64,
         tag: UInt64
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         do {
             let start = slot * Int(chunks.slotBytes) + Int(place)
             let slice = try region.slice(at: start, count: byteCount)
@@ -81,29 +81,29 @@ final class Stage {
 
     enum Direction: String { case read, write }
 
-    func flush() throws(CallError) {
+    func flush() throws(PeerMRError) {
         do {
             try drive.queue.flush(tag: StorageTag.make(StorageTag.flush))
         } catch { throw failure(error, "flush") }
     }
 
     /// One system call for all that one round of completions has led to.
-    func submit() throws(CallError) {
+    func submit() throws(PeerMRError) {
         do { try drive.queue.submit() } catch { throw failure(error, "start on") }
     }
 
     /// The sentence for a drive that failed.
-    func failure(_ errno: Errno, _ operation: String) -> CallError {
+    func failure(_ errno: Errno, _ operation: String) -> PeerMRError {
         .storage(errno, operation, on: drive.queue.device, memory: region.kind)
     }
 
     /// The part of the region that a chunk fills.
-    func entry(of chunk: UInt64) throws(CallError) -> ScatterEntry {
+    func entry(of chunk: UInt64) throws(PeerMRError) -> ScatterEntry {
         do {
             return try region.window.entry(
                 at: UInt64(chunks.slot(of: chunk)) * chunks.slotBytes, count: chunks.bytes(of: chunk))
         } catch {
-            throw CallError(
+            throw PeerMRError(
                 .invalidArgument, reason: "chunk \(chunk) has no place in its region (\(error))")
         }
     }
@@ -120,7 +120,7 @@ protocol Transfer: AnyObject {
     var stage: Stage { get }
     /// Whether everything is done, and the client has been told or knows.
     var isComplete: Bool { get }
-    func begin() throws(CallError)
-    func handle(_ tag: Tag, _ completion: Completion) throws(CallError)
-    func handle(_ completion: StorageCompletion) throws(CallError)
+    func begin() throws(PeerMRError)
+    func handle(_ tag: Tag, _ completion: Completion) throws(PeerMRError)
+    func handle(_ completion: StorageCompletion) throws(PeerMRError)
 }

@@ -2,7 +2,7 @@
 
 internal import PeerMR
 internal import PeerMemory
-internal import SystemSupport
+internal import PeerMRCore
 internal import Verbs
 
 /// Host memory that is registered and does nothing else: the company of the regions that are measured.
@@ -23,7 +23,7 @@ final class Ballast {
     }
 
     /// Maps and touches memory; nothing is registered yet.
-    init(_ byteCount: UInt64) throws(CallError) {
+    init(_ byteCount: UInt64) throws(PeerMRError) {
         guard let count = Int(exactly: byteCount) else { throw .hugeRequest(byteCount) }
         pages = try HostPages(count, huge: false)
         pages.touch()
@@ -32,12 +32,12 @@ final class Ballast {
     /// Registers all of it.
     ///
     /// - Throws: as registration does; what was registered until then is not any more.
-    func register(on domain: ProtectionDomain) throws(CallError) {
+    func register(on domain: ProtectionDomain) throws(PeerMRError) {
         let piece = Int(Self.pieceBytes(of: UInt64(pages.byteCount)))
         var offset = 0
         while offset < pages.byteCount {
             let count = min(piece, pages.byteCount - offset)
-            do throws(CallError) {
+            do throws(PeerMRError) {
                 let memory = unsafe HostMemory(lending: pages.address + offset, byteCount: count)
                 held.append(Held(try PeerRegion(registering: .host(memory), on: domain, access: [.localWrite])))
             } catch {

@@ -4,7 +4,7 @@ internal import CBareVerbs
 internal import PeerMR
 internal import PeerMemory
 internal import Synchronization
-internal import SystemSupport
+internal import PeerMRCore
 internal import Verbs
 
 /// Samples of one cell, taken in a row by one thread. Plain numbers until nothing is timed any more.
@@ -13,7 +13,7 @@ struct Batch: Sendable {
     var bare: [SampleTimes] = []
     var method: Method?
     var pages: PageSort?
-    var refusal: CallError?
+    var refusal: PeerMRError?
 }
 
 /// What one thread does for a cell.
@@ -42,7 +42,7 @@ struct Sampler: Sendable {
         batch.peermr.reserveCapacity(count)
         batch.bare.reserveCapacity(plan.baseline ? count : 0)
         var hasStarted = false
-        do throws(CallError) {
+        do throws(PeerMRError) {
             if cell.temperature == .warm {
                 try runWarm(
                     into: &batch,
@@ -65,12 +65,12 @@ struct Sampler: Sendable {
         return batch
     }
 
-    private func prepare() throws(CallError) -> PreparedMemory {
+    private func prepare() throws(PeerMRError) -> PreparedMemory {
         try PreparedMemory(
             cell.memory.specification(cell.byteCount), huge: cell.isHuge, on: domain.context, functions: functions)
     }
 
-    private func runWarm(into batch: inout Batch, start: () -> Void, _ goOn: () -> Bool) throws(CallError) {
+    private func runWarm(into batch: inout Batch, start: () -> Void, _ goOn: () -> Bool) throws(PeerMRError) {
         let memory = try prepare()
         memory.touch()
         // The first registration of memory is not like the others: it is made, and not counted.
@@ -82,13 +82,13 @@ struct Sampler: Sendable {
         let end = peermr_bench_nanoseconds() + nanoseconds
         var index = 0
         repeat {
-            try pair(index, into: &batch) { (side) throws(CallError) in try sample(memory, side, method) }
+            try pair(index, into: &batch) { (side) throws(PeerMRError) in try sample(memory, side, method) }
             index += 1
         } while index < count && peermr_bench_nanoseconds() < end && !stop()
         while goOn(), !stop() { _ = try memory.timePeerMR(on: domain, access: plan.access) }
     }
 
-    private func runCold(into batch: inout Batch, start: () -> Void, _ goOn: () -> Bool) throws(CallError) {
+    private func runCold(into batch: inout Batch, start: () -> Void, _ goOn: () -> Bool) throws(PeerMRError) {
         start()
         let end = peermr_bench_nanoseconds() + nanoseconds
         var index = 0
@@ -96,7 +96,7 @@ struct Sampler: Sendable {
         var pages = batch.pages
         repeat {
             // Which method it is shows with the first registration: that one is PeerMR's.
-            try pair(index, into: &batch, bareFirst: bareFirst && method != nil) { (side) throws(CallError) in
+            try pair(index, into: &batch, bareFirst: bareFirst && method != nil) { (side) throws(PeerMRError) in
                 let memory = try prepare()
                 let taken = try sample(memory, side, method)
                 method = taken.1
@@ -116,7 +116,7 @@ struct Sampler: Sendable {
 
     private func sample(
         _ memory: borrowing PreparedMemory, _ side: Side, _ method: Method?
-    ) throws(CallError) -> (SampleTimes, Method) {
+    ) throws(PeerMRError) -> (SampleTimes, Method) {
         if side == .bare, let method {
             return (try memory.timeBare(on: domain, access: plan.access, method: method), method)
         }
@@ -126,8 +126,8 @@ struct Sampler: Sendable {
     /// One sample of each side that is asked for, in an order that alternates.
     private func pair(
         _ index: Int, into batch: inout Batch, bareFirst: Bool? = nil,
-        _ take: (Side) throws(CallError) -> (SampleTimes, Method)
-    ) throws(CallError) {
+        _ take: (Side) throws(PeerMRError) -> (SampleTimes, Method)
+    ) throws(PeerMRError) {
         guard plan.baseline else {
             batch.peermr.append(try take(.peermr).0)
             return

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import PeerMemory
-package import SystemSupport
+package import PeerMRCore
 package import Verbs
 
 /// Whether memory is new for each registration.
@@ -47,7 +47,7 @@ package struct BenchPlan: Sendable {
     /// Looks for what is wrong with the plan itself.
     ///
     /// - Throws: `invalidArgument`.
-    package func validate() throws(CallError) {
+    package func validate() throws(PeerMRError) {
         guard !sizes.isEmpty, !temperatures.isEmpty else {
             throw .plan("there is nothing to measure", "name memory and sizes")
         }
@@ -67,7 +67,7 @@ package struct BenchPlan: Sendable {
     /// Looks for what the device cannot do, where its user asked for it.
     ///
     /// - Throws: `invalidArgument`.
-    package func validate(for attributes: DeviceAttributes, of device: Device) throws(CallError) {
+    package func validate(for attributes: DeviceAttributes, of device: Device) throws(PeerMRError) {
         guard let largest = sizes.last, largest > attributes.maximumRegionBytes else { return }
         throw .plan(
             "\(device) registers \(attributes.maximumRegionBytes) bytes at most in one region, and not \(largest)",

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import PeerMR
-package import SystemSupport
+package import PeerMRCore
 
 /// The times of one way to register.
 package struct Timings: Sendable {
@@ -26,7 +26,7 @@ package struct CellResult: Sendable {
     /// What its pages were, the last time that was looked at.
     package var pages: PageSort?
     /// Why the cell was not measured, or not to the end.
-    package var refusal: CallError?
+    package var refusal: PeerMRError?
 
     package init(_ cell: Cell) { self.cell = cell }
 
@@ -75,7 +75,7 @@ package struct BenchResult: Sendable {
     /// Every cell of the plan, the smallest first; those with a refusal may have samples too.
     package var cells: [CellResult]
     /// Memory of this machine that was looked for and cannot be measured: what, and why.
-    package var absent: [(name: String, reason: CallError)] = []
+    package var absent: [(name: String, reason: PeerMRError)] = []
     /// How often all cells were gone through.
     package var rounds = 0
     /// How long it took, in nanoseconds.

@@ -2,7 +2,7 @@
 
 internal import CBareVerbs
 internal import PeerMR
-package import SystemSupport
+package import PeerMRCore
 package import Verbs
 
 /// A run: rounds through all cells, so that whatever disturbs the machine disturbs all of them alike.
@@ -50,7 +50,7 @@ package final class BenchRun {
     package init(
         _ plan: BenchPlan, on context: Context, stop: @escaping @Sendable () -> Bool = { false },
         progress: @escaping (Progress) -> Void = { _ in }
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         self.context = context
         self.plan = plan
         self.stop = stop
@@ -105,7 +105,7 @@ package final class BenchRun {
     }
 
     /// Asked for more than it has, Linux kills processes rather than say no.
-    private func refusal(of cell: Cell) -> CallError? {
+    private func refusal(of cell: Cell) -> PeerMRError? {
         guard cell.memory.takesHostMemory, let available = SystemRoot.live.availableBytes else { return nil }
         let (each, overflow) = cell.byteCount.multipliedReportingOverflow(by: UInt64(cell.threads))
         return overflow || each > available / 4 * 3 ? .beyondMachine(overflow ? .max : each, available) : nil
@@ -129,7 +129,7 @@ package final class BenchRun {
     private func measure(_ group: [Int], besides byteCount: UInt64) {
         let open = group.filter { isOpen($0) }
         guard !open.isEmpty else { return }
-        do throws(CallError) {
+        do throws(PeerMRError) {
             let ballast = try ballast(byteCount)
             defer { ballast?.deregister() }
             try ballast?.register(on: domain)
@@ -146,7 +146,7 @@ package final class BenchRun {
         }
     }
 
-    private func ballast(_ byteCount: UInt64) throws(CallError) -> Ballast? {
+    private func ballast(_ byteCount: UInt64) throws(PeerMRError) -> Ballast? {
         guard byteCount > 0 else { return nil }
         if let known = ballasts[byteCount] { return known }
         if let available = SystemRoot.live.availableBytes, byteCount > available / 4 * 3 {
@@ -171,7 +171,7 @@ package final class BenchRun {
         let sampler = Sampler(
             cell: cell, plan: plan, domain: domain, functions: functions, count: wanted,
             nanoseconds: Self.batchNanoseconds, bareFirst: rounds % 2 == 1, stop: stop)
-        do throws(CallError) {
+        do throws(PeerMRError) {
             for batch in try Workers.run(sampler, count: cell.threads) { results[index].add(batch) }
         } catch {
             results[index].refusal = error

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CBareVerbs
-package import SystemSupport
+package import PeerMRCore
 
 /// The clock that registrations are timed with, and what it is worth. Nothing is taken off a sample for it.
 package struct BenchClock: Hashable, Sendable {

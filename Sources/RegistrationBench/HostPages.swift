@@ -2,7 +2,7 @@
 
 internal import Glibc
 internal import SystemPackage
-internal import SystemSupport
+internal import PeerMRCore
 
 /// The sort of pages that host memory is made of.
 package enum PageSort: String, Hashable, Sendable {
@@ -38,7 +38,7 @@ final class HostPages {
     /// pages have been touched; see ``sort()``.
     ///
     /// - Throws: `resourceLimit` (ENOMEM).
-    init(_ byteCount: Int, huge: Bool) throws(CallError) {
+    init(_ byteCount: Int, huge: Bool) throws(PeerMRError) {
         let unit = huge ? Self.hugeBytes : pageBytes
         let rounded = (byteCount + unit - 1) / unit * unit
         let flags = MAP_PRIVATE | MAP_ANONYMOUS
@@ -56,7 +56,7 @@ final class HostPages {
             unsafe mapped = unsafe mmap(nil, rounded + extra, PROT_READ | PROT_WRITE, flags, -1, 0)
         }
         guard let mapped = unsafe mapped, unsafe mapped != MAP_FAILED else {
-            throw CallError(
+            throw PeerMRError(
                 .resourceLimit, call: "mmap", errno: currentErrno(),
                 reason: "\(ByteCount.describe(rounded)) of host memory are not to be had", remedy: "ask for less")
         }

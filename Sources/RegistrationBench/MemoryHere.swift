@@ -3,7 +3,7 @@
 internal import PCITopology
 internal import PeerMR
 internal import PeerMemory
-package import SystemSupport
+package import PeerMRCore
 package import Verbs
 
 extension MemoryName {
@@ -14,9 +14,9 @@ extension MemoryName {
     /// - Returns: what there is, and what there is but cannot be measured, with the reason.
     package static func here(
         for context: Context, root: SystemRoot = .live
-    ) -> (names: [MemoryName], absent: [(name: String, reason: CallError)]) {
+    ) -> (names: [MemoryName], absent: [(name: String, reason: PeerMRError)]) {
         var names = [MemoryName(.host(byteCount: 1), isLimited: false)]
-        var absent: [(name: String, reason: CallError)] = []
+        var absent: [(name: String, reason: PeerMRError)] = []
         for pool in P2PPool.all(root: root) where pool.isAllocatable {
             names.append(MemoryName(.p2pmem(pool.provider, byteCount: 1), isLimited: false))
         }
@@ -27,7 +27,7 @@ extension MemoryName {
                 absent.append(
                     (
                         "\(name)",
-                        CallError(.notSupported, reason: answer.reason, remedy: answer.remedy ?? "")
+                        PeerMRError(.notSupported, reason: answer.reason, remedy: answer.remedy ?? "")
                     ))
             }
         } else {

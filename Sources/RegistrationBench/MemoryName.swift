@@ -2,7 +2,7 @@
 
 package import PeerMemory
 internal import PCITopology
-package import SystemSupport
+package import PeerMRCore
 
 /// Memory to measure with: a specification of memory whose size is left open, or is the largest that is wanted.
 ///
@@ -23,9 +23,9 @@ package struct MemoryName: Hashable, Sendable {
     /// Reads a name.
     ///
     /// - Throws: `invalidArgument`, as ``PeerMemory/MemorySpecification/init(_:)`` does.
-    package init(_ text: String) throws(CallError) {
-        let refusal: CallError
-        do throws(CallError) {
+    package init(_ text: String) throws(PeerMRError) {
+        let refusal: PeerMRError
+        do throws(PeerMRError) {
             let specification = try MemorySpecification(text)
             self.init(specification, isLimited: specification.byteCount != nil)
             return

@@ -6,7 +6,7 @@ internal import PeerMR
 internal import PeerMemory
 internal import Synchronization
 internal import SystemPackage
-internal import SystemSupport
+internal import PeerMRCore
 internal import Verbs
 
 /// Functions that are open by way of vfio: they can be opened once only, so that all threads share them.
@@ -19,8 +19,8 @@ final class OpenFunctions: Sendable {
     private let devices = Mutex<[PCIAddress: Opened]>([:])
 
     /// A dma-buf of a BAR. The kernel serves any number of exports at once.
-    func export(_ address: PCIAddress, bar: Int, part: MemorySpecification.Part?) throws(CallError) -> DMABufferMemory {
-        let opened = try devices.withLock { (devices) throws(CallError) -> Opened in
+    func export(_ address: PCIAddress, bar: Int, part: MemorySpecification.Part?) throws(PeerMRError) -> DMABufferMemory {
+        let opened = try devices.withLock { (devices) throws(PeerMRError) -> Opened in
             if let known = devices[address] { return known }
             let new = Opened(device: try VFIODevice(address))
             devices[address] = new
@@ -41,7 +41,7 @@ enum PreparedMemory: ~Copyable {
     /// Opens memory, or allocates it. Host memory is not touched yet.
     init(
         _ specification: MemorySpecification, huge: Bool, on context: Context, functions: OpenFunctions
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         switch specification {
         case .host(let byteCount):
             guard let count = Int(exactly: byteCount) else { throw .hugeRequest(byteCount) }
@@ -91,7 +91,7 @@ extension PreparedMemory {
     ///
     /// The memory is lent, so that its end is not timed. For a dma-buf a descriptor is made before the clock starts,
     /// which the registration closes.
-    func timePeerMR(on domain: ProtectionDomain, access: Access) throws(CallError) -> (SampleTimes, Method) {
+    func timePeerMR(on domain: ProtectionDomain, access: Access) throws(PeerMRError) -> (SampleTimes, Method) {
         switch self {
         case .host(let pages):
             return try Self.time(
@@ -109,7 +109,7 @@ extension PreparedMemory {
 
     private static func time(
         _ memory: consuming AnyMemory, _ domain: ProtectionDomain, _ access: Access
-    ) throws(CallError) -> (SampleTimes, Method) {
+    ) throws(PeerMRError) -> (SampleTimes, Method) {
         let start = peermr_bench_nanoseconds()
         let region = try PeerRegion(registering: memory, on: domain, access: access)
         return timeEnd(of: region, began: start)
@@ -132,7 +132,7 @@ extension PreparedMemory {
     /// Times the calls of libibverbs alone, with what PeerMR gives them.
     func timeBare(
         on domain: ProtectionDomain, access: Access, method: Method
-    ) throws(CallError) -> SampleTimes {
+    ) throws(PeerMRError) -> SampleTimes {
         var bare = unsafe peermr_bare_memory()
         let flags = method == .onDemand ? access.union(.onDemand) : access
         unsafe bare.domain = unsafe domain.rawObject

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package import SystemSupport
+package import PeerMRCore
 
 /// Sizes as people write them: `4K,64K,1M`, ranges `4K..1G` in steps of 4, or both.
 package enum SizeList {
@@ -10,7 +10,7 @@ package enum SizeList {
     /// Reads a list; the sizes come sorted, each once.
     ///
     /// - Throws: `invalidArgument` for what is no size, no multiple of a page, or a range that goes down.
-    package static func parse(_ text: String) throws(CallError) -> [UInt64] {
+    package static func parse(_ text: String) throws(PeerMRError) -> [UInt64] {
         var sizes: Set<UInt64> = []
         for item in text.split(separator: ",", omittingEmptySubsequences: false) {
             let ends = item.split(separator: ".", omittingEmptySubsequences: false)
@@ -25,7 +25,7 @@ package enum SizeList {
     }
 
     /// Reads a list of byte counts that may be 0 and of any length, in the order given, each once.
-    package static func counts(_ text: String) throws(CallError) -> [UInt64] {
+    package static func counts(_ text: String) throws(PeerMRError) -> [UInt64] {
         var counts: [UInt64] = []
         for item in text.split(separator: ",", omittingEmptySubsequences: false) {
             guard let count = ByteCount.parse(String(item)) else { throw malformed(item) }
@@ -34,19 +34,19 @@ package enum SizeList {
         return counts
     }
 
-    private static func size(_ text: Substring) throws(CallError) -> UInt64 {
+    private static func size(_ text: Substring) throws(PeerMRError) -> UInt64 {
         guard let size = ByteCount.parse(String(text)), size > 0 else { throw malformed(text) }
         guard size % UInt64(pageBytes) == 0 else {
-            throw CallError(
+            throw PeerMRError(
                 .invalidArgument, reason: "\(size) bytes are no whole pages of \(pageBytes) bytes",
                 remedy: "name multiples of \(pageBytes): a device maps pages")
         }
         return size
     }
 
-    private static func range(_ first: UInt64, _ last: UInt64) throws(CallError) -> [UInt64] {
+    private static func range(_ first: UInt64, _ last: UInt64) throws(PeerMRError) -> [UInt64] {
         guard first <= last else {
-            throw CallError(
+            throw PeerMRError(
                 .invalidArgument, reason: "a range of sizes goes up, and not from \(first) to \(last)",
                 remedy: "write the smaller one first")
         }
@@ -61,9 +61,9 @@ package enum SizeList {
         return sizes + [last]
     }
 
-    private static func malformed(_ text: Substring) -> CallError {
+    private static func malformed(_ text: Substring) -> PeerMRError {
         let shown = text.unicodeScalars.prefix(40).map { $0.value < 32 || $0.value == 127 ? "?" : String($0) }.joined()
-        return CallError(
+        return PeerMRError(
             .invalidArgument, reason: "\"\(shown)\" is no size",
             remedy: "write sizes as 4K,64K,1M, or a range in steps of 4 as 4K..1G")
     }

@@ -3,7 +3,7 @@
 internal import Glibc
 internal import Synchronization
 internal import SystemPackage
-internal import SystemSupport
+internal import PeerMRCore
 
 /// Runs a sampler on several threads at once.
 enum Workers {
@@ -45,7 +45,7 @@ enum Workers {
     /// Runs it on `count` threads, on this one where that is 1, and waits for all of them.
     ///
     /// - Throws: `resourceLimit` where the threads are not to be had.
-    static func run(_ sampler: Sampler, count: Int) throws(CallError) -> [Batch] {
+    static func run(_ sampler: Sampler, count: Int) throws(PeerMRError) -> [Batch] {
         guard count > 1 else { return [sampler.run()] }
         let shared = Shared(sampler, count)
         var threads: [pthread_t] = []

@@ -3,7 +3,7 @@
 internal import CVerbs
 internal import Synchronization
 public import SystemPackage
-internal import SystemSupport
+internal import PeerMRCore
 
 /// Whether a device imports dma-bufs, found out by asking for the impossible: a region over descriptor -1.
 ///
@@ -30,7 +30,7 @@ public struct BufferImport: Hashable, Sendable {
     /// What the errno of the call with descriptor -1 means.
     init(errno: Errno, device: Device) {
         self.errno = errno
-        remedy = errno == .badFileDescriptor ? "" : CallError.otherImporters
+        remedy = errno == .badFileDescriptor ? "" : PeerMRError.otherImporters
         switch errno {
         case .badFileDescriptor:
             isSupported = true
@@ -66,7 +66,7 @@ extension Context {
         facts.bufferImport.withLock { remembered in
             if let remembered { return remembered }
             let domain: ProtectionDomain
-            do throws(CallError) {
+            do throws(PeerMRError) {
                 domain = try ProtectionDomain(self)
             } catch {
                 return BufferImport(

@@ -4,7 +4,7 @@ internal import CVerbs
 internal import Glibc
 internal import Synchronization
 internal import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 
 /// A part of a dma-buf that is to be registered.
 public struct BufferPart: Hashable, Sendable {
@@ -84,7 +84,7 @@ public struct BufferRegion: ~Copyable {
     public init(
         registering part: BufferPart, on domain: ProtectionDomain, access: Access = [.localWrite],
         handle: DMAHandle? = nil, keeping owner: AnyObject? = nil
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         let pages = try BufferPages(part, access: access)
         guard let made = unsafe Self.register(part.descriptor, pages, domain, access, handle) else {
             let errno = currentErrno()
@@ -148,7 +148,7 @@ struct BufferPages {
     let slack: (before: UInt64, after: UInt64)
     let bufferBytes: UInt64
 
-    init(_ part: BufferPart, access: Access) throws(CallError) {
+    init(_ part: BufferPart, access: Access) throws(PeerMRError) {
         let page = UInt64(pageBytes)
         if access.contains(.onDemand) { throw .onDemandBuffer }
         guard part.byteCount > 0 else { throw .emptyBufferPart }
@@ -174,7 +174,7 @@ struct BufferPages {
 
     /// The buffer's size: seeking to the end gives it, and is all that seeking in a dma-buf does
     /// (drivers/dma-buf/dma-buf.c, dma_buf_llseek).
-    private static func size(of descriptor: Int32) throws(CallError) -> UInt64 {
+    private static func size(of descriptor: Int32) throws(PeerMRError) -> UInt64 {
         let end = lseek(descriptor, 0, SEEK_END)
         guard end >= 0 else { throw .bufferSize(currentErrno(), descriptor) }
         return UInt64(end)
@@ -182,7 +182,7 @@ struct BufferPages {
 
     /// The kernel's importers do not look at how a descriptor was opened, so a NIC could write what was handed out for
     /// reading only.
-    private static func check(_ part: BufferPart, _ access: Access) throws(CallError) {
+    private static func check(_ part: BufferPart, _ access: Access) throws(PeerMRError) {
         guard !access.isDisjoint(with: [.localWrite, .remoteWrite, .remoteAtomic]) else { return }
         let isReadOnly: Bool
         if let known = part.known {

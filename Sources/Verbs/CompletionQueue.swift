@@ -2,7 +2,7 @@
 
 internal import CVerbs
 public import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 
 /// A descriptor that becomes readable when a completion queue that asked for it has something new.
 @safe
@@ -14,7 +14,7 @@ public final class CompletionChannel: @unchecked Sendable {
     /// Opens a channel; reading from it never waits, poll(2) on ``descriptor`` does.
     ///
     /// - Throws: EMFILE, ENOMEM. The corresponding C function is `ibv_create_comp_channel`.
-    public init(_ context: Context) throws(CallError) {
+    public init(_ context: Context) throws(PeerMRError) {
         guard let raw = unsafe ibv_create_comp_channel(context.raw) else {
             throw .create(
                 "ibv_create_comp_channel", currentErrno(), "a completion channel",
@@ -67,7 +67,7 @@ public final class CompletionQueue: @unchecked Sendable {
     /// - Throws: EINVAL above the device's limit, ENOMEM. The corresponding C function is `ibv_create_cq`.
     public init(
         _ context: Context, capacity: Int, channel: CompletionChannel? = nil
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         let made = unsafe ibv_create_cq(context.raw, Int32(clamping: capacity), nil, channel?.raw, 0)
         guard let made = unsafe made else {
             throw .create(

@@ -2,7 +2,7 @@
 
 internal import CVerbs
 internal import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 
 /// A connection of the RDMA connection manager, or a listener, or one that is about to be.
 @safe
@@ -19,7 +19,7 @@ public final class Connection: @unchecked Sendable {
     /// Makes an endpoint that is bound to nothing yet.
     ///
     /// - Throws: ENODEV without the module rdma_ucm. The corresponding C function is `rdma_create_id`.
-    public init(_ channel: EventChannel) throws(CallError) {
+    public init(_ channel: EventChannel) throws(PeerMRError) {
         var id: UnsafeMutablePointer<rdma_cm_id>?
         guard unsafe rdma_create_id(channel.raw, &id, nil, RDMA_PS_TCP) == 0, let id = unsafe id
         else { throw .connectionManager(currentErrno()) }
@@ -80,7 +80,7 @@ extension Connection {
     ///
     /// - Throws: `notFound` when no RDMA device has that address, `busy` when the port is taken.
     ///   The corresponding C functions are `rdma_bind_addr` and `rdma_listen`.
-    public func listen(on address: SocketAddress, backlog: Int32 = 8) throws(CallError) {
+    public func listen(on address: SocketAddress, backlog: Int32 = 8) throws(PeerMRError) {
         guard unsafe address.withCAddress({ unsafe rdma_bind_addr(id, $0) }) == 0 else {
             throw .bind(currentErrno(), address)
         }
@@ -96,7 +96,7 @@ extension Connection {
     /// - Throws: the errno of the call. The corresponding C function is `rdma_accept`.
     public func accept(
         privateData: [UInt8], outstandingReads: UInt8 = 1
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         let result = unsafe withParameters(privateData, reads: outstandingReads) {
             unsafe rdma_accept(id, $0)
         }
@@ -127,7 +127,7 @@ extension Connection {
     ///   The corresponding C functions are `rdma_resolve_addr` and `rdma_resolve_route`.
     public func resolve(
         _ peer: SocketAddress, from source: SocketAddress? = nil, within milliseconds: Int32 = 5000
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         let result = unsafe peer.withCAddress { target in
             guard let source else { return unsafe rdma_resolve_addr(id, nil, target, milliseconds) }
             return unsafe source.withCAddress {
@@ -144,7 +144,7 @@ extension Connection {
 
     private func wait(
         for kind: ConnectionEvent.Kind, _ peer: SocketAddress, _ milliseconds: Int32
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         guard let event = try channel.next(within: milliseconds + 1000) else {
             throw .route(.timedOut, peer)
         }
@@ -159,7 +159,7 @@ extension Connection {
     /// - Throws: the errno of the call. The corresponding C function is `rdma_connect`.
     public func connect(
         privateData: [UInt8], outstandingReads: UInt8 = 1
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         let result = unsafe withParameters(privateData, reads: outstandingReads) {
             unsafe rdma_connect(id, $0)
         }

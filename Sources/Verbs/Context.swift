@@ -2,7 +2,7 @@
 
 internal import CVerbs
 internal import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 
 /// An open RDMA device. Immutable, and kept alive by everything made from it.
 @safe
@@ -39,7 +39,7 @@ public final class Context: @unchecked Sendable {
     /// What the device can do.
     ///
     /// - Throws: the errno of the query. The corresponding C function is `ibv_query_device_ex`.
-    public func attributes() throws(CallError) -> DeviceAttributes {
+    public func attributes() throws(PeerMRError) -> DeviceAttributes {
         var attributes = ibv_device_attr_ex()
         let result = unsafe ibv_query_device_ex(raw, nil, &attributes)
         guard result == 0 else { throw .query("ibv_query_device_ex", result, device: device) }
@@ -49,7 +49,7 @@ public final class Context: @unchecked Sendable {
     /// The state of a port, numbered from 1.
     ///
     /// - Throws: EINVAL for a port that the device does not have. The corresponding C function is `ibv_query_port`.
-    public func port(_ number: UInt8) throws(CallError) -> PortAttributes {
+    public func port(_ number: UInt8) throws(PeerMRError) -> PortAttributes {
         var attributes = ibv_port_attr()
         let result = unsafe peermr_query_port(raw, number, &attributes)
         guard result == 0 else { throw .query("ibv_query_port", result, device: device) }
@@ -63,7 +63,7 @@ public final class Context: @unchecked Sendable {
     /// An entry of the port's GID table.
     ///
     /// - Throws: the errno of the query. The corresponding C function is `ibv_query_gid`.
-    public func gid(port: UInt8, index: Int) throws(CallError) -> GID {
+    public func gid(port: UInt8, index: Int) throws(PeerMRError) -> GID {
         var gid = ibv_gid()
         let result = unsafe ibv_query_gid(raw, port, Int32(clamping: index), &gid)
         guard result == 0 else {

@@ -2,7 +2,7 @@
 
 internal import CVerbs
 internal import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 
 /// What a NIC may say on PCIe about its writes, so that they end up near the CPU that will look at them
 /// (TLP processing hints, PCI Express Base Specification, section 6.17).
@@ -44,7 +44,7 @@ public final class DMAHandle: @unchecked Sendable {
     ///
     /// - Throws: `notSupported` where the running libibverbs (ENOSYS) or the device (EOPNOTSUPP) has none, EINVAL for
     ///   hints that the device does not take. The corresponding C function is `ibv_alloc_dmah`.
-    public init(_ hints: ProcessingHints, on context: Context) throws(CallError) {
+    public init(_ hints: ProcessingHints, on context: Context) throws(PeerMRError) {
         var attributes = peermr_dmah_init_attr()
         if let cpu = hints.cpu {
             attributes.cpu_id = cpu

@@ -2,7 +2,7 @@
 
 internal import CVerbs
 internal import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 
 /// An RDMA device of this machine, by name. A value: opening it gives the ``Context`` to work with.
 public struct Device: Hashable, Sendable, CustomStringConvertible {
@@ -18,7 +18,7 @@ public struct Device: Hashable, Sendable, CustomStringConvertible {
     ///
     /// - Throws: ENOSYS where the kernel has no verbs (module ib_uverbs), EPERM, ENOMEM.
     ///   The corresponding C function is `ibv_get_device_list`.
-    public static func all() throws(CallError) -> [Device] {
+    public static func all() throws(PeerMRError) -> [Device] {
         var count: Int32 = 0
         guard let list = unsafe ibv_get_device_list(&count) else {
             throw .listDevices(currentErrno())
@@ -37,7 +37,7 @@ public struct Device: Hashable, Sendable, CustomStringConvertible {
     ///
     /// - Throws: `notFound` when it is gone; EACCES or EPERM without rights on `/dev/infiniband/uverbsN`.
     ///   The corresponding C function is `ibv_open_device`.
-    public func open() throws(CallError) -> Context {
+    public func open() throws(PeerMRError) -> Context {
         var count: Int32 = 0
         guard let list = unsafe ibv_get_device_list(&count) else {
             throw .listDevices(currentErrno())

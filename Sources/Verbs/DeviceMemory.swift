@@ -2,7 +2,7 @@
 
 internal import CVerbs
 internal import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 
 /// Memory of the NIC itself, allocated by this process.
 ///
@@ -21,7 +21,7 @@ public final class DeviceMemory: @unchecked Sendable {
     ///
     /// - Throws: `notSupported` where the device gives none to programs (EOPNOTSUPP), `resourceLimit` where it has less
     ///   (ENOMEM, ENOSPC, EINVAL). The corresponding C function is `ibv_alloc_dm`.
-    public init(allocating byteCount: UInt64, on context: Context) throws(CallError) {
+    public init(allocating byteCount: UInt64, on context: Context) throws(PeerMRError) {
         guard byteCount > 0, byteCount <= UInt64(Int.max) else { throw .emptyDeviceMemory(byteCount) }
         var attributes = ibv_alloc_dm_attr()
         attributes.length = Int(byteCount)
@@ -42,7 +42,7 @@ public final class DeviceMemory: @unchecked Sendable {
     /// - Returns: the descriptor, the caller's to close.
     /// - Throws: `notSupported` where the running libibverbs (ENOSYS; it came with rdma-core 62), the kernel or the
     ///   driver cannot. The corresponding C function is `ibv_dm_export_dmabuf_fd`.
-    public func export() throws(CallError) -> OwnedDescriptor {
+    public func export() throws(PeerMRError) -> OwnedDescriptor {
         let descriptor = unsafe peermr_dm_export_dmabuf_fd(raw)
         guard descriptor >= 0 else {
             throw .deviceMemory("ibv_dm_export_dmabuf_fd", currentErrno(), byteCount, context.device)
@@ -54,7 +54,7 @@ public final class DeviceMemory: @unchecked Sendable {
     ///
     /// - Throws: `invalidArgument` outside the memory, and the errno of the provider.
     ///   The corresponding C function is `ibv_memcpy_from_dm`.
-    public func read(into bytes: inout MutableRawSpan, at offset: UInt64) throws(CallError) {
+    public func read(into bytes: inout MutableRawSpan, at offset: UInt64) throws(PeerMRError) {
         try check(bytes.byteCount, at: offset)
         let raw = unsafe self.raw
         let result = unsafe bytes.withUnsafeMutableBytes { buffer in
@@ -68,7 +68,7 @@ public final class DeviceMemory: @unchecked Sendable {
     /// Copies bytes into the memory, by CPU. See ``read(into:at:)``.
     ///
     /// The corresponding C function is `ibv_memcpy_to_dm`.
-    public func write(_ bytes: RawSpan, at offset: UInt64) throws(CallError) {
+    public func write(_ bytes: RawSpan, at offset: UInt64) throws(PeerMRError) {
         try check(bytes.byteCount, at: offset)
         let raw = unsafe self.raw
         let result = unsafe bytes.withUnsafeBytes { buffer in
@@ -79,7 +79,7 @@ public final class DeviceMemory: @unchecked Sendable {
         }
     }
 
-    private func check(_ count: Int, at offset: UInt64) throws(CallError) {
+    private func check(_ count: Int, at offset: UInt64) throws(PeerMRError) {
         guard offset <= byteCount, UInt64(count) <= byteCount - offset else {
             throw .outsideDeviceMemory(count, offset, byteCount)
         }
@@ -107,7 +107,7 @@ public struct DeviceMemoryRegion: ~Copyable {
     ///   The corresponding C function is `ibv_reg_dm_mr`.
     public init(
         registering memory: DeviceMemory, on domain: ProtectionDomain, access: Access = [.localWrite]
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         // Device memory has no address in this process to begin at.
         let flags = access.rawValue | IBV_ACCESS_ZERO_BASED.rawValue
         guard let made = unsafe ibv_reg_dm_mr(domain.raw, memory.raw, 0, Int(memory.byteCount), flags) else {

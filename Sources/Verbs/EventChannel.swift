@@ -2,7 +2,7 @@
 
 internal import CVerbs
 internal import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 
 /// Where the connection manager reports: connections that ask, come about, or end.
 @safe
@@ -13,7 +13,7 @@ public final class EventChannel: @unchecked Sendable {
     ///
     /// - Throws: ENODEV without the module rdma_ucm, EACCES without rights on `/dev/infiniband/rdma_cm`.
     ///   The corresponding C function is `rdma_create_event_channel`.
-    public init() throws(CallError) {
+    public init() throws(PeerMRError) {
         guard let raw = unsafe rdma_create_event_channel() else {
             throw .connectionManager(currentErrno())
         }
@@ -36,7 +36,7 @@ public final class EventChannel: @unchecked Sendable {
     ///
     /// - Returns: nil where there is none.
     /// - Throws: the errno of the read. The corresponding C functions are `rdma_get_cm_event` and `rdma_ack_cm_event`.
-    public func next() throws(CallError) -> ConnectionEvent? {
+    public func next() throws(PeerMRError) -> ConnectionEvent? {
         var event: UnsafeMutablePointer<rdma_cm_event>?
         guard unsafe rdma_get_cm_event(raw, &event) == 0, let event = unsafe event else {
             let errno = currentErrno()
@@ -56,7 +56,7 @@ public final class EventChannel: @unchecked Sendable {
     ///
     /// - Parameter milliseconds: the longest wait.
     /// - Returns: nil after the time-out.
-    public func next(within milliseconds: Int32) throws(CallError) -> ConnectionEvent? {
+    public func next(within milliseconds: Int32) throws(PeerMRError) -> ConnectionEvent? {
         let deadline = monotonicNanoseconds() + UInt64(max(0, milliseconds)) * 1_000_000
         while true {
             if let event = try next() { return event }

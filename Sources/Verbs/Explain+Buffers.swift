@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import SystemPackage
-internal import SystemSupport
+internal import PeerMRCore
 
 /// What is known about a dma-buf registration that the kernel refused.
 struct BufferRefusal {
@@ -27,33 +27,33 @@ struct BufferRefusal {
 }
 
 // What registering a dma-buf can say, in words.
-extension CallError {
+extension PeerMRError {
     static let otherImporters =
         "use a device whose driver imports them (mlx5, irdma, efa, bnxt_re, mana); with this one, p2pmem on demand "
         + "where it can page, or host memory"
 
-    static var onDemandBuffer: CallError {
-        CallError(
+    static var onDemandBuffer: PeerMRError {
+        PeerMRError(
             .invalidArgument, reason: "a dma-buf cannot be registered on demand: its exporter decides where it lies",
             remedy: "leave on-demand access out")
     }
 
-    static var emptyBufferPart: CallError {
-        CallError(
+    static var emptyBufferPart: PeerMRError {
+        PeerMRError(
             .invalidArgument, reason: "0 bytes of a dma-buf cannot be registered",
             remedy: "name a part of one byte or more")
     }
 
-    static func outsideBuffer(_ part: BufferPart, _ size: UInt64) -> CallError {
-        CallError(
+    static func outsideBuffer(_ part: BufferPart, _ size: UInt64) -> PeerMRError {
+        PeerMRError(
             .invalidArgument,
             reason: "\(part.byteCount) bytes from \(part.offset) on do not lie inside a dma-buf of \(size) bytes",
             remedy: "name a part that does; nothing is ever shortened silently")
     }
 
-    static func incongruent(_ part: BufferPart, _ address: UInt64) -> CallError {
+    static func incongruent(_ part: BufferPart, _ address: UInt64) -> PeerMRError {
         let inner = part.offset % UInt64(pageBytes)
-        return CallError(
+        return PeerMRError(
             .invalidArgument,
             reason:
                 "the I/O address 0x\(String(address, radix: 16)) does not fit the offset \(part.offset): devices map "
@@ -61,15 +61,15 @@ extension CallError {
             remedy: "choose an I/O address that is a multiple of \(pageBytes), plus \(inner), or leave it out")
     }
 
-    static func ioAddressOverflow(_ part: BufferPart, _ address: UInt64) -> CallError {
-        CallError(
+    static func ioAddressOverflow(_ part: BufferPart, _ address: UInt64) -> PeerMRError {
+        PeerMRError(
             .invalidArgument,
             reason: "\(part.byteCount) bytes from the I/O address 0x\(String(address, radix: 16)) on end beyond 2^64",
             remedy: "choose a lower I/O address, or leave it out")
     }
 
-    static func readOnlyBuffer(_ descriptor: Int32) -> CallError {
-        CallError(
+    static func readOnlyBuffer(_ descriptor: Int32) -> PeerMRError {
+        PeerMRError(
             .invalidArgument,
             reason:
                 "descriptor \(descriptor) is a dma-buf handed out for reading only, and the access lets a NIC write",
@@ -77,28 +77,28 @@ extension CallError {
     }
 
     /// See: man 2 lseek
-    static func bufferSize(_ errno: Errno, _ descriptor: Int32) -> CallError {
+    static func bufferSize(_ errno: Errno, _ descriptor: Int32) -> PeerMRError {
         switch errno {
         case .badFileDescriptor:
-            CallError(
+            PeerMRError(
                 .invalidArgument, call: "lseek", errno: errno,
                 reason: "descriptor \(descriptor) is not open: it has been closed, or was never a descriptor",
                 remedy: "keep the dma-buf open until it is registered")
         default:
-            CallError(
+            PeerMRError(
                 .invalidArgument, call: "lseek", errno: errno, reason: "descriptor \(descriptor) is no dma-buf",
                 remedy: "pass what an exporter returned")
         }
     }
 
     /// See: man 3 ibv_reg_dmabuf_mr; drivers/infiniband/core/umem_dmabuf.c; drivers/dma-buf/dma-buf.c
-    static func registerBuffer(_ errno: Errno, _ facts: BufferRefusal) -> CallError {
+    static func registerBuffer(_ errno: Errno, _ facts: BufferRefusal) -> PeerMRError {
         let device = facts.device
         let exporter = facts.exporter ?? "its exporter"
         let what =
             "\(ByteCount.describe(facts.part.byteCount)) of a dma-buf of \(exporter) cannot be registered on \(device)"
-        func error(_ code: Code, _ reason: String, _ remedy: String) -> CallError {
-            CallError(code, call: facts.call, errno: errno, reason: reason, remedy: remedy)
+        func error(_ code: Code, _ reason: String, _ remedy: String) -> PeerMRError {
+            PeerMRError(code, call: facts.call, errno: errno, reason: reason, remedy: remedy)
         }
         switch errno {
         case .badFileDescriptor:
@@ -137,15 +137,15 @@ extension CallError {
         }
     }
 
-    private static func refusedBuffer(_ errno: Errno, _ facts: BufferRefusal, _ what: String) -> CallError {
+    private static func refusedBuffer(_ errno: Errno, _ facts: BufferRefusal, _ what: String) -> PeerMRError {
         let remote: Access = [.remoteWrite, .remoteAtomic]
         if !facts.access.isDisjoint(with: remote), !facts.access.contains(.localWrite) {
-            return CallError(
+            return PeerMRError(
                 .invalidArgument, call: facts.call, errno: errno,
                 reason: "\(what): a peer that may write needs a device that may write",
                 remedy: "add local write access")
         }
-        return CallError(
+        return PeerMRError(
             .notSupported, call: facts.call, errno: errno,
             reason:
                 "\(what): the kernel allows no DMA between the two devices, or the device does not take the access "
@@ -153,12 +153,12 @@ extension CallError {
             remedy: "see the kernel log (dmesg), which says why it refused; peermr check tells what stands in the way")
     }
 
-    private static func unsupportedBuffer(_ errno: Errno, _ facts: BufferRefusal, _ what: String) -> CallError {
+    private static func unsupportedBuffer(_ errno: Errno, _ facts: BufferRefusal, _ what: String) -> PeerMRError {
         if facts.call == "ibv_reg_mr_ex", errno == .noFunction {
             return .dmaHandle(errno, device: facts.device)
         }
         if facts.imports == true, errno == .notSupportedOnSocket || errno == .notSupported {
-            return CallError(
+            return PeerMRError(
                 .notSupported, call: facts.call, errno: errno,
                 reason:
                     "\(what): the exporter demands that an importer can give the memory back at any time, and the "
@@ -168,7 +168,7 @@ extension CallError {
                     + "memory that need not be given back (udmabuf, dma-heap, host memory)")
         }
         let found = BufferImport(errno: errno, device: facts.device)
-        return CallError(
+        return PeerMRError(
             .notSupported, call: facts.call, errno: errno,
             reason: found.isSupported == false
                 ? found.reason : "\(what): \(facts.device) imports no dma-bufs",
@@ -176,24 +176,24 @@ extension CallError {
     }
 
     /// See: man 3 ibv_alloc_dmah
-    static func dmaHandle(_ errno: Errno, device: Device) -> CallError {
+    static func dmaHandle(_ errno: Errno, device: Device) -> PeerMRError {
         switch errno {
         case .noFunction:
-            CallError(
+            PeerMRError(
                 .notSupported, call: "ibv_alloc_dmah", errno: errno,
                 reason: "the libibverbs of this system has no DMA handles",
                 remedy: "use rdma-core 59 or newer, or register without hints")
         case .notSupported, .notSupportedOnSocket, .protocolNotSupported:
-            CallError(
+            PeerMRError(
                 .notSupported, call: "ibv_alloc_dmah", errno: errno,
                 reason: "\(device) has no DMA handles: its driver or this kernel lacks them",
                 remedy: "use mlx5 on Linux 6.17 or newer, or register without hints")
         case .invalidArgument:
-            CallError(
+            PeerMRError(
                 .invalidArgument, call: "ibv_alloc_dmah", errno: errno,
                 reason: "\(device) does not take these hints", remedy: "name a CPU that is online, or leave it out")
         default:
-            CallError(
+            PeerMRError(
                 .system, call: "ibv_alloc_dmah", errno: errno, reason: "\(device) gives no DMA handle")
         }
     }

@@ -2,7 +2,7 @@
 
 internal import CVerbs
 internal import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 
 /// An entry of a port's GID table that holds an address.
 public struct GIDEntry: Hashable, Sendable {
@@ -18,7 +18,7 @@ extension Context {
     /// The entries of the port's GID table that hold an address.
     ///
     /// - Throws: the errno of the query. The corresponding C function is `ibv_query_gid_table`.
-    public func gids(port: UInt8) throws(CallError) -> [GIDEntry] {
+    public func gids(port: UInt8) throws(PeerMRError) -> [GIDEntry] {
         // A device has a table for each of its ports; the query is for all of them.
         let ports = Int(try attributes().portCount)
         let capacity = max(1, try self.port(port).gidCount * max(1, ports))
@@ -81,7 +81,7 @@ extension Context {
     /// The longest message that a port sends or receives, in bytes.
     ///
     /// - Throws: EINVAL for a port that the device does not have. The corresponding C function is `ibv_query_port`.
-    public func messageLimit(port number: UInt8) throws(CallError) -> UInt64 {
+    public func messageLimit(port number: UInt8) throws(PeerMRError) -> UInt64 {
         var attributes = ibv_port_attr()
         let result = unsafe peermr_query_port(raw, number, &attributes)
         guard result == 0 else { throw .query("ibv_query_port", result, device: device) }

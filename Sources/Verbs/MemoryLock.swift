@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import Glibc
-internal import SystemSupport
+internal import PeerMRCore
 
 /// The limit on locked memory of this process, for people.
 func memoryLockLimit() -> String {

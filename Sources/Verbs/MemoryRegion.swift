@@ -2,7 +2,7 @@
 
 internal import CVerbs
 internal import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 
 /// Memory that can become a region: a run of bytes that stays where it is as long as the value lives.
 public protocol RegistrableMemory: ~Copyable {
@@ -41,7 +41,7 @@ public struct MemoryRegion<Memory: RegistrableMemory & ~Copyable>: ~Copyable {
     public init(
         registering memory: consuming Memory, on domain: ProtectionDomain,
         access: Access = [.localWrite], shape: TransferShape = .any, handle: DMAHandle? = nil
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         let made = unsafe try MappedRegistration(
             of: memory.baseAddress, byteCount: memory.byteCount, on: domain, access: access, shape: shape,
             handle: handle)
@@ -71,7 +71,7 @@ package struct MappedRegistration: Copyable {
     package init(
         of address: UnsafeMutableRawPointer, byteCount: Int, on domain: ProtectionDomain, access: Access,
         shape: TransferShape, handle: DMAHandle?
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         guard let raw = unsafe Self.register(address, byteCount, domain, access, handle) else {
             throw .register(
                 currentErrno(), byteCount: byteCount, access: access, device: domain.context.device)
@@ -107,7 +107,7 @@ package struct MappedRegistration: Copyable {
     }
 
     /// Deregisters a C object of any registration, and says so where that is refused.
-    package static func deregister(_ object: UnsafeMutableRawPointer, of device: Device) throws(CallError) {
+    package static func deregister(_ object: UnsafeMutableRawPointer, of device: Device) throws(PeerMRError) {
         let result = unsafe ibv_dereg_mr(object.assumingMemoryBound(to: ibv_mr.self))
         guard result == 0 else { throw .deregister(Errno(rawValue: result), device: device) }
     }

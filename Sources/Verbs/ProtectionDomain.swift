@@ -2,7 +2,7 @@
 
 internal import CVerbs
 internal import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 
 /// A protection domain: regions and queue pairs work together only within one.
 @safe
@@ -17,7 +17,7 @@ public final class ProtectionDomain: @unchecked Sendable {
     /// Allocates a domain.
     ///
     /// - Throws: ENOMEM when the device has no more. The corresponding C function is `ibv_alloc_pd`.
-    public init(_ context: Context) throws(CallError) {
+    public init(_ context: Context) throws(PeerMRError) {
         guard let raw = unsafe ibv_alloc_pd(context.raw) else {
             throw .create("ibv_alloc_pd", currentErrno(), "a protection domain", on: context.device)
         }

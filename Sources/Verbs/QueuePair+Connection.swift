@@ -2,7 +2,7 @@
 
 internal import CVerbs
 internal import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 
 extension QueuePair {
     /// Makes the queue pair of a connection, whose state the connection manager then drives. It keeps the connection.
@@ -11,7 +11,7 @@ extension QueuePair {
     public init(
         for connection: Connection, domain: ProtectionDomain, sendQueue: CompletionQueue,
         receiveQueue: CompletionQueue, capacity: QueuePairCapacity
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         var attributes = unsafe Self.attributes(sendQueue, receiveQueue, capacity)
         guard unsafe rdma_create_qp(connection.id, domain.raw, &attributes) == 0,
             let made = unsafe connection.id.pointee.qp

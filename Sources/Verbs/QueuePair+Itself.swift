@@ -2,7 +2,7 @@
 
 internal import CVerbs
 internal import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 
 /// A queue pair connected to itself: what is posted on it leaves the device's send side and enters its own receive
 /// side. The way to make a device read memory that it has just written, and to look at a region from its side.
@@ -15,7 +15,7 @@ extension QueuePair {
     /// - Throws: the errno of the state change. The corresponding C function is `ibv_modify_qp`.
     public mutating func connectToItself(
         like other: borrowing QueuePair, access: Access = [.localWrite, .remoteRead]
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         let path = try other.query(
             ibv_qp_attr_mask(
                 rawValue: IBV_QP_AV.rawValue | IBV_QP_PORT.rawValue | IBV_QP_PATH_MTU.rawValue
@@ -40,7 +40,7 @@ extension QueuePair {
     ///   - access: what may be done to regions through it; they have to allow it, too.
     /// - Throws: `notFound` where the port is down or has no address, else the errno of the state change.
     ///   The corresponding C function is `ibv_modify_qp`.
-    public mutating func connectToItself(port: UInt8 = 1, access: Access) throws(CallError) {
+    public mutating func connectToItself(port: UInt8 = 1, access: Access) throws(PeerMRError) {
         let context = domain.context
         let state = try context.port(port)
         guard state.isActive else { throw .portDown(port, context.device) }
@@ -58,7 +58,7 @@ extension QueuePair {
             access: access)
     }
 
-    private mutating func connectToItself(_ path: SelfPath, access: Access) throws(CallError) {
+    private mutating func connectToItself(_ path: SelfPath, access: Access) throws(PeerMRError) {
         var ready = ibv_qp_attr()
         ready.qp_state = IBV_QPS_INIT
         ready.port_num = path.port
@@ -103,7 +103,7 @@ extension QueuePair {
 
     private mutating func modify(
         _ attributes: inout ibv_qp_attr, _ mask: [ibv_qp_attr_mask]
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         let bits = mask.reduce(0) { $0 | $1.rawValue }
         let result = unsafe ibv_modify_qp(raw, &attributes, Int32(bits))
         guard result == 0 else { throw .queuePair("ibv_modify_qp", result, "made ready") }
@@ -122,7 +122,7 @@ private struct SelfPath {
 
 extension Context {
     /// The entry of a port's GID table to use on Ethernet; nil where all are empty.
-    fileprivate func usableGID(port: UInt8, count: Int) throws(CallError) -> Int? {
+    fileprivate func usableGID(port: UInt8, count: Int) throws(PeerMRError) -> Int? {
         var first: Int?
         for index in 0..<min(count, 256) {
             // An entry that has just gone is no reason to give up.

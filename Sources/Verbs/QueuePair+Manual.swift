@@ -2,7 +2,7 @@
 
 internal import CVerbs
 internal import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 
 /// What the other end of a queue pair has to know of it, told by any means but RDMA itself.
 public struct QueuePairEndpoint: Hashable, Sendable {
@@ -58,7 +58,7 @@ extension QueuePair {
     ///   - port: the device's port, from 1 on.
     ///   - access: what a peer may do over this queue pair, if the region allows it too.
     /// - Throws: EINVAL for a port that the device does not have. The corresponding C function is `ibv_modify_qp`.
-    public mutating func initialise(port: UInt8, access: Access) throws(CallError) {
+    public mutating func initialise(port: UInt8, access: Access) throws(PeerMRError) {
         var attributes = ibv_qp_attr()
         attributes.qp_state = IBV_QPS_INIT
         attributes.port_num = port
@@ -78,7 +78,7 @@ extension QueuePair {
     /// - Throws: `invalidArgument` (EINVAL) where device or kernel refuse the path: another kind of GID at the other
     ///   end, an MTU above the port's; `peerLost` (ETIMEDOUT, ENETUNREACH) where no route or neighbour is found.
     ///   The corresponding C function is `ibv_modify_qp`.
-    public mutating func connect(to peer: QueuePairEndpoint, over path: ManualPath) throws(CallError) {
+    public mutating func connect(to peer: QueuePairEndpoint, over path: ManualPath) throws(PeerMRError) {
         var ready = ibv_qp_attr()
         ready.qp_state = IBV_QPS_RTR
         ready.path_mtu = ibv_mtu(rawValue: path.mtu.rawValue)
@@ -118,7 +118,7 @@ extension QueuePair {
     /// The longest message that can be sent inline, in bytes.
     ///
     /// - Throws: the errno of the query. The corresponding C function is `ibv_query_qp`.
-    public borrowing func inlineByteCount() throws(CallError) -> Int {
+    public borrowing func inlineByteCount() throws(PeerMRError) -> Int {
         var attributes = ibv_qp_attr()
         var initial = unsafe ibv_qp_init_attr()
         let result = unsafe ibv_query_qp(raw, &attributes, Int32(IBV_QP_CAP.rawValue), &initial)

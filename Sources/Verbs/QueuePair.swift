@@ -2,7 +2,7 @@
 
 internal import CVerbs
 internal import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 
 /// How large the queues of a queue pair are.
 public struct QueuePairCapacity: Hashable, Sendable {
@@ -56,7 +56,7 @@ public struct QueuePair: ~Copyable, @unchecked Sendable {
     public init(
         domain: ProtectionDomain, sendQueue: CompletionQueue, receiveQueue: CompletionQueue,
         capacity: QueuePairCapacity
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         var attributes = unsafe Self.attributes(sendQueue, receiveQueue, capacity)
         guard let made = unsafe ibv_create_qp(domain.raw, &attributes) else {
             throw .create(
@@ -97,13 +97,13 @@ public struct QueuePair: ~Copyable, @unchecked Sendable {
 extension QueuePair {
     /// Whether this connected queue pair moves data in the packets that a region needs.
     ///
-    /// - Throws: `unsafeHere` when the path MTU is another than the region's ``TransferShape`` wants.
-    public borrowing func check(_ shape: TransferShape) throws(CallError) {
+    /// - Throws: `unsafeConfiguration` when the path MTU is another than the region's ``TransferShape`` wants.
+    public borrowing func check(_ shape: TransferShape) throws(PeerMRError) {
         guard shape.pathMTUBytes != 0 else { return }
         let found = try pathMTU().bytes
         guard found != shape.pathMTUBytes else { return }
-        throw CallError(
-            .unsafeHere,
+        throw PeerMRError(
+            .unsafeConfiguration,
             reason:
                 "the path MTU is \(found) bytes, and on-demand memory of a software device is moved right only at "
                 + "\(shape.pathMTUBytes): the driver would corrupt data and report success",
@@ -116,11 +116,11 @@ extension QueuePair {
     /// The path MTU that the connection has settled on.
     ///
     /// - Throws: the errno of the query. The corresponding C function is `ibv_query_qp`.
-    public borrowing func pathMTU() throws(CallError) -> PathMTU {
+    public borrowing func pathMTU() throws(PeerMRError) -> PathMTU {
         PathMTU(rawValue: try query(IBV_QP_PATH_MTU).path_mtu.rawValue)
     }
 
-    borrowing func query(_ mask: ibv_qp_attr_mask) throws(CallError) -> ibv_qp_attr {
+    borrowing func query(_ mask: ibv_qp_attr_mask) throws(PeerMRError) -> ibv_qp_attr {
         var attributes = ibv_qp_attr()
         var initial = unsafe ibv_qp_init_attr()
         let result = unsafe ibv_query_qp(raw, &attributes, Int32(mask.rawValue), &initial)

@@ -3,7 +3,7 @@
 import Glibc
 import PCITopology
 import PeerMR
-import SystemSupport
+import PeerMRCore
 
 // What can be told on the running machine only.
 extension Ailment {

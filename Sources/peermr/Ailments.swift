@@ -2,7 +2,7 @@
 
 import PCITopology
 import PeerMR
-import SystemSupport
+import PeerMRCore
 
 // What can be told from sysfs and procfs, here or of a captured machine.
 extension Ailment {

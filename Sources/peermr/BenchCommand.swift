@@ -6,7 +6,7 @@ import Glibc
 import PeerMR
 import RegistrationBench
 import Synchronization
-import SystemSupport
+import PeerMRCore
 
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -70,14 +70,14 @@ struct BenchRegistration: ParsableCommand {
     @Option(help: ArgumentHelp("Draw latency over size.", valueName: "file"), completion: .file()) var svg: String?
 
     func run() throws {
-        try reportingErrors(as: json ? \.json : nil) { () throws(CallError) -> Int32 in try measure() }
+        try reportingErrors(as: json ? \.json : nil) { () throws(PeerMRError) -> Int32 in try measure() }
     }
 
-    private func measure() throws(CallError) -> Int32 {
+    private func measure() throws(PeerMRError) -> Int32 {
         // All that can be wrong with the words is found before anything is opened, and a file is made last.
         var plan = try words()
         let context = try Device(name: device).open()
-        var absent: [(name: String, reason: CallError)] = []
+        var absent: [(name: String, reason: PeerMRError)] = []
         if plan.memories.isEmpty { (plan.memories, absent) = MemoryName.here(for: context) }
         if sizes != nil { try plan.validate(for: try context.attributes(), of: context.device) }
         let table = try OutputTarget(ifNamed: csv)
@@ -94,7 +94,7 @@ struct BenchRegistration: ParsableCommand {
     }
 
     /// What the command line asks for; without names of memory where there are none.
-    func words() throws(CallError) -> BenchPlan {
+    func words() throws(PeerMRError) -> BenchPlan {
         var names: [MemoryName] = []
         for text in memory { names.append(try MemoryName(text)) }
         var plan = BenchPlan(memories: names, sizes: try SizeList.parse(sizes ?? SizeList.usual))
@@ -105,7 +105,7 @@ struct BenchRegistration: ParsableCommand {
         plan.baseline = baseline
         plan.iterations = iterations ?? (seconds == nil ? 1000 : nil)
         if let seconds, !(seconds > 0 && seconds <= 1_000_000) {
-            throw CallError(
+            throw PeerMRError(
                 .invalidArgument, reason: "\(seconds) seconds cannot be measured for", remedy: "name more than 0")
         }
         let limit = seconds ?? (iterations == nil ? 20 : nil)
@@ -114,11 +114,11 @@ struct BenchRegistration: ParsableCommand {
         return plan
     }
 
-    private func threadCounts() throws(CallError) -> [Int] {
+    private func threadCounts() throws(PeerMRError) -> [Int] {
         var counts: [Int] = []
         for word in threads.split(separator: ",", omittingEmptySubsequences: false) {
             guard let count = Int(word) else {
-                throw CallError(
+                throw PeerMRError(
                     .invalidArgument, reason: "\"\(word.filter(\.isASCII))\" is no number of threads",
                     remedy: "write 4, or 1,4,16")
             }

@@ -2,7 +2,7 @@
 
 import PeerMR
 import RegistrationBench
-import SystemSupport
+import PeerMRCore
 
 // MARK: - For programs
 

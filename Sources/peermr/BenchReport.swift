@@ -2,7 +2,7 @@
 
 import PeerMR
 import RegistrationBench
-import SystemSupport
+import PeerMRCore
 
 /// Numbers for people.
 enum Figures {

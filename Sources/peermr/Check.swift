@@ -3,7 +3,7 @@
 import ArgumentParser
 import PCITopology
 import PeerMR
-import SystemSupport
+import PeerMRCore
 
 struct Check: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -28,7 +28,7 @@ struct Check: ParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() throws {
-        try common.reporting { () throws(CallError) -> Int32 in
+        try common.reporting { () throws(PeerMRError) -> Int32 in
             let root = try common.system()
             let address = try Names.provider(provider, root)
             let device = try Names.client(client, root)

@@ -3,7 +3,7 @@
 import ArgumentParser
 import PCITopology
 import PeerMR
-import SystemSupport
+import PeerMRCore
 
 /// What a shell offers where a device of this machine is named: `peermr --generate-completion-script` has it asked for.
 enum Completions {

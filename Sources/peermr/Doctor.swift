@@ -3,7 +3,7 @@
 import ArgumentParser
 import PCITopology
 import PeerMR
-import SystemSupport
+import PeerMRCore
 
 struct Doctor: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -18,7 +18,7 @@ struct Doctor: ParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() throws {
-        try common.reporting { () throws(CallError) -> Int32 in
+        try common.reporting { () throws(PeerMRError) -> Int32 in
             let machine = Machine(try common.system())
             var ailments = Ailment.ofTheKernel(machine) + Ailment.ofTheDevices(machine)
             ailments += Ailment.ofTheRoutes(machine)

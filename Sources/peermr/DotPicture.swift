@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import PCITopology
-import SystemSupport
+import PeerMRCore
 
 /// The part of the tree that leads to clients and providers, with the routes between them.
 struct TreePart {

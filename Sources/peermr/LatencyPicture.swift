@@ -2,7 +2,7 @@
 
 import PeerMR
 import RegistrationBench
-import SystemSupport
+import PeerMRCore
 
 /// Latency over size as SVG, both on logarithmic scales: registration at the left, deregistration at the right. Each
 /// line is a sort of memory, from its median up to the 99th percentile.

@@ -2,7 +2,7 @@
 
 import PCITopology
 import PeerMR
-import SystemSupport
+import PeerMRCore
 
 /// A device of the machine as the tables show it.
 struct NamedDevice {

@@ -3,19 +3,19 @@
 import PCITopology
 import PeerMR
 import SystemPackage
-import SystemSupport
+import PeerMRCore
 
 /// From what people write on the command line to devices that exist.
 enum Names {
     /// A provider: the address of a function that sysfs lists.
-    static func provider(_ text: String, _ root: SystemRoot) throws(CallError) -> PCIAddress {
+    static func provider(_ text: String, _ root: SystemRoot) throws(PeerMRError) -> PCIAddress {
         guard let address = PCIAddress(text) else { throw malformed(text) }
         try demand(address, root)
         return address
     }
 
     /// A client: the address of a function, an RDMA device, or a drive by its name or its path.
-    static func client(_ text: String, _ root: SystemRoot) throws(CallError) -> Client {
+    static func client(_ text: String, _ root: SystemRoot) throws(PeerMRError) -> Client {
         if let address = PCIAddress(text) {
             try demand(address, root)
             return .function(address)
@@ -29,7 +29,7 @@ enum Names {
         if DeviceLinks.attachment(ofController: name, root: root) != nil { return .controller(name) }
         let disk = DeviceLinks.disk(ofBlockDevice: name, root: root)
         guard DeviceLinks.attachment(ofBlockDevice: disk, root: root) != nil else {
-            throw CallError(
+            throw PeerMRError(
                 .notFound,
                 reason: "there is no RDMA device, block device, NVMe controller or PCI function \(quoted(text))",
                 remedy: "see peermr devices for those that there are")
@@ -39,7 +39,7 @@ enum Names {
 
     /// The kernel's name for a node of /dev: links such as /dev/disk/by-id lead to it. Another machine's nodes are
     /// known by name only.
-    private static func blockName(_ text: String, _ root: SystemRoot) throws(CallError) -> String {
+    private static func blockName(_ text: String, _ root: SystemRoot) throws(PeerMRError) -> String {
         let path = FilePath(text)
         // A controller's node is no block device.
         if text.hasPrefix("/dev/nvme"), let name = path.lastComponent?.string,
@@ -54,7 +54,7 @@ enum Names {
             {
                 return name
             }
-            throw CallError(
+            throw PeerMRError(
                 .notFound, reason: "\(quoted(text)) is no block device",
                 remedy: "name a disk or a partition, such as /dev/nvme0n1")
         }
@@ -62,17 +62,17 @@ enum Names {
         return name
     }
 
-    private static func demand(_ address: PCIAddress, _ root: SystemRoot) throws(CallError) {
+    private static func demand(_ address: PCIAddress, _ root: SystemRoot) throws(PeerMRError) {
         let folder = "sys/bus/pci/devices/\(address)"
         guard root.exists(folder) || root.linkTarget(folder) != nil else {
-            throw CallError(
+            throw PeerMRError(
                 .notFound, reason: "there is no PCI function \(address)",
                 remedy: "see peermr devices, or lspci -D, for those that there are")
         }
     }
 
-    private static func malformed(_ text: String) -> CallError {
-        CallError(
+    private static func malformed(_ text: String) -> PeerMRError {
+        PeerMRError(
             .invalidArgument, reason: "\(quoted(text)) is no PCI address",
             remedy: "write it as lspci -D does, for example 0000:03:00.0")
     }

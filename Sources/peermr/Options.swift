@@ -4,7 +4,7 @@ import ArgumentParser
 import PCITopology
 import PeerMR
 import SystemPackage
-import SystemSupport
+import PeerMRCore
 
 /// Where to look, and how to say it: the same for every command.
 struct CommonOptions: ParsableArguments {
@@ -27,19 +27,19 @@ struct CommonOptions: ParsableArguments {
     }
 
     /// The machine that is meant.
-    func system() throws(CallError) -> SystemRoot {
+    func system() throws(PeerMRError) -> SystemRoot {
         if let snapshot { return SystemRoot(try Snapshot.read(FilePath(snapshot))) }
         guard let root else { return .live }
         let system = SystemRoot(FilePath(root))
         guard system.exists("sys") else {
-            throw CallError(
+            throw PeerMRError(
                 .notFound, reason: "\(root) holds no sys", remedy: "name a directory with sys and proc in it")
         }
         return system
     }
 
     /// Runs a command's body; see ``reportingErrors(as:_:)``.
-    func reporting(_ body: () throws(CallError) -> Int32) throws {
+    func reporting(_ body: () throws(PeerMRError) -> Int32) throws {
         try reportingErrors(as: json ? { .object($0.words) } : nil, body)
     }
 }
@@ -48,9 +48,9 @@ struct CommonOptions: ParsableArguments {
 /// `error` in JSON where that was asked for, and exit status 2.
 ///
 /// - Parameter json: what becomes of the error in JSON; nil for none.
-func reportingErrors(as json: ((CallError) -> JSONValue)?, _ body: () throws(CallError) -> Int32) throws {
+func reportingErrors(as json: ((PeerMRError) -> JSONValue)?, _ body: () throws(PeerMRError) -> Int32) throws {
     var status: Int32
-    do throws(CallError) {
+    do throws(PeerMRError) {
         status = try body()
     } catch {
         status = Status.badInput
@@ -60,7 +60,7 @@ func reportingErrors(as json: ((CallError) -> JSONValue)?, _ body: () throws(Cal
     if status != 0 { throw ExitCode(status) }
 }
 
-extension CallError {
+extension PeerMRError {
     /// What was wrong, for programs, in words.
     var words: [(String, JSONValue)] {
         [

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import RegistrationBench
-import SystemSupport
+import PeerMRCore
 
 /// What is told on standard error while a bench runs: on a terminal one line that changes, else a line for each
 /// combination in the first round, and one every five seconds after it.

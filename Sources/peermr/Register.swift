@@ -3,7 +3,7 @@
 import ArgumentParser
 import PCITopology
 import PeerMR
-import SystemSupport
+import PeerMRCore
 
 struct Register: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -47,7 +47,7 @@ struct Register: ParsableCommand {
     @Flag(help: "Print JSON, on one line.") var json = false
 
     func run() throws {
-        try reportingErrors(as: json ? \.json : nil) { () throws(CallError) -> Int32 in
+        try reportingErrors(as: json ? \.json : nil) { () throws(PeerMRError) -> Int32 in
             // What the user wrote is looked at before anything of the machine is.
             let specification = try MemorySpecification(memory)
             let (access, address, proof) = (try parseAccess(), try parseAddress(), try parseProof())
@@ -60,13 +60,13 @@ struct Register: ParsableCommand {
         }
     }
 
-    private func openDevice() throws(CallError) -> Context { try Device(name: device).open() }
+    private func openDevice() throws(PeerMRError) -> Context { try Device(name: device).open() }
 
-    private func parseAccess() throws(CallError) -> Access {
+    private func parseAccess() throws(PeerMRError) -> Access {
         var access: Access = []
         for word in words(of: self.access) {
             guard let (_, flag) = Access.names.first(where: { $0.0 == word }) else {
-                throw CallError(
+                throw PeerMRError(
                     .invalidArgument, reason: "there is no access \"\(word)\"",
                     remedy: "name some of \(Access.names.map(\.0).joined(separator: ", "))")
             }
@@ -79,20 +79,20 @@ struct Register: ParsableCommand {
         text.split(separator: ",").map { String($0.filter { $0.isASCII && !$0.isWhitespace }) }
     }
 
-    private func parseProof() throws(CallError) -> ProofOptions? {
+    private func parseProof() throws(PeerMRError) -> ProofOptions? {
         guard let count = ByteCount.parse(proveBytes).flatMap({ Int(exactly: $0) }), count > 0 else {
-            throw CallError(
+            throw PeerMRError(
                 .invalidArgument, reason: "\"\(proveBytes.filter(\.isASCII))\" is no number of bytes",
                 remedy: "write it as 4096 or 64K")
         }
         return prove ? ProofOptions(byteCount: count) : nil
     }
 
-    private func parseAddress() throws(CallError) -> UInt64? {
+    private func parseAddress() throws(PeerMRError) -> UInt64? {
         guard let ioAddress else { return nil }
         let value = ioAddress.hasPrefix("0x") ? UInt64(ioAddress.dropFirst(2), radix: 16) : UInt64(ioAddress)
         guard let value else {
-            throw CallError(
+            throw PeerMRError(
                 .invalidArgument, reason: "\"\(ioAddress.filter(\.isASCII))\" is no address",
                 remedy: "write it as a number below 2^64, such as 0x7f0000000000")
         }

@@ -2,7 +2,7 @@
 
 import PCITopology
 import PeerMR
-import SystemSupport
+import PeerMRCore
 
 /// What `peermr register` did and found.
 struct RegistrationReport {
@@ -14,7 +14,7 @@ struct RegistrationReport {
     private(set) var proof: Proof?
     private(set) var made: Made?
     /// Why there is no region, or no proof.
-    private(set) var error: CallError?
+    private(set) var error: PeerMRError?
     private let wanted: ProofOptions?
 
     /// A region that stood, in numbers.
@@ -35,7 +35,7 @@ struct RegistrationReport {
         device = context.device
         self.wanted = wanted
         api = Self.api(for: specification, context)
-        do throws(CallError) {
+        do throws(PeerMRError) {
             try register(context, access, ioAddress)
         } catch {
             self.error = error
@@ -44,11 +44,11 @@ struct RegistrationReport {
 
     private mutating func register(
         _ context: Context, _ access: Access, _ ioAddress: UInt64?
-    ) throws(CallError) {
+    ) throws(PeerMRError) {
         let domain = try ProtectionDomain(context)
         if case .nic(let byteCount) = specification {
             let memory: DeviceMemory
-            do throws(CallError) {
+            do throws(PeerMRError) {
                 memory = try DeviceMemory(allocating: byteCount, on: context)
             } catch {
                 api = Answer(.no, error.reason, remedy: error.remedy.isEmpty ? nil : error.remedy)
@@ -71,8 +71,8 @@ struct RegistrationReport {
                 registering: memory, on: domain, access: access, options: RegistrationOptions(ioAddress: ioAddress)))
     }
 
-    private mutating func open() throws(CallError) -> AnyMemory {
-        do throws(CallError) {
+    private mutating func open() throws(PeerMRError) -> AnyMemory {
+        do throws(PeerMRError) {
             let memory = try specification.open()
             let size = ByteCount.describe(memory.byteCount)
             exporter =
@@ -88,7 +88,7 @@ struct RegistrationReport {
         }
     }
 
-    private mutating func finish(_ region: borrowing PeerRegion) throws(CallError) {
+    private mutating func finish(_ region: borrowing PeerRegion) throws(PeerMRError) {
         made = Made(
             method: region.choice.method, exporter: region.exporter, provider: region.provider, window: region.window,
             slack: region.slack, nanoseconds: region.registrationNanoseconds)

@@ -5,7 +5,7 @@ import Glibc
 import PCITopology
 import PeerMR
 import SystemPackage
-import SystemSupport
+import PeerMRCore
 
 struct SnapshotCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -22,12 +22,12 @@ struct SnapshotCommand: ParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() throws {
-        try common.reporting { () throws(CallError) -> Int32 in
+        try common.reporting { () throws(PeerMRError) -> Int32 in
             let text = Snapshot.encode(Snapshot.capture(try common.system()))
             do throws(Errno) {
                 try SnapshotCommand.write(text, to: FilePath(file))
             } catch {
-                throw CallError(
+                throw PeerMRError(
                     .system, call: "open", errno: error, reason: "\(file) cannot be written",
                     remedy: "name a file in a directory that this user may write to")
             }

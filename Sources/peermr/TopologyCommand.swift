@@ -3,7 +3,7 @@
 import ArgumentParser
 import PCITopology
 import PeerMR
-import SystemSupport
+import PeerMRCore
 
 struct TopologyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -27,7 +27,7 @@ struct TopologyCommand: ParsableCommand {
     }
 
     func run() throws {
-        try common.reporting { () throws(CallError) -> Int32 in
+        try common.reporting { () throws(PeerMRError) -> Int32 in
             let matrix = Matrix(Machine(try common.system()), all: all)
             if dot {
                 writeAll(1, DotPicture(matrix: matrix).text)

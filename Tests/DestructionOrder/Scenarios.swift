@@ -4,7 +4,7 @@ import PeerMR
 
 /// Makes a region whose parents have no name of their own.
 @inline(never)
-private func makeRegion() throws(CallError) -> MemoryRegion<HostMemory> {
+private func makeRegion() throws(PeerMRError) -> MemoryRegion<HostMemory> {
     try MemoryRegion(
         registering: HostMemory(allocating: 8192), on: ProtectionDomain(Device(name: "fake0").open()))
 }
@@ -12,7 +12,7 @@ private func makeRegion() throws(CallError) -> MemoryRegion<HostMemory> {
 /// Makes a queue pair whose parents have no name of their own.
 private func makeQueuePair(
     _ domain: ProtectionDomain, _ queue: CompletionQueue
-) throws(CallError) -> QueuePair {
+) throws(PeerMRError) -> QueuePair {
     try QueuePair(
         domain: domain, sendQueue: queue, receiveQueue: queue,
         capacity: QueuePairCapacity(sends: 2, receives: 2))
@@ -31,7 +31,7 @@ private final class Holder {
     let region: PeerRegion
     let flush: PeerWriteFlush
 
-    init() throws(CallError) {
+    init() throws(PeerMRError) {
         let context = try Device(name: "fake0").open()
         let domain = try ProtectionDomain(context)
         let queue = try CompletionQueue(context, capacity: 8, channel: try CompletionChannel(context))
@@ -108,7 +108,7 @@ extension Scenario {
             _ = try pair.pathMTU()
         },
         Scenario("a queue pair that outlives the names of its parents", pair) {
-            func make() throws(CallError) -> QueuePair {
+            func make() throws(PeerMRError) -> QueuePair {
                 let context = try Device(name: "fake0").open()
                 return try makeQueuePair(ProtectionDomain(context), CompletionQueue(context, capacity: 4))
             }

@@ -75,14 +75,14 @@ import Testing
 
     // MARK: - Refusals of a real buffer
 
-    private func refusal(_ errno: Errno, access: Access = [.localWrite]) throws -> CallError? {
-        var found: CallError?
+    private func refusal(_ errno: Errno, access: Access = [.localWrite]) throws -> PeerMRError? {
+        var found: PeerMRError?
         try withFakeVerbs { fake in
             fake_verbs_set_buffer_probe(EBADF)
             let machine = try Machine()
             let buffer = try TestBuffer(65536)
             fake.fail("ibv_reg_dmabuf_mr", errno)
-            found = #expect(throws: CallError.self) {
+            found = #expect(throws: PeerMRError.self) {
                 _ = try PeerRegion(registering: .dmabuf(try buffer.memory()), on: machine.domain, access: access)
             }
             #expect(openDescriptors(of: buffer.descriptor) == 1, "ours is closed")
@@ -120,7 +120,7 @@ import Testing
             let buffer = try TestBuffer(65536)
             let owner = TestOwner(buffer.descriptor, provider: PCIAddress("ffff:ff:1f.7"))
             fake.fail("ibv_reg_dmabuf_mr", Errno(rawValue: errno))
-            let error = #expect(throws: CallError.self) {
+            let error = #expect(throws: PeerMRError.self) {
                 _ = try PeerRegion(
                     registering: .dmabuf(try buffer.memory(owner: owner)), on: machine.domain, access: [.localWrite])
             }

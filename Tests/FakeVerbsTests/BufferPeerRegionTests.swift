@@ -33,7 +33,7 @@ import Testing
         try withFakeVerbs { fake in
             let machine = try Machine()
             let buffer = try TestBuffer(4096)
-            let error = #expect(throws: CallError.self) {
+            let error = #expect(throws: PeerMRError.self) {
                 _ = try PeerRegion(registering: .dmabuf(try buffer.memory()), on: machine.domain, access: [.localWrite])
             }
             #expect(error?.code == .notSupported)
@@ -62,15 +62,15 @@ import Testing
             var raw = span.mutableBytes
             try region.read(into: &raw, at: 101)
             #expect(bytes == [2, 3])
-            #expect(throws: CallError.self) { try region.write([1].span.bytes, at: 4096) }
-            #expect(throws: CallError.self) { try region.write([1].span.bytes, at: -1) }
+            #expect(throws: PeerMRError.self) { try region.write([1].span.bytes, at: 4096) }
+            #expect(throws: PeerMRError.self) { try region.write([1].span.bytes, at: -1) }
         }
     }
 
     @Test func anAddressIsForBuffersOnly() throws {
         try withFakeVerbs { _ in
             let machine = try Machine()
-            let error = #expect(throws: CallError.self) {
+            let error = #expect(throws: PeerMRError.self) {
                 _ = try PeerRegion(
                     registering: .host(HostMemory(allocating: 4096)), on: machine.domain, access: [.localWrite],
                     options: RegistrationOptions(ioAddress: 0))
@@ -85,7 +85,7 @@ import Testing
         try withFakeVerbs { _ in
             #expect(!DMAHandle.isInLibrary)
             let context = try Device(name: "fake0").open()
-            let error = #expect(throws: CallError.self) { _ = try DMAHandle(ProcessingHints(cpu: 1), on: context) }
+            let error = #expect(throws: PeerMRError.self) { _ = try DMAHandle(ProcessingHints(cpu: 1), on: context) }
             #expect(error?.code == .notSupported)
             #expect(error?.remedy.contains("rdma-core 59") == true)
         }
@@ -129,7 +129,7 @@ import Testing
             fake_verbs_set_new_library(1)
             fake.fail("ibv_alloc_dmah", Errno(rawValue: errno))
             let context = try Device(name: "fake0").open()
-            let error = #expect(throws: CallError.self) { _ = try DMAHandle(ProcessingHints(cpu: 1), on: context) }
+            let error = #expect(throws: PeerMRError.self) { _ = try DMAHandle(ProcessingHints(cpu: 1), on: context) }
             #expect(error?.code.rawValue == code)
         }
     }
@@ -150,14 +150,14 @@ import Testing
             var raw = span.mutableBytes
             try memory.read(into: &raw, at: 10)
             #expect(bytes == [5, 6])
-            #expect(throws: CallError.self) { try memory.write([1].span.bytes, at: 4096) }
+            #expect(throws: PeerMRError.self) { try memory.write([1].span.bytes, at: 4096) }
         }
     }
 
     @Test func isExportedWhereTheLibraryCan() throws {
         try withFakeVerbs { _ in
             let memory = try DeviceMemory(allocating: 4096, on: Device(name: "fake0").open())
-            let error = #expect(throws: CallError.self) { _ = try memory.export() }
+            let error = #expect(throws: PeerMRError.self) { _ = try memory.export() }
             #expect(error?.code == .notSupported)
             #expect(error?.remedy.contains("rdma-core 62") == true)
             fake_verbs_set_new_library(1)
@@ -171,9 +171,9 @@ import Testing
         try withFakeVerbs { fake in
             fake.fail("ibv_alloc_dm", Errno(rawValue: errno))
             let context = try Device(name: "fake0").open()
-            let error = #expect(throws: CallError.self) { _ = try DeviceMemory(allocating: 4096, on: context) }
+            let error = #expect(throws: PeerMRError.self) { _ = try DeviceMemory(allocating: 4096, on: context) }
             #expect(error?.code.rawValue == code)
-            #expect(throws: CallError.self) { _ = try DeviceMemory(allocating: 0, on: context) }
+            #expect(throws: PeerMRError.self) { _ = try DeviceMemory(allocating: 0, on: context) }
         }
     }
 }

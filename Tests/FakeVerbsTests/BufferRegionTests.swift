@@ -120,7 +120,7 @@ import Testing
     private func sentence(
         _ part: BufferPart, _ machine: Machine, _ fake: FakeVerbs, access: Access = [.localWrite]
     ) -> String {
-        let error = #expect(throws: CallError.self) {
+        let error = #expect(throws: PeerMRError.self) {
             _ = try BufferRegion(registering: part, on: machine.domain, access: access)
         }
         #expect(!fake.journal.contains("ibv_reg_dmabuf_mr"), "the kernel was not asked")
@@ -184,7 +184,7 @@ import Testing
     @Test func aFile() throws {
         try withBuffer { machine, buffer, fake in
             fake.fail("ibv_reg_dmabuf_mr", .invalidArgument)
-            let error = #expect(throws: CallError.self) {
+            let error = #expect(throws: PeerMRError.self) {
                 _ = try BufferRegion(
                     registering: BufferPart(of: buffer.descriptor, offset: 0, byteCount: 4096), on: machine.domain)
             }

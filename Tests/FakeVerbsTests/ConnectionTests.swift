@@ -143,7 +143,7 @@ import Testing
             let connection = try Connection(EventChannel())
             fake_verbs_event(kind, status, nil, 0)
             fake_verbs_event(kind, status, nil, 0)
-            let error = #expect(throws: CallError.self) { try connection.resolve(Self.server) }
+            let error = #expect(throws: PeerMRError.self) { try connection.resolve(Self.server) }
             #expect(error?.code == .peerLost)
             #expect(error?.reason.contains("10.0.0.2") == true)
             if status != 0 { #expect(error?.errno?.rawValue == -status) }
@@ -151,15 +151,15 @@ import Testing
     }
 
     @Test(arguments: [
-        (Errno.addressInUse, CallError.Code.busy), (.permissionDenied, .notPermitted),
+        (Errno.addressInUse, PeerMRError.Code.busy), (.permissionDenied, .notPermitted),
         (.noSuchAddressOrDevice, .notFound), (.addressNotAvailable, .notFound),
     ])
-    func anAddressThatCannotBeListenedOn(_ errno: Errno, _ code: CallError.Code) throws {
+    func anAddressThatCannotBeListenedOn(_ errno: Errno, _ code: PeerMRError.Code) throws {
         for call in ["rdma_bind_addr", "rdma_listen"] {
             try withFakeVerbs { fake in
                 let connection = try Connection(EventChannel())
                 fake.fail(call, errno)
-                let error = #expect(throws: CallError.self) { try connection.listen(on: Self.server) }
+                let error = #expect(throws: PeerMRError.self) { try connection.listen(on: Self.server) }
                 #expect(error?.code == code)
                 #expect(error?.errno == errno)
             }
@@ -171,7 +171,7 @@ import Testing
             fake_verbs_add_device("mlx5_0")
             let connection = try Connection(EventChannel())
             fake.fail("rdma_bind_addr", .addressNotAvailable)
-            let error = #expect(throws: CallError.self) { try connection.listen(on: Self.server) }
+            let error = #expect(throws: PeerMRError.self) { try connection.listen(on: Self.server) }
             #expect(error?.reason.contains("(fake0, mlx5_0)") == true)
             #expect(error?.remedy.contains("rdma link show") == true)
         }
@@ -182,7 +182,7 @@ import Testing
         try withFakeVerbs { _ in
             fake_verbs_remove_devices()
             let connection = try Connection(EventChannel())
-            let error = #expect(throws: CallError.self) { try connection.listen(on: Self.server) }
+            let error = #expect(throws: PeerMRError.self) { try connection.listen(on: Self.server) }
             #expect(error?.code == .notFound)
             #expect(error?.remedy.contains("rdma link add") == true)
         }

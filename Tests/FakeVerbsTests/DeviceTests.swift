@@ -28,11 +28,11 @@ import Testing
     @Test func oneThatIsNotThereIsToldApartFromThoseThatAre() throws {
         try withFakeVerbs { _ in
             fake_verbs_add_device("mlx5_0")
-            let error = #expect(throws: CallError.self) { _ = try Device(name: "mlx5").open() }
+            let error = #expect(throws: PeerMRError.self) { _ = try Device(name: "mlx5").open() }
             #expect(error?.code == .notFound)
             #expect(error?.reason == "there is no RDMA device mlx5: there are fake0, mlx5_0")
             fake_verbs_remove_devices()
-            let none = #expect(throws: CallError.self) { _ = try Device(name: "mlx5").open() }
+            let none = #expect(throws: PeerMRError.self) { _ = try Device(name: "mlx5").open() }
             #expect(none?.reason.hasSuffix("there is none") == true)
             #expect(none?.remedy.contains("rdma link add") == true)
             let devices = try Device.all()
@@ -75,7 +75,7 @@ import Testing
             #expect(port.localIdentifier == 77)
             let gid = try context.gid(port: 1, index: 2)
             #expect(gid.bytes == (32..<48).map { UInt8($0) })
-            let error = #expect(throws: CallError.self) { try context.port(2) }
+            let error = #expect(throws: PeerMRError.self) { try context.port(2) }
             #expect(error?.errno == .invalidArgument)
             withExtendedLifetime(context) {}
         }

@@ -44,7 +44,7 @@ struct ScriptedServer {
         server: SocketAddress("10.0.0.2", port: 18515)!, slotBytes: 4096, slotCount: 2)
     private static let byteCount: UInt64 = 2 * 4096 + 100
 
-    private func put(_ byteCount: UInt64 = byteCount) throws(CallError) -> (TransferOutcome, [UInt64], [UInt64]) {
+    private func put(_ byteCount: UInt64 = byteCount) throws(PeerMRError) -> (TransferOutcome, [UInt64], [UInt64]) {
         var offsets: [UInt64] = []
         var progress: [UInt64] = []
         let outcome = try DriveClient.put(byteCount, at: 512, Self.options) { span, offset in
@@ -58,7 +58,7 @@ struct ScriptedServer {
         return (outcome, offsets, progress)
     }
 
-    private func get(_ byteCount: UInt64 = byteCount) throws(CallError) -> (TransferOutcome, [Int]) {
+    private func get(_ byteCount: UInt64 = byteCount) throws(PeerMRError) -> (TransferOutcome, [Int]) {
         var counts: [Int] = []
         let outcome = try DriveClient.get(byteCount, at: 512, Self.options) { span in
             counts.append(span.byteCount)
@@ -101,7 +101,7 @@ struct ScriptedServer {
             ScriptedServer.answer(ScriptedServer.welcome(slotCount: 1).bytes)
             ScriptedServer.say(.credit(slot: 0))
             ScriptedServer.say(.credit(slot: 0))
-            _ = #expect(throws: CallError.self) { try put() }
+            _ = #expect(throws: PeerMRError.self) { try put() }
             #expect(fake_verbs_sends() == 1)
         }
     }
@@ -125,7 +125,7 @@ struct ScriptedServer {
     @Test func aPutGivesThePeerNoRightsOnItsMemory() throws {
         try withFakeVerbs { _ in
             ScriptedServer.answer(ScriptedServer.welcome().bytes)
-            _ = #expect(throws: CallError.self) { try put() }
+            _ = #expect(throws: PeerMRError.self) { try put() }
             #expect(fake_verbs_registered_access() == Access.localWrite.rawValue)
         }
     }
@@ -133,7 +133,7 @@ struct ScriptedServer {
     @Test func theHelloSaysWhatIsWanted() throws {
         try withFakeVerbs { _ in
             ScriptedServer.answer(Refusal(.busy).bytes, kind: 8, status: 28)
-            let error = #expect(throws: CallError.self) { try get() }
+            let error = #expect(throws: PeerMRError.self) { try get() }
             #expect(error?.code == .busy)
             var bytes = [UInt8](repeating: 0, count: 255)
             let count = fake_verbs_private_data(&bytes, 255)
@@ -148,17 +148,17 @@ struct ScriptedServer {
 
     @Test(
         arguments: [
-            (9, 0, [], CallError.Code.protocolViolation), (9, 0, [1, 2, 3], .protocolViolation),
+            (9, 0, [], PeerMRError.Code.protocolViolation), (9, 0, [1, 2, 3], .protocolViolation),
             (9, 0, ScriptedServer.welcome(slotCount: 3).bytes, .protocolViolation),
             (9, 0, ScriptedServer.welcome(slotBytes: 8192).bytes, .protocolViolation),
             (8, 8, [], .refused), (8, 28, [], .refused), (8, 28, [0x30, 0x50, 0x4d, 0x52, 99], .refused),
             (8, 28, Refusal(.outOfRange, detail: 4096).bytes, .invalidArgument), (7, -110, [], .peerLost),
             (6, -22, [], .peerLost), (11, 0, [], .peerLost),
-        ] as [(UInt32, Int32, [UInt8], CallError.Code)])
-    func anAnswerThatIsNoneEndsIt(_ kind: UInt32, _ status: Int32, _ bytes: [UInt8], _ code: CallError.Code) throws {
+        ] as [(UInt32, Int32, [UInt8], PeerMRError.Code)])
+    func anAnswerThatIsNoneEndsIt(_ kind: UInt32, _ status: Int32, _ bytes: [UInt8], _ code: PeerMRError.Code) throws {
         try withFakeVerbs { _ in
             ScriptedServer.answer(bytes, kind: kind, status: status)
-            let error = #expect(throws: CallError.self) { try put() }
+            let error = #expect(throws: PeerMRError.self) { try put() }
             #expect(error?.code == code)
             #expect(error?.remedy.isEmpty == false)
         }
@@ -172,7 +172,7 @@ struct ScriptedServer {
         try withFakeVerbs { _ in
             ScriptedServer.answer(ScriptedServer.welcome().bytes)
             ScriptedServer.say(message)
-            let error = #expect(throws: CallError.self) { try put() }
+            let error = #expect(throws: PeerMRError.self) { try put() }
             #expect(error?.code == .protocolViolation)
         }
     }
@@ -188,7 +188,7 @@ struct ScriptedServer {
         try withFakeVerbs { _ in
             ScriptedServer.answer(ScriptedServer.welcome().bytes)
             ScriptedServer.say(message, byteCount: byteCount)
-            let error = #expect(throws: CallError.self) { try get() }
+            let error = #expect(throws: PeerMRError.self) { try get() }
             #expect(error?.code == .protocolViolation)
         }
     }
@@ -197,7 +197,7 @@ struct ScriptedServer {
         try withFakeVerbs { _ in
             ScriptedServer.answer(ScriptedServer.welcome().bytes)
             ScriptedServer.say(.failed(.driveFailed, errno: 5))
-            let error = #expect(throws: CallError.self) { try put() }
+            let error = #expect(throws: PeerMRError.self) { try put() }
             #expect(error?.errno == .ioError)
             #expect(error?.reason.contains("drive") == true)
         }
@@ -206,7 +206,7 @@ struct ScriptedServer {
     @Test func aServerThatGoesAwayIsMissed() throws {
         try withFakeVerbs { _ in
             ScriptedServer.answer(ScriptedServer.welcome().bytes)
-            let error = #expect(throws: CallError.self) { try get() }
+            let error = #expect(throws: PeerMRError.self) { try get() }
             #expect(error?.code == .peerLost)
         }
     }
@@ -215,9 +215,9 @@ struct ScriptedServer {
         try withFakeVerbs { _ in
             ScriptedServer.answer(ScriptedServer.welcome().bytes)
             ScriptedServer.say(.credit(slot: 0))
-            let own = CallError(.dataMismatch, reason: "no more")
-            let error = #expect(throws: CallError.self) {
-                _ = try DriveClient.put(100, at: 0, Self.options) { _, _ throws(CallError) in
+            let own = PeerMRError(.dataMismatch, reason: "no more")
+            let error = #expect(throws: PeerMRError.self) {
+                _ = try DriveClient.put(100, at: 0, Self.options) { _, _ throws(PeerMRError) in
                     throw own
                 } progress: { _ in
                 }

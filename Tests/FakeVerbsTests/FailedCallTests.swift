@@ -7,7 +7,7 @@ import Testing
 /// nothing leaks.
 @Suite struct FailedCallTests {
     /// Everything that the package makes, one call after the other.
-    private func makeEverything() throws(CallError) {
+    private func makeEverything() throws(PeerMRError) {
         _ = try Device.all()
         let context = try Device(name: "fake0").open()
         _ = try context.attributes()
@@ -63,7 +63,7 @@ import Testing
         let named = try #require(Self.calls.first { $0.0 == call }).1
         try withFakeVerbs { fake in
             fake.fail(call, errno)
-            do throws(CallError) {
+            do throws(PeerMRError) {
                 try makeEverything()
                 Issue.record("\(call) failed with \(errno), and nobody noticed")
             } catch {
@@ -84,7 +84,7 @@ import Testing
         for skip in 1..<times {
             try withFakeVerbs { fake in
                 fake.fail(call, .ioError, after: skip)
-                let error = #expect(throws: CallError.self) { try makeEverything() }
+                let error = #expect(throws: PeerMRError.self) { try makeEverything() }
                 #expect(error?.errno == .ioError)
                 #expect(fake.liveObjects == 0, "\(fake.journal)")
             }
@@ -96,10 +96,10 @@ import Testing
         try withFakeVerbs { fake in
             fake.fail("fcntl", .badFileDescriptor)
             let context = try Device(name: "fake0").open()
-            let error = #expect(throws: CallError.self) { _ = try CompletionChannel(context) }
+            let error = #expect(throws: PeerMRError.self) { _ = try CompletionChannel(context) }
             #expect(error?.errno == .badFileDescriptor)
             #expect(fake.teardown == ["ibv_destroy_comp_channel"])
-            #expect(throws: CallError.self) { _ = try EventChannel() }
+            #expect(throws: PeerMRError.self) { _ = try EventChannel() }
             #expect(fake.teardown.last == "rdma_destroy_event_channel")
             withExtendedLifetime(context) {}
         }
@@ -108,7 +108,7 @@ import Testing
     @Test func aMachineWithoutVerbsSaysHowToGetThem() throws {
         try withFakeVerbs { fake in
             fake.fail("ibv_get_device_list", .noFunction)
-            let error = #expect(throws: CallError.self) { _ = try Device.all() }
+            let error = #expect(throws: PeerMRError.self) { _ = try Device.all() }
             #expect(error?.code == .notSupported)
             #expect(error?.remedy.contains("modprobe ib_uverbs") == true)
         }

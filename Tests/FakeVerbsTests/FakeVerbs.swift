@@ -52,19 +52,19 @@ struct Machine {
     let domain: ProtectionDomain
     let queue: CompletionQueue
 
-    init() throws(CallError) {
+    init() throws(PeerMRError) {
         context = try Device(name: "fake0").open()
         domain = try ProtectionDomain(context)
         queue = try CompletionQueue(context, capacity: 16)
     }
 
-    func queuePair() throws(CallError) -> QueuePair {
+    func queuePair() throws(PeerMRError) -> QueuePair {
         try QueuePair(
             domain: domain, sendQueue: queue, receiveQueue: queue,
             capacity: QueuePairCapacity(sends: 4, receives: 4))
     }
 
-    func region(_ byteCount: Int = 4096) throws(CallError) -> MemoryRegion<HostMemory> {
+    func region(_ byteCount: Int = 4096) throws(PeerMRError) -> MemoryRegion<HostMemory> {
         try MemoryRegion(registering: HostMemory(allocating: byteCount), on: domain)
     }
 }

@@ -40,7 +40,7 @@ import Testing
                 ScriptedServer.answer(ScriptedServer.welcome(slotCount: slots).bytes)
                 script(&random, slots: slots)
                 let options = DriveClient.Options(server: server, slotBytes: 4096, slotCount: 3)
-                do throws(CallError) {
+                do throws(PeerMRError) {
                     _ =
                         isPut
                         ? try DriveClient.put(byteCount, at: 0, options) { _, _ in

@@ -96,7 +96,7 @@ import Testing
             // What it says does not fit the buffer: nothing is guessed.
             for offset: UInt64 in [65536, 61440, 1 << 32, 1 << 33] {
                 let odd = try lent(memory, as: place, at: offset, count: 8192)
-                let error = #expect(throws: CallError.self) {
+                let error = #expect(throws: PeerMRError.self) {
                     _ = try PeerRegion(lending: odd, on: machine.domain, access: [.localWrite])
                 }
                 #expect(error?.reason.contains("which is no place in it") == true)
@@ -112,7 +112,7 @@ import Testing
             let range = try lent(memory, as: "00:20 9  /sys/devices/pci0000:00/0000:00:02.0/resource0", count: 4096)
             for errno in [Errno.badAddress, Errno(rawValue: 121)] {
                 fake.fail("ibv_reg_mr", errno)
-                let error = #expect(throws: CallError.self) {
+                let error = #expect(throws: PeerMRError.self) {
                     _ = try PeerRegion(lending: range, on: machine.domain, access: [.localWrite])
                 }
                 #expect(error?.code == .notSupported)
@@ -121,7 +121,7 @@ import Testing
                 #expect(error?.remedy.contains("vfio-pci") == true)
             }
             fake.fail("ibv_reg_mr", .noMemory)
-            let limit = #expect(throws: CallError.self) {
+            let limit = #expect(throws: PeerMRError.self) {
                 _ = try PeerRegion(lending: range, on: machine.domain, access: [.localWrite])
             }
             #expect(limit?.code == .resourceLimit, "another matter")
@@ -137,7 +137,7 @@ import Testing
             #expect(throws: Never.self) {
                 _ = try PeerRegion(lending: range, on: machine.domain, access: [.localWrite], options: same)
             }
-            let error = #expect(throws: CallError.self) {
+            let error = #expect(throws: PeerMRError.self) {
                 _ = try PeerRegion(
                     lending: range, on: machine.domain, access: [.localWrite],
                     options: RegistrationOptions(ioAddress: range.address + 4096))

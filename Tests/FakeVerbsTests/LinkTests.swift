@@ -85,21 +85,21 @@ import Testing
         try withLink { link, _ in
             for _ in 0..<40 { complete(RequestTag(.receive), .flushed) }
             complete(RequestTag(.chunk, slot: 1), .retryExceeded)
-            let error = #expect(throws: CallError.self) { try link.take { _, _ in } }
+            let error = #expect(throws: PeerMRError.self) { try link.take { _, _ in } }
             #expect(error?.code == .peerLost)
             #expect(error?.reason.contains(CompletionStatus.retryExceeded.hint) == true)
         }
     }
 
     @Test(arguments: [
-        (CompletionStatus.flushed, CallError.Code.peerLost), (.retryExceeded, .peerLost),
+        (CompletionStatus.flushed, PeerMRError.Code.peerLost), (.retryExceeded, .peerLost),
         (.receiverNotReady, .peerLost), (.remoteAccess, .system), (.localProtection, .system),
         (CompletionStatus(rawValue: 99), .system),
     ])
-    func aFailedCompletionEndsIt(_ status: CompletionStatus, _ code: CallError.Code) throws {
+    func aFailedCompletionEndsIt(_ status: CompletionStatus, _ code: PeerMRError.Code) throws {
         try withLink { link, _ in
             complete(RequestTag(.chunk, slot: 0), status)
-            let error = #expect(throws: CallError.self) { try link.take { _, _ in } }
+            let error = #expect(throws: PeerMRError.self) { try link.take { _, _ in } }
             #expect(error?.code == code)
             #expect(error?.reason.contains(status.description) == true)
         }
@@ -123,7 +123,7 @@ import Testing
         try withLink { link, fake in
             complete(RequestTag(.receive), .success, .done)
             fake.fail(call, .noMemory)
-            let error = #expect(throws: CallError.self) {
+            let error = #expect(throws: PeerMRError.self) {
                 _ = try link.take { _, _ in }
                 try link.send(.done)
             }
@@ -134,7 +134,7 @@ import Testing
     @Test func aPollThatFailsIsNamed() throws {
         try withLink { link, _ in
             fake_verbs_poll_result(-5)
-            let error = #expect(throws: CallError.self) { try link.take { _, _ in } }
+            let error = #expect(throws: PeerMRError.self) { try link.take { _, _ in } }
             #expect(error?.errno == .ioError)
         }
     }
@@ -150,9 +150,9 @@ import Testing
         try withLink { link, _ in
             fake_verbs_set_path_mtu(path)
             fake_verbs_set_port_mtu(port)
-            var code: CallError.Code?
-            do throws(CallError) { try link.checkPath(shape) } catch { code = error.code }
-            #expect(code == (isFit ? nil : .unsafeHere))
+            var code: PeerMRError.Code?
+            do throws(PeerMRError) { try link.checkPath(shape) } catch { code = error.code }
+            #expect(code == (isFit ? nil : .unsafeConfiguration))
         }
     }
 }

@@ -17,7 +17,7 @@ import Testing
 
     private func region(
         _ machine: borrowing Machine, access: Access = [.localWrite, .remoteWrite]
-    ) throws(CallError) -> PeerRegion {
+    ) throws(PeerMRError) -> PeerRegion {
         try PeerRegion(
             registering: .p2pmem(P2PMemory(allocating: 16384, from: provider, root: folder.root)),
             on: machine.domain, access: access)
@@ -62,8 +62,8 @@ import Testing
             fake_verbs_set_kernel(release)
             fake_verbs_set_on_demand(1, 0x1f)
             let machine = try Machine()
-            let error = #expect(throws: CallError.self) { _ = try region(machine) }
-            #expect(error?.code == .unsafeHere)
+            let error = #expect(throws: PeerMRError.self) { _ = try region(machine) }
+            #expect(error?.code == .unsafeConfiguration)
             #expect(!fake.journal.contains("ibv_reg_mr"))
         }
     }
@@ -75,7 +75,7 @@ import Testing
             fake_verbs_set_kernel("7.3.4")
             let machine = try Machine()
             fake.fail("ibv_reg_mr", errno)
-            let error = #expect(throws: CallError.self) { _ = try region(machine) }
+            let error = #expect(throws: PeerMRError.self) { _ = try region(machine) }
             #expect(error?.code == .notSupported)
             #expect(error?.call == "ibv_reg_mr")
             #expect(error?.errno == errno)
@@ -93,7 +93,7 @@ import Testing
             fake_verbs_set_on_demand(1, 0x1f)
             let machine = try Machine()
             fake.fail("ibv_reg_mr", .badAddress)
-            let error = #expect(throws: CallError.self) { _ = try region(machine) }
+            let error = #expect(throws: PeerMRError.self) { _ = try region(machine) }
             #expect(error?.code == .notSupported)
             #expect(error?.remedy.contains("one PCIe switch") == true)
         }

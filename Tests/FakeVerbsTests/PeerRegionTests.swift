@@ -32,7 +32,7 @@ import Testing
     @Test func peerMemoryThatCannotBeHadIsRefused() throws {
         try withFakeVerbs { fake in
             let machine = try Machine()
-            let error = #expect(throws: CallError.self) {
+            let error = #expect(throws: PeerMRError.self) {
                 _ = try PeerRegion.allocate(
                     4096, of: Self.nowhere, on: machine.domain, access: [.localWrite])
             }
@@ -60,7 +60,7 @@ import Testing
         try withFakeVerbs { fake in
             let machine = try Machine()
             fake.fail("ibv_reg_mr", .noMemory)
-            let error = #expect(throws: CallError.self) {
+            let error = #expect(throws: PeerMRError.self) {
                 _ = try PeerRegion.allocate(
                     4096, of: Self.nowhere, on: machine.domain, access: [.localWrite], fallback: .bounce)
             }
@@ -113,7 +113,7 @@ import Testing
         try withFakeVerbs { fake in
             let machine = try Machine()
             fake.fail("ibv_query_device_ex", .ioError)
-            let error = #expect(throws: CallError.self) {
+            let error = #expect(throws: PeerMRError.self) {
                 _ = try PeerRegion.allocate(4096, of: .host, on: machine.domain, access: [.localWrite])
             }
             #expect(error?.call == "ibv_query_device_ex")
@@ -169,7 +169,7 @@ import Testing
             let machine = try Machine()
             let connected = try machine.queuePair()
             fake.fail(call, .ioError)
-            let error = #expect(throws: CallError.self) {
+            let error = #expect(throws: PeerMRError.self) {
                 _ = try PeerWriteFlush(
                     depth: 1, on: machine.domain, completions: machine.queue, like: connected)
             }

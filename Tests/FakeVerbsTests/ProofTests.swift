@@ -9,7 +9,7 @@ import Testing
 @Suite struct ProofTests {
     private func withBuffer(
         _ byteCount: Int = 1 << 20, access: Access = [.localWrite, .remoteWrite, .remoteRead],
-        refusal: CallError? = nil,
+        refusal: PeerMRError? = nil,
         _ body: (borrowing PeerRegion, TestBuffer, TestOwner) throws -> Void
     ) throws {
         try withFakeVerbs { _ in
@@ -88,7 +88,7 @@ import Testing
     }
 
     @Test func withoutTheOwnersEyesItIsUnknown() throws {
-        let blind = CallError(.notSupported, reason: "nobody can look")
+        let blind = PeerMRError(.notSupported, reason: "nobody can look")
         try withBuffer(refusal: blind) { region, buffer, _ in
             let before = buffer.contents
             let proof = try region.prove()
@@ -104,8 +104,8 @@ import Testing
 
     @Test func anExporterThatTookItBackEndsTheProof() throws {
         try withBuffer { region, _, owner in
-            owner.refusal = CallError(.peerLost, reason: "the memory was taken back")
-            let error = #expect(throws: CallError.self) { _ = try region.prove() }
+            owner.refusal = PeerMRError(.peerLost, reason: "the memory was taken back")
+            let error = #expect(throws: PeerMRError.self) { _ = try region.prove() }
             #expect(error?.code == .peerLost)
         }
     }
@@ -114,7 +114,7 @@ import Testing
     func aCompletionThatFailsNamesTheRegion(_ status: UInt32) throws {
         try withBuffer { region, _, _ in
             fake_verbs_fail_transfer(status, 1)
-            let error = #expect(throws: CallError.self) { _ = try region.prove() }
+            let error = #expect(throws: PeerMRError.self) { _ = try region.prove() }
             #expect(error?.code == .peerLost)
             #expect(error?.reason.contains("the region over a dma-buf of") == true)
             #expect(error?.reason.contains("status \(status)") == true)
@@ -125,7 +125,7 @@ import Testing
     @Test func aNICThatDoesNotAnswerIsNotWaitedForLong() throws {
         try withBuffer { region, _, _ in
             fake_verbs_loop(0)
-            let error = #expect(throws: CallError.self) {
+            let error = #expect(throws: PeerMRError.self) {
                 _ = try region.prove(ProofOptions(timeoutMilliseconds: 50))
             }
             #expect(error?.code == .peerLost)
@@ -149,11 +149,11 @@ import Testing
             let region = try PeerRegion.allocate(8192, of: .host, on: machine.domain, access: [.localWrite])
             for call in ["ibv_create_cq", "ibv_create_qp", "ibv_modify_qp", "ibv_reg_mr", "ibv_post_send"] {
                 fake.fail(call, .ioError)
-                #expect(throws: CallError.self) { _ = try region.prove() }
+                #expect(throws: PeerMRError.self) { _ = try region.prove() }
             }
             fake_verbs_fail_no_more()
             fake_verbs_poll_result(-5)
-            #expect(throws: CallError.self) { _ = try region.prove() }
+            #expect(throws: PeerMRError.self) { _ = try region.prove() }
             #expect(fake.live(FAKE_QUEUE_PAIR) == 0)
             #expect(fake.live(FAKE_REGION) == 1)
         }
@@ -165,8 +165,8 @@ import Testing
         try withBuffer { region, _, owner in
             try region.check()
             fake_verbs_fail_transfer(10, 0)
-            #expect(throws: CallError.self) { try region.check() }
-            owner.refusal = CallError(.peerLost, reason: "gone")
+            #expect(throws: PeerMRError.self) { try region.check() }
+            owner.refusal = PeerMRError(.peerLost, reason: "gone")
             #expect(region.loss()?.reason == "gone")
         }
     }

@@ -35,8 +35,8 @@ import Testing
         try withFakeVerbs { _ in
             fake_verbs_set_path_mtu(code)
             let pair = try Machine().queuePair()
-            let error = #expect(throws: CallError.self) { try pair.check(.wholePages) }
-            #expect(error?.code == .unsafeHere)
+            let error = #expect(throws: PeerMRError.self) { try pair.check(.wholePages) }
+            #expect(error?.code == .unsafeConfiguration)
             #expect(error?.reason.contains("the path MTU is \(PathMTU(rawValue: code).bytes) bytes") == true)
             #expect(error?.remedy.contains("4200") == true)
             try pair.check(.any)
@@ -54,7 +54,7 @@ import Testing
         try withFakeVerbs { fake in
             let pair = try Machine().queuePair()
             fake.fail("ibv_query_qp", .ioError)
-            let error = #expect(throws: CallError.self) { try pair.check(.wholePages) }
+            let error = #expect(throws: PeerMRError.self) { try pair.check(.wholePages) }
             #expect(error?.errno == .ioError)
         }
     }

@@ -53,7 +53,7 @@ private func isMapped(_ address: UInt64) -> Bool {
     @Test func theMemoryIsFreedWhenRegistrationFails() throws {
         try withFakeVerbs { fake in
             fake.fail("ibv_reg_mr", .noMemory)
-            let error = #expect(throws: CallError.self) { _ = try Machine().region(1 << 20) }
+            let error = #expect(throws: PeerMRError.self) { _ = try Machine().region(1 << 20) }
             #expect(error?.code == .resourceLimit)
             #expect(error?.reason.contains("RLIMIT_MEMLOCK") == true)
             #expect(!isMapped(fake_verbs_registered_address()))

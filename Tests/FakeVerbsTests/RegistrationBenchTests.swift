@@ -137,7 +137,7 @@ import Testing
             #expect(result.refused.count == 4)
             #expect(result.refused.allSatisfy { $0.refusal?.remedy.isEmpty == false })
             let attributes = try Device(name: "fake0").open().attributes()
-            #expect(throws: CallError.self) {
+            #expect(throws: PeerMRError.self) {
                 try result.plan.validate(for: attributes, of: Device(name: "fake0"))
             }
             #expect(fake.live(FAKE_REGION) == 0)

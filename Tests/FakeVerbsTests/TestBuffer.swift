@@ -27,7 +27,7 @@ final class TestBuffer {
     /// A part, as an application has it.
     func memory(
         offset: UInt64 = 0, byteCount: UInt64? = nil, owner: TestOwner? = nil
-    ) throws(CallError) -> DMABufferMemory {
+    ) throws(PeerMRError) -> DMABufferMemory {
         let buffer = try DMABuffer(duplicating: descriptor)
         let count = byteCount ?? UInt64(self.byteCount) - offset
         return try DMABufferMemory(
@@ -47,11 +47,11 @@ final class TestBuffer {
 /// The owner of a test buffer, which may lose it, or have no way to the bytes.
 final class TestOwner: DMABufferOwner {
     let provider: PCIAddress?
-    var refusal: CallError?
+    var refusal: PeerMRError?
     private let descriptor: Int32
     private let gone: (() -> Void)?
 
-    init(_ descriptor: Int32, provider: PCIAddress? = nil, refusal: CallError? = nil, gone: (() -> Void)? = nil) {
+    init(_ descriptor: Int32, provider: PCIAddress? = nil, refusal: PeerMRError? = nil, gone: (() -> Void)? = nil) {
         self.descriptor = descriptor
         self.provider = provider
         self.refusal = refusal
@@ -60,12 +60,12 @@ final class TestOwner: DMABufferOwner {
 
     deinit { gone?() }
 
-    func read(into bytes: inout MutableRawSpan, at offset: UInt64) throws(CallError) {
+    func read(into bytes: inout MutableRawSpan, at offset: UInt64) throws(PeerMRError) {
         if let refusal { throw refusal }
         bytes.withUnsafeMutableBytes { _ = pread(descriptor, $0.baseAddress, $0.count, Int(offset)) }
     }
 
-    func write(_ bytes: RawSpan, at offset: UInt64) throws(CallError) {
+    func write(_ bytes: RawSpan, at offset: UInt64) throws(PeerMRError) {
         if let refusal { throw refusal }
         bytes.withUnsafeBytes { _ = pwrite(descriptor, $0.baseAddress, $0.count, Int(offset)) }
     }

@@ -37,12 +37,12 @@ final class Peer {
     private let queue: CompletionQueue
     private var batch = CompletionBatch(capacity: 16)
 
-    init(_ server: SocketAddress) throws(CallError) {
+    init(_ server: SocketAddress) throws(PeerMRError) {
         events = try EventChannel()
         connection = try Connection(events)
         try connection.resolve(server)
         guard let context = connection.context else {
-            throw CallError(.notFound, reason: "no RDMA device leads to \(server)")
+            throw PeerMRError(.notFound, reason: "no RDMA device leads to \(server)")
         }
         let domain = try ProtectionDomain(context)
         memory = try PeerRegion.allocate(
@@ -53,12 +53,12 @@ final class Peer {
             capacity: QueuePairCapacity(sends: 600, receives: 200))
         do {
             for _ in 0..<200 { try queuePair.postReceive(requestID: 0) }
-        } catch { throw CallError(.system, errno: error, reason: "no receive can be posted") }
+        } catch { throw PeerMRError(.system, errno: error, reason: "no receive can be posted") }
     }
 
     /// Connects with these bytes as the hello, and tells of the answer.
     @discardableResult
-    func say(_ hello: [UInt8]) throws(CallError) -> Welcome? {
+    func say(_ hello: [UInt8]) throws(PeerMRError) -> Welcome? {
         try connection.connect(privateData: hello)
         guard let event = try events.next(within: 20_000) else {
             tell("silence")
@@ -80,7 +80,7 @@ final class Peer {
     }
 
     /// Waits for messages: the first `count` credits are expected, and not told of.
-    func awaitCredits(_ count: Int) throws(CallError) {
+    func awaitCredits(_ count: Int) throws(PeerMRError) {
         var left = count
         let deadline = monotonicNanoseconds() + 20_000_000_000
         while left > 0, monotonicNanoseconds() < deadline {
@@ -94,7 +94,7 @@ final class Peer {
     }
 
     /// Tells what comes until the server ends the connection, or `seconds` have passed.
-    func listen(seconds: UInt64 = 20) throws(CallError) {
+    func listen(seconds: UInt64 = 20) throws(PeerMRError) {
         let deadline = monotonicNanoseconds() + seconds * 1_000_000_000
         var isOver = false
         while !isOver, monotonicNanoseconds() < deadline {
@@ -108,11 +108,11 @@ final class Peer {
         tell(isOver ? "disconnected" : "still connected")
     }
 
-    private func poll() throws(CallError) -> [Completion] {
+    private func poll() throws(PeerMRError) -> [Completion] {
         do {
             let count = try queue.poll(into: &batch)
             return (0..<count).map { batch[$0] }
-        } catch { throw CallError(.system, errno: error, reason: "the queue cannot be polled") }
+        } catch { throw PeerMRError(.system, errno: error, reason: "the queue cannot be polled") }
     }
 
     private func received(_ completion: Completion) -> UInt32? {

@@ -4,14 +4,14 @@ import Glibc
 import PeerMR
 
 /// What can be tried, by its name on the command line.
-let acts: [String: @Sendable ([String]) throws(CallError) -> Void] = [
+let acts: [String: @Sendable ([String]) throws(PeerMRError) -> Void] = [
     "open": open, "zero": descriptorZero, "refusals": refusals, "identity": identity, "again": again,
     "vfio-owner": vfioOwner, "vfio-ranges": vfioRanges, "vfio-refusals": vfioRefusals, "vfio-busy": vfioBusy,
     "vfio-reset": vfioReset, "vfio-hold": vfioHold,
 ]
 
 /// The dma-buf of a specification.
-func memory(_ text: String) throws(CallError) -> DMABufferMemory {
+func memory(_ text: String) throws(PeerMRError) -> DMABufferMemory {
     let opened = try MemorySpecification(text).open()
     switch consume opened {
     case .dmabuf(let memory): return memory
@@ -20,7 +20,7 @@ func memory(_ text: String) throws(CallError) -> DMABufferMemory {
 }
 
 /// Opens memory, says what it is, and moves bytes in and out at its beginning, across a page, and at its end.
-private func open(_ words: [String]) throws(CallError) {
+private func open(_ words: [String]) throws(PeerMRError) {
     let specification = try MemorySpecification(words[0])
     tell("specification", "\(specification)")
     let opened = try specification.open()
@@ -35,7 +35,7 @@ private func open(_ words: [String]) throws(CallError) {
 }
 
 /// Everything that was written at odd places is there, and nothing beside it changed.
-private func roundTrip(_ owner: any DMABufferOwner, _ start: UInt64, _ count: Int) throws(CallError) -> String {
+private func roundTrip(_ owner: any DMABufferOwner, _ start: UInt64, _ count: Int) throws(PeerMRError) -> String {
     let all = pattern(count, 1)
     try owner.put(all, at: start)
     guard try owner.bytes(at: start, count: count) == all else { return "unequal at once" }
@@ -51,7 +51,7 @@ private func roundTrip(_ owner: any DMABufferOwner, _ start: UInt64, _ count: In
 }
 
 /// A dma-buf at descriptor 0, adopted and duplicated.
-private func descriptorZero(_ words: [String]) throws(CallError) {
+private func descriptorZero(_ words: [String]) throws(PeerMRError) {
     let first = try memory(words[0])
     try first.owner.put(pattern(64, 7), at: 100)
     let input = dup(0)
@@ -77,7 +77,7 @@ private func descriptorZero(_ words: [String]) throws(CallError) {
 }
 
 /// What is no dma-buf, and parts that lie nowhere. What is refused stays open.
-private func refusals(_ words: [String]) throws(CallError) {
+private func refusals(_ words: [String]) throws(PeerMRError) {
     let good = try memory(words[0])
     let whole = good.buffer.byteCount
     var ends: [Int32] = [-1, -1]
@@ -86,8 +86,8 @@ private func refusals(_ words: [String]) throws(CallError) {
     let closed = dup(file)
     close(closed)
     for (name, descriptor) in [("pipe", ends[0]), ("file", file), ("closed", closed), ("negative", -1)] {
-        tellError(name) { () throws(CallError) in _ = try DMABufferMemory(adopting: descriptor) }
-        tellError("\(name) duplicated") { () throws(CallError) in _ = try DMABuffer(duplicating: descriptor) }
+        tellError(name) { () throws(PeerMRError) in _ = try DMABufferMemory(adopting: descriptor) }
+        tellError("\(name) duplicated") { () throws(PeerMRError) in _ = try DMABuffer(duplicating: descriptor) }
     }
     tell("still open", "\(fcntl(ends[0], F_GETFD) >= 0 && fcntl(file, F_GETFD) >= 0)")
     for descriptor in ends + [file] { close(descriptor) }
@@ -97,18 +97,18 @@ private func refusals(_ words: [String]) throws(CallError) {
         ("one byte over", 0, whole + 1), ("at the end", whole, 1), ("one byte late", 1, whole),
     ]
     for (name, offset, byteCount) in parts {
-        tellError(name) { () throws(CallError) in
+        tellError(name) { () throws(PeerMRError) in
             _ = try DMABufferMemory(adopting: descriptor, offset: offset, byteCount: byteCount)
         }
     }
     tell("usable", "\(try roundTrip(good.owner, 0, Int(whole)))")
     let owner = good.owner
-    tellError("owner past the end") { () throws(CallError) in _ = try owner.bytes(at: whole, count: 1) }
-    tellError("owner at 2^63") { () throws(CallError) in try owner.put([1], at: 1 << 63) }
+    tellError("owner past the end") { () throws(PeerMRError) in _ = try owner.bytes(at: whole, count: 1) }
+    tellError("owner at 2^63") { () throws(PeerMRError) in try owner.put([1], at: 1 << 63) }
 }
 
 /// One buffer has one identity, and the owner's bytes are those that a mapping shows.
-private func identity(_ words: [String]) throws(CallError) {
+private func identity(_ words: [String]) throws(PeerMRError) {
     let first = try memory(words[0])
     let second = try memory(words[0])
     let copy = try DMABuffer(duplicating: first.buffer.descriptor)
@@ -124,7 +124,7 @@ private func identity(_ words: [String]) throws(CallError) {
 }
 
 /// Opens and lets go many times.
-private func again(_ words: [String]) throws(CallError) {
+private func again(_ words: [String]) throws(PeerMRError) {
     let times = Int(words[1]) ?? 0
     for _ in 0..<times {
         let memory = try memory(words[0])

@@ -19,7 +19,7 @@ struct MemoryProbe {
         }
         words.removeFirst()
         let before = descriptors()
-        do throws(CallError) {
+        do throws(PeerMRError) {
             try act(words)
         } catch {
             tell("error", error)
@@ -37,11 +37,11 @@ struct MemoryProbe {
 func tell(_ name: String, _ value: String) { put("\(name): \(value)\n", 1) }
 
 /// Prints an error.
-func tell(_ name: String, _ error: CallError) { tell(name, "\(error.code.rawValue): \(error)") }
+func tell(_ name: String, _ error: PeerMRError) { tell(name, "\(error.code.rawValue): \(error)") }
 
 /// Prints the error that something throws, or that it throws none.
-func tellError(_ name: String, _ body: () throws(CallError) -> Void) {
-    do throws(CallError) {
+func tellError(_ name: String, _ body: () throws(PeerMRError) -> Void) {
+    do throws(PeerMRError) {
         try body()
         tell(name, "no error")
     } catch {
@@ -70,7 +70,7 @@ func pattern(_ count: Int, _ seed: UInt64) -> [UInt8] {
 
 extension DMABufferOwner {
     /// Reads as an array.
-    func bytes(at offset: UInt64, count: Int) throws(CallError) -> [UInt8] {
+    func bytes(at offset: UInt64, count: Int) throws(PeerMRError) -> [UInt8] {
         var bytes = [UInt8](repeating: 0xee, count: count)
         var span = bytes.mutableSpan
         var raw = unsafe span.mutableBytes
@@ -79,7 +79,7 @@ extension DMABufferOwner {
     }
 
     /// Writes an array.
-    func put(_ bytes: [UInt8], at offset: UInt64) throws(CallError) {
+    func put(_ bytes: [UInt8], at offset: UInt64) throws(PeerMRError) {
         try unsafe write(bytes.span.bytes, at: offset)
     }
 }

@@ -3,7 +3,7 @@
 import Glibc
 import PeerMR
 
-private func device(_ words: [String]) throws(CallError) -> VFIODevice {
+private func device(_ words: [String]) throws(PeerMRError) -> VFIODevice {
     guard let address = PCIAddress(words[0]) else { MemoryProbe.stop("\(words[0]) is no address") }
     return try VFIODevice(address)
 }
@@ -11,21 +11,21 @@ private func device(_ words: [String]) throws(CallError) -> VFIODevice {
 private func bar(_ words: [String]) -> Int { Int(words[1]) ?? -1 }
 
 /// The dma-buf of a BAR cannot be mapped, and a descriptor for reading cannot write.
-func vfioOwner(_ words: [String]) throws(CallError) {
+func vfioOwner(_ words: [String]) throws(PeerMRError) {
     let device = try device(words)
     tell("exports", "\(device.exportsBuffers)")
     tell("size", "\(try device.region(bar: bar(words)).byteCount)")
     let memory = try device.export(bar: bar(words), writable: false)
     tell("writable", "\(memory.buffer.isWritable)")
     let view = try MappedBufferOwner(of: memory.buffer, provider: device.address)
-    tellError("mapping") { () throws(CallError) in _ = try view.bytes(at: 0, count: 8) }
-    tellError("writing") { () throws(CallError) in try view.put([1], at: 0) }
+    tellError("mapping") { () throws(PeerMRError) in _ = try view.bytes(at: 0, count: 8) }
+    tellError("writing") { () throws(PeerMRError) in try view.put([1], at: 0) }
     // The first bytes of the BAR, for a look from outside.
     try memory.owner.put(Array("peermr was here".utf8), at: 4096)
 }
 
 /// Parts of a BAR stand one after the other in the dma-buf, and one may be named twice.
-func vfioRanges(_ words: [String]) throws(CallError) {
+func vfioRanges(_ words: [String]) throws(PeerMRError) {
     let device = try device(words)
     let page = UInt64(pageBytes)
     let whole = try device.export(bar: bar(words))
@@ -44,12 +44,12 @@ func vfioRanges(_ words: [String]) throws(CallError) {
 }
 
 /// BARs that are not there, parts that lie outside, parts that are not of pages.
-func vfioRefusals(_ words: [String]) throws(CallError) {
+func vfioRefusals(_ words: [String]) throws(PeerMRError) {
     let device = try device(words)
     for bar in [-1, 1, 5, 6] {
-        tellError("BAR \(bar)") { () throws(CallError) in _ = try device.export(bar: bar) }
+        tellError("BAR \(bar)") { () throws(PeerMRError) in _ = try device.export(bar: bar) }
     }
-    tellError("small BAR") { () throws(CallError) in _ = try device.export(bar: 0) }
+    tellError("small BAR") { () throws(PeerMRError) in _ = try device.export(bar: 0) }
     let size = try device.region(bar: 2).byteCount
     let ranges: [(String, UInt64, UInt64)] = [
         ("length 0", 0, 0), ("length 2^63", 0, 1 << 63), ("offset 2^63", 1 << 63, 4096), ("overflow", .max, .max),
@@ -57,7 +57,7 @@ func vfioRefusals(_ words: [String]) throws(CallError) {
         ("length 512", 0, 512),
     ]
     for (name, offset, byteCount) in ranges {
-        tellError(name) { () throws(CallError) in
+        tellError(name) { () throws(PeerMRError) in
             _ = try device.export(bar: 2, ranges: [VFIODevice.Range(offset: offset, byteCount: byteCount)])
         }
     }
@@ -66,10 +66,10 @@ func vfioRefusals(_ words: [String]) throws(CallError) {
 }
 
 /// Two cannot have it at once; after the first has let go the next can.
-func vfioBusy(_ words: [String]) throws(CallError) {
+func vfioBusy(_ words: [String]) throws(PeerMRError) {
     do {
         let first = try device(words)
-        tellError("second") { () throws(CallError) in _ = try device(words) }
+        tellError("second") { () throws(PeerMRError) in _ = try device(words) }
         tell("first", "\(first.group)")
     }
     _ = try device(words)
@@ -77,7 +77,7 @@ func vfioBusy(_ words: [String]) throws(CallError) {
 }
 
 /// Memory outlives the variable of its device; after a reset it can be reached again.
-func vfioReset(_ words: [String]) throws(CallError) {
+func vfioReset(_ words: [String]) throws(PeerMRError) {
     let memory: DMABufferMemory
     do {
         let device = try device(words)
@@ -86,13 +86,13 @@ func vfioReset(_ words: [String]) throws(CallError) {
         try device.reset()
     }
     tell("after the reset", "\(try memory.owner.bytes(at: 10, count: 300) == pattern(300, 31))")
-    tellError("second") { () throws(CallError) in _ = try device(words) }
+    tellError("second") { () throws(PeerMRError) in _ = try device(words) }
 }
 
 /// Holds the device open until standard input ends or half a minute has passed.
-func vfioHold(_ words: [String]) throws(CallError) {
+func vfioHold(_ words: [String]) throws(PeerMRError) {
     let device = try device(words)
     tell("holding", "\(device.address)")
-    tellError("reset") { () throws(CallError) in try device.reset() }
+    tellError("reset") { () throws(PeerMRError) in try device.reset() }
     sleep(UInt32(words.count > 1 ? words[1] : "30") ?? 30)
 }

@@ -52,6 +52,6 @@ func keepsRegionsInAnArray(_ regions: [MemoryRegion<HostMemory>]) {}  // expecte
 
 func takesASliceErrorForAnother(_ window: RegionWindow) {
     do { _ = try window.entry(at: 0, count: 1) } catch {
-        let _: CallError = error  // expected-error {{cannot convert value of type 'SliceError' to specified type 'CallError'}}
+        let _: PeerMRError = error  // expected-error {{cannot convert value of type 'SliceError' to specified type 'PeerMRError'}}
     }
 }

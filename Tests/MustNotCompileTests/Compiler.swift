@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
-import SystemSupport
+import PeerMRCore
 import Testing
 
 /// The compiler that built these tests, with the modules that it built for them.

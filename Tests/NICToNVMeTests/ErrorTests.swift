@@ -7,12 +7,12 @@ import Testing
 
 @Suite struct ErrorTests {
     @Test func otherBytesThanExpectedAreAMismatch() {
-        let error = CallError.mismatch("aa", "bb")
+        let error = PeerMRError.mismatch("aa", "bb")
         #expect(error.code == .dataMismatch)
         #expect(error.reason.contains("bb instead of aa"))
     }
 
     @Test func aFullDiskSaysSo() {
-        #expect(CallError.file(.noSpace, "written").remedy == "make room for it")
+        #expect(PeerMRError.file(.noSpace, "written").remedy == "make room for it")
     }
 }

@@ -38,7 +38,7 @@ import Testing
     }
 
     @Test func aFileThatBecomesShorterIsNoticed() throws {
-        let error = #expect(throws: CallError.self) { try digestOfFile([1, 2, 3], first: 4) }
+        let error = #expect(throws: PeerMRError.self) { try digestOfFile([1, 2, 3], first: 4) }
         #expect(error?.reason.contains("shorter") == true)
     }
 
@@ -47,18 +47,18 @@ import Testing
         for name in ["empty", "."] {
             let file = try openSource(folder.path.appending(name).string)
             defer { try? file.close() }
-            let error = #expect(throws: CallError.self) { try size(of: file, name) }
+            let error = #expect(throws: PeerMRError.self) { try size(of: file, name) }
             #expect(error?.code == .invalidArgument)
             #expect(error?.reason.hasPrefix(name) == true)
         }
         let pipe = try FileDescriptor.pipe()
         defer { for end in [pipe.readEnd, pipe.writeEnd] { try? end.close() } }
-        let error = #expect(throws: CallError.self) { try size(of: pipe.readEnd, "a pipe") }
+        let error = #expect(throws: PeerMRError.self) { try size(of: pipe.readEnd, "a pipe") }
         #expect(error?.reason == "a pipe is no file with a size")
     }
 
     @Test func aFileThatIsNotThereIsExplained() {
-        let error = #expect(throws: CallError.self) { try openSource("/nonexistent/file") }
+        let error = #expect(throws: PeerMRError.self) { try openSource("/nonexistent/file") }
         #expect(error?.code == .notFound)
         #expect(error?.errno == .noSuchFileOrDirectory)
         #expect(error?.remedy.contains("read") == true)
@@ -108,7 +108,7 @@ import Testing
     }
 
     @Test func aPlaceThatCannotBeWrittenIsExplained() {
-        let error = #expect(throws: CallError.self) { _ = try OutputFile("/nonexistent/file") }
+        let error = #expect(throws: PeerMRError.self) { _ = try OutputFile("/nonexistent/file") }
         #expect(error?.errno == .noSuchFileOrDirectory)
         #expect(error?.remedy.contains("write") == true)
     }

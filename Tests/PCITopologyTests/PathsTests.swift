@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import PCITopology
-import SystemSupport
+import PeerMRCore
 import TestSupport
 import Testing
 

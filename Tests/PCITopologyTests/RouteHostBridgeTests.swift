@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import PCITopology
-import SystemSupport
+import PeerMRCore
 import Testing
 
 /// The kernel's list of host bridges, and its rule for processors.

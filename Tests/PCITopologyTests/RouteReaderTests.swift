@@ -2,7 +2,7 @@
 
 import PCITopology
 import SystemPackage
-import SystemSupport
+import PeerMRCore
 import TestSupport
 import Testing
 

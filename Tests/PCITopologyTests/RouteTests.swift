@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import PCITopology
-import SystemSupport
+import PeerMRCore
 import Testing
 
 /// The kernel's decision over trees that are put together by hand.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import PCITopology
-import SystemSupport
+import PeerMRCore
 
 /// A machine put together by hand, function by function, in short words.
 struct RouteTree {

@@ -2,7 +2,7 @@
 
 import PCITopology
 import SystemPackage
-import SystemSupport
+import PeerMRCore
 import Testing
 import TestSupport
 
@@ -95,7 +95,7 @@ import TestSupport
     @Test func everyTruncationIsRefused() {
         let whole = Self.small()
         for count in 0..<whole.count {
-            #expect(throws: CallError.self) { try Snapshot.parse(Array(whole[..<count])) }
+            #expect(throws: PeerMRError.self) { try Snapshot.parse(Array(whole[..<count])) }
         }
     }
 
@@ -104,7 +104,7 @@ import TestSupport
         for place in bytes.indices {
             for bit in 0..<8 {
                 bytes[place] ^= 1 << bit
-                #expect(throws: CallError.self) { try Snapshot.parse(bytes) }
+                #expect(throws: PeerMRError.self) { try Snapshot.parse(bytes) }
                 bytes[place] ^= 1 << bit
             }
         }
@@ -117,7 +117,7 @@ import TestSupport
         ("peermr-snapshot 1\nend 1 0000000000000000\n", "checksum"),
     ])
     func isRefusedWithASentence(_ text: String, _ words: String) {
-        let error = #expect(throws: CallError.self) { try Snapshot.parse(Array(text.utf8)) }
+        let error = #expect(throws: PeerMRError.self) { try Snapshot.parse(Array(text.utf8)) }
         #expect(error?.reason.contains(words) == true)
     }
 
@@ -129,14 +129,14 @@ import TestSupport
     ])
     func sealedNonsenseIsRefused(_ line: String) {
         let text = Snapshot.sealed(["peermr-snapshot 1", line])
-        let error = #expect(throws: CallError.self) { try Snapshot.parse(Array(text.utf8)) }
+        let error = #expect(throws: PeerMRError.self) { try Snapshot.parse(Array(text.utf8)) }
         #expect(error?.reason.contains("line 2") == true)
     }
 
     @Test func twoThingsAtOnePlaceAreRefused() {
         for lines in [["file a =1", "file a =2"], ["file a =1", "file a/b =2"], ["link a b", "directory a"]] {
             let text = Snapshot.sealed(["peermr-snapshot 1"] + lines)
-            #expect(throws: CallError.self) { try Snapshot.parse(Array(text.utf8)) }
+            #expect(throws: PeerMRError.self) { try Snapshot.parse(Array(text.utf8)) }
         }
     }
 

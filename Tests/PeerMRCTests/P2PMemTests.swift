@@ -56,7 +56,7 @@ import Testing
             var regions: [OpaquePointer?] = [nil, nil]
             #expect(peermr_register_p2pmem(pd, memory, nil, &regions[0]) == PEERMR_OK)
             #expect(peermr_register_p2pmem(pd, memory, nil, &regions[1]) == PEERMR_OK)
-            let info = try Live.regions.use(regions[0]) { (box) throws(CallError) in box.info }
+            let info = try Live.regions.use(regions[0]) { (box) throws(PeerMRError) in box.info }
             #expect(info.kind == PEERMR_KIND_P2PMEM && info.method == PEERMR_METHOD_ON_DEMAND)
             #expect(info.address == address && info.io_address == UInt64(UInt(bitPattern: address)))
             #expect(info.provider_bdf.map { String(cString: $0) } == "\(provider)")

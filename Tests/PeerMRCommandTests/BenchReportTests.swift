@@ -19,7 +19,7 @@ import Testing
         for cell in plan.cells {
             var result = CellResult(cell)
             if cell.byteCount == 1 << 30, !cell.memory.isHost {
-                result.refusal = CallError(.resourceLimit, reason: "there is \"less\", by far", remedy: "ask for less")
+                result.refusal = PeerMRError(.resourceLimit, reason: "there is \"less\", by far", remedy: "ask for less")
             } else {
                 result.method = cell.memory.isHost ? .pinned : .dmaBuf
                 result.pages = .base
@@ -38,7 +38,7 @@ import Testing
         var result = BenchResult(device: "fake<0>", plan: plan, clock: BenchClock(), kernel: "7.3.4", cells: cells)
         result.rounds = 7
         result.nanoseconds = 1_500_000_000
-        result.absent = [("udmabuf", CallError(.notSupported, reason: "it imports no dma-bufs"))]
+        result.absent = [("udmabuf", PeerMRError(.notSupported, reason: "it imports no dma-bufs"))]
         return result
     }
 
@@ -165,7 +165,7 @@ import Testing
     ])
     func isRefusedWithASentence(_ words: [String]) throws {
         let command = try BenchRegistration.parse(["--device", "x"] + words)
-        let error = #expect(throws: CallError.self) { _ = try command.words() }
+        let error = #expect(throws: PeerMRError.self) { _ = try command.words() }
         #expect(error?.code == .invalidArgument)
         #expect(error?.remedy.isEmpty == false)
     }

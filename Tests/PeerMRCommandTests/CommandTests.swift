@@ -3,7 +3,7 @@
 import Foundation
 import PCITopology
 import SystemPackage
-import SystemSupport
+import PeerMRCore
 import Testing
 import TestSupport
 

@@ -51,10 +51,10 @@ import Testing
     @Test(
         arguments: [nil, KernelRelease(5, 15), KernelRelease(6, 12), KernelRelease(6, 15)], [NICKind.device, .software])
     func aKernelThatDoesNotCheckIsRefused(_ kernel: KernelRelease?, _ nic: NICKind) {
-        let error = #expect(throws: CallError.self) {
+        let error = #expect(throws: PeerMRError.self) {
             try MethodChoice.choose(for: .p2pmem, facts: facts(nic: nic, kernel: kernel))
         }
-        #expect(error?.code == .unsafeHere)
+        #expect(error?.code == .unsafeConfiguration)
         #expect(error?.reason.hasPrefix(kernel.map { "Linux \($0) " } ?? "this kernel ") == true)
         #expect(error?.remedy.contains("6.16") == true)
     }

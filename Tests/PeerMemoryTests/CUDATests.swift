@@ -4,7 +4,7 @@ import Foundation
 import Glibc
 import PCITopology
 import SystemPackage
-import SystemSupport
+import PeerMRCore
 import TestSupport
 import Testing
 
@@ -64,14 +64,14 @@ import Testing
     @Test func aPartOutsideIsRefused() throws {
         let owner = try owner()
         for offset: UInt64 in [2 << 20, (2 << 20) - 1, 1 << 63, .max] {
-            #expect(throws: CallError.self) { try owner.write([1, 2].span.bytes, at: offset) }
+            #expect(throws: PeerMRError.self) { try owner.write([1, 2].span.bytes, at: offset) }
         }
     }
 
     @Test func whatTheLibraryExportsIsLookedAt() throws {
         let library = try CUDALibrary.load(try build())
         let before = openFiles("/memfd:fake-gpu")
-        let error = #expect(throws: CallError.self) {
+        let error = #expect(throws: PeerMRError.self) {
             _ = try DMABufferMemory.cuda(ordinal: 0, allocating: 4096, library: library)
         }
         // There is no /dev/udmabuf where these tests run: the fake gave a file.
@@ -80,7 +80,7 @@ import Testing
             #expect(openFiles("/memfd:fake-gpu") == before)
         }
         setenv("FAKE_CUDA_NO_DESCRIPTOR", "1", 1)
-        let none = #expect(throws: CallError.self) {
+        let none = #expect(throws: PeerMRError.self) {
             _ = try DMABufferMemory.cuda(ordinal: 0, allocating: 4096, library: library)
         }
         #expect(none?.reason.contains("gave no descriptor") == true)
@@ -96,14 +96,14 @@ import Testing
     }
 
     @Test func aMachineWithoutTheLibrary() {
-        let error = #expect(throws: CallError.self) { _ = try CUDALibrary.load("libcuda-that-is-not.so.1") }
+        let error = #expect(throws: PeerMRError.self) { _ = try CUDALibrary.load("libcuda-that-is-not.so.1") }
         #expect(error?.code == .notFound)
         #expect(error?.remedy.contains("install NVIDIA's driver") == true)
     }
 
     @Test func aLibraryThatIsTooOld() throws {
         let path = try build("-DFAKE_CUDA_OLD")
-        let error = #expect(throws: CallError.self) { _ = try CUDALibrary.load(path) }
+        let error = #expect(throws: PeerMRError.self) { _ = try CUDALibrary.load(path) }
         #expect(error?.code == .notSupported)
         #expect(error?.reason.contains("has no cuMemGetHandleForAddressRange") == true)
         #expect(error?.remedy.contains("11.7") == true)
@@ -112,34 +112,34 @@ import Testing
     @Test func aGPUThatThereIsNot() throws {
         setenv("FAKE_CUDA_DEVICES", "2", 1)
         for ordinal: Int32 in [2, -1, .max] {
-            let error = #expect(throws: CallError.self) { _ = try owner(ordinal: ordinal) }
+            let error = #expect(throws: PeerMRError.self) { _ = try owner(ordinal: ordinal) }
             #expect(error?.code == .notFound)
             #expect(error?.reason == "there is no GPU \(ordinal): CUDA sees 2")
         }
         setenv("FAKE_CUDA_DEVICES", "0", 1)
-        let none = #expect(throws: CallError.self) { _ = try owner() }
+        let none = #expect(throws: PeerMRError.self) { _ = try owner() }
         #expect(none?.remedy.contains("nvidia-smi") == true)
     }
 
     @Test func aDriverThatExportsNothing() throws {
         setenv("FAKE_CUDA_ATTRIBUTE", "0", 1)
-        let error = #expect(throws: CallError.self) { _ = try owner() }
+        let error = #expect(throws: PeerMRError.self) { _ = try owner() }
         #expect(error?.code == .notSupported)
         #expect(error?.reason.contains("GPU 0 (0000:3b:00.0) exports no dma-bufs") == true)
         #expect(error?.remedy.contains("open kernel modules") == true)
     }
 
     @Test(arguments: [
-        ("cuInit", 100, "CUDA_ERROR_NO_DEVICE", CallError.Code.notFound),
+        ("cuInit", 100, "CUDA_ERROR_NO_DEVICE", PeerMRError.Code.notFound),
         ("cuMemAlloc_v2", 2, "CUDA_ERROR_OUT_OF_MEMORY", .resourceLimit),
         ("cuDevicePrimaryCtxRetain", 46, "CUresult 46", .busy),
         ("cuCtxPushCurrent_v2", 201, "CUDA_ERROR_INVALID_CONTEXT", .system),
         ("cuPointerSetAttribute", 1, "CUDA_ERROR_INVALID_VALUE", .system),
     ])
-    func aCallThatFails(_ name: String, _ result: Int, _ word: String, _ code: CallError.Code) throws {
+    func aCallThatFails(_ name: String, _ result: Int, _ word: String, _ code: PeerMRError.Code) throws {
         let path = try build()
         setenv("FAKE_CUDA_FAIL", "\(name)=\(result)", 1)
-        let error = #expect(throws: CallError.self) {
+        let error = #expect(throws: PeerMRError.self) {
             _ = try CUDAMemoryOwner(try CUDALibrary.load(path), ordinal: 0, byteCount: 4096)
         }
         #expect(error?.code == code)
@@ -155,20 +155,20 @@ import Testing
     func aCopyThatFails(_ name: String) throws {
         let owner = try owner()
         setenv("FAKE_CUDA_FAIL", "\(name)=700", 1)
-        let error = #expect(throws: CallError.self) { try owner.write([1].span.bytes, at: 0) }
+        let error = #expect(throws: PeerMRError.self) { try owner.write([1].span.bytes, at: 0) }
         #expect(error?.code == .peerLost)
         #expect(error?.remedy.contains("Xid") == true)
     }
 
     @Test(arguments: [0, UInt64.max, UInt64(Int64.max)])
     func whatIsNoSizeIsRefused(_ byteCount: UInt64) {
-        #expect(throws: CallError.self) { _ = try owner(byteCount) }
+        #expect(throws: PeerMRError.self) { _ = try owner(byteCount) }
     }
 
     @Test func everyResultGivesAWholeSentence() {
         for result in Int32(1)...1000 {
             for call in ["cuInit", "cuMemGetHandleForAddressRange"] {
-                let error = CallError.cuda(call, result, name: "CUresult \(result)", "")
+                let error = PeerMRError.cuda(call, result, name: "CUresult \(result)", "")
                 #expect(error.reason.contains("\(result)") && !error.remedy.isEmpty && !error.remedy.hasSuffix("."))
             }
         }

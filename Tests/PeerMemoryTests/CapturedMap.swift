@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import SystemSupport
+import PeerMRCore
 import TestSupport
 
 /// What a process of the lab had mapped, on Linux 7.3.4: p2pmem, dma-bufs of udmabuf and of a heap, BARs, and the rest.

@@ -3,7 +3,7 @@
 import CLinux
 import Glibc
 import SystemPackage
-import SystemSupport
+import PeerMRCore
 import TestSupport
 import Testing
 
@@ -28,19 +28,19 @@ import Testing
         let memory = peermr_sealed_memory("not-a-buffer", 4096)
         defer { close(memory) }
         for (descriptor, what) in [(ends[0], "pipe:["), (memory, "not-a-buffer")] {
-            let error = #expect(throws: CallError.self) { _ = try DMABuffer(adopting: descriptor) }
+            let error = #expect(throws: PeerMRError.self) { _ = try DMABuffer(adopting: descriptor) }
             #expect(error?.code == .invalidArgument)
             #expect(error?.reason.contains("no dma-buf but") == true && error?.reason.contains(what) == true)
             #expect(fcntl(descriptor, F_GETFD) >= 0)
-            #expect(throws: CallError.self) { _ = try DMABufferMemory(adopting: descriptor, byteCount: 1) }
-            #expect(throws: CallError.self) { _ = try DMABufferMemory(duplicating: descriptor) }
+            #expect(throws: PeerMRError.self) { _ = try DMABufferMemory(adopting: descriptor, byteCount: 1) }
+            #expect(throws: PeerMRError.self) { _ = try DMABufferMemory(duplicating: descriptor) }
             #expect(fcntl(descriptor, F_GETFD) >= 0)
         }
     }
 
     @Test(arguments: [-1, 9999, Int32.min, .max])
     func whatIsNotOpen(_ descriptor: Int32) {
-        let error = #expect(throws: CallError.self) { _ = try DMABuffer(adopting: descriptor) }
+        let error = #expect(throws: PeerMRError.self) { _ = try DMABuffer(adopting: descriptor) }
         #expect(error?.errno == .badFileDescriptor)
         #expect(error?.reason == "descriptor \(descriptor) is not open")
     }
@@ -55,7 +55,7 @@ import Testing
             (0, 0), (4096, 0), (0, 4097), (4096, 1), (1, 4096), (1 << 63, 1), (0, 1 << 63), (.max, .max), (1, .max),
         ] as [(UInt64, UInt64)])
     func aPartOutside(_ offset: UInt64, _ byteCount: UInt64) {
-        let error = #expect(throws: CallError.self) { try DMABufferFacts.demandPart(offset, byteCount, of: 4096) }
+        let error = #expect(throws: PeerMRError.self) { try DMABufferFacts.demandPart(offset, byteCount, of: 4096) }
         #expect(error?.code == .invalidArgument)
         #expect(error?.reason.contains("\(byteCount) bytes") == true && error?.reason.contains("4096") == true)
     }
@@ -63,7 +63,7 @@ import Testing
     /// The largest buffer there could be has parts up to its last byte.
     @Test func noSumOverflows() throws {
         try DMABufferFacts.demandPart(UInt64(Int64.max) - 1, 1, of: UInt64(Int64.max))
-        #expect(throws: CallError.self) { try DMABufferFacts.demandPart(.max, 2, of: .max) }
+        #expect(throws: PeerMRError.self) { try DMABufferFacts.demandPart(.max, 2, of: .max) }
     }
 
     /// Memory that its owner has taken back would end this process, were it touched.
@@ -99,14 +99,14 @@ import Testing
         var raw = span.mutableBytes
         try owner.read(into: &raw, at: 3192)
         #expect(back == bytes)
-        #expect(throws: CallError.self) { try owner.write(bytes.span.bytes, at: 3193) }
-        #expect(throws: CallError.self) { try owner.write(bytes.span.bytes, at: 1 << 63) }
+        #expect(throws: PeerMRError.self) { try owner.write(bytes.span.bytes, at: 3193) }
+        #expect(throws: PeerMRError.self) { try owner.write(bytes.span.bytes, at: 1 << 63) }
     }
 
     // Host memory as dma-bufs
 
     @Test func aMachineWithoutUDMABuffers() {
-        let error = #expect(throws: CallError.self) {
+        let error = #expect(throws: PeerMRError.self) {
             _ = try DMABufferMemory.udmabuf(allocating: 4096, root: folder.root)
         }
         #expect(error?.code == .notFound)
@@ -116,7 +116,7 @@ import Testing
     @Test func whatIsNoUDMABufferDevice() {
         folder.file("dev/udmabuf", "")
         folder.file("sys/module/udmabuf/parameters/size_limit_mb", "64\n")
-        let error = #expect(throws: CallError.self) {
+        let error = #expect(throws: PeerMRError.self) {
             _ = try DMABufferMemory.udmabuf(allocating: 4096, root: folder.root)
         }
         #expect(error?.call == "UDMABUF_CREATE")
@@ -125,7 +125,7 @@ import Testing
     }
 
     @Test func overTheLimitOfUDMABuffers() {
-        let error = CallError.createUDMABuffer(.invalidArgument, 65 << 20, limitMiB: 64)
+        let error = PeerMRError.createUDMABuffer(.invalidArgument, 65 << 20, limitMiB: 64)
         #expect(error.code == .resourceLimit)
         #expect(error.reason == "65 MiB were asked for, and udmabuf allows 64 MiB apiece")
         #expect(error.remedy.contains("echo 66 > /sys/module/udmabuf/parameters/size_limit_mb"))
@@ -137,7 +137,7 @@ import Testing
             { _ = try DMABufferMemory.udmabuf(allocating: 2 << 20, root: folder.root) },
             { _ = try DMABufferMemory.heap(try DMAHeap("system"), allocating: 2 << 20, root: folder.root) },
         ] {
-            let error = #expect(throws: CallError.self) { try allocate() }
+            let error = #expect(throws: PeerMRError.self) { try allocate() }
             #expect(error?.code == .resourceLimit)
             #expect(error?.reason == "2 MiB of host memory were asked for, and 1 MiB are to be had")
         }
@@ -145,7 +145,7 @@ import Testing
 
     @Test(arguments: [0, 1 << 63, UInt64.max, UInt64(Int64.max)])
     func whatIsNoSizeIsRefused(_ byteCount: UInt64) {
-        #expect(throws: CallError.self) { _ = try DMABufferMemory.udmabuf(allocating: byteCount, root: folder.root) }
+        #expect(throws: PeerMRError.self) { _ = try DMABufferMemory.udmabuf(allocating: byteCount, root: folder.root) }
     }
 
     @Test func heaps() throws {
@@ -153,12 +153,12 @@ import Testing
         folder.file("dev/dma_heap/system", "")
         folder.file("dev/dma_heap/reserved", "")
         #expect(DMAHeap.all(root: folder.root).map(\.name) == ["reserved", "system"])
-        let missing = #expect(throws: CallError.self) {
+        let missing = #expect(throws: PeerMRError.self) {
             _ = try DMABufferMemory.heap(try DMAHeap("cma"), allocating: 4096, root: folder.root)
         }
         #expect(missing?.code == .notFound)
         #expect(missing?.remedy == "name one that it has: reserved, system")
-        let file = #expect(throws: CallError.self) {
+        let file = #expect(throws: PeerMRError.self) {
             _ = try DMABufferMemory.heap(try DMAHeap("system"), allocating: 4096, root: folder.root)
         }
         #expect(file?.reason == "/dev/dma_heap/system is no dma-heap")
@@ -166,14 +166,14 @@ import Testing
 
     @Test(arguments: ["", ".", "..", "a/b", "a\nb", "a\0b", String(repeating: "x", count: 256)])
     func whatIsNoNameOfAHeap(_ name: String) {
-        #expect(throws: CallError.self) { _ = try DMAHeap(name) }
+        #expect(throws: PeerMRError.self) { _ = try DMAHeap(name) }
     }
 
     @Test func everyErrnoGivesAWholeSentence() throws {
         let heap = try DMAHeap("system")
         for number in Array(Int32(1)...133) + [524] {
             let errno = Errno(rawValue: number)
-            let errors: [CallError] = [
+            let errors: [PeerMRError] = [
                 .noDescriptor(errno, 3), .sizeUnknown(errno, 3), .duplicate(errno, 3), .mapBuffer(errno, "udmabuf"),
                 .syncBuffer(errno, "udmabuf"), .copyBuffer(errno, "udmabuf"), .ownerBytes("pread", errno, "it"),
                 .openUDMABuffer(errno), .sealedMemory(errno, 1), .createUDMABuffer(errno, 1, limitMiB: nil),

@@ -2,7 +2,7 @@
 
 import PCITopology
 import SystemPackage
-import SystemSupport
+import PeerMRCore
 import TestSupport
 import Testing
 
@@ -21,20 +21,20 @@ import Testing
 
     @Test(arguments: [Errno.permissionDenied, .notPermitted])
     func aPoolWithoutRights(_ errno: Errno) {
-        let error = CallError.openPool(errno, provider)
+        let error = PeerMRError.openPool(errno, provider)
         #expect(error.code == .notPermitted)
         #expect(error.reason.contains("0000:01:00.0"))
         #expect(error.remedy.contains("/sys/bus/pci/devices/0000:01:00.0/p2pmem/allocate"))
     }
 
     @Test func aPoolInAContainer() {
-        let error = CallError.openPool(.readOnlyFileSystem, provider)
+        let error = PeerMRError.openPool(.readOnlyFileSystem, provider)
         #expect(error.code == .system)
         #expect(error.remedy.contains("mount sysfs writable"))
     }
 
     @Test func aPoolThatIsTooSmallNamesItsFigures() throws {
-        let error = CallError.allocate(.noMemory, 8 << 20, try pool())
+        let error = PeerMRError.allocate(.noMemory, 8 << 20, try pool())
         #expect(error.code == .resourceLimit)
         #expect(error.reason.contains("8 MiB"))
         #expect(error.reason.contains("4 MiB"))
@@ -43,13 +43,13 @@ import Testing
     }
 
     @Test func aPoolWhoseDriveIsGone() throws {
-        let error = CallError.allocate(.operationNotSupportedByDevice, 4096, try pool())
+        let error = PeerMRError.allocate(.operationNotSupportedByDevice, 4096, try pool())
         #expect(error.code == .peerLost)
         #expect(error.remedy.contains("removed"))
     }
 
     @Test func anOldKernelKeepsItToItself() {
-        let error = CallError.poolNotAllocatable(provider)
+        let error = PeerMRError.poolNotAllocatable(provider)
         #expect(error.code == .notSupported)
         #expect(error.remedy.contains("6.2"))
     }
@@ -58,7 +58,7 @@ import Testing
         let pool = try pool()
         for number in Array(Int32(1)...133) + [524] {
             let errno = Errno(rawValue: number)
-            for error in [.openPool(errno, provider), CallError.allocate(errno, 4096, pool)] {
+            for error in [.openPool(errno, provider), PeerMRError.allocate(errno, 4096, pool)] {
                 #expect(error.errno == errno)
                 #expect(!error.reason.isEmpty && !error.reason.hasSuffix("."))
                 #expect(!error.remedy.isEmpty && !error.remedy.hasSuffix("."))

@@ -2,7 +2,7 @@
 
 import PeerMemory
 import SystemPackage
-import SystemSupport
+import PeerMRCore
 import Testing
 import Verbs
 
@@ -21,14 +21,14 @@ import Verbs
 
     @Test(arguments: [0, -1, Int.min])
     func nothingCannotBeAllocated(_ byteCount: Int) {
-        let error = #expect(throws: CallError.self) { _ = try HostMemory(allocating: byteCount) }
+        let error = #expect(throws: PeerMRError.self) { _ = try HostMemory(allocating: byteCount) }
         #expect(error?.code == .invalidArgument)
         #expect(error?.reason.contains("\(byteCount) bytes") == true)
         #expect(error?.remedy.isEmpty == false)
     }
 
     @Test func moreThanThereIsSaysSo() {
-        let error = #expect(throws: CallError.self) { _ = try HostMemory(allocating: 1 << 62) }
+        let error = #expect(throws: PeerMRError.self) { _ = try HostMemory(allocating: 1 << 62) }
         #expect(error?.code == .resourceLimit)
         #expect(error?.errno == .noMemory)
         #expect(error?.call == "mmap")
@@ -36,7 +36,7 @@ import Verbs
 
     /// Rounding up to pages must not trap.
     @Test func theLargestNumberIsRefused() {
-        #expect(throws: CallError.self) { _ = try HostMemory(allocating: Int.max) }
+        #expect(throws: PeerMRError.self) { _ = try HostMemory(allocating: Int.max) }
     }
 
     @Test func aSliceIsInside() throws {

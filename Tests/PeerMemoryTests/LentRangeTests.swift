@@ -2,7 +2,7 @@
 
 import Glibc
 import PCITopology
-import SystemSupport
+import PeerMRCore
 import TestSupport
 import Testing
 
@@ -18,8 +18,8 @@ import Testing
 
     private func refusal(
         _ address: UInt64, _ byteCount: UInt64, _ root: SystemRoot = CapturedMap.root
-    ) -> CallError? {
-        let error = #expect(throws: CallError.self) { _ = try range(address, byteCount, root) }
+    ) -> PeerMRError? {
+        let error = #expect(throws: PeerMRError.self) { _ = try range(address, byteCount, root) }
         #expect(error?.remedy.isEmpty == false)
         return error
     }
@@ -119,13 +119,13 @@ import Testing
 
     @Test func mappingsThatDevicesWouldMiss() throws {
         let copied = try range(0x7fbd_93f8_6000, 4096)
-        let error = #expect(throws: CallError.self) { _ = try AnyMemory(lending: copied, isWritten: false) }
+        let error = #expect(throws: PeerMRError.self) { _ = try AnyMemory(lending: copied, isWritten: false) }
         #expect(error?.reason.contains("mapped privately") == true)
         let reading = try range(0x7fbd_945b_5000, 4096)
-        let refused = #expect(throws: CallError.self) { _ = try AnyMemory(lending: reading, isWritten: true) }
+        let refused = #expect(throws: PeerMRError.self) { _ = try AnyMemory(lending: reading, isWritten: true) }
         #expect(refused?.code == .notPermitted)
         // For reading it goes on to the descriptor, which this process has not.
-        let closed = #expect(throws: CallError.self) { _ = try AnyMemory(lending: reading, isWritten: false) }
+        let closed = #expect(throws: PeerMRError.self) { _ = try AnyMemory(lending: reading, isWritten: false) }
         #expect(closed?.code == .notFound)
         #expect(closed?.reason.contains("no descriptor of it open any more") == true)
     }

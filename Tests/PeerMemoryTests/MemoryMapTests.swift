@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import PCITopology
-import SystemSupport
+import PeerMRCore
 import TestSupport
 import Testing
 
@@ -101,7 +101,7 @@ import Testing
             try MemoryMap.lines(covering: 0..<UInt64.max, root: root).count
                 == CapturedMap.text.split(separator: "\n").count)
         let noProc = SystemRoot(CapturedTree())
-        let error = #expect(throws: CallError.self) { _ = try MemoryMap.lines(covering: 0..<1, root: noProc) }
+        let error = #expect(throws: PeerMRError.self) { _ = try MemoryMap.lines(covering: 0..<1, root: noProc) }
         #expect(error?.reason.contains("/proc/self/maps") == true)
     }
 

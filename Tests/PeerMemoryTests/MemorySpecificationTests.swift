@@ -2,7 +2,7 @@
 
 import Glibc
 import PCITopology
-import SystemSupport
+import PeerMRCore
 import TestSupport
 import Testing
 
@@ -67,14 +67,14 @@ import Testing
         ("fd:3:0", "ends where SIZE", "write fd:N"),
     ])
     func whatIsMalformed(_ text: String, _ reason: String, _ remedy: String) {
-        let error = #expect(throws: CallError.self) { _ = try MemorySpecification(text) }
+        let error = #expect(throws: PeerMRError.self) { _ = try MemorySpecification(text) }
         #expect(error?.code == .invalidArgument)
         #expect(error?.reason.contains(reason) == true, "\(error.map { "\($0)" } ?? "")")
         #expect(error?.remedy.contains(remedy) == true, "\(error.map { "\($0)" } ?? "")")
     }
 
     @Test func whatTheUserWroteIsSafeToPrint() {
-        let error = #expect(throws: CallError.self) {
+        let error = #expect(throws: PeerMRError.self) {
             _ = try MemorySpecification("host:\u{1b}[2J\n" + String(repeating: "x", count: 1000))
         }
         #expect(error?.reason.unicodeScalars.allSatisfy { $0.value >= 32 } == true)
@@ -94,7 +94,7 @@ import Testing
             let text =
                 round % 2 == 0
                 ? String(decoding: random.mutated(valid[round % valid.count]), as: UTF8.self) : composed(&random)
-            do throws(CallError) {
+            do throws(PeerMRError) {
                 let specification = try MemorySpecification(text)
                 read += 1
                 #expect((try? MemorySpecification("\(specification)")) == specification, "\(text)")
@@ -124,7 +124,7 @@ import Testing
     }
 
     @Test func memoryOfTheDeviceNeedsTheDevice() {
-        let error = #expect(throws: CallError.self) { _ = try MemorySpecification("nic:4096").open() }
+        let error = #expect(throws: PeerMRError.self) { _ = try MemorySpecification("nic:4096").open() }
         #expect(error?.code == .notSupported)
     }
 
@@ -132,7 +132,7 @@ import Testing
         var ends: [Int32] = [-1, -1]
         try #require(pipe(&ends) == 0)
         defer { for end in ends { close(end) } }
-        let error = #expect(throws: CallError.self) { _ = try MemorySpecification("fd:\(ends[0])").open() }
+        let error = #expect(throws: PeerMRError.self) { _ = try MemorySpecification("fd:\(ends[0])").open() }
         #expect(error?.reason.contains("is no dma-buf but pipe:[") == true)
         #expect(fcntl(ends[0], F_GETFD) >= 0)
     }

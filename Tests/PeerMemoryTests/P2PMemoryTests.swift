@@ -4,7 +4,7 @@ import Glibc
 import PCITopology
 import PeerMemory
 import SystemPackage
-import SystemSupport
+import PeerMRCore
 import TestSupport
 import Testing
 
@@ -20,7 +20,7 @@ import Testing
         folder.file("\(Self.pool)/available", "32768\n")
     }
 
-    private func allocate(_ byteCount: Int) throws(CallError) -> P2PMemory {
+    private func allocate(_ byteCount: Int) throws(PeerMRError) -> P2PMemory {
         try P2PMemory(allocating: byteCount, from: provider, root: folder.root)
     }
 
@@ -60,7 +60,7 @@ import Testing
     }
 
     @Test func anOldKernelLetsNoProgramAllocate() {
-        let error = #expect(throws: CallError.self) { _ = try allocate(4096) }
+        let error = #expect(throws: PeerMRError.self) { _ = try allocate(4096) }
         #expect(error?.code == .notSupported)
         #expect(error?.reason.contains("0000:01:00.0") == true)
     }
@@ -69,11 +69,11 @@ import Testing
         folder.folder("sys/bus/pci/devices/0000:02:00.0")
         let bare = try #require(PCIAddress("0000:02:00.0"))
         let none = try #require(PCIAddress("0000:03:00.0"))
-        let first = #expect(throws: CallError.self) {
+        let first = #expect(throws: PeerMRError.self) {
             _ = try P2PMemory(allocating: 4096, from: bare, root: folder.root)
         }
         #expect(first?.reason == "0000:02:00.0 publishes no p2pmem")
-        let second = #expect(throws: CallError.self) {
+        let second = #expect(throws: PeerMRError.self) {
             _ = try P2PMemory(allocating: 4096, from: none, root: folder.root)
         }
         #expect(second?.reason == "there is no PCI function 0000:03:00.0")
@@ -81,14 +81,14 @@ import Testing
 
     @Test func aPoolThatCannotBeOpened() {
         folder.folder("\(Self.pool)/allocate")
-        let error = #expect(throws: CallError.self) { _ = try allocate(4096) }
+        let error = #expect(throws: PeerMRError.self) { _ = try allocate(4096) }
         #expect(error?.call == "open")
         #expect(error?.errno == .isDirectory)
     }
 
     @Test func moreThanThePoolHasNamesItsFigures() {
         folder.file("\(Self.pool)/allocate", "")
-        let error = #expect(throws: CallError.self) { _ = try allocate(1 << 50) }
+        let error = #expect(throws: PeerMRError.self) { _ = try allocate(1 << 50) }
         #expect(error?.code == .resourceLimit)
         #expect(error?.errno == .noMemory)
         #expect(error?.reason.contains("64 KiB") == true)
@@ -98,7 +98,7 @@ import Testing
     /// A provider that is gone refuses the mapping with ENODEV, as /dev/null does.
     @Test func aProviderThatIsGone() {
         folder.link("\(Self.pool)/allocate", to: "/dev/null")
-        let error = #expect(throws: CallError.self) { _ = try allocate(4096) }
+        let error = #expect(throws: PeerMRError.self) { _ = try allocate(4096) }
         #expect(error?.code == .peerLost)
         #expect(error?.errno == .operationNotSupportedByDevice)
     }
@@ -106,6 +106,6 @@ import Testing
     @Test(arguments: [0, -1, Int.min, Int.max])
     func whatIsNoSizeIsRefused(_ byteCount: Int) {
         folder.file("\(Self.pool)/allocate", "")
-        #expect(throws: CallError.self) { _ = try allocate(byteCount) }
+        #expect(throws: PeerMRError.self) { _ = try allocate(byteCount) }
     }
 }

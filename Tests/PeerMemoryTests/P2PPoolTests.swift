@@ -2,7 +2,7 @@
 
 import PCITopology
 import PeerMemory
-import SystemSupport
+import PeerMRCore
 import TestSupport
 import Testing
 
@@ -54,7 +54,7 @@ import Testing
 
     @Test func memoryOfAFunctionThatIsNotThereIsExplained() throws {
         let provider = try #require(PCIAddress("ffff:ff:1f.7"))
-        let error = #expect(throws: CallError.self) {
+        let error = #expect(throws: PeerMRError.self) {
             _ = try P2PMemory(allocating: 4096, from: provider)
         }
         #expect(error?.code == .notFound)
@@ -65,7 +65,7 @@ import Testing
     @Test(arguments: [0, -4096])
     func noBytesAreRefusedBeforeAnythingElse(_ byteCount: Int) throws {
         let provider = try #require(PCIAddress("ffff:ff:1f.7"))
-        let error = #expect(throws: CallError.self) {
+        let error = #expect(throws: PeerMRError.self) {
             _ = try P2PMemory(allocating: byteCount, from: provider)
         }
         #expect(error?.code == .invalidArgument)

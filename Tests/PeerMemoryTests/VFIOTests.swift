@@ -3,7 +3,7 @@
 import Glibc
 import PCITopology
 import SystemPackage
-import SystemSupport
+import PeerMRCore
 import TestSupport
 import Testing
 
@@ -37,8 +37,8 @@ import Testing
         }
     }
 
-    private func open() -> CallError? {
-        #expect(throws: CallError.self) { _ = try VFIODevice(address, root: folder.root) }
+    private func open() -> PeerMRError? {
+        #expect(throws: PeerMRError.self) { _ = try VFIODevice(address, root: folder.root) }
     }
 
     private func state() throws -> VFIOBinding.State {
@@ -82,7 +82,7 @@ import Testing
     @Test func aGroupWithoutIOMMUIsNotTaken() {
         function(driver: "vfio-pci")
         folder.file("dev/vfio/noiommu-7", "")
-        #expect(open()?.code == .unsafeHere)
+        #expect(open()?.code == .unsafeConfiguration)
         #expect(open()?.remedy.contains("enable_unsafe_noiommu_mode") == true)
     }
 
@@ -107,7 +107,7 @@ import Testing
         #expect(state.driverOverride == nil)
         #expect(state.neighbours.map { "\($0.address)" } == ["0000:03:00.1"])
         #expect(state.obstacles.map(\.driver) == ["nvme"])
-        let error = CallError.groupNotViable(state, 7)
+        let error = PeerMRError.groupNotViable(state, 7)
         #expect(error.reason.contains("0000:03:00.1 (nvme)"))
     }
 
@@ -122,7 +122,7 @@ import Testing
     @Test func aBindingThatIsRefusedIsUndone() throws {
         function(driver: "nvme")
         // Nobody acts on what is written here: the function keeps its driver.
-        let error = #expect(throws: CallError.self) { try VFIOBinding(address, root: folder.root).bind() }
+        let error = #expect(throws: PeerMRError.self) { try VFIOBinding(address, root: folder.root).bind() }
         #expect(error?.reason == "vfio-pci does not take 0000:03:00.0")
         #expect(written("\(Self.place)/driver_override")?.hasPrefix("\n") == true)
         #expect(written("sys/bus/pci/drivers/nvme/unbind") == "0000:03:00.0")
@@ -131,7 +131,7 @@ import Testing
 
     @Test func withoutAnIOMMUNothingIsWritten() {
         function(driver: "nvme", group: nil)
-        #expect(throws: CallError.self) { try VFIOBinding(address, root: folder.root).bind() }
+        #expect(throws: PeerMRError.self) { try VFIOBinding(address, root: folder.root).bind() }
         #expect(written("\(Self.place)/driver_override") == "(null)\n")
     }
 
@@ -139,7 +139,7 @@ import Testing
         folder.folder("sys/kernel/iommu_groups/7/devices")
         folder.folder(Self.place)
         folder.link("\(Self.place)/iommu_group", to: "../../../../kernel/iommu_groups/7")
-        let error = #expect(throws: CallError.self) { try VFIOBinding(address, root: folder.root).bind() }
+        let error = #expect(throws: PeerMRError.self) { try VFIOBinding(address, root: folder.root).bind() }
         #expect(error?.remedy.contains("modprobe vfio-pci") == true)
     }
 
@@ -151,7 +151,7 @@ import Testing
 
     @Test func onlyVFIOIsUnbound() {
         function(driver: "nvme")
-        let error = #expect(throws: CallError.self) { try VFIOBinding(address, root: folder.root).unbind() }
+        let error = #expect(throws: PeerMRError.self) { try VFIOBinding(address, root: folder.root).unbind() }
         #expect(error?.reason == "the driver nvme has 0000:03:00.0, not vfio-pci")
         #expect(written("\(Self.place)/driver_override") == "(null)\n")
     }
@@ -166,8 +166,8 @@ import Testing
         folder.link("sys/class/block/nvme0n1p1", to: "../../../\(node)/nvme0n1p1")
     }
 
-    private func refusal() -> CallError? {
-        let error = #expect(throws: CallError.self) { try VFIOBinding(address, root: folder.root).bind() }
+    private func refusal() -> PeerMRError? {
+        let error = #expect(throws: PeerMRError.self) { try VFIOBinding(address, root: folder.root).bind() }
         #expect(written("\(Self.place)/driver_override") == "(null)\n", "nothing may be written")
         return error
     }
@@ -248,14 +248,14 @@ import Testing
             (0, 512), (4096, 4097),
         ] as [(UInt64, UInt64)])
     func rangesThatCannot(_ offset: UInt64, _ byteCount: UInt64) {
-        let error = #expect(throws: CallError.self) {
+        let error = #expect(throws: PeerMRError.self) {
             try VFIODevice.check([range(0, 4096), range(offset, byteCount)], in: region(16384), of: address)
         }
         #expect(error?.code == .invalidArgument && error?.reason.contains("BAR 2 of 0000:03:00.0") == true)
     }
 
     @Test func aBARThatIsSmallerThanAPage() {
-        let error = #expect(throws: CallError.self) {
+        let error = #expect(throws: PeerMRError.self) {
             try VFIODevice.check([range(0, 256)], in: region(256), of: address)
         }
         #expect(error?.code == .notSupported)
@@ -263,7 +263,7 @@ import Testing
 
     @Test func rangesBeyondWhatABufferCanHold() {
         let half = UInt64(1) << 62
-        #expect(throws: CallError.self) {
+        #expect(throws: PeerMRError.self) {
             try VFIODevice.check([range(0, half), range(0, half)], in: region(half), of: address)
         }
     }
@@ -286,7 +286,7 @@ import Testing
         let state = try state()
         for number in Array(Int32(1)...133) + [524] {
             let errno = Errno(rawValue: number)
-            let errors: [CallError] = [
+            let errors: [PeerMRError] = [
                 .openGroup(errno, state, 7, onlyNewAPI: false), .openGroup(errno, state, 7, onlyNewAPI: true),
                 .openContainer(errno), .setIOMMU(errno, address), .openDevice(errno, address, 7),
                 .vfio("VFIO_GROUP_SET_CONTAINER", errno, address), .reset(errno, address), .noExport(errno, address),
@@ -299,7 +299,7 @@ import Testing
                 #expect(!error.remedy.isEmpty && !error.remedy.hasSuffix("."))
             }
         }
-        #expect(CallError.regionBytes("pread", .ioError, address, 2).code == .peerLost)
-        #expect(CallError.noExport(.inappropriateIOCTLForDevice, address).remedy.contains("Linux 6.19"))
+        #expect(PeerMRError.regionBytes("pread", .ioError, address, 2).code == .peerLost)
+        #expect(PeerMRError.noExport(.inappropriateIOCTLForDevice, address).remedy.contains("Linux 6.19"))
     }
 }

@@ -2,7 +2,7 @@
 
 import PeerStorage
 import SystemPackage
-import SystemSupport
+import PeerMRCore
 import TestSupport
 import Testing
 
@@ -10,8 +10,8 @@ import Testing
 @Suite struct BlockDeviceTests {
     let folder = TemporaryFolder()
 
-    private func failure(_ path: FilePath, overwrite: Bool = false) -> CallError? {
-        #expect(throws: CallError.self) { _ = try BlockDevice(opening: path, overwrite: overwrite) }
+    private func failure(_ path: FilePath, overwrite: Bool = false) -> PeerMRError? {
+        #expect(throws: PeerMRError.self) { _ = try BlockDevice(opening: path, overwrite: overwrite) }
     }
 
     @Test(arguments: [false, true])

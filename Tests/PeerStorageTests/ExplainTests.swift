@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import SystemPackage
-import SystemSupport
+import PeerMRCore
 import Testing
 
 @testable import PeerStorage
@@ -21,9 +21,9 @@ import Testing
             (.inappropriateIOCTLForDevice, .invalidArgument, "no block device", "/dev/nvme0n1"),
             (.readOnlyFileSystem, .notPermitted, "read-only", "can be written"),
             (.ioError, .system, "cannot be opened", ""),
-        ] as [(Errno, CallError.Code, String, String)])
-    func openingADrive(_ errno: Errno, _ code: CallError.Code, _ reason: String, _ remedy: String) {
-        let error = CallError.openBlockDevice(errno, "/dev/nvme0n1")
+        ] as [(Errno, PeerMRError.Code, String, String)])
+    func openingADrive(_ errno: Errno, _ code: PeerMRError.Code, _ reason: String, _ remedy: String) {
+        let error = PeerMRError.openBlockDevice(errno, "/dev/nvme0n1")
         #expect(error.code == code)
         #expect(error.call == "open")
         #expect(error.errno == errno)
@@ -36,16 +36,16 @@ import Testing
         arguments: [
             (.noFunction, .notSupported, "io_uring_disabled"), (.notPermitted, .notSupported, "io_uring_disabled"),
             (.noMemory, .resourceLimit, "ulimit -l"), (.invalidArgument, .system, ""),
-        ] as [(Errno, CallError.Code, String)])
-    func settingUpARing(_ errno: Errno, _ code: CallError.Code, _ remedy: String) {
-        let error = CallError.openRing(errno)
+        ] as [(Errno, PeerMRError.Code, String)])
+    func settingUpARing(_ errno: Errno, _ code: PeerMRError.Code, _ remedy: String) {
+        let error = PeerMRError.openRing(errno)
         #expect(error.code == code)
         #expect(error.errno == errno)
         #expect(error.remedy.contains(remedy) && error.remedy.isEmpty == remedy.isEmpty)
     }
 
     @Test func aDriveThatHoldsSomething() {
-        let error = CallError.holdsContent("/dev/nvme0n1", "data of type ext4")
+        let error = PeerMRError.holdsContent("/dev/nvme0n1", "data of type ext4")
         #expect(error.code == .busy)
         #expect(error.reason == "/dev/nvme0n1 holds data of type ext4")
         #expect(error.remedy.contains("--overwrite"))
@@ -54,7 +54,7 @@ import Testing
     @Test func everyErrnoGivesAWholeSentence() {
         for number in Array(Int32(1)...133) + [524] {
             let errno = Errno(rawValue: number)
-            for error in [.openBlockDevice(errno, "/dev/sda"), CallError.openRing(errno)] {
+            for error in [.openBlockDevice(errno, "/dev/sda"), PeerMRError.openRing(errno)] {
                 #expect(error.errno == errno)
                 #expect(!error.reason.isEmpty && !error.reason.hasSuffix("."))
                 #expect(!error.remedy.hasSuffix("."))

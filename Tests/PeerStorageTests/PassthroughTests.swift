@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import SystemPackage
-import SystemSupport
+import PeerMRCore
 import TestSupport
 import Testing
 
@@ -27,8 +27,8 @@ import Testing
     }
 
     @Test func ringsOfOldKernels() {
-        #expect(CallError.openCommandRing(.invalidArgument).code == .notSupported)
-        #expect(CallError.openCommandRing(.invalidArgument).remedy.contains("Linux 5.19"))
-        #expect(CallError.openCommandRing(.noMemory).code == .resourceLimit)
+        #expect(PeerMRError.openCommandRing(.invalidArgument).code == .notSupported)
+        #expect(PeerMRError.openCommandRing(.invalidArgument).remedy.contains("Linux 5.19"))
+        #expect(PeerMRError.openCommandRing(.noMemory).code == .resourceLimit)
     }
 }

@@ -8,13 +8,13 @@ import Testing
 /// What a failed completion or post means for the transfer.
 @Suite struct LinkErrorTests {
     @Test func aFullQueueNamesItsErrno() {
-        let error = CallError.post(.noMemory)
+        let error = PeerMRError.post(.noMemory)
         #expect(error.errno == .noMemory)
         #expect(!error.remedy.isEmpty)
     }
 
     @Test func aBrokenProtocolSaysWhat() {
-        let error = CallError.outOfTurn("a chunk that nobody asked for")
+        let error = PeerMRError.outOfTurn("a chunk that nobody asked for")
         #expect(error.code == .protocolViolation)
         #expect(error.reason.hasSuffix("a chunk that nobody asked for"))
     }

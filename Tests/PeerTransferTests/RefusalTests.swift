@@ -51,11 +51,11 @@ import Testing
             (.otherVersion, 7, .protocolViolation, "speaks version 7"), (.notAllowed, 0, .refused, "address"),
             (.busy, 0, .busy, "another client"), (.outOfRange, 4096, .invalidArgument, "4096 bytes"),
             (.offBlock, 512, .invalidArgument, "beginning of a block"), (.noMemory, 12, .resourceLimit, "memory"),
-            (.smallPackets, 1024, .unsafeHere, "1024 bytes"), (.driveFailed, 5, .system, "drive"),
+            (.smallPackets, 1024, .unsafeConfiguration, "1024 bytes"), (.driveFailed, 5, .system, "drive"),
             (.stopping, 0, .peerLost, "stopped"), (.empty, 0, .invalidArgument, "nothing"),
-        ] as [(Refusal.Code, UInt64, CallError.Code, String)])
+        ] as [(Refusal.Code, UInt64, PeerMRError.Code, String)])
     func sentencesHaveTheirFacts(
-        _ code: Refusal.Code, _ detail: UInt64, _ expected: CallError.Code, _ words: String
+        _ code: Refusal.Code, _ detail: UInt64, _ expected: PeerMRError.Code, _ words: String
     ) {
         let error = Refusal(code, detail: detail).explained(by: "server")
         #expect(error.code == expected)

@@ -52,15 +52,15 @@ struct AddressMessageTests {
         "GET / HTTP/1.1\r\nHost: 10.77.0.1:18515\r\nUser-Agent: cu",
     ])
     func nonsense(_ text: String) {
-        #expect(throws: CallError.self) { try AddressMessage(decoding: Array(text.utf8)) }
+        #expect(throws: PeerMRError.self) { try AddressMessage(decoding: Array(text.utf8)) }
     }
 
     @Test func nonsenseIsTold() throws {
         let bytes = Array("GET / HTTP/1.1\r\nHost: 10.77.0.1:18515\r\nUser-Agent: cu".utf8)
-        let error = #expect(throws: CallError.self) { try AddressMessage(decoding: bytes) }
+        let error = #expect(throws: PeerMRError.self) { try AddressMessage(decoding: bytes) }
         #expect(error?.code == .protocolViolation)
         #expect(error?.description.contains("'GET./.HTTP/1.1..Host:") == true)
-        let early = #expect(throws: CallError.self) { try AddressMessage(decoding: []) }
+        let early = #expect(throws: PeerMRError.self) { try AddressMessage(decoding: []) }
         #expect(early?.code == .peerLost)
     }
 

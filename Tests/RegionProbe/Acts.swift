@@ -4,24 +4,24 @@ import Glibc
 import PeerMR
 
 /// What can be tried, by its name on the command line.
-let acts: [String: @Sendable ([String]) throws(CallError) -> Void] = [
+let acts: [String: @Sendable ([String]) throws(PeerMRError) -> Void] = [
     "probe": probe, "prove": prove, "hold": hold, "reset": reset, "refusals": refusals, "again": again,
 ]
 
 private let allAccess: Access = [.localWrite, .remoteWrite, .remoteRead]
 
-private func domain(_ words: [String]) throws(CallError) -> ProtectionDomain {
+private func domain(_ words: [String]) throws(PeerMRError) -> ProtectionDomain {
     try ProtectionDomain(try Device(name: words[0]).open())
 }
 
-private func region(_ words: [String], _ domain: ProtectionDomain) throws(CallError) -> PeerRegion {
+private func region(_ words: [String], _ domain: ProtectionDomain) throws(PeerMRError) -> PeerRegion {
     try PeerRegion(registering: try MemorySpecification(words[1]).open(), on: domain, access: allAccess)
 }
 
 private func microseconds(since start: UInt64) -> UInt64 { (monotonicNanoseconds() - start) / 1000 }
 
 /// Whether the device imports dma-bufs, and how long it took to find out, the first time and the next.
-private func probe(_ words: [String]) throws(CallError) {
+private func probe(_ words: [String]) throws(PeerMRError) {
     let context = try Device(name: words[0]).open()
     var best = UInt64.max
     var found = context.bufferImport()
@@ -43,7 +43,7 @@ private func probe(_ words: [String]) throws(CallError) {
 }
 
 /// A proof with few bytes: DEVICE MEMORY BYTES.
-private func prove(_ words: [String]) throws(CallError) {
+private func prove(_ words: [String]) throws(PeerMRError) {
     let domain = try domain(words)
     let region = try region(words, domain)
     let before = try bytes(of: region)
@@ -53,7 +53,7 @@ private func prove(_ words: [String]) throws(CallError) {
     tell("restored", "\(try bytes(of: region) == before)")
 }
 
-private func bytes(of region: borrowing PeerRegion) throws(CallError) -> [UInt8] {
+private func bytes(of region: borrowing PeerRegion) throws(PeerMRError) -> [UInt8] {
     var bytes = [UInt8](repeating: 0, count: region.byteCount)
     var span = bytes.mutableSpan
     var raw = unsafe span.mutableBytes
@@ -62,7 +62,7 @@ private func bytes(of region: borrowing PeerRegion) throws(CallError) -> [UInt8]
 }
 
 /// Uses a region again and again until that fails, and says why, then once more: DEVICE MEMORY SECONDS.
-private func hold(_ words: [String]) throws(CallError) {
+private func hold(_ words: [String]) throws(PeerMRError) {
     let domain = try domain(words)
     let region = try region(words, domain)
     try region.check(timeoutMilliseconds: 30_000)
@@ -70,7 +70,7 @@ private func hold(_ words: [String]) throws(CallError) {
     let deadline = monotonicNanoseconds() + (UInt64(words[2]) ?? 30) * 1_000_000_000
     while monotonicNanoseconds() < deadline {
         let start = monotonicNanoseconds()
-        do throws(CallError) {
+        do throws(PeerMRError) {
             try region.check(timeoutMilliseconds: 30_000)
         } catch {
             tell("lost", error)
@@ -79,21 +79,21 @@ private func hold(_ words: [String]) throws(CallError) {
         }
         usleep(20_000)
     }
-    tellError("again") { () throws(CallError) in try region.check(timeoutMilliseconds: 5000) }
-    tellError("owner") { () throws(CallError) in
+    tellError("again") { () throws(PeerMRError) in try region.check(timeoutMilliseconds: 5000) }
+    tellError("owner") { () throws(PeerMRError) in
         // The driver is gone before the memory is: the kernel unmaps it in the course of the removal.
         for _ in 0..<200 {
             _ = try bytes(of: region)
             usleep(50_000)
         }
     }
-    tellError("proof") { () throws(CallError) in
+    tellError("proof") { () throws(PeerMRError) in
         _ = try region.prove(ProofOptions(byteCount: 4096, timeoutMilliseconds: 5000))
     }
 }
 
 /// Resets a function by way of vfio under a region that is in use; then the memory is registered anew: DEVICE BDF BAR.
-private func reset(_ words: [String]) throws(CallError) {
+private func reset(_ words: [String]) throws(PeerMRError) {
     let domain = try domain(words)
     guard let address = PCIAddress(words[1]), let bar = Int(words[2]) else { RegionProbe.stop("BDF BAR") }
     let device = try VFIODevice(address)
@@ -104,9 +104,9 @@ private func reset(_ words: [String]) throws(CallError) {
         tell("before", "works")
         try device.reset()
         let start = monotonicNanoseconds()
-        tellError("lost") { () throws(CallError) in try region.check(timeoutMilliseconds: 30_000) }
+        tellError("lost") { () throws(PeerMRError) in try region.check(timeoutMilliseconds: 30_000) }
         tell("microseconds", "\(microseconds(since: start))")
-        tellError("proof") { () throws(CallError) in
+        tellError("proof") { () throws(PeerMRError) in
             _ = try region.prove(ProofOptions(byteCount: 4096, timeoutMilliseconds: 30_000))
         }
     }
@@ -117,7 +117,7 @@ private func reset(_ words: [String]) throws(CallError) {
 }
 
 /// What cannot be registered of a dma-buf, on a device that imports them: DEVICE MEMORY.
-private func refusals(_ words: [String]) throws(CallError) {
+private func refusals(_ words: [String]) throws(PeerMRError) {
     let domain = try domain(words)
     guard case .dmabuf(let memory) = try MemorySpecification(words[1]).open() else {
         RegionProbe.stop("\(words[1]) is no dma-buf")
@@ -128,7 +128,7 @@ private func refusals(_ words: [String]) throws(CallError) {
         _ name: String, _ number: Int32, _ offset: UInt64, _ count: UInt64, _ address: UInt64? = nil,
         _ access: Access = allAccess
     ) {
-        tellError(name) { () throws(CallError) in
+        tellError(name) { () throws(PeerMRError) in
             _ = try BufferRegion(
                 registering: BufferPart(of: number, offset: offset, byteCount: count, ioAddress: address), on: domain,
                 access: access)
@@ -179,7 +179,7 @@ private func readOnlyBuffer() -> Int32? {
 }
 
 /// Registers and lets go many times: DEVICE MEMORY TIMES.
-private func again(_ words: [String]) throws(CallError) {
+private func again(_ words: [String]) throws(PeerMRError) {
     let domain = try domain(words)
     for _ in 0..<(Int(words[2]) ?? 1) { _ = try region(words, domain) }
     tell("registered", words[2])

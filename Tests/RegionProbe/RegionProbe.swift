@@ -20,7 +20,7 @@ struct RegionProbe {
         }
         words.removeFirst()
         let before = descriptors()
-        do throws(CallError) {
+        do throws(PeerMRError) {
             try act(words)
         } catch {
             tell("error", error)
@@ -38,11 +38,11 @@ struct RegionProbe {
 func tell(_ name: String, _ value: String) { put("\(name): \(value)\n", 1) }
 
 /// Prints an error.
-func tell(_ name: String, _ error: CallError) { tell(name, "\(error.code.rawValue): \(error)") }
+func tell(_ name: String, _ error: PeerMRError) { tell(name, "\(error.code.rawValue): \(error)") }
 
 /// Prints the error that something throws, or that it throws none.
-func tellError(_ name: String, _ body: () throws(CallError) -> Void) {
-    do throws(CallError) {
+func tellError(_ name: String, _ body: () throws(PeerMRError) -> Void) {
+    do throws(PeerMRError) {
         try body()
         tell(name, "no error")
     } catch {

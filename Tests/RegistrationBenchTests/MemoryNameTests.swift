@@ -2,7 +2,7 @@
 
 import PeerMemory
 import RegistrationBench
-import SystemSupport
+import PeerMRCore
 import TestSupport
 import Testing
 
@@ -40,7 +40,7 @@ import Testing
         "", "hos", "vfio:03:00.0", "vfio", "fd", "heap", "cuda", "p2pmem", "host:0", "p2pmem:zz", "nic:x",
     ])
     func whatNamesNoMemoryIsRefused(_ text: String) {
-        let error = #expect(throws: CallError.self) { _ = try MemoryName(text) }
+        let error = #expect(throws: PeerMRError.self) { _ = try MemoryName(text) }
         #expect(error?.code == .invalidArgument)
     }
 }

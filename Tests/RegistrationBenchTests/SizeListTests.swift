@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import RegistrationBench
-import SystemSupport
+import PeerMRCore
 import Testing
 
 @Suite struct SizeListTests {
@@ -27,7 +27,7 @@ import Testing
         "9223372036854775807", "18446744073709551616", "４K", "4K..5000", "\u{0}",
     ])
     func whatIsNoSizeIsRefusedWithARemedy(_ text: String) {
-        let error = #expect(throws: CallError.self) { _ = try SizeList.parse(text) }
+        let error = #expect(throws: PeerMRError.self) { _ = try SizeList.parse(text) }
         #expect(error?.code == .invalidArgument)
         #expect(error?.remedy.isEmpty == false)
         #expect(error?.description.unicodeScalars.contains { $0.value < 32 } == false)
@@ -35,6 +35,6 @@ import Testing
 
     @Test func countsMayBeZeroAndKeepTheirOrder() throws {
         #expect(try SizeList.counts("64M,0,100,0") == [64 << 20, 0, 100])
-        #expect(throws: CallError.self) { _ = try SizeList.counts("0,,1") }
+        #expect(throws: PeerMRError.self) { _ = try SizeList.counts("0,,1") }
     }
 }

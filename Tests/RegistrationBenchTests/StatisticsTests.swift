@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import RegistrationBench
-import SystemSupport
+import PeerMRCore
 import Testing
 
 @Suite struct StatisticsTests {
@@ -81,7 +81,7 @@ import Testing
         for change in changes {
             var plan = good
             change(&plan)
-            #expect(throws: CallError.self) { try plan.validate() }
+            #expect(throws: PeerMRError.self) { try plan.validate() }
         }
     }
 }

@@ -7,7 +7,7 @@
 import Glibc
 import PCITopology
 import SystemPackage
-import SystemSupport
+import PeerMRCore
 import TestSupport
 
 @main

@@ -9,7 +9,7 @@
 
 import PCITopology
 import SystemPackage
-import SystemSupport
+import PeerMRCore
 
 @main
 struct RouteProbe {

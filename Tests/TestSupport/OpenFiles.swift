@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import SystemPackage
-import SystemSupport
+import PeerMRCore
 
 /// How many descriptors this process has open on files whose path, or name in memory, begins so. All descriptors would
 /// be too many to count: other tests open and close theirs meanwhile.

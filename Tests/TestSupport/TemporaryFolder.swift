@@ -2,7 +2,7 @@
 
 import Foundation
 public import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 
 /// A folder of one test's own, removed with all that is in it when the test lets go of it.
 public final class TemporaryFolder {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import SystemPackage
-public import SystemSupport
+public import PeerMRCore
 
 /// A machine made up for a test: sysfs and procfs in memory, as the kernel would show them.
 public struct TestMachine {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import SystemPackage
-import SystemSupport
+import PeerMRCore
 import Testing
 
 @testable import Verbs
@@ -9,13 +9,13 @@ import Testing
 /// The table from (call, errno) to words, without making any call.
 @Suite struct ExplainTests {
     struct Row: Sendable, CustomTestStringConvertible {
-        var error: CallError
-        var code: CallError.Code
+        var error: PeerMRError
+        var code: PeerMRError.Code
         var reason: String
         var remedy: String
         var testDescription: String { "\(error.call) \(error.errno?.rawValue ?? 0)" }
 
-        init(_ error: CallError, _ code: CallError.Code, _ reason: String, _ remedy: String) {
+        init(_ error: PeerMRError, _ code: PeerMRError.Code, _ reason: String, _ remedy: String) {
             self.error = error
             self.code = code
             self.reason = reason
@@ -27,7 +27,7 @@ import Testing
     // swift-format-ignore: NeverForceUnwrap
     static let address = SocketAddress("10.0.0.2", port: 18515)!
 
-    static func register(_ errno: Errno, _ access: Access = [.localWrite]) -> CallError {
+    static func register(_ errno: Errno, _ access: Access = [.localWrite]) -> PeerMRError {
         .register(errno, byteCount: 1 << 20, access: access, device: device)
     }
 
@@ -94,7 +94,7 @@ import Testing
 
     /// Whatever the number, the words are whole and the number is in them.
     @Test func everyErrnoGivesAWholeSentence() {
-        let makers: [(String, (Errno) -> CallError)] = [
+        let makers: [(String, (Errno) -> PeerMRError)] = [
             ("ibv_get_device_list", { .listDevices($0) }),
             ("ibv_open_device", { .openDevice($0, name: "rxe0") }),
             ("ibv_query_gid", { .query("ibv_query_gid", $0.rawValue, device: Self.device) }),

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import SystemPackage
-import SystemSupport
+import PeerMRCore
 import Testing
 
-@Suite struct CallErrorTests {
+@Suite struct PeerMRErrorTests {
     @Test func aSentenceHasReasonCauseAndRemedy() {
-        let error = CallError(
+        let error = PeerMRError(
             .resourceLimit, call: "mmap", errno: .noMemory, reason: "no memory is left",
             remedy: "stop something")
         #expect(
@@ -15,15 +15,15 @@ import Testing
     }
 
     @Test(arguments: [
-        (CallError(.system, reason: "it broke"), "it broke"),
-        (CallError(.system, reason: "it broke", remedy: "mend it"), "it broke; mend it"),
+        (PeerMRError(.system, reason: "it broke"), "it broke"),
+        (PeerMRError(.system, reason: "it broke", remedy: "mend it"), "it broke; mend it"),
         (
-            CallError(.system, errno: .ioError, reason: "it broke"),
+            PeerMRError(.system, errno: .ioError, reason: "it broke"),
             "it broke (Input/output error, errno 5)"
         ),
-        (CallError(.system, call: "read", reason: "it broke"), "it broke"),
+        (PeerMRError(.system, call: "read", reason: "it broke"), "it broke"),
     ])
-    func partsThatAreMissingLeaveNoTrace(_ error: CallError, _ text: String) {
+    func partsThatAreMissingLeaveNoTrace(_ error: PeerMRError, _ text: String) {
         #expect(error.description == text)
     }
 
@@ -38,7 +38,7 @@ import Testing
     }
 
     @Test func number524SaysThatTheDriverDoesNotSupportIt() {
-        let error = CallError(
+        let error = PeerMRError(
             .notSupported, call: "ibv_reg_mr", errno: Errno(rawValue: 524), reason: "it cannot be had")
         #expect(error.description.contains("the driver does not support this"))
         #expect(error.description.contains("errno 524"))
@@ -48,13 +48,13 @@ import Testing
         for number in Int32(1)...600 {
             let errno = Errno(rawValue: number)
             #expect(!errno.explanation.isEmpty)
-            let text = CallError(.system, call: "c", errno: errno, reason: "r").description
+            let text = PeerMRError(.system, call: "c", errno: errno, reason: "r").description
             #expect(text.hasSuffix("errno \(number))"), "\(text)")
         }
     }
 
     @Test func codesAreComparedByTheirNames() {
-        #expect(CallError.Code(rawValue: "busy") == .busy)
-        #expect(CallError.Code(rawValue: "of a later version").rawValue == "of a later version")
+        #expect(PeerMRError.Code(rawValue: "busy") == .busy)
+        #expect(PeerMRError.Code(rawValue: "of a later version").rawValue == "of a later version")
     }
 }

@@ -3,38 +3,38 @@
 internal import SystemPackage
 
 // The one place of this module that turns (call, errno) into words.
-extension CallError {
+extension PeerMRError {
     /// See: man 3 getaddrinfo
-    static func resolveHost(_ host: String, _ said: String) -> CallError {
-        CallError(
+    static func resolveHost(_ host: String, _ said: String) -> PeerMRError {
+        PeerMRError(
             .notFound, call: "getaddrinfo", reason: "there is no host \(host): \(said)",
             remedy: "name a host that getent ahosts \(host) finds, or give its address")
     }
 
     /// See: man 2 connect
-    static func connectSocket(_ errno: Errno, _ host: String, _ port: UInt16) -> CallError {
+    static func connectSocket(_ errno: Errno, _ host: String, _ port: UInt16) -> PeerMRError {
         errno == .connectionRefused
-            ? CallError(
+            ? PeerMRError(
                 .refused, call: "connect", errno: errno, reason: "nothing listens on port \(port) of \(host)",
                 remedy: "start the server there first, with the same --port")
-            : CallError(
+            : PeerMRError(
                 .peerLost, call: "connect", errno: errno, reason: "port \(port) of \(host) does not answer",
                 remedy: "see whether ping reaches it, and no firewall stands in between")
     }
 
     /// See: man 2 bind, listen
-    static func listenSocket(_ errno: Errno, _ port: UInt16, _ address: String?) -> CallError {
+    static func listenSocket(_ errno: Errno, _ port: UInt16, _ address: String?) -> PeerMRError {
         switch errno {
         case .addressInUse:
-            CallError(
+            PeerMRError(
                 .busy, call: "bind", errno: errno, reason: "port \(port) is taken",
                 remedy: "choose another with --port at both ends, or stop the program that listens there (ss -ltnp)")
         case .permissionDenied:
-            CallError(
+            PeerMRError(
                 .notPermitted, call: "bind", errno: errno, reason: "this user may not listen on port \(port)",
                 remedy: "choose a port above 1023")
         default:
-            CallError(
+            PeerMRError(
                 .notFound, call: "bind", errno: errno,
                 reason: "port \(port) of \(address ?? "this host") cannot be listened on",
                 remedy: "name an address that this host has (ip addr)")
@@ -42,9 +42,9 @@ extension CallError {
     }
 
     /// See: man 2 send, recv, accept
-    static func lostSocket(_ call: String, _ errno: Errno, _ peer: String) -> CallError {
+    static func lostSocket(_ call: String, _ errno: Errno, _ peer: String) -> PeerMRError {
         let isLate = errno == .timedOut
-        return CallError(
+        return PeerMRError(
             .peerLost, call: call, errno: errno,
             reason: isLate ? "\(peer) says nothing" : "the TCP connection to \(peer) broke",
             remedy: isLate

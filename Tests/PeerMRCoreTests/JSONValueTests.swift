@@ -4,7 +4,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@testable import SystemSupport
+@testable import PeerMRCore
 
 /// JSON that another program can read, judged by another parser.
 @Suite struct JSONValueTests {

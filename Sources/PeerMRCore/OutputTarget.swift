@@ -14,7 +14,7 @@ package final class OutputTarget {
     /// Opens a file, and makes it where there is none; what it holds stays until ``write(_:)``.
     ///
     /// - Throws: `notPermitted`, `notFound` and others, with the errno of open(2).
-    package init(_ path: String) throws(CallError) {
+    package init(_ path: String) throws(PeerMRError) {
         self.path = path
         var descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
         isLeftover = descriptor >= 0
@@ -28,7 +28,7 @@ package final class OutputTarget {
     }
 
     /// The same; nil where no file is named.
-    package convenience init?(ifNamed path: String?) throws(CallError) {
+    package convenience init?(ifNamed path: String?) throws(PeerMRError) {
         guard let path else { return nil }
         try self.init(path)
     }
@@ -36,7 +36,7 @@ package final class OutputTarget {
     /// Puts a text in the place of what the file held.
     ///
     /// - Throws: `resourceLimit` (ENOSPC) and others, with the errno of write(2).
-    package func write(_ text: String) throws(CallError) {
+    package func write(_ text: String) throws(PeerMRError) {
         isLeftover = false
         // A pipe or a device has no length.
         _ = ftruncate(file.rawValue, 0)
@@ -50,17 +50,17 @@ package final class OutputTarget {
         }
     }
 
-    private static func failed(_ call: String, _ path: String) -> CallError {
+    private static func failed(_ call: String, _ path: String) -> PeerMRError {
         let errno = currentErrno()
         let shown = path.unicodeScalars.map { $0.value < 32 || $0.value == 127 ? "?" : String($0) }.joined()
-        let code: CallError.Code =
+        let code: PeerMRError.Code =
             switch errno {
             case .noSuchFileOrDirectory: .notFound
             case .permissionDenied, .notPermitted, .readOnlyFileSystem: .notPermitted
             case .noSpace: .resourceLimit
             default: .system
             }
-        return CallError(
+        return PeerMRError(
             code, call: call, errno: errno, reason: "\"\(shown)\" cannot be written",
             remedy: "name a file in a directory that exists and that you may write to")
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import SystemPackage
-import SystemSupport
+import PeerMRCore
 import TestSupport
 import Testing
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import SystemSupport
+import PeerMRCore
 import TestSupport
 import Testing
 

@@ -20,7 +20,7 @@ public struct StreamSocket: ~Copyable, Sendable {
     ///   - milliseconds: the longest wait for each address.
     /// - Throws: `notFound` for a name that is not known; `refused` (ECONNREFUSED) where nothing listens; `peerLost`
     ///   where nothing answers. See connect(2), getaddrinfo(3).
-    public init(connectingTo host: String, port: UInt16, milliseconds: Int32) throws(CallError) {
+    public init(connectingTo host: String, port: UInt16, milliseconds: Int32) throws(PeerMRError) {
         let list = try AddressList(host, port: port)
         var last = Errno.addressNotAvailable
         var entry = unsafe list.first
@@ -65,7 +65,7 @@ public struct StreamSocket: ~Copyable, Sendable {
     /// Sends all of the bytes.
     ///
     /// - Throws: `peerLost` (EPIPE, ECONNRESET) where the peer has closed.
-    public borrowing func send(_ bytes: [UInt8]) throws(CallError) {
+    public borrowing func send(_ bytes: [UInt8]) throws(PeerMRError) {
         var left = bytes[...]
         while !left.isEmpty {
             let count = unsafe left.withUnsafeBytes {
@@ -89,7 +89,7 @@ public struct StreamSocket: ~Copyable, Sendable {
     ///   - milliseconds: the longest wait for all of them; negative for ever.
     /// - Returns: fewer than `count` bytes only where the peer closed before.
     /// - Throws: `peerLost` after the time (ETIMEDOUT), or where the connection broke.
-    public borrowing func receive(_ count: Int, milliseconds: Int32) throws(CallError) -> [UInt8] {
+    public borrowing func receive(_ count: Int, milliseconds: Int32) throws(PeerMRError) -> [UInt8] {
         var bytes: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: count)
         let deadline = monotonicNanoseconds() + UInt64(max(0, milliseconds)) * 1_000_000
@@ -144,7 +144,7 @@ public struct StreamListener: ~Copyable, Sendable {
     /// Listens on all addresses, or on one.
     ///
     /// - Throws: `busy` (EADDRINUSE), `notPermitted` below port 1024, `notFound` for another's address.
-    public init(port: UInt16, address: String? = nil) throws(CallError) {
+    public init(port: UInt16, address: String? = nil) throws(PeerMRError) {
         let list = try AddressList(address, port: port)
         guard let first = unsafe list.first else { throw .listenSocket(.addressNotAvailable, port, address) }
         let number = unsafe socket(
@@ -165,7 +165,7 @@ public struct StreamListener: ~Copyable, Sendable {
     /// Waits for a connection, for ever.
     ///
     /// - Throws: EMFILE and what else accept(2) says.
-    public borrowing func accept() throws(CallError) -> StreamSocket {
+    public borrowing func accept() throws(PeerMRError) -> StreamSocket {
         while true {
             let number = Glibc.accept(descriptor, nil, nil)
             guard number >= 0 else {
@@ -188,7 +188,7 @@ public struct StreamListener: ~Copyable, Sendable {
     let first: UnsafeMutablePointer<addrinfo>?
 
     /// - Parameter host: nil for all addresses of this host.
-    init(_ host: String?, port: UInt16) throws(CallError) {
+    init(_ host: String?, port: UInt16) throws(PeerMRError) {
         var hints = unsafe addrinfo()
         unsafe hints.ai_flags = host == nil ? AI_PASSIVE | AI_NUMERICSERV : AI_NUMERICSERV
         unsafe hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
@@ -209,7 +209,7 @@ public struct StreamListener: ~Copyable, Sendable {
 /// The first address of a host, as text: for calls that take no names.
 ///
 /// - Throws: `notFound` for a name that is not known. See getaddrinfo(3).
-public func numericAddress(of host: String) throws(CallError) -> String {
+public func numericAddress(of host: String) throws(PeerMRError) -> String {
     let list = try AddressList(host, port: 0)
     var text = [CChar](repeating: 0, count: 64)
     guard let first = unsafe list.first,

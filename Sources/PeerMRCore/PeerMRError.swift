@@ -7,7 +7,7 @@ public import SystemPackage
 /// One type serves every layer, so that an application has one thing to print.
 /// The data path (posting and polling) throws `Errno` values instead, which are 4 bytes and never
 /// allocate.
-public struct CallError: Error, Hashable, Sendable {
+public struct PeerMRError: Error, Hashable, Sendable {
     /// The class of the failure, for programs; people read ``reason`` and ``remedy``.
     public struct Code: RawRepresentable, Hashable, Sendable {
         public let rawValue: String
@@ -18,7 +18,7 @@ public struct CallError: Error, Hashable, Sendable {
         /// A driver, kernel, library or device lacks what was asked for.
         public static let notSupported = Code(rawValue: "notSupported")
         /// It exists, and works, but would move data wrongly or unsafely in this setting.
-        public static let unsafeHere = Code(rawValue: "unsafeHere")
+        public static let unsafeConfiguration = Code(rawValue: "unsafeHere")
         /// A value is malformed or outside what the object allows.
         public static let invalidArgument = Code(rawValue: "invalidArgument")
         /// Memory, a limit such as RLIMIT_MEMLOCK, or a pool is exhausted.
@@ -62,7 +62,7 @@ public struct CallError: Error, Hashable, Sendable {
     }
 }
 
-extension CallError: CustomStringConvertible {
+extension PeerMRError: CustomStringConvertible {
     /// One sentence: reason, cause in brackets, remedy.
     public var description: String {
         var text = reason
