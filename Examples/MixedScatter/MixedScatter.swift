@@ -48,7 +48,7 @@ struct Exchange: ~Copyable {
         let domain = try ProtectionDomain(try Device(name: device).open())
         let payload = try PeerRegion(registering: try specification.open(), on: domain, access: [.localWrite])
         // A software device's on-demand memory wants its part of a message to begin with a packet.
-        let headerBytes = max(64, payload.window.shape.pathMTUBytes)
+        let headerBytes = max(64, payload.keys.constraint.pathMTUBytes)
         let payloadBytes = min(payload.byteCount, 64 << 10)
         let header = try PeerRegion.allocate(headerBytes, of: .host, on: domain, access: [.localWrite])
         let plain = try PeerRegion.allocate(
@@ -57,8 +57,8 @@ struct Exchange: ~Copyable {
         var pair = try QueuePair(
             domain: domain, sendQueue: queue, receiveQueue: queue,
             capacity: QueuePairCapacity(sends: 1, receives: 1, entriesPerRequest: 2))
-        try pair.connectToItself(access: [.localWrite])
-        try pair.check(payload.window.shape)
+        try pair.connectLoopback(access: [.localWrite])
+        try pair.check(payload.keys.constraint)
         self.headerBytes = headerBytes
         self.payloadBytes = payloadBytes
         self.pair = pair
@@ -74,8 +74,8 @@ struct Exchange: ~Copyable {
         let bytes = pattern(payloadBytes, 2)
         try unsafe header.write(words.span.bytes, at: 0)
         try unsafe payload.write(bytes.span.bytes, at: 0)
-        let two: [2 of ScatterEntry] = [try entry(header, headerBytes), try entry(payload, payloadBytes)]
-        let one: [1 of ScatterEntry] = [try entry(plain, headerBytes + payloadBytes)]
+        let two: [2 of ScatterGatherElement] = [try entry(header, headerBytes), try entry(payload, payloadBytes)]
+        let one: [1 of ScatterGatherElement] = [try entry(plain, headerBytes + payloadBytes)]
         try transfer(from: two.span, to: one.span)
         try compare("gathered", plain, words + bytes)
     }
@@ -84,8 +84,8 @@ struct Exchange: ~Copyable {
     mutating func scatter() throws(PeerMRError) {
         let bytes = pattern(headerBytes + payloadBytes, 3)
         try unsafe plain.write(bytes.span.bytes, at: 0)
-        let one: [1 of ScatterEntry] = [try entry(plain, bytes.count)]
-        let two: [2 of ScatterEntry] = [try entry(header, headerBytes), try entry(payload, payloadBytes)]
+        let one: [1 of ScatterGatherElement] = [try entry(plain, bytes.count)]
+        let two: [2 of ScatterGatherElement] = [try entry(header, headerBytes), try entry(payload, payloadBytes)]
         try transfer(from: one.span, to: two.span)
         try compare("scattered, header", header, Array(bytes[..<headerBytes]))
         try compare("scattered, payload", payload, Array(bytes[headerBytes...]))
@@ -93,7 +93,7 @@ struct Exchange: ~Copyable {
 
     /// Sends one message to ourselves. The lists need not outlive the call that posts them; the memory must.
     private mutating func transfer(
-        from sources: Span<ScatterEntry>, to targets: Span<ScatterEntry>
+        from sources: Span<ScatterGatherElement>, to targets: Span<ScatterGatherElement>
     ) throws(PeerMRError) {
         do throws(Errno) {
             try pair.postReceive(scatteringTo: targets, requestID: 1)
@@ -128,9 +128,9 @@ struct Exchange: ~Copyable {
 }
 
 /// A piece of a region, from its beginning.
-private func entry(_ region: borrowing PeerRegion, _ count: Int) throws(PeerMRError) -> ScatterEntry {
+private func entry(_ region: borrowing PeerRegion, _ count: Int) throws(PeerMRError) -> ScatterGatherElement {
     do throws(SliceError) {
-        return try region.window.entry(at: 0, count: UInt64(count))
+        return try region.keys.element(at: 0, count: UInt64(count))
     } catch {
         throw PeerMRError(.invalidArgument, reason: "\(count) bytes cannot be addressed: \(error)")
     }

@@ -13,8 +13,8 @@ protocol DriveQueue: ~Copyable {
     /// The most bytes of one read or write.
     var limit: Int { get }
     var descriptor: Int32 { get }
-    mutating func write(_ slice: MemorySlice, at offset: UInt64, tag: UInt64) throws(Errno)
-    mutating func read(_ slice: MemorySlice, at offset: UInt64, tag: UInt64) throws(Errno)
+    mutating func write(_ slice: IOVector, at offset: UInt64, tag: UInt64) throws(Errno)
+    mutating func read(_ slice: IOVector, at offset: UInt64, tag: UInt64) throws(Errno)
     mutating func flush(tag: UInt64) throws(Errno)
     mutating func submit() throws(Errno)
     /// The next operation that has ended, if there is one: why it failed, or nil.
@@ -135,7 +135,7 @@ final class DriveTurn<Queue: DriveQueue & ~Copyable>: Turn {
         isReceived = false
         if flush != nil {
             do {
-                try flush?.post(reading: UInt64(station.areaBytes), of: station.region.window, requestID: ID.flush)
+                try flush?.post(reading: UInt64(station.areaBytes), of: station.region.keys, requestID: ID.flush)
             } catch { throw .refused(error) }
             while !isFlushed { try wait(plan, &station) }
             isFlushed = false

@@ -68,7 +68,7 @@ struct Request: Hashable {
     /// How many messages go each way.
     var count: UInt32
     /// Where the client's memory is, for a server that writes.
-    var remote: RemoteSlice
+    var remote: RemoteAddress
 
     static let byteCount = 32
     private static let magic = Array("PMpp".utf8)
@@ -93,7 +93,7 @@ struct Request: Hashable {
         guard size > 0, count > 0 else { throw .nonsense("request", bytes) }
         return Request(
             operation: operation, size: size, count: count,
-            remote: RemoteSlice(
+            remote: RemoteAddress(
                 address: integer(bytes, 16, as: UInt64.self), key: integer(bytes, 24, as: UInt32.self)))
     }
 
@@ -110,7 +110,7 @@ struct Answer: Hashable {
     /// The most messages of a run; a request for more has been refused.
     var countLimit: UInt32
     /// Where its memory is, for a client that reads or writes.
-    var remote: RemoteSlice
+    var remote: RemoteAddress
 
     static let byteCount = 32
     private static let magic = Array("PMok".utf8)
@@ -121,7 +121,7 @@ struct Answer: Hashable {
             + bigEndian(remote.key) + bigEndian(UInt32(0))
     }
 
-    init(operations: [Operation], sizeLimit: UInt32, countLimit: UInt32, remote: RemoteSlice) {
+    init(operations: [Operation], sizeLimit: UInt32, countLimit: UInt32, remote: RemoteAddress) {
         self.operations = operations
         self.sizeLimit = sizeLimit
         self.countLimit = countLimit
@@ -139,7 +139,7 @@ struct Answer: Hashable {
         self.init(
             operations: Operation.allCases.filter { set & 1 << UInt32($0.code) != 0 },
             sizeLimit: integer(bytes, 8, as: UInt32.self), countLimit: integer(bytes, 12, as: UInt32.self),
-            remote: RemoteSlice(
+            remote: RemoteAddress(
                 address: integer(bytes, 16, as: UInt64.self), key: integer(bytes, 24, as: UInt32.self)))
     }
 }

@@ -39,7 +39,7 @@ struct Managed {
         try end.prepare(first)
         try connection.connect(privateData: [])
         try wait(for: events)
-        try end.station.queuePair.check(end.station.region.window.shape)
+        try end.station.queuePair.check(end.station.region.keys.constraint)
         say(
             "connected to \(server); memory here: \(end.station.region.kind.rawValue), "
                 + end.station.region.choice.reason)
@@ -94,7 +94,7 @@ extension LoopPlan {
         return LoopPlan(
             operation: .send, isClient: isClient, count: runs.count, size: UInt32(size), waits: waits,
             isInline: false, outgoing: outgoing.entry, incoming: incoming.entry,
-            remote: RemoteSlice(address: 0, key: 0),
+            remote: RemoteAddress(address: 0, key: 0),
             check: PatternCheck(
                 isOn: runs.validates, mayEcho: false, isStandIn: false, outgoing: outgoing.address,
                 incoming: incoming.address),

@@ -39,11 +39,11 @@ struct LoopPlan: BitwiseCopyable {
     var waits: Bool
     /// Whether messages fit into the work request and may be copied there.
     var isInline: Bool
-    var outgoing: ScatterEntry
+    var outgoing: ScatterGatherElement
     /// As long as the longest message that can come.
-    var incoming: ScatterEntry
+    var incoming: ScatterGatherElement
     /// The other end's memory, for writes and reads.
-    var remote: RemoteSlice
+    var remote: RemoteAddress
     /// Whether every byte is looked at, and where; see ``Pattern``.
     var check: PatternCheck
     /// How long nothing may come, in nanoseconds.
@@ -192,7 +192,7 @@ extension Station {
         do throws(LoopEnd) { try fillReceives(incoming.entry) } catch { throw .loop(error) }
     }
 
-    private mutating func fillReceives(_ entry: ScatterEntry) throws(LoopEnd) {
+    private mutating func fillReceives(_ entry: ScatterGatherElement) throws(LoopEnd) {
         while state.posted < options.depth {
             do { try queuePair.postReceive(entry, requestID: receiveID) } catch { throw .refused(error) }
             state.posted += 1

@@ -6,7 +6,7 @@ import PeerMR
 struct PingStation: ~Copyable {
     var station: Station
     private let messages: PeerRegion
-    private let slots: [4 of ScatterEntry]
+    private let slots: [4 of ScatterGatherElement]
     private var isOnMessage = false
     private var isOnWork = false
 
@@ -27,14 +27,14 @@ struct PingStation: ~Copyable {
 
     init(_ station: consuming Station) throws(PeerMRError) {
         let messages = try PeerRegion.allocate(4 * Slot.bytes, of: .host, on: station.domain, access: [.localWrite])
-        let slots: [4 of ScatterEntry]
+        let slots: [4 of ScatterGatherElement]
         do {
-            let window = messages.window
+            let keys = messages.keys
             let size = UInt64(Advertisement.encodedBytes)
             slots = [
-                try window.entry(at: 0, count: size), try window.entry(at: UInt64(Slot.bytes), count: size),
-                try window.entry(at: UInt64(2 * Slot.bytes), count: size),
-                try window.entry(at: UInt64(3 * Slot.bytes), count: size),
+                try keys.element(at: 0, count: size), try keys.element(at: UInt64(Slot.bytes), count: size),
+                try keys.element(at: UInt64(2 * Slot.bytes), count: size),
+                try keys.element(at: UInt64(3 * Slot.bytes), count: size),
             ]
         } catch { throw .loop(.refused(.invalidArgument)) }
         self.slots = slots

@@ -5,14 +5,14 @@ import PeerMR
 /// What `rping` sends: where memory is, 16 bytes with the highest byte of each number first. A go-ahead has the same
 /// length, and its content means nothing.
 struct Advertisement: Hashable {
-    var remote: RemoteSlice
+    var remote: RemoteAddress
     var byteCount: UInt32
 
     static let encodedBytes = 16
 
     var encoded: [UInt8] { bigEndian(remote.address) + bigEndian(remote.key) + bigEndian(byteCount) }
 
-    init(_ remote: RemoteSlice, byteCount: UInt32) {
+    init(_ remote: RemoteAddress, byteCount: UInt32) {
         self.remote = remote
         self.byteCount = byteCount
     }
@@ -21,7 +21,7 @@ struct Advertisement: Hashable {
     init?(_ bytes: UnsafeRawBufferPointer) {
         guard bytes.count == Self.encodedBytes, let start = bytes.baseAddress else { return nil }
         self.init(
-            RemoteSlice(
+            RemoteAddress(
                 address: UInt64(bigEndian: unsafe start.loadUnaligned(as: UInt64.self)),
                 key: UInt32(bigEndian: unsafe start.loadUnaligned(fromByteOffset: 8, as: UInt32.self))),
             byteCount: UInt32(bigEndian: unsafe start.loadUnaligned(fromByteOffset: 12, as: UInt32.self)))

@@ -129,7 +129,7 @@ private final class Session: @unchecked Sendable {
 
     private func serve() {
         let status = reporting { () throws(PeerMRError) in
-            try end.station.queuePair.check(end.station.region.window.shape)
+            try end.station.queuePair.check(end.station.region.keys.constraint)
             let client = connection.peerAddress.map { "\($0)" } ?? "a client"
             say(
                 "serving \(client); memory here: \(end.station.region.kind.rawValue), "

@@ -28,7 +28,7 @@ struct Peer: ~Copyable {
 extension Station {
     /// The payload of a full packet that this end would take: what was asked for, or what the memory needs.
     private func proposedMTU(_ options: RendezvousOptions) throws(PeerMRError) -> PathMTU {
-        let needed = region.window.shape.pathMTUBytes
+        let needed = region.keys.constraint.pathMTUBytes
         let mtu = options.mtu ?? PathMTU(exactlyBytes: needed) ?? .default
         try checkMTU(mtu, options)
         return mtu
@@ -101,10 +101,10 @@ extension Station {
         }
         try queuePair.connect(
             to: told.endpoint,
-            over: ManualPath(
+            over: PathAttributes(
                 port: options.devicePort, gidIndex: gid?.index, mtu: mtu, serviceLevel: options.serviceLevel,
                 sequence: own.endpoint.sequence))
-        try queuePair.check(region.window.shape)
+        try queuePair.check(region.keys.constraint)
     }
 }
 

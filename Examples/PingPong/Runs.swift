@@ -45,7 +45,7 @@ extension Station {
     /// - Parameter separate: what comes in is not what goes out. A server that only sends back what it gets has one
     ///   place for both.
     func plan(
-        _ operation: Operation, size: Int, count: Int, isClient: Bool, separate: Bool, remote: RemoteSlice,
+        _ operation: Operation, size: Int, count: Int, isClient: Bool, separate: Bool, remote: RemoteAddress,
         with peer: borrowing Peer, _ options: RunOptions
     ) throws(PeerMRError) -> LoopPlan {
         let outgoing = try area(incoming: false, count: size)
@@ -73,7 +73,7 @@ extension Station {
         }
         let stamps = Stamps(count: options.count)
         for size in options.sizes {
-            var remote = RemoteSlice(address: 0, key: 0)
+            var remote = RemoteAddress(address: 0, key: 0)
             if peer.isExtended { remote = try ask(peer, size, options) }
             let plan = try plan(
                 options.operation, size: size, count: options.count, isClient: true, separate: true, remote: remote,
@@ -87,7 +87,7 @@ extension Station {
     }
 
     /// Asks the server for a run, and returns where its memory is.
-    private func ask(_ peer: borrowing Peer, _ size: Int, _ options: RunOptions) throws(PeerMRError) -> RemoteSlice {
+    private func ask(_ peer: borrowing Peer, _ size: Int, _ options: RunOptions) throws(PeerMRError) -> RemoteAddress {
         let request = Request(
             operation: options.operation, size: UInt32(size), count: UInt32(options.count),
             remote: remote(incoming: true))
@@ -123,7 +123,7 @@ extension Station {
         guard peer.isExtended else {
             let plan = try plan(
                 .send, size: options.sizes.first ?? 1, count: options.count, isClient: false, separate: separate,
-                remote: RemoteSlice(address: 0, key: 0), with: peer, options)
+                remote: RemoteAddress(address: 0, key: 0), with: peer, options)
             do throws(LoopEnd) { try begin(plan) } catch { throw .loop(error) }
             return try turn.run(plan, on: &self, options).forEach(report)
         }

@@ -72,24 +72,24 @@ struct Station: ~Copyable {
 
     /// The part of the memory for messages that go out, or for those that come in: for the NIC, and for the
     /// processor as an address, that of the stand-in where there is one.
-    func area(incoming: Bool, count: Int) throws(PeerMRError) -> (entry: ScatterEntry, address: UInt) {
-        let entry: ScatterEntry
+    func area(incoming: Bool, count: Int) throws(PeerMRError) -> (entry: ScatterGatherElement, address: UInt) {
+        let entry: ScatterGatherElement
         do {
-            entry = try region.window.entry(at: UInt64(incoming ? areaBytes : 0), count: UInt64(count))
+            entry = try region.keys.element(at: UInt64(incoming ? areaBytes : 0), count: UInt64(count))
         } catch { throw .partOfMemory(count) }
         if let standIn { return (entry, standIn.address + UInt(incoming ? areaBytes : 0)) }
         return (entry, try slice(incoming: incoming, count: count).address)
     }
 
     /// The same, for a drive.
-    func slice(incoming: Bool, count: Int) throws(PeerMRError) -> MemorySlice {
+    func slice(incoming: Bool, count: Int) throws(PeerMRError) -> IOVector {
         do { return try region.slice(at: incoming ? areaBytes : 0, count: count) } catch { throw .partOfMemory(count) }
     }
 
     /// What the other end has to know to read or write this end's memory.
-    func remote(incoming: Bool) -> RemoteSlice {
-        RemoteSlice(
-            address: region.window.address + UInt64(incoming ? areaBytes : 0), key: region.window.remoteKey)
+    func remote(incoming: Bool) -> RemoteAddress {
+        RemoteAddress(
+            address: region.keys.address + UInt64(incoming ? areaBytes : 0), key: region.keys.remoteKey)
     }
 }
 

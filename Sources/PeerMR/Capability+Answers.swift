@@ -108,7 +108,7 @@ extension Capability {
             }
             let opened: Context
             if let context { opened = context } else { opened = try device.open() }
-            let facts = try RegistrationFacts(of: opened)
+            let facts = try RegistrationInfo(of: opened)
             let choice: MethodChoice
             do throws(PeerMRError) {
                 choice = try .choose(for: .p2pmem, facts: facts)
@@ -150,8 +150,8 @@ extension Capability {
     /// Whether an open RDMA device imports dma-bufs: the first of the four answers for a dma-buf of anyone.
     public static func buffers(of context: Context) -> Answer {
         do throws(PeerMRError) {
-            let facts = try RegistrationFacts(of: context, for: .dmabuf)
-            let found = context.bufferImport()
+            let facts = try RegistrationInfo(of: context, for: .dmabuf)
+            let found = context.dmaBufSupport()
             do throws(PeerMRError) {
                 _ = try MethodChoice.choose(for: .dmabuf, facts: facts)
             } catch {

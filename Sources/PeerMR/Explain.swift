@@ -71,10 +71,10 @@ extension PeerMRError {
         }
     }
 
-    static func outsideRegion(_ offset: Int, _ count: Int, _ window: RegionWindow) -> PeerMRError {
+    static func outsideRegion(_ offset: Int, _ count: Int, _ keys: RegionKeys) -> PeerMRError {
         PeerMRError(
             .invalidArgument,
-            reason: "\(count) bytes from \(offset) on do not lie inside a region of \(window.byteCount) bytes",
+            reason: "\(count) bytes from \(offset) on do not lie inside a region of \(keys.byteCount) bytes",
             remedy: "name a part that does")
     }
 

@@ -25,17 +25,17 @@ struct Loopback: ~Copyable {
 
     /// - Parameter scratchBytes: the most that one transfer moves.
     init(
-        on domain: ProtectionDomain, for shape: TransferShape, scratchBytes: Int, timeoutMilliseconds: UInt64
+        on domain: ProtectionDomain, for constraint: TransferConstraint, scratchBytes: Int, timeoutMilliseconds: UInt64
     ) throws(PeerMRError) {
         do throws(PeerMRError) {
-            try self.init(making: (), on: domain, shape, scratchBytes, timeoutMilliseconds)
+            try self.init(making: (), on: domain, constraint, scratchBytes, timeoutMilliseconds)
         } catch {
             throw PeerMRError.withoutNIC(domain.context.device) ?? error
         }
     }
 
     private init(
-        making: Void, on domain: ProtectionDomain, _ shape: TransferShape, _ scratchBytes: Int,
+        making: Void, on domain: ProtectionDomain, _ constraint: TransferConstraint, _ scratchBytes: Int,
         _ timeoutMilliseconds: UInt64
     ) throws(PeerMRError) {
         let all: Access = [.localWrite, .remoteWrite, .remoteRead]
@@ -43,8 +43,8 @@ struct Loopback: ~Copyable {
         var pair = try QueuePair(
             domain: domain, sendQueue: queue, receiveQueue: queue,
             capacity: QueuePairCapacity(sends: 1, receives: 1))
-        try pair.connectToItself(access: all)
-        try pair.check(shape)
+        try pair.connectLoopback(access: all)
+        try pair.check(constraint)
         let scratch = try MemoryRegion(
             registering: MappedMemory.host(try HostMemory(allocating: scratchBytes)), on: domain, access: all)
         self.queue = queue
@@ -61,7 +61,7 @@ struct Loopback: ~Copyable {
     /// - Returns: how it ended.
     /// - Throws: `system` where it cannot be posted, `peerLost` where nothing comes back in time.
     mutating func move(
-        _ direction: Direction, _ region: RegionWindow, _ access: Access, offset: Int, count: Int
+        _ direction: Direction, _ region: RegionKeys, _ access: Access, offset: Int, count: Int
     ) throws(PeerMRError) -> Completion {
         requestID += 1
         do throws(Errno) {
@@ -73,18 +73,18 @@ struct Loopback: ~Copyable {
     }
 
     private mutating func post(
-        _ direction: Direction, _ region: RegionWindow, _ access: Access, _ offset: Int, _ count: Int
+        _ direction: Direction, _ region: RegionKeys, _ access: Access, _ offset: Int, _ count: Int
     ) throws(Errno) {
-        let here: ScatterEntry
-        let there: ScatterEntry
+        let here: ScatterGatherElement
+        let there: ScatterGatherElement
         do throws(SliceError) {
-            here = try scratch.window.entry(at: 0, count: UInt64(count))
-            there = try region.entry(at: UInt64(offset), count: UInt64(count))
+            here = try scratch.keys.element(at: 0, count: UInt64(count))
+            there = try region.element(at: UInt64(offset), count: UInt64(count))
         } catch {
             throw .invalidArgument
         }
-        let own = RemoteSlice(address: scratch.window.address, key: scratch.window.remoteKey)
-        let others = RemoteSlice(address: region.address + UInt64(offset), key: region.remoteKey)
+        let own = RemoteAddress(address: scratch.keys.address, key: scratch.keys.remoteKey)
+        let others = RemoteAddress(address: region.address + UInt64(offset), key: region.remoteKey)
         switch direction {
         case .intoRegion where access.contains(.remoteWrite):
             try pair.postWrite(here, to: others, requestID: requestID)

@@ -30,7 +30,7 @@ public enum NICKind: String, Hashable, Sendable {
 }
 
 /// What decides the method: facts of the device and the kernel.
-public struct RegistrationFacts: Hashable, Sendable {
+public struct RegistrationInfo: Hashable, Sendable {
     /// The device's name, for messages.
     public var device: Device
     /// Its on-demand paging.
@@ -40,20 +40,20 @@ public struct RegistrationFacts: Hashable, Sendable {
     /// The running kernel; nil where its release cannot be read.
     public var kernel: KernelRelease?
     /// Whether it imports dma-bufs; nil where that was not asked.
-    public var bufferImport: BufferImport?
+    public var dmaBufSupport: DMABufSupport?
     /// Its driver's name; nil where sysfs names none.
     public var driver: String?
 
     /// Facts given by hand, as a test needs them.
     public init(
         device: Device, onDemand: OnDemandPaging, nic: NICKind, kernel: KernelRelease?,
-        bufferImport: BufferImport? = nil, driver: String? = nil
+        dmaBufSupport: DMABufSupport? = nil, driver: String? = nil
     ) {
         self.device = device
         self.onDemand = onDemand
         self.nic = nic
         self.kernel = kernel
-        self.bufferImport = bufferImport
+        self.dmaBufSupport = dmaBufSupport
         self.driver = driver
     }
 
@@ -65,7 +65,7 @@ public struct RegistrationFacts: Hashable, Sendable {
         self.init(
             device: context.device, onDemand: try context.attributes().onDemand,
             nic: NICKind(of: context.device), kernel: .running(),
-            bufferImport: kind == .dmabuf ? context.bufferImport() : nil,
+            dmaBufSupport: kind == .dmabuf ? context.dmaBufSupport() : nil,
             driver: SystemRoot.live.linkTarget("sys/class/infiniband/\(name)/device/driver")?.lastComponent?.string)
     }
 }
@@ -75,7 +75,7 @@ public struct MethodChoice: Hashable, Sendable {
     /// The method.
     public let method: Method
     /// The transfers that are right with it.
-    public let shape: TransferShape
+    public let constraint: TransferConstraint
     /// Why this one, as half a sentence.
     public let reason: String
 }
@@ -90,24 +90,24 @@ extension MethodChoice {
     /// - Throws: `unsafeConfiguration` where the kernel would map peer memory without a check, `notSupported` for a dma-buf on a
     ///   device that imports none.
     public static func choose(
-        for kind: MemoryKind, facts: RegistrationFacts
+        for kind: MemoryKind, facts: RegistrationInfo
     ) throws(PeerMRError) -> MethodChoice {
         switch kind {
         case .host:
             return MethodChoice(
-                method: .pinned, shape: .any, reason: "pages of the host can be pinned")
+                method: .pinned, constraint: .any, reason: "pages of the host can be pinned")
         case .dmabuf: return try chooseForBuffer(facts)
         case .nic:
             return MethodChoice(
-                method: .deviceMemory, shape: .any, reason: "it is memory of \(facts.device) itself")
+                method: .deviceMemory, constraint: .any, reason: "it is memory of \(facts.device) itself")
         case .p2pmem: return try chooseForPeer(facts)
         }
     }
 
     /// A device that may import dma-bufs is asked; one that says no is not.
-    private static func chooseForBuffer(_ facts: RegistrationFacts) throws(PeerMRError) -> MethodChoice {
-        guard let found = facts.bufferImport else {
-            return MethodChoice(method: .dmaBuf, shape: .any, reason: "it is a dma-buf")
+    private static func chooseForBuffer(_ facts: RegistrationInfo) throws(PeerMRError) -> MethodChoice {
+        guard let found = facts.dmaBufSupport else {
+            return MethodChoice(method: .dmaBuf, constraint: .any, reason: "it is a dma-buf")
         }
         // mlx5 looks at the descriptor before it looks whether it can page, which its dma-bufs need
         // (drivers/infiniband/hw/mlx5/mr.c, mlx5_ib_reg_user_mr_dmabuf).
@@ -125,31 +125,31 @@ extension MethodChoice {
                 remedy: found.remedy)
         }
         return MethodChoice(
-            method: .dmaBuf, shape: .any,
+            method: .dmaBuf, constraint: .any,
             reason: found.isSupported == true ? "\(facts.device) imports dma-bufs" : found.sentence)
     }
 
     private static func chooseForPeer(
-        _ facts: RegistrationFacts
+        _ facts: RegistrationInfo
     ) throws(PeerMRError) -> MethodChoice {
         guard facts.onDemand.isSupported,
             facts.onDemand.reliableConnection.isSuperset(of: [.send, .receive, .write, .read])
         else {
             return MethodChoice(
-                method: .pinned, shape: .any,
+                method: .pinned, constraint: .any,
                 reason: "\(facts.device) has no on-demand paging for reliable connections")
         }
         guard let kernel = facts.kernel, kernel >= firstCheckingKernel else {
             throw .uncheckedMapping(facts)
         }
         return MethodChoice(
-            method: .onDemand, shape: facts.nic == .software ? .wholePages : .any,
+            method: .onDemand, constraint: facts.nic == .software ? .wholePages : .any,
             reason: "p2pmem cannot be pinned for long, and \(facts.device) can page on demand")
     }
 }
 
 extension PeerMRError {
-    fileprivate static func uncheckedMapping(_ facts: RegistrationFacts) -> PeerMRError {
+    fileprivate static func uncheckedMapping(_ facts: RegistrationInfo) -> PeerMRError {
         let kernel = facts.kernel.map { "Linux \($0)" } ?? "this kernel"
         return PeerMRError(
             .unsafeConfiguration,

@@ -22,7 +22,7 @@ extension PeerRegion {
         let pieces = provable(options.byteCount)
         guard !pieces.isEmpty else { throw .nothingToProve }
         var loop = try Loopback(
-            on: domain, for: window.shape, scratchBytes: pieces.map(\.count).max() ?? 0,
+            on: domain, for: keys.constraint, scratchBytes: pieces.map(\.count).max() ?? 0,
             timeoutMilliseconds: UInt64(max(1, options.timeoutMilliseconds)))
         var findings = ProofFindings()
         for piece in pieces {
@@ -38,7 +38,7 @@ extension PeerRegion {
         let count = max(1, min(wanted, 16 << 20, whole))
         guard whole > count else { return [0..<whole] }
         // The device may want the address aligned.
-        let alignment = Int(clamping: max(window.shape.alignment, 8))
+        let alignment = Int(clamping: max(keys.constraint.alignment, 8))
         let last = (whole - count) / alignment * alignment
         return [0..<count, last..<whole]
     }
@@ -122,13 +122,13 @@ extension PeerRegion {
         _ bytes: [UInt8], _ piece: Range<Int>, _ loop: inout Loopback
     ) throws(PeerMRError) {
         loop.fill(bytes)
-        try demand(loop.move(.intoRegion, window, access, offset: piece.lowerBound, count: piece.count))
+        try validate(loop.move(.intoRegion, keys, access, offset: piece.lowerBound, count: piece.count))
     }
 
     private borrowing func take(_ piece: Range<Int>, _ loop: inout Loopback) throws(PeerMRError) -> [UInt8] {
         // What was there before must not look as if it had been read.
         loop.fill(Self.noise(piece.count))
-        try demand(loop.move(.outOfRegion, window, access, offset: piece.lowerBound, count: piece.count))
+        try validate(loop.move(.outOfRegion, keys, access, offset: piece.lowerBound, count: piece.count))
         return loop.contents(piece.count)
     }
 
@@ -159,14 +159,14 @@ extension PeerRegion {
     /// - Throws: `peerLost` where the exporter has taken the memory back, or the NIC does not answer.
     public borrowing func check(timeoutMilliseconds: Int = 1000) throws(PeerMRError) {
         if let loss = loss() { throw loss }
-        let count = min(byteCount, Int(clamping: window.shape.alignment))
+        let count = min(byteCount, Int(clamping: keys.constraint.alignment))
         var loop = try Loopback(
-            on: domain, for: window.shape, scratchBytes: count,
+            on: domain, for: keys.constraint, scratchBytes: count,
             timeoutMilliseconds: UInt64(max(1, timeoutMilliseconds)))
-        try demand(loop.move(.outOfRegion, window, access, offset: 0, count: count))
+        try validate(loop.move(.outOfRegion, keys, access, offset: 0, count: count))
     }
 
-    private borrowing func demand(_ completion: Completion) throws(PeerMRError) {
+    private borrowing func validate(_ completion: Completion) throws(PeerMRError) {
         if let error = explain(completion, isAlone: true) { throw error }
     }
 }

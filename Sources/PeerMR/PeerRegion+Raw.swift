@@ -18,10 +18,10 @@ extension PeerRegion {
 
     /// From here on the C object is someone else's, who deregisters it: the end of this value is that of its memory
     /// only. Memory of the NIC is not given away.
-    @unsafe package borrowing func giveAway() {
+    @unsafe package borrowing func detach() {
         switch storage.region {
-        case .mapped(let region): region.giveAway()
-        case .buffer(let region): region.giveAway()
+        case .mapped(let region): region.detach()
+        case .buffer(let region): region.detach()
         case .nic: break
         }
     }
@@ -31,7 +31,7 @@ extension PeerRegion {
     /// - Throws: `busy` (EBUSY) where a memory window is bound to the region, which then goes on as it was.
     package borrowing func deregister() throws(PeerMRError) {
         unsafe try MappedRegistration.deregister(rawObject, of: domain.context.device)
-        unsafe giveAway()
+        unsafe detach()
     }
 
     /// Zeroed host memory, registered in place of what was refused.

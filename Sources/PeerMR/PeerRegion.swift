@@ -25,7 +25,7 @@ public enum Fallback: Hashable, Sendable {
 public struct PeerRegion: ~Copyable {
     let storage: RegionStorage
     /// What addresses work requests need.
-    public let window: RegionWindow
+    public let keys: RegionKeys
     /// How the memory became a region, and why so.
     public let choice: MethodChoice
     /// Who moves the device's bytes.
@@ -51,7 +51,7 @@ public struct PeerRegion: ~Copyable {
     ///   - access: what the device, and its peers, may do.
     ///   - options: an I/O address and hints, where they matter.
     /// - Throws: `unsafeConfiguration` where it would work wrongly, `notSupported` where it cannot work, `resourceLimit` at the
-    ///   memory lock limit. See ``Verbs/MemoryRegion/init(registering:on:access:shape:handle:)`` and
+    ///   memory lock limit. See ``Verbs/MemoryRegion/init(registering:on:access:constraint:handle:)`` and
     ///   ``Verbs/BufferRegion/init(registering:on:access:handle:keeping:)``.
     public init(
         registering memory: consuming AnyMemory, on domain: ProtectionDomain, access: Access,
@@ -105,7 +105,7 @@ public struct PeerRegion: ~Copyable {
     }
 
     private init(_ made: consuming Registration, access: Access, bounceReason: PeerMRError?) {
-        window = made.storage.window
+        keys = made.storage.keys
         choice = made.choice
         nic = made.nic
         self.access = access
@@ -154,16 +154,16 @@ extension PeerRegion {
     /// The driver that hands a dma-buf out, as the kernel names it; nil for other memory.
     public var exporter: String? { storage.origin?.exporter }
     /// The length in bytes.
-    public var byteCount: Int { Int(window.byteCount) }
+    public var byteCount: Int { Int(keys.byteCount) }
     /// The domain that it belongs to.
     public var domain: ProtectionDomain { storage.domain }
-    /// What the keys open besides the bytes asked for, because devices map pages; see ``Verbs/BufferRegion/slack``.
-    public var slack: (before: UInt64, after: UInt64) { storage.slack }
+    /// What the keys open besides the bytes asked for, because devices map pages; see ``Verbs/BufferRegion/padding``.
+    public var padding: (before: UInt64, after: UInt64) { storage.padding }
 
     /// A part of the memory, for I/O by another device.
     ///
     /// - Throws: ``Verbs/SliceError/outOfBounds``, and ``Verbs/SliceError/noAddress`` for what is not mapped.
-    public func slice(at offset: Int, count: Int) throws(SliceError) -> MemorySlice {
+    public func slice(at offset: Int, count: Int) throws(SliceError) -> IOVector {
         try storage.slice(at: offset, count: count)
     }
 

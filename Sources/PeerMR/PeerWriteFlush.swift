@@ -38,7 +38,7 @@ public struct PeerWriteFlush: ~Copyable {
         var loop = try QueuePair(
             domain: domain, sendQueue: completions, receiveQueue: completions,
             capacity: QueuePairCapacity(sends: depth, receives: 1))
-        try loop.connectToItself(like: connected)
+        try loop.connectLoopback(like: connected)
         let landing = try PeerRegion.allocate(
             pageBytes, of: .host, on: domain, access: [.localWrite])
         self.loop = loop
@@ -48,18 +48,18 @@ public struct PeerWriteFlush: ~Copyable {
     /// Reads one byte of what was written; when the read completes, the bytes up to there have arrived.
     ///
     /// - Parameters:
-    ///   - offset: where in the region the transfer began, which is where its ``Verbs/TransferShape`` allows a read.
+    ///   - offset: where in the region the transfer began, which is where its ``Verbs/TransferConstraint`` allows a read.
     ///   - region: the region that was written to.
     ///   - requestID: what the completion carries.
     /// - Throws: ENOMEM when `depth` are outstanding, EINVAL for an offset outside the region.
     public mutating func post(
-        reading offset: UInt64, of region: RegionWindow, requestID: UInt64
+        reading offset: UInt64, of region: RegionKeys, requestID: UInt64
     ) throws(Errno) {
         guard offset < region.byteCount else { throw .invalidArgument }
-        let target: ScatterEntry
-        do { target = try landing.window.entry(at: 0, count: 1) } catch { throw .invalidArgument }
+        let target: ScatterGatherElement
+        do { target = try landing.keys.element(at: 0, count: 1) } catch { throw .invalidArgument }
         try loop.postRead(
-            target, from: RemoteSlice(address: region.address + offset, key: region.remoteKey),
+            target, from: RemoteAddress(address: region.address + offset, key: region.remoteKey),
             requestID: requestID)
     }
 }

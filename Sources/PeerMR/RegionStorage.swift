@@ -13,7 +13,7 @@ struct BufferOrigin {
     let exporter: String
     /// Where the region begins in the buffer, in bytes.
     let offset: UInt64
-    let owner: any DMABufferOwner
+    let owner: any DMABufOwner
 }
 
 /// A region over mapped memory: a ``Verbs/MemoryRegion`` of one type, which costs less.
@@ -23,33 +23,33 @@ struct MappedRegion: ~Copyable {
     let domain: ProtectionDomain
     let memory: MappedMemory
     private let handle: DMAHandle?
-    private let isGivenAway: Atomic<Bool>
+    private let isDetached: Atomic<Bool>
 
     init(
-        registering memory: consuming MappedMemory, on domain: ProtectionDomain, access: Access, shape: TransferShape,
+        registering memory: consuming MappedMemory, on domain: ProtectionDomain, access: Access, constraint: TransferConstraint,
         handle: DMAHandle?
     ) throws(PeerMRError) {
         let made = unsafe try MappedRegistration(
-            of: memory.baseAddress, byteCount: memory.byteCount, on: domain, access: access, shape: shape,
+            of: memory.baseAddress, byteCount: memory.byteCount, on: domain, access: access, constraint: constraint,
             handle: handle)
         unsafe registration = made
         self.domain = domain
         self.memory = memory
         self.handle = handle
-        isGivenAway = Atomic(false)
+        isDetached = Atomic(false)
     }
 
-    var window: RegionWindow { unsafe registration.window }
+    var keys: RegionKeys { unsafe registration.keys }
 
     @unsafe var rawObject: UnsafeMutableRawPointer { unsafe registration.rawObject }
 
     /// From here on the C object is someone else's, who deregisters it.
-    borrowing func giveAway() {
-        isGivenAway.store(true, ordering: .relaxed)
+    borrowing func detach() {
+        isDetached.store(true, ordering: .relaxed)
     }
 
     deinit {
-        if !isGivenAway.load(ordering: .relaxed) { unsafe registration.end() }
+        if !isDetached.load(ordering: .relaxed) { unsafe registration.end() }
     }
 }
 
@@ -63,11 +63,11 @@ enum AnyRegion: ~Copyable {
 /// A region of either sort, with the memory below it.
 struct RegionStorage: ~Copyable {
     let region: AnyRegion
-    let window: RegionWindow
+    let keys: RegionKeys
     let domain: ProtectionDomain
     let kind: MemoryKind
     let provider: PCIAddress?
-    let slack: (before: UInt64, after: UInt64)
+    let padding: (before: UInt64, after: UInt64)
     /// Where a dma-buf's bytes come from; nil for other memory.
     let origin: BufferOrigin?
     /// The NIC's own memory; nil for other memory.
@@ -76,11 +76,11 @@ struct RegionStorage: ~Copyable {
     let driver: String?
 
     init(_ region: consuming MappedRegion, driver: String?) {
-        window = region.window
+        keys = region.keys
         domain = region.domain
         kind = region.memory.kind
         provider = region.memory.provider
-        slack = (0, 0)
+        padding = (0, 0)
         origin = nil
         ownMemory = nil
         self.driver = driver
@@ -88,11 +88,11 @@ struct RegionStorage: ~Copyable {
     }
 
     init(_ region: consuming BufferRegion, _ origin: BufferOrigin, driver: String?) {
-        window = region.window
+        keys = region.keys
         domain = region.domain
         kind = .dmabuf
         provider = origin.owner.provider
-        slack = region.slack
+        padding = region.padding
         self.origin = origin
         ownMemory = nil
         self.driver = driver
@@ -100,11 +100,11 @@ struct RegionStorage: ~Copyable {
     }
 
     init(_ region: consuming DeviceMemoryRegion, provider: PCIAddress?, driver: String?) {
-        window = region.window
+        keys = region.keys
         domain = region.domain
         kind = .nic
         self.provider = provider
-        slack = (0, 0)
+        padding = (0, 0)
         origin = nil
         ownMemory = region.memory
         self.driver = driver
@@ -117,7 +117,7 @@ struct RegionStorage: ~Copyable {
         return origin.owner.provider != nil || !["udmabuf", "system"].contains(origin.exporter)
     }
 
-    func slice(at offset: Int, count: Int) throws(SliceError) -> MemorySlice {
+    func slice(at offset: Int, count: Int) throws(SliceError) -> IOVector {
         switch region {
         case .mapped(let region): return try region.memory.slice(at: offset, count: count)
         case .buffer: throw .noAddress
@@ -129,11 +129,11 @@ struct RegionStorage: ~Copyable {
 extension RegionStorage {
     func read(into bytes: inout MutableRawSpan, at offset: Int) throws(PeerMRError) {
         if let ownMemory {
-            try demand(offset, bytes.byteCount)
+            try validate(offset, bytes.byteCount)
             return try ownMemory.read(into: &bytes, at: UInt64(offset))
         }
         if let origin {
-            try demand(offset, bytes.byteCount)
+            try validate(offset, bytes.byteCount)
             return try origin.owner.read(into: &bytes, at: origin.offset + UInt64(offset))
         }
         let from = try address(at: offset, bytes.byteCount)
@@ -145,11 +145,11 @@ extension RegionStorage {
 
     func write(_ bytes: RawSpan, at offset: Int) throws(PeerMRError) {
         if let ownMemory {
-            try demand(offset, bytes.byteCount)
+            try validate(offset, bytes.byteCount)
             return try ownMemory.write(bytes, at: UInt64(offset))
         }
         if let origin {
-            try demand(offset, bytes.byteCount)
+            try validate(offset, bytes.byteCount)
             return try origin.owner.write(bytes, at: origin.offset + UInt64(offset))
         }
         let to = try address(at: offset, bytes.byteCount)
@@ -169,12 +169,12 @@ extension RegionStorage {
         do throws(SliceError) {
             return try slice(at: offset, count: count).address
         } catch {
-            throw .outsideRegion(offset, count, window)
+            throw .outsideRegion(offset, count, keys)
         }
     }
 
-    private func demand(_ offset: Int, _ count: Int) throws(PeerMRError) {
-        guard offset >= 0, UInt64(offset) <= window.byteCount, UInt64(count) <= window.byteCount - UInt64(offset)
-        else { throw .outsideRegion(offset, count, window) }
+    private func validate(_ offset: Int, _ count: Int) throws(PeerMRError) {
+        guard offset >= 0, UInt64(offset) <= keys.byteCount, UInt64(count) <= keys.byteCount - UInt64(offset)
+        else { throw .outsideRegion(offset, count, keys) }
     }
 }

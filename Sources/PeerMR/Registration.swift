@@ -88,7 +88,7 @@ struct Registration: ~Copyable {
         do throws(PeerMRError) {
             return try MappedRegion(
                 registering: memory, on: domain,
-                access: choice.method == .onDemand ? access.union(.onDemand) : access, shape: choice.shape,
+                access: choice.method == .onDemand ? access.union(.onDemand) : access, constraint: choice.constraint,
                 handle: options.handle)
         } catch {
             if let device { throw .deviceMapping(error, device) }
@@ -98,10 +98,10 @@ struct Registration: ~Copyable {
 
     /// The descriptor is closed with the memory, when this returns.
     private static func attach(
-        _ memory: consuming DMABufferMemory, _ domain: ProtectionDomain, _ access: Access,
+        _ memory: consuming DMABufMemory, _ domain: ProtectionDomain, _ access: Access,
         _ options: RegistrationOptions, _ provider: RegistrationMemory.Provider?
     ) throws(PeerMRError) -> RegionStorage {
-        let part = BufferPart(
+        let part = DMABufRange(
             of: memory.buffer.descriptor, offset: memory.offset, byteCount: UInt64(memory.byteCount),
             ioAddress: options.ioAddress ?? memory.mappedAddress, bufferBytes: memory.buffer.byteCount,
             isWritable: memory.buffer.isWritable)

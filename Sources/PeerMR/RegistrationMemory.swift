@@ -69,7 +69,7 @@ final class RegistrationMemory: Sendable {
     func choice(for kind: MemoryKind, on context: Context) throws(PeerMRError) -> MethodChoice {
         let index = Self.index(kind)
         if let known = state.withLock({ $0.choices[index] }) { return known }
-        let choice = try MethodChoice.choose(for: kind, facts: RegistrationFacts(of: context, for: kind))
+        let choice = try MethodChoice.choose(for: kind, facts: RegistrationInfo(of: context, for: kind))
         state.withLock { $0.choices[index] = choice }
         return choice
     }

@@ -45,7 +45,7 @@ public func peermr_check(
     _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> peermr_status {
     report { () throws(PeerMRError) in
-        let out = unsafe try demand(out)
+        let out = unsafe try validate(out)
         guard let context = unsafe context else { throw .null("struct ibv_context") }
         let provider = unsafe try address(provider_bdf, "provider_bdf")
         let device = unsafe Context(adopting: UnsafeMutableRawPointer(context))
@@ -59,7 +59,7 @@ public func peermr_capability_answer(
     _ capability: OpaquePointer?, _ question: peermr_question, _ out: UnsafeMutablePointer<peermr_answer>?
 ) -> peermr_status {
     report { () throws(PeerMRError) in
-        let out = unsafe try Structs.demand(out, "peermr_answer")
+        let out = unsafe try Structs.validate(out, "peermr_answer")
         unsafe try Live.capabilities.use(capability) { (box) throws(PeerMRError) in
             guard unsafe box.answers.indices.contains(Int(question.rawValue)) else {
                 throw .unknownValue(UInt64(question.rawValue), of: "enum peermr_question")
@@ -74,7 +74,7 @@ public func peermr_capability_route(
     _ capability: OpaquePointer?, _ out: UnsafeMutablePointer<peermr_route_result>?
 ) -> peermr_status {
     report { () throws(PeerMRError) in
-        let out = unsafe try Structs.demand(out, "peermr_route_result")
+        let out = unsafe try Structs.validate(out, "peermr_route_result")
         unsafe try Live.capabilities.use(capability) { (box) throws(PeerMRError) in
             unsafe Structs.fill(out, box.route)
         }
@@ -97,7 +97,7 @@ public func peermr_capability_finding(
     _ capability: OpaquePointer?, _ index: UInt64, _ out: UnsafeMutablePointer<peermr_finding>?
 ) -> peermr_status {
     report { () throws(PeerMRError) in
-        let out = unsafe try Structs.demand(out, "peermr_finding")
+        let out = unsafe try Structs.validate(out, "peermr_finding")
         unsafe try Live.capabilities.use(capability) { (box) throws(PeerMRError) in
             let count = unsafe box.findings.count
             guard index < UInt64(count) else { throw .noFinding(index, of: count) }

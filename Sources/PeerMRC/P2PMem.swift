@@ -21,7 +21,7 @@ public func peermr_p2pmem_allocate(
     _ provider_bdf: UnsafePointer<CChar>?, _ length: UInt64, _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> peermr_status {
     report { () throws(PeerMRError) in
-        let out = unsafe try demand(out)
+        let out = unsafe try validate(out)
         let provider = unsafe try address(provider_bdf, "provider_bdf")
         let memory = try P2PMemory(allocating: try byteCount(length), from: provider)
         unsafe out.pointee = Live.memories.add(P2PMemoryBox(memory))

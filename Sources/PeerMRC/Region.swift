@@ -26,13 +26,13 @@ final class RegionBox: @unchecked Sendable {
     init(_ region: consuming PeerRegion, of memory: P2PMemoryBox? = nil, at address: UnsafeMutableRawPointer? = nil) {
         let isBounced = region.bounceReason != nil
         let mapped = (try? region.slice(at: 0, count: 0))?.address
-        let window = region.window
+        let keys = region.keys
         unsafe info = unsafe peermr_region_info(
-            struct_size: 0, kind: region.kind.inC, method: region.choice.method.inC, lkey: window.localKey,
-            rkey: window.remoteKey, io_address: window.address, length: window.byteCount,
+            struct_size: 0, kind: region.kind.inC, method: region.choice.method.inC, lkey: keys.localKey,
+            rkey: keys.remoteKey, io_address: keys.address, length: keys.byteCount,
             address: mapped.flatMap { unsafe UnsafeMutableRawPointer(bitPattern: $0) } ?? address,
-            alignment: window.shape.alignment, path_mtu: UInt32(clamping: window.shape.pathMTUBytes),
-            bounced: isBounced ? 1 : 0, slack_before: region.slack.before, slack_after: region.slack.after,
+            alignment: keys.constraint.alignment, path_mtu: UInt32(clamping: keys.constraint.pathMTUBytes),
+            bounced: isBounced ? 1 : 0, slack_before: region.padding.before, slack_after: region.padding.after,
             nanoseconds: region.registrationNanoseconds,
             provider_bdf: texts.keep(region.provider.map { "\($0)" } ?? ""),
             reason: texts.keep(region.choice.reason),
@@ -68,7 +68,7 @@ public func peermr_region_info(
     _ region: OpaquePointer?, _ out: UnsafeMutablePointer<peermr_region_info>?
 ) -> peermr_status {
     report { () throws(PeerMRError) in
-        let out = unsafe try Structs.demand(out, "peermr_region_info")
+        let out = unsafe try Structs.validate(out, "peermr_region_info")
         unsafe try Live.regions.use(region) { (box) throws(PeerMRError) in unsafe Structs.fill(out, box.info) }
     }
 }
@@ -78,10 +78,10 @@ public func peermr_region_detach(
     _ region: OpaquePointer?, _ out: UnsafeMutablePointer<UnsafeMutablePointer<ibv_mr>?>?
 ) -> peermr_status {
     report { () throws(PeerMRError) in
-        let out = unsafe try demand(out)
+        let out = unsafe try validate(out)
         unsafe try Live.regions.end(region) { (box) throws(PeerMRError) in
             if box.ownsMemory { throw .ownedMemory }
-            unsafe box.region.giveAway()
+            unsafe box.region.detach()
             unsafe out.pointee = box.object
         }
     }
@@ -103,7 +103,7 @@ public func peermr_prove(
     _ out: UnsafeMutablePointer<peermr_proof>?
 ) -> peermr_status {
     report { () throws(PeerMRError) in
-        let out = unsafe try Structs.demand(out, "peermr_proof")
+        let out = unsafe try Structs.validate(out, "peermr_proof")
         let mebibytes16: UInt64 = 16 << 20
         guard length <= mebibytes16 else { throw .proofTooLong(length) }
         var options = ProofOptions()

@@ -45,8 +45,8 @@ public func peermr_register_p2pmem(
     _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> peermr_status {
     report { () throws(PeerMRError) in
-        let out = unsafe try demand(out)
-        let domain = unsafe try demandDomain(pd)
+        let out = unsafe try validate(out)
+        let domain = unsafe try validateDomain(pd)
         let options = unsafe try Options(options)
         let region = unsafe try Live.memories.use(memory) { (box) throws(PeerMRError) in
             let bytes = box.memory.byteCount
@@ -68,12 +68,12 @@ public func peermr_register_dmabuf(
     _ options: UnsafePointer<peermr_options>?, _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> peermr_status {
     report { () throws(PeerMRError) in
-        let out = unsafe try demand(out)
-        let domain = unsafe try demandDomain(pd)
+        let out = unsafe try validate(out)
+        let domain = unsafe try validateDomain(pd)
         let options = unsafe try Options(options)
         let bytes = try byteCount(length)
         let region = try bouncing(bytes, domain, options) { () throws(PeerMRError) in
-            let memory = try DMABufferMemory(
+            let memory = try DMABufMemory(
                 duplicating: fd, offset: offset, byteCount: length, provider: options.provider)
             return try PeerRegion(
                 registering: .dmabuf(memory), on: domain, access: options.access, options: options.registration)
@@ -88,8 +88,8 @@ public func peermr_register_address(
     _ options: UnsafePointer<peermr_options>?, _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> peermr_status {
     report { () throws(PeerMRError) in
-        let out = unsafe try demand(out)
-        let domain = unsafe try demandDomain(pd)
+        let out = unsafe try validate(out)
+        let domain = unsafe try validateDomain(pd)
         let options = unsafe try Options(options)
         guard let address = unsafe address else { throw .null("address") }
         let bytes = try byteCount(length)
@@ -104,7 +104,7 @@ public func peermr_register_address(
 }
 
 /// The application's domain.
-private func demandDomain(_ pd: UnsafeMutablePointer<ibv_pd>?) throws(PeerMRError) -> ProtectionDomain {
+private func validateDomain(_ pd: UnsafeMutablePointer<ibv_pd>?) throws(PeerMRError) -> ProtectionDomain {
     guard let pd = unsafe pd else { throw .null("struct ibv_pd") }
     guard let domain = unsafe ProtectionDomain(adopting: UnsafeMutableRawPointer(pd)) else {
         throw .domainWithoutContext

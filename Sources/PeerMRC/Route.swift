@@ -15,7 +15,7 @@ public func peermr_route(
     _ out: UnsafeMutablePointer<peermr_route_result>?
 ) -> peermr_status {
     report { () throws(PeerMRError) in
-        let out = unsafe try Structs.demand(out, "peermr_route_result")
+        let out = unsafe try Structs.validate(out, "peermr_route_result")
         let client = unsafe try address(client_bdf, "client_bdf")
         let provider = unsafe try address(provider_bdf, "provider_bdf")
         let capability = Capability.path(of: provider, for: .function(client))
@@ -31,7 +31,7 @@ public func peermr_route(
 }
 
 /// Where a handle or an object is put; NULL is put there first.
-func demand<Pointer>(_ out: UnsafeMutablePointer<Pointer?>?) throws(PeerMRError) -> UnsafeMutablePointer<Pointer?> {
+func validate<Pointer>(_ out: UnsafeMutablePointer<Pointer?>?) throws(PeerMRError) -> UnsafeMutablePointer<Pointer?> {
     guard let out = unsafe out else { throw .null("the out-parameter") }
     unsafe out.pointee = nil
     return unsafe out

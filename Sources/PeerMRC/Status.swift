@@ -41,7 +41,7 @@ func report(_ body: () throws(PeerMRError) -> Void) -> peermr_status {
 @c @implementation
 public func peermr_last_error(_ out: UnsafeMutablePointer<peermr_error>?) -> peermr_status {
     do throws(PeerMRError) {
-        let out = unsafe try Structs.demand(out, "peermr_error")
+        let out = unsafe try Structs.validate(out, "peermr_error")
         guard let record = unsafe ThreadTexts.error?.pointee else { return PEERMR_OK }
         unsafe Structs.fill(
             out,

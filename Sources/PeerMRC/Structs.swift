@@ -13,7 +13,7 @@ enum Structs {
     /// - Parameters:
     ///   - first: its size in the first version that had it, in bytes.
     /// - Throws: `invalidArgument` for NULL, and a size that is none.
-    static func demand<Value>(
+    static func validate<Value>(
         _ out: UnsafeMutablePointer<Value>?, _ name: String, first: Int = MemoryLayout<Value>.size
     ) throws(PeerMRError) -> UnsafeMutablePointer<Value> {
         guard let out = unsafe out else { throw .null("struct \(name)") }
@@ -23,7 +23,7 @@ enum Structs {
         return unsafe out
     }
 
-    /// Fills a struct that ``demand(_:_:first:)`` has taken: no more than its owner knows, and zeros where the library
+    /// Fills a struct that ``validate(_:_:first:)`` has taken: no more than its owner knows, and zeros where the library
     /// knows less.
     static func fill<Value: BitwiseCopyable>(_ out: UnsafeMutablePointer<Value>, _ value: Value) {
         let size = unsafe Self.size(of: out)

@@ -21,7 +21,7 @@ public enum MemoryKind: String, Hashable, Sendable, CaseIterable {
 public enum AnyMemory: ~Copyable {
     case host(HostMemory)
     case p2pmem(P2PMemory)
-    case dmabuf(DMABufferMemory)
+    case dmabuf(DMABufMemory)
 
     /// What kind of memory it is.
     public var kind: MemoryKind {
@@ -105,7 +105,7 @@ public enum MappedMemory: ~Copyable, RegistrableMemory {
 }
 
 /// A part of some memory, as a system call takes it. Numbers only: keep the memory alive while a device uses them.
-public struct MemorySlice: BitwiseCopyable, Hashable, Sendable {
+public struct IOVector: BitwiseCopyable, Hashable, Sendable {
     /// The address of the first byte in this process.
     public let address: UInt
     /// The length in bytes.
@@ -116,10 +116,10 @@ extension RegistrableMemory where Self: ~Copyable {
     /// A part of the memory, for I/O.
     ///
     /// - Throws: ``Verbs/SliceError/outOfBounds``.
-    public func slice(at offset: Int, count: Int) throws(SliceError) -> MemorySlice {
+    public func slice(at offset: Int, count: Int) throws(SliceError) -> IOVector {
         guard offset >= 0, count >= 0, offset <= byteCount, count <= byteCount - offset else {
             throw .outOfBounds
         }
-        return MemorySlice(address: unsafe UInt(bitPattern: baseAddress) + UInt(offset), byteCount: count)
+        return IOVector(address: unsafe UInt(bitPattern: baseAddress) + UInt(offset), byteCount: count)
     }
 }

@@ -6,7 +6,7 @@ internal import PCITopology
 internal import SystemPackage
 public import PeerMRCore
 
-extension DMABufferMemory {
+extension DMABufMemory {
     /// Allocates memory of an NVIDIA GPU and exports it as a dma-buf.
     ///
     /// - Parameters:
@@ -19,9 +19,9 @@ extension DMABufferMemory {
     ///   corresponding function is `cuMemGetHandleForAddressRange`.
     public static func cuda(
         ordinal: Int32, allocating byteCount: UInt64, library: CUDALibrary
-    ) throws(PeerMRError) -> DMABufferMemory {
+    ) throws(PeerMRError) -> DMABufMemory {
         let owner = try CUDAMemoryOwner(library, ordinal: ordinal, byteCount: byteCount)
-        return try DMABufferMemory(HostBuffer.adopt(try owner.export()), owner: owner)
+        return try DMABufMemory(HostBuffer.adopt(try owner.export()), owner: owner)
     }
 }
 
@@ -29,7 +29,7 @@ extension DMABufferMemory {
 ///
 /// It lives in the primary context of its GPU, which programs share with the CUDA runtime; a thread's current context
 /// is the same after each call as before.
-final class CUDAMemoryOwner: DMABufferOwner {
+final class CUDAMemoryOwner: DMABufOwner {
     /// CU_DEVICE_ATTRIBUTE_DMA_BUF_SUPPORTED, CU_POINTER_ATTRIBUTE_SYNC_MEMOPS and
     /// CU_MEM_RANGE_HANDLE_TYPE_DMA_BUF_FD of cuda.h.
     private enum Constant {
@@ -110,7 +110,7 @@ final class CUDAMemoryOwner: DMABufferOwner {
 
     func read(into bytes: inout MutableRawSpan, at offset: UInt64) throws(PeerMRError) {
         guard !bytes.isEmpty else { return }
-        try DMABufferFacts.demandPart(offset, UInt64(bytes.byteCount), of: byteCount)
+        try DMABufInfo.validatePart(offset, UInt64(bytes.byteCount), of: byteCount)
         try unsafe bytes.withUnsafeMutableBytes { (local) throws(PeerMRError) in
             guard let start = local.baseAddress else { return }
             try context.whileCurrent { () throws(PeerMRError) in
@@ -123,7 +123,7 @@ final class CUDAMemoryOwner: DMABufferOwner {
 
     func write(_ bytes: RawSpan, at offset: UInt64) throws(PeerMRError) {
         guard !bytes.isEmpty else { return }
-        try DMABufferFacts.demandPart(offset, UInt64(bytes.byteCount), of: byteCount)
+        try DMABufInfo.validatePart(offset, UInt64(bytes.byteCount), of: byteCount)
         try unsafe bytes.withUnsafeBytes { (local) throws(PeerMRError) in
             guard let start = local.baseAddress else { return }
             try context.whileCurrent { () throws(PeerMRError) in

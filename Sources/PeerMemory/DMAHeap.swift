@@ -27,7 +27,7 @@ public struct DMAHeap: Hashable, Sendable {
     }
 }
 
-extension DMABufferMemory {
+extension DMABufMemory {
     /// Allocates host memory from a heap of the kernel's, as a dma-buf; it is zero.
     ///
     /// - Parameters:
@@ -39,7 +39,7 @@ extension DMABufferMemory {
     ///   `DMA_HEAP_IOCTL_ALLOC`.
     public static func heap(
         _ heap: DMAHeap, allocating byteCount: UInt64, root: SystemRoot = .live
-    ) throws(PeerMRError) -> DMABufferMemory {
+    ) throws(PeerMRError) -> DMABufMemory {
         let rounded = try HostBuffer.rounded(byteCount, root)
         let device: OwnedDescriptor
         do {
@@ -51,6 +51,6 @@ extension DMABufferMemory {
         guard descriptor >= 0 else { throw .allocateFromHeap(currentErrno(), heap, rounded) }
         let buffer = try HostBuffer.adopt(descriptor)
         let owner = try MappedBufferOwner(of: buffer)
-        return try DMABufferMemory(buffer, owner: owner)
+        return try DMABufMemory(buffer, owner: owner)
     }
 }

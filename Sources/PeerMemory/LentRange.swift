@@ -42,12 +42,12 @@ public struct LentRange: Hashable, Sendable {
         }
         let range = address..<address + byteCount
         let lines = try MemoryMap.lines(covering: range, root: root)
-        try Self.demandWhole(range, lines)
+        try Self.validateWhole(range, lines)
         guard let first = lines.first else { throw .nothingMapped(range, at: address) }
         let object = MappedObject(first)
-        try Self.demandOne(range, object, lines)
+        try Self.validateOne(range, object, lines)
         if first.path.hasPrefix("anon_inode:dmabuf") { throw .namelessBuffer(address) }
-        if case .p2pmem(let provider) = object { try Self.demandAlive(provider, first.inode, root) }
+        if case .p2pmem(let provider) = object { try Self.validateAlive(provider, first.inode, root) }
         self.address = address
         self.byteCount = byteCount
         self.object = object
@@ -58,7 +58,7 @@ public struct LentRange: Hashable, Sendable {
     }
 
     /// No part of the range is without memory.
-    private static func demandWhole(_ range: Range<UInt64>, _ lines: [MemoryMapLine]) throws(PeerMRError) {
+    private static func validateWhole(_ range: Range<UInt64>, _ lines: [MemoryMapLine]) throws(PeerMRError) {
         var reached = range.lowerBound
         for line in lines {
             guard line.addresses.lowerBound <= reached else { throw .nothingMapped(range, at: reached) }
@@ -68,7 +68,7 @@ public struct LentRange: Hashable, Sendable {
     }
 
     /// All of the range is of one object, and of a dma-buf in its order.
-    private static func demandOne(
+    private static func validateOne(
         _ range: Range<UInt64>, _ object: MappedObject, _ lines: [MemoryMapLine]
     ) throws(PeerMRError) {
         guard let first = lines.first else { return }
@@ -87,7 +87,7 @@ public struct LentRange: Hashable, Sendable {
     }
 
     /// The pool that was mapped is still there: a mapping of one that was removed keeps its path, and has no memory.
-    private static func demandAlive(
+    private static func validateAlive(
         _ provider: PCIAddress, _ inode: UInt64, _ root: SystemRoot
     ) throws(PeerMRError) {
         let door = "\(P2PPool.folder(of: provider))/allocate"
@@ -122,12 +122,12 @@ extension AnyMemory {
         case .device(let path):
             self = .host(unsafe HostMemory(lending: address, byteCount: count, device: path))
         case .p2pmem(let provider):
-            try range.demandAccess(isWritten)
+            try range.validateAccess(isWritten)
             self = .p2pmem(
                 unsafe P2PMemory(lending: address, byteCount: count, provider: provider, root: range.root))
         case .dmabuf(let identity, _):
-            try range.demandAccess(isWritten)
-            self = .dmabuf(try DMABufferMemory(lending: range, identity))
+            try range.validateAccess(isWritten)
+            self = .dmabuf(try DMABufMemory(lending: range, identity))
         }
     }
 }
@@ -135,16 +135,16 @@ extension AnyMemory {
 extension LentRange {
     /// What goes through a private mapping would end in other memory than the CPU sees; what is mapped for reading is
     /// not to be written by devices either.
-    fileprivate func demandAccess(_ isWritten: Bool) throws(PeerMRError) {
+    fileprivate func validateAccess(_ isWritten: Bool) throws(PeerMRError) {
         guard isShared else { throw .privateMapping(self) }
         guard isWritable || !isWritten else { throw .readOnlyMapping(self) }
     }
 }
 
-extension DMABufferMemory {
-    fileprivate init(lending range: LentRange, _ identity: DMABuffer.Identity) throws(PeerMRError) {
-        let buffer = try DMABuffer(openAs: identity, range, root: range.root)
-        try range.demandPlausible(buffer)
+extension DMABufMemory {
+    fileprivate init(lending range: LentRange, _ identity: DMABuf.Identity) throws(PeerMRError) {
+        let buffer = try DMABuf(openAs: identity, range, root: range.root)
+        try range.validatePlausible(buffer)
         let owner = try MappedBufferOwner(of: buffer)
         try self.init(buffer, owner: owner, offset: range.offset, byteCount: range.byteCount)
         mappedAddress = range.address
@@ -154,7 +154,7 @@ extension DMABufferMemory {
 extension LentRange {
     /// Drivers of GPUs map their buffers through their own file, at an offset of which they have made something else:
     /// from 4 GiB on (drivers/gpu/drm/drm_prime.c, `drm_gem_prime_mmap`). Such an offset is no place in the buffer.
-    fileprivate func demandPlausible(_ buffer: borrowing DMABuffer) throws(PeerMRError) {
+    fileprivate func validatePlausible(_ buffer: borrowing DMABuf) throws(PeerMRError) {
         let keepTheOffset = ["udmabuf", "system"]
         guard offset < 1 << 32 || keepTheOffset.contains(buffer.exporter), offset <= buffer.byteCount,
             byteCount <= buffer.byteCount - offset
@@ -162,12 +162,12 @@ extension LentRange {
     }
 }
 
-extension DMABuffer {
+extension DMABuf {
     /// A duplicate of a descriptor that this process has open on a certain dma-buf; of several, one that may write.
     fileprivate init(
         openAs identity: Identity, _ range: LentRange, root: SystemRoot
     ) throws(PeerMRError) {
-        var found: DMABuffer?
+        var found: DMABuf?
         for name in root.entries("proc/self/fd") ?? [] {
             guard let descriptor = Int32(name), Self.identity(of: descriptor) == identity else { continue }
             // Another thread may have closed it, and opened something else by that number.
@@ -179,8 +179,8 @@ extension DMABuffer {
             }
             let file = OwnedDescriptor(adopting: duplicate)
             guard Self.identity(of: duplicate) == identity else { continue }
-            let facts = try DMABufferFacts(of: duplicate)
-            found = DMABuffer(file: file, facts: facts)
+            let facts = try DMABufInfo(of: duplicate)
+            found = DMABuf(file: file, facts: facts)
             if facts.isWritable { break }
         }
         guard let found else { throw .descriptorClosed(range) }

@@ -11,7 +11,7 @@ public import PeerMRCore
 /// Exporters of plain host memory do; vfio-pci and most drivers of devices do not.
 /// Every access maps the part that it needs, with the kernel's bracket around it (`DMA_BUF_IOCTL_SYNC`), and has the
 /// kernel do the copying: an exporter that takes its memory back then leads to an error, not to SIGBUS.
-public final class MappedBufferOwner: DMABufferOwner {
+public final class MappedBufferOwner: DMABufOwner {
     /// The PCI function whose memory it is; nil for the host's, and where it is not known.
     public let provider: PCIAddress?
     private let file: OwnedDescriptor
@@ -25,11 +25,11 @@ public final class MappedBufferOwner: DMABufferOwner {
     ///   - buffer: the buffer; it may go before this does.
     ///   - provider: the PCI function whose memory it is; nil for the host's, and where it is not known.
     /// - Throws: `resourceLimit` (EMFILE) where no more descriptors are to be had.
-    public convenience init(of buffer: borrowing DMABuffer, provider: PCIAddress? = nil) throws(PeerMRError) {
-        try self.init(of: buffer.descriptor, facts: DMABufferFacts(of: buffer.descriptor), provider: provider)
+    public convenience init(of buffer: borrowing DMABuf, provider: PCIAddress? = nil) throws(PeerMRError) {
+        try self.init(of: buffer.descriptor, facts: DMABufInfo(of: buffer.descriptor), provider: provider)
     }
 
-    init(of descriptor: Int32, facts: DMABufferFacts, provider: PCIAddress?) throws(PeerMRError) {
+    init(of descriptor: Int32, facts: DMABufInfo, provider: PCIAddress?) throws(PeerMRError) {
         let second = peermr_duplicate(descriptor)
         guard second >= 0 else { throw .duplicate(currentErrno(), descriptor) }
         file = OwnedDescriptor(adopting: second)
@@ -64,7 +64,7 @@ public final class MappedBufferOwner: DMABufferOwner {
     ) throws(PeerMRError) {
         guard let start = local.baseAddress, local.count > 0 else { return }
         let count = local.count
-        try DMABufferFacts.demandPart(offset, UInt64(count), of: byteCount)
+        try DMABufInfo.validatePart(offset, UInt64(count), of: byteCount)
         let inner = Int(offset % UInt64(pageBytes))
         let length = inner + count
         let mapped = unsafe mmap(

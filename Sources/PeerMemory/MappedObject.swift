@@ -9,7 +9,7 @@ public enum MappedObject: Hashable, Sendable {
     /// Peer-to-peer memory that a PCI function publishes.
     case p2pmem(PCIAddress)
     /// A dma-buf that its exporter lets the CPU map, with the name that it was given; often empty.
-    case dmabuf(DMABuffer.Identity, name: String)
+    case dmabuf(DMABuf.Identity, name: String)
     /// A driver's own mapping, such as a BAR or a GPU's memory, by the file that it is of.
     case device(path: String)
 
@@ -18,7 +18,7 @@ public enum MappedObject: Hashable, Sendable {
         if let provider = Self.pool(line.path) {
             self = .p2pmem(provider)
         } else if line.path.hasPrefix(Self.bufferPrefix) {
-            let identity = DMABuffer.Identity(device: line.device, inode: line.inode)
+            let identity = DMABuf.Identity(device: line.device, inode: line.inode)
             self = .dmabuf(identity, name: String(line.path.dropFirst(Self.bufferPrefix.count)))
         } else if Self.isDevice(line.path) {
             self = .device(path: line.path)

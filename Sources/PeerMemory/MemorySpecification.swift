@@ -121,7 +121,7 @@ extension MemorySpecification {
             return .dmabuf(try .cuda(ordinal: ordinal, allocating: byteCount, library: try CUDALibrary.load()))
         case .descriptor(let number, let part):
             return .dmabuf(
-                try DMABufferMemory(duplicating: number, offset: part?.offset ?? 0, byteCount: part?.byteCount))
+                try DMABufMemory(duplicating: number, offset: part?.offset ?? 0, byteCount: part?.byteCount))
         case .nic:
             throw PeerMRError(
                 .notSupported, reason: "memory of an RDMA device is allocated from the device, once that is open",

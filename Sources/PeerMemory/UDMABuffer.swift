@@ -6,7 +6,7 @@ internal import PCITopology
 internal import SystemPackage
 public import PeerMRCore
 
-extension DMABufferMemory {
+extension DMABufMemory {
     /// Makes a dma-buf over new host memory: for tests, and for machines without a device that exports any.
     ///
     /// The memory is a sealed file in memory, whose pages `/dev/udmabuf` locks down at once; it is zero. Kernels
@@ -20,7 +20,7 @@ extension DMABufferMemory {
     ///   request is `UDMABUF_CREATE`.
     public static func udmabuf(
         allocating byteCount: UInt64, root: SystemRoot = .live
-    ) throws(PeerMRError) -> DMABufferMemory {
+    ) throws(PeerMRError) -> DMABufMemory {
         let rounded = try HostBuffer.rounded(byteCount, root)
         let device: OwnedDescriptor
         do {
@@ -37,7 +37,7 @@ extension DMABufferMemory {
             let limit = root.attribute("sys/module/udmabuf/parameters/size_limit_mb").flatMap { UInt64($0) }
             throw .createUDMABuffer(errno, rounded, limitMiB: limit)
         }
-        return try DMABufferMemory(HostBuffer.adopt(descriptor), owner: owner)
+        return try DMABufMemory(HostBuffer.adopt(descriptor), owner: owner)
     }
 }
 
@@ -68,15 +68,15 @@ enum HostBuffer {
     }
 
     /// A descriptor that the kernel has just given us: nobody else would close it.
-    static func adopt(_ descriptor: Int32) throws(PeerMRError) -> DMABuffer {
+    static func adopt(_ descriptor: Int32) throws(PeerMRError) -> DMABuf {
         let file = OwnedDescriptor(adopting: descriptor)
-        let facts = try DMABufferFacts(of: file.rawValue)
-        return DMABuffer(file: file, facts: facts)
+        let facts = try DMABufInfo(of: file.rawValue)
+        return DMABuf(file: file, facts: facts)
     }
 }
 
 /// Host memory in a sealed file, read and written as a file: no mapping, so nothing that could fault.
-final class SealedMemoryOwner: DMABufferOwner {
+final class SealedMemoryOwner: DMABufOwner {
     private let file: OwnedDescriptor
     private let byteCount: UInt64
 
@@ -89,7 +89,7 @@ final class SealedMemoryOwner: DMABufferOwner {
 
     func read(into bytes: inout MutableRawSpan, at offset: UInt64) throws(PeerMRError) {
         guard !bytes.isEmpty else { return }
-        try DMABufferFacts.demandPart(offset, UInt64(bytes.byteCount), of: byteCount)
+        try DMABufInfo.validatePart(offset, UInt64(bytes.byteCount), of: byteCount)
         do throws(Errno) {
             try DescriptorBytes.read(file.rawValue, into: &bytes, at: offset)
         } catch {
@@ -99,7 +99,7 @@ final class SealedMemoryOwner: DMABufferOwner {
 
     func write(_ bytes: RawSpan, at offset: UInt64) throws(PeerMRError) {
         guard !bytes.isEmpty else { return }
-        try DMABufferFacts.demandPart(offset, UInt64(bytes.byteCount), of: byteCount)
+        try DMABufInfo.validatePart(offset, UInt64(bytes.byteCount), of: byteCount)
         do throws(Errno) {
             try DescriptorBytes.write(file.rawValue, bytes, at: offset)
         } catch {

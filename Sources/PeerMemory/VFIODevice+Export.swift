@@ -35,7 +35,7 @@ extension VFIODevice {
     ///   corresponding request is `VFIO_DEVICE_FEATURE_DMA_BUF`.
     public func export(
         bar: Int, ranges: [Range] = [], writable: Bool = true
-    ) throws(PeerMRError) -> DMABufferMemory {
+    ) throws(PeerMRError) -> DMABufMemory {
         let region = try region(bar: bar)
         let parts = ranges.isEmpty ? [Range(offset: 0, byteCount: region.byteCount)] : ranges
         try Self.check(parts, in: region, of: address)
@@ -47,7 +47,7 @@ extension VFIODevice {
         }
         guard descriptor >= 0 else { throw .export(currentErrno(), address, bar) }
         let owner = VFIORegionOwner(self, region, parts)
-        return try DMABufferMemory(HostBuffer.adopt(descriptor), owner: owner)
+        return try DMABufMemory(HostBuffer.adopt(descriptor), owner: owner)
     }
 
     /// Exports the whole pages around a part of a BAR, and keeps where the part begins in them.
@@ -57,7 +57,7 @@ extension VFIODevice {
     ///   - offset: where the part begins in the BAR, in bytes; any.
     ///   - byteCount: how long it is, in bytes; any above 0.
     /// - Throws: as ``export(bar:ranges:writable:)``.
-    public func export(bar: Int, offset: UInt64, byteCount: UInt64) throws(PeerMRError) -> DMABufferMemory {
+    public func export(bar: Int, offset: UInt64, byteCount: UInt64) throws(PeerMRError) -> DMABufMemory {
         let region = try region(bar: bar)
         guard byteCount > 0, offset < region.byteCount, byteCount <= region.byteCount - offset else {
             throw .partOfBAR(address, bar, region.byteCount, offset, byteCount)
@@ -92,20 +92,20 @@ extension VFIODevice {
     }
 }
 
-extension DMABufferMemory {
+extension DMABufMemory {
     /// A part of this part, with the same owner.
     ///
     /// - Throws: `invalidArgument` where it does not lie inside, or is empty; the descriptor is closed then.
-    public consuming func part(offset: UInt64, byteCount: UInt64) throws(PeerMRError) -> DMABufferMemory {
-        try DMABufferFacts.demandPart(offset, byteCount, of: UInt64(self.byteCount))
+    public consuming func part(offset: UInt64, byteCount: UInt64) throws(PeerMRError) -> DMABufMemory {
+        try DMABufInfo.validatePart(offset, byteCount, of: UInt64(self.byteCount))
         let owner = owner
         let start = self.offset + offset
-        return try DMABufferMemory(buffer, owner: owner, offset: start, byteCount: byteCount)
+        return try DMABufMemory(buffer, owner: owner, offset: start, byteCount: byteCount)
     }
 }
 
 /// The memory of a BAR: read and written through the device's file, as the parts of the dma-buf lie in the BAR.
-final class VFIORegionOwner: DMABufferOwner {
+final class VFIORegionOwner: DMABufOwner {
     private let device: VFIODevice
     private let region: VFIODevice.Region
     private let ranges: [VFIODevice.Range]
@@ -122,7 +122,7 @@ final class VFIORegionOwner: DMABufferOwner {
 
     func read(into bytes: inout MutableRawSpan, at offset: UInt64) throws(PeerMRError) {
         guard !bytes.isEmpty else { return }
-        try DMABufferFacts.demandPart(offset, UInt64(bytes.byteCount), of: byteCount)
+        try DMABufInfo.validatePart(offset, UInt64(bytes.byteCount), of: byteCount)
         do throws(Errno) {
             var done = 0
             for piece in Self.pieces(of: ranges, offset, UInt64(bytes.byteCount)) {
@@ -138,7 +138,7 @@ final class VFIORegionOwner: DMABufferOwner {
 
     func write(_ bytes: RawSpan, at offset: UInt64) throws(PeerMRError) {
         guard !bytes.isEmpty else { return }
-        try DMABufferFacts.demandPart(offset, UInt64(bytes.byteCount), of: byteCount)
+        try DMABufInfo.validatePart(offset, UInt64(bytes.byteCount), of: byteCount)
         do throws(Errno) {
             var done = 0
             for piece in Self.pieces(of: ranges, offset, UInt64(bytes.byteCount)) {

@@ -92,7 +92,7 @@ extension PassthroughQueue {
     ///   - offset: where in the range, in bytes; a multiple of the drive's block, as the slice's length is.
     ///   - tag: what its completion carries.
     /// - Throws: EINVAL outside the range, off the blocks or above ``commandLimit``, EBUSY when the queue is full.
-    public mutating func write(_ slice: MemorySlice, at offset: UInt64, tag: UInt64) throws(Errno) {
+    public mutating func write(_ slice: IOVector, at offset: UInt64, tag: UInt64) throws(Errno) {
         let blocks = try check(slice, at: offset)
         try ring.took(
             unsafe peermr_uring_nvme_write(
@@ -103,7 +103,7 @@ extension PassthroughQueue {
     /// Prepares a read of the drive into memory; ``submit()`` starts it.
     ///
     /// Parameters and errors are those of ``write(_:at:tag:)``.
-    public mutating func read(_ slice: MemorySlice, at offset: UInt64, tag: UInt64) throws(Errno) {
+    public mutating func read(_ slice: IOVector, at offset: UInt64, tag: UInt64) throws(Errno) {
         let blocks = try check(slice, at: offset)
         try ring.took(
             unsafe peermr_uring_nvme_read(
@@ -118,7 +118,7 @@ extension PassthroughQueue {
         try ring.took(unsafe peermr_uring_nvme_flush(ring.raw, file.rawValue, namespace, tag))
     }
 
-    private borrowing func check(_ slice: MemorySlice, at offset: UInt64) throws(Errno) -> UInt32 {
+    private borrowing func check(_ slice: IOVector, at offset: UInt64) throws(Errno) -> UInt32 {
         let count = UInt64(slice.byteCount)
         let block = UInt64(device.blockBytes)
         guard offset <= range.byteCount, count <= range.byteCount - offset, count > 0,

@@ -54,7 +54,7 @@ extension StorageQueue {
     ///   - tag: what its completion carries.
     /// - Throws: EINVAL outside the range or off the blocks, EBUSY when the queue is full.
     ///   The corresponding C function is `io_uring_prep_write`.
-    public mutating func write(_ slice: MemorySlice, at offset: UInt64, tag: UInt64) throws(Errno) {
+    public mutating func write(_ slice: IOVector, at offset: UInt64, tag: UInt64) throws(Errno) {
         try check(slice, at: offset)
         try ring.took(
             unsafe peermr_uring_write(
@@ -65,7 +65,7 @@ extension StorageQueue {
     /// Prepares a read of the device into memory; ``submit()`` starts it.
     ///
     /// Parameters and errors are those of ``write(_:at:tag:)``. The corresponding C function is `io_uring_prep_read`.
-    public mutating func read(_ slice: MemorySlice, at offset: UInt64, tag: UInt64) throws(Errno) {
+    public mutating func read(_ slice: IOVector, at offset: UInt64, tag: UInt64) throws(Errno) {
         try check(slice, at: offset)
         try ring.took(
             unsafe peermr_uring_read(
@@ -80,7 +80,7 @@ extension StorageQueue {
         try ring.took(unsafe peermr_uring_flush(ring.raw, device.descriptor.rawValue, tag))
     }
 
-    private borrowing func check(_ slice: MemorySlice, at offset: UInt64) throws(Errno) {
+    private borrowing func check(_ slice: IOVector, at offset: UInt64) throws(Errno) {
         let count = UInt64(slice.byteCount)
         let block = UInt64(device.blockBytes)
         guard offset <= range.byteCount, count <= range.byteCount - offset,

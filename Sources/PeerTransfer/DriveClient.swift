@@ -62,8 +62,8 @@ public final class DriveClient {
         let hello = Hello(
             operation: operation, offset: offset, byteCount: byteCount,
             buffer: operation == .get
-                ? RemoteSlice(address: slots.window.address, key: slots.window.remoteKey)
-                : RemoteSlice(address: 0, key: 0),
+                ? RemoteAddress(address: slots.keys.address, key: slots.keys.remoteKey)
+                : RemoteAddress(address: 0, key: 0),
             slotBytes: options.slotBytes, slotCount: options.slotCount)
         try connection.connect(privateData: hello.bytes)
         welcome = try Self.awaitWelcome(events, options.stop, server)
@@ -177,11 +177,11 @@ public final class DriveClient {
         }
         var span = unsafe bytes.mutableBytes
         try read(&span, chunks.offset(of: chunk))
-        let entry: ScatterEntry
+        let entry: ScatterGatherElement
         do {
-            entry = try slots.window.entry(at: UInt64(slot) * chunks.slotBytes, count: UInt64(count))
+            entry = try slots.keys.element(at: UInt64(slot) * chunks.slotBytes, count: UInt64(count))
         } catch { throw .outOfTurn("slot \(slot) lies outside the slots") }
-        let target = RemoteSlice(
+        let target = RemoteAddress(
             address: welcome.buffer.address &+ UInt64(slot) * chunks.slotBytes, key: welcome.buffer.key)
         try link.write(entry, to: target, slot: slot, sequence: chunk)
     }

@@ -48,7 +48,7 @@ final class GetTransfer: Transfer {
         while next < stage.chunks.count {
             let slot = stage.chunks.slot(of: next)
             guard slots[slot].chunk == next, slots[slot].isRead else { return }
-            let target = RemoteSlice(
+            let target = RemoteAddress(
                 address: stage.hello.buffer.address &+ UInt64(slot) * stage.chunks.slotBytes,
                 key: stage.hello.buffer.key)
             try stage.link.write(stage.entry(of: next), to: target, slot: slot, sequence: next)

@@ -73,7 +73,7 @@ final class Link {
     }
 
     func write(
-        _ entry: ScatterEntry, to remote: RemoteSlice, slot: Int, sequence: UInt64
+        _ entry: ScatterGatherElement, to remote: RemoteAddress, slot: Int, sequence: UInt64
     ) throws(PeerMRError) {
         let message = Message.chunk(
             slot: UInt16(slot), sequence: UInt16(truncatingIfNeeded: sequence))
@@ -136,8 +136,8 @@ final class Link {
     /// Whether the path carries what the slots need, in packets that the own port can send.
     ///
     /// The client's end chooses the path MTU by its own port alone.
-    func checkPath(_ shape: TransferShape) throws(PeerMRError) {
-        try queuePair.check(shape)
+    func checkPath(_ constraint: TransferConstraint) throws(PeerMRError) {
+        try queuePair.check(constraint)
         let path = try queuePair.pathMTU().bytes
         let own = try domain.context.port(connection.portNumber).mtuBytes
         guard own > 0, path > own else { return }

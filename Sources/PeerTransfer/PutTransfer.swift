@@ -71,7 +71,7 @@ final class PutTransfer: Transfer {
         guard flush != nil else { return try write(slot: Int(slot)) }
         do {
             try flush?.post(
-                reading: UInt64(slot) * stage.chunks.slotBytes, of: stage.region.window,
+                reading: UInt64(slot) * stage.chunks.slotBytes, of: stage.region.keys,
                 requestID: Tag(.arrival, slot: Int(slot)).requestID)
         } catch { throw .post(error) }
     }

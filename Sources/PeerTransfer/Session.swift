@@ -73,7 +73,7 @@ final class Session {
         Welcome(
             slotCount: UInt16(chunks.slotCount), slotBytes: UInt32(chunks.slotBytes),
             capacity: range.byteCount, blockBytes: UInt32(chunks.blockBytes),
-            buffer: RemoteSlice(address: region.window.address, key: region.window.remoteKey),
+            buffer: RemoteAddress(address: region.keys.address, key: region.keys.remoteKey),
             memory: region.kind, method: region.choice.method, nic: region.nic,
             isBounce: region.bounceReason != nil)
     }
@@ -101,7 +101,7 @@ extension Session {
         started = monotonicNanoseconds()
         lastProgress = started
         do {
-            try link.checkPath(stage.region.window.shape)
+            try link.checkPath(stage.region.keys.constraint)
             let transfer: any Transfer =
                 hello.operation == .put
                 ? try PutTransfer(stage, ensureArrival: options.mustFlush(stage.region))

@@ -98,9 +98,9 @@ final class Stage {
     }
 
     /// The part of the region that a chunk fills.
-    func entry(of chunk: UInt64) throws(PeerMRError) -> ScatterEntry {
+    func entry(of chunk: UInt64) throws(PeerMRError) -> ScatterGatherElement {
         do {
-            return try region.window.entry(
+            return try region.keys.element(
                 at: UInt64(chunks.slot(of: chunk)) * chunks.slotBytes, count: chunks.bytes(of: chunk))
         } catch {
             throw PeerMRError(

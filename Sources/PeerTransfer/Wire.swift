@@ -31,7 +31,7 @@ struct Hello: Equatable {
     var offset: UInt64
     var byteCount: UInt64
     /// The client's slots: where the server writes to, for `get`.
-    var buffer: RemoteSlice
+    var buffer: RemoteAddress
     var slotBytes: UInt32
     var slotCount: UInt16
 
@@ -72,12 +72,12 @@ struct Hello: Equatable {
         else { throw Refusal(.badSlots) }
         self.init(
             operation: operation, offset: offset, byteCount: byteCount,
-            buffer: RemoteSlice(address: address, key: key), slotBytes: slotBytes,
+            buffer: RemoteAddress(address: address, key: key), slotBytes: slotBytes,
             slotCount: slotCount)
     }
 
     init(
-        operation: Operation, offset: UInt64, byteCount: UInt64, buffer: RemoteSlice,
+        operation: Operation, offset: UInt64, byteCount: UInt64, buffer: RemoteAddress,
         slotBytes: UInt32, slotCount: UInt16
     ) {
         self.operation = operation
@@ -98,7 +98,7 @@ struct Welcome: Equatable {
     var capacity: UInt64
     var blockBytes: UInt32
     /// The server's slots: where the client writes to, for `put`.
-    var buffer: RemoteSlice
+    var buffer: RemoteAddress
     /// What the slots are made of, how they were registered, who moves the bytes, and whether it is a bounce.
     var memory: MemoryKind
     var method: Method
@@ -136,14 +136,14 @@ struct Welcome: Equatable {
         else { return nil }
         self.init(
             slotCount: slotCount, slotBytes: slotBytes, capacity: capacity, blockBytes: blockBytes,
-            buffer: RemoteSlice(address: address, key: key),
+            buffer: RemoteAddress(address: address, key: key),
             memory: MemoryKind.allCases[Int(memory)], method: Method.allCases[Int(method)],
             nic: nic == 1 ? .software : .device, isBounce: bounce == 1)
     }
 
     init(
         slotCount: UInt16, slotBytes: UInt32, capacity: UInt64, blockBytes: UInt32,
-        buffer: RemoteSlice, memory: MemoryKind, method: Method, nic: NICKind, isBounce: Bool
+        buffer: RemoteAddress, memory: MemoryKind, method: Method, nic: NICKind, isBounce: Bool
     ) {
         self.slotCount = slotCount
         self.slotBytes = slotBytes

@@ -19,7 +19,7 @@ final class OpenFunctions: Sendable {
     private let devices = Mutex<[PCIAddress: Opened]>([:])
 
     /// A dma-buf of a BAR. The kernel serves any number of exports at once.
-    func export(_ address: PCIAddress, bar: Int, part: MemorySpecification.Part?) throws(PeerMRError) -> DMABufferMemory {
+    func export(_ address: PCIAddress, bar: Int, part: MemorySpecification.Part?) throws(PeerMRError) -> DMABufMemory {
         let opened = try devices.withLock { (devices) throws(PeerMRError) -> Opened in
             if let known = devices[address] { return known }
             let new = Opened(device: try VFIODevice(address))
@@ -35,7 +35,7 @@ final class OpenFunctions: Sendable {
 enum PreparedMemory: ~Copyable {
     case host(HostPages)
     case p2pmem(P2PMemory)
-    case buffer(DMABufferMemory)
+    case buffer(DMABufMemory)
     case nic(DeviceMemory)
 
     /// Opens memory, or allocates it. Host memory is not touched yet.
@@ -98,7 +98,7 @@ extension PreparedMemory {
                 .host(unsafe HostMemory(lending: pages.address, byteCount: pages.byteCount)), domain, access)
         case .p2pmem(let memory): return try Self.time(.p2pmem(unsafe P2PMemory(lending: memory)), domain, access)
         case .buffer(let memory):
-            let second = try DMABufferMemory(again: memory)
+            let second = try DMABufMemory(again: memory)
             return try Self.time(.dmabuf(second), domain, access)
         case .nic(let memory):
             let start = peermr_bench_nanoseconds()

@@ -5,9 +5,9 @@ internal import CVerbs
 package import Synchronization
 
 /// What has been found out about a device, by who found it out.
-package final class DeviceFacts: Sendable {
-    /// What ``Context/bufferImport()`` has found.
-    let bufferImport = Mutex<BufferImport?>(nil)
+package final class DeviceInfo: Sendable {
+    /// What ``Context/dmaBufSupport()`` has found.
+    let dmaBufSupport = Mutex<DMABufSupport?>(nil)
     /// What the layer above remembers; it belongs to PeerMR's registration.
     package let registration = Mutex<(any AnyObject & Sendable)?>(nil)
 
@@ -50,21 +50,21 @@ private final class AdoptedDevices: Sendable {
 
     /// More devices than a machine has; beyond, everything is asked anew.
     private static let limit = 64
-    private let known = Mutex<[Key: DeviceFacts]>([:])
+    private let known = Mutex<[Key: DeviceInfo]>([:])
 
     @unsafe
-    func facts(of raw: UnsafeMutablePointer<ibv_context>) -> DeviceFacts {
+    func facts(of raw: UnsafeMutablePointer<ibv_context>) -> DeviceInfo {
         var device: UInt64 = 0
         var inode: UInt64 = 0
         let descriptor = unsafe raw.pointee.cmd_fd
         guard descriptor >= 0, unsafe peermr_file_identity(descriptor, &device, &inode) == 0,
             let found = unsafe raw.pointee.device, let name = unsafe ibv_get_device_name(found)
-        else { return DeviceFacts() }
+        else { return DeviceInfo() }
         let key = Key(name: unsafe String(cString: name), device: device, inode: inode)
         return known.withLock { known in
             if let facts = known[key] { return facts }
             if known.count >= Self.limit { known.removeAll() }
-            let facts = DeviceFacts()
+            let facts = DeviceInfo()
             known[key] = facts
             return facts
         }

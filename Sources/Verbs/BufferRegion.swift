@@ -7,7 +7,7 @@ internal import SystemPackage
 public import PeerMRCore
 
 /// A part of a dma-buf that is to be registered.
-public struct BufferPart: Hashable, Sendable {
+public struct DMABufRange: Hashable, Sendable {
     /// The descriptor: lent for the call, and not closed by it.
     public var descriptor: Int32
     /// Where the part begins in the buffer, in bytes.
@@ -54,21 +54,21 @@ public struct BufferRegion: ~Copyable {
     /// The domain, kept as long as the region lives.
     public let domain: ProtectionDomain
     /// What addresses work requests need. It covers the part that was asked for, and no more.
-    public let window: RegionWindow
+    public let keys: RegionKeys
     /// What the keys open besides the part, because devices map pages: bytes before it and after it in the buffer.
     ///
     /// A peer with the remote key reaches them too; give keys only to those who may.
-    public let slack: (before: UInt64, after: UInt64)
+    public let padding: (before: UInt64, after: UInt64)
     /// The buffer's size as the kernel has it, in bytes.
     public let bufferBytes: UInt64
     private let owner: AnyObject?
     private let handle: DMAHandle?
-    private let isGivenAway: Atomic<Bool>
+    private let isDetached: Atomic<Bool>
 
     /// Registers a part of a dma-buf.
     ///
-    /// A part that does not begin or end on a page is widened to pages for the device; ``window`` keeps to the part,
-    /// and ``slack`` says what was added.
+    /// A part that does not begin or end on a page is widened to pages for the device; ``keys`` keeps to the part,
+    /// and ``padding`` says what was added.
     ///
     /// - Parameters:
     ///   - part: which bytes of which buffer.
@@ -82,7 +82,7 @@ public struct BufferRegion: ~Copyable {
     ///   `peerLost` (ENODEV) where the exporter has taken the memory back, `resourceLimit` (ENOMEM).
     ///   The corresponding C functions are `ibv_reg_dmabuf_mr` and, with a handle, `ibv_reg_mr_ex`.
     public init(
-        registering part: BufferPart, on domain: ProtectionDomain, access: Access = [.localWrite],
+        registering part: DMABufRange, on domain: ProtectionDomain, access: Access = [.localWrite],
         handle: DMAHandle? = nil, keeping owner: AnyObject? = nil
     ) throws(PeerMRError) {
         let pages = try BufferPages(part, access: access)
@@ -92,28 +92,28 @@ public struct BufferRegion: ~Copyable {
                 call: handle == nil ? "ibv_reg_dmabuf_mr" : "ibv_reg_mr_ex", device: domain.context.device, part: part,
                 access: access,
                 exporter: BufferRefusal.exporter(of: part.descriptor),
-                imports: domain.context.bufferImport().isSupported)
+                imports: domain.context.dmaBufSupport().isSupported)
             throw .registerBuffer(errno, facts)
         }
         unsafe raw = made
         self.domain = domain
         self.owner = owner
         self.handle = handle
-        slack = pages.slack
+        padding = pages.padding
         bufferBytes = pages.bufferBytes
         // Never the address that libibverbs writes into its object: that is the offset.
-        unsafe window = RegionWindow(
-            address: pages.ioAddress + pages.slack.before, byteCount: part.byteCount,
-            localKey: made.pointee.lkey, remoteKey: made.pointee.rkey, shape: .any)
-        isGivenAway = Atomic(false)
+        unsafe keys = RegionKeys(
+            address: pages.ioAddress + pages.padding.before, byteCount: part.byteCount,
+            localKey: made.pointee.lkey, remoteKey: made.pointee.rkey, constraint: .any)
+        isDetached = Atomic(false)
     }
 
     /// The C object. Valid as long as this region lives; do not deregister it.
     @unsafe package var rawObject: UnsafeMutableRawPointer { unsafe UnsafeMutableRawPointer(raw) }
 
     /// From here on the C object is someone else's, who deregisters it.
-    package borrowing func giveAway() {
-        isGivenAway.store(true, ordering: .relaxed)
+    package borrowing func detach() {
+        isDetached.store(true, ordering: .relaxed)
     }
 
     private static func register(
@@ -136,7 +136,7 @@ public struct BufferRegion: ~Copyable {
     }
 
     deinit {
-        if !isGivenAway.load(ordering: .relaxed) { _ = unsafe ibv_dereg_mr(raw) }
+        if !isDetached.load(ordering: .relaxed) { _ = unsafe ibv_dereg_mr(raw) }
     }
 }
 
@@ -145,10 +145,10 @@ struct BufferPages {
     let offset: UInt64
     let byteCount: UInt64
     let ioAddress: UInt64
-    let slack: (before: UInt64, after: UInt64)
+    let padding: (before: UInt64, after: UInt64)
     let bufferBytes: UInt64
 
-    init(_ part: BufferPart, access: Access) throws(PeerMRError) {
+    init(_ part: DMABufRange, access: Access) throws(PeerMRError) {
         let page = UInt64(pageBytes)
         if access.contains(.onDemand) { throw .onDemandBuffer }
         guard part.byteCount > 0 else { throw .emptyBufferPart }
@@ -168,7 +168,7 @@ struct BufferPages {
         byteCount = last - offset
         ioAddress = first - inner
         guard ioAddress <= UInt64.max - byteCount else { throw .ioAddressOverflow(part, first) }
-        slack = (inner, last - end)
+        padding = (inner, last - end)
         bufferBytes = size
     }
 
@@ -182,7 +182,7 @@ struct BufferPages {
 
     /// The kernel's importers do not look at how a descriptor was opened, so a NIC could write what was handed out for
     /// reading only.
-    private static func check(_ part: BufferPart, _ access: Access) throws(PeerMRError) {
+    private static func check(_ part: DMABufRange, _ access: Access) throws(PeerMRError) {
         guard !access.isDisjoint(with: [.localWrite, .remoteWrite, .remoteAtomic]) else { return }
         let isReadOnly: Bool
         if let known = part.known {

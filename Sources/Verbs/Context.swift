@@ -11,7 +11,7 @@ public final class Context: @unchecked Sendable {
     let raw: UnsafeMutablePointer<ibv_context>
     private let owned: Bool
     /// What has been found out about the device, so that nobody asks again.
-    package let facts: DeviceFacts
+    package let facts: DeviceInfo
 
     /// Wraps an open context.
     ///
@@ -19,7 +19,7 @@ public final class Context: @unchecked Sendable {
     ///   - owned: false for a context of librdmacm, which keeps it open as long as the process lives, and for one of
     ///     the application's.
     ///   - facts: what is known of the device.
-    init(raw: UnsafeMutablePointer<ibv_context>, owned: Bool, facts: DeviceFacts = DeviceFacts()) {
+    init(raw: UnsafeMutablePointer<ibv_context>, owned: Bool, facts: DeviceInfo = DeviceInfo()) {
         unsafe self.raw = raw
         self.owned = owned
         self.facts = facts

@@ -95,7 +95,7 @@ public struct DeviceMemoryRegion: ~Copyable {
     /// The memory, kept as long as the region lives.
     public let memory: DeviceMemory
     /// What addresses work requests need.
-    public let window: RegionWindow
+    public let keys: RegionKeys
 
     /// Registers all of the memory.
     ///
@@ -116,9 +116,9 @@ public struct DeviceMemoryRegion: ~Copyable {
         unsafe raw = made
         self.domain = domain
         self.memory = memory
-        unsafe window = RegionWindow(
+        unsafe keys = RegionKeys(
             address: 0, byteCount: memory.byteCount, localKey: made.pointee.lkey, remoteKey: made.pointee.rkey,
-            shape: .any)
+            constraint: .any)
     }
 
     /// The C object. Valid as long as this region lives; do not deregister it.

@@ -7,7 +7,7 @@ internal import PeerMRCore
 struct BufferRefusal {
     let call: String
     let device: Device
-    let part: BufferPart
+    let part: DMABufRange
     let access: Access
     /// Who hands the buffer out; nil where the descriptor is no dma-buf.
     let exporter: String?
@@ -44,14 +44,14 @@ extension PeerMRError {
             remedy: "name a part of one byte or more")
     }
 
-    static func outsideBuffer(_ part: BufferPart, _ size: UInt64) -> PeerMRError {
+    static func outsideBuffer(_ part: DMABufRange, _ size: UInt64) -> PeerMRError {
         PeerMRError(
             .invalidArgument,
             reason: "\(part.byteCount) bytes from \(part.offset) on do not lie inside a dma-buf of \(size) bytes",
             remedy: "name a part that does; nothing is ever shortened silently")
     }
 
-    static func incongruent(_ part: BufferPart, _ address: UInt64) -> PeerMRError {
+    static func incongruent(_ part: DMABufRange, _ address: UInt64) -> PeerMRError {
         let inner = part.offset % UInt64(pageBytes)
         return PeerMRError(
             .invalidArgument,
@@ -61,7 +61,7 @@ extension PeerMRError {
             remedy: "choose an I/O address that is a multiple of \(pageBytes), plus \(inner), or leave it out")
     }
 
-    static func ioAddressOverflow(_ part: BufferPart, _ address: UInt64) -> PeerMRError {
+    static func ioAddressOverflow(_ part: DMABufRange, _ address: UInt64) -> PeerMRError {
         PeerMRError(
             .invalidArgument,
             reason: "\(part.byteCount) bytes from the I/O address 0x\(String(address, radix: 16)) on end beyond 2^64",
@@ -167,7 +167,7 @@ extension PeerMRError {
                     "use a NIC whose driver can be revoked (mlx5 with on-demand paging, irdma from Linux 7.2 on), or "
                     + "memory that need not be given back (udmabuf, dma-heap, host memory)")
         }
-        let found = BufferImport(errno: errno, device: facts.device)
+        let found = DMABufSupport(errno: errno, device: facts.device)
         return PeerMRError(
             .notSupported, call: facts.call, errno: errno,
             reason: found.isSupported == false

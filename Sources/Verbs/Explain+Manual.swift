@@ -5,7 +5,7 @@ internal import PeerMRCore
 
 extension PeerMRError {
     /// See: man 3 ibv_modify_qp; drivers/infiniband/core/verbs.c (`ib_resolve_eth_dmac`), sw/rxe/rxe_qp.c
-    static func manualPath(_ result: Int32, _ peer: QueuePairEndpoint, _ path: ManualPath) -> PeerMRError {
+    static func manualPath(_ result: Int32, _ peer: QueuePairEndpoint, _ path: PathAttributes) -> PeerMRError {
         let gid = peer.gid.map { "\($0)" } ?? "LID \(peer.localIdentifier)"
         let what = "the queue pair cannot be connected to number \(peer.number) at \(gid)"
         let errno = Errno(rawValue: result)

@@ -21,7 +21,7 @@ public struct MemoryRegion<Memory: RegistrableMemory & ~Copyable>: ~Copyable {
     /// The memory, kept as long as the region lives.
     public let memory: Memory
     /// What addresses work requests need: plain numbers, valid as long as the region lives.
-    public let window: RegionWindow
+    public let keys: RegionKeys
     private let handle: DMAHandle?
 
     /// Registers memory.
@@ -33,23 +33,23 @@ public struct MemoryRegion<Memory: RegistrableMemory & ~Copyable>: ~Copyable {
     ///   - memory: what to register; the region becomes its owner. It is freed when registration fails.
     ///   - domain: the domain that the region belongs to.
     ///   - access: what the device may do. Remote access lets a peer change or read the memory at any time.
-    ///   - shape: the transfers that the device does right on this region; see ``TransferShape``.
+    ///   - constraint: the transfers that the device does right on this region; see ``TransferConstraint``.
     ///   - handle: hints for the device's writes; nil for none.
     /// - Throws: EFAULT where pages cannot be pinned (peer memory), ENOMEM or EPERM at the memory lock limit, EINVAL
     ///   for remote write without local write, EOPNOTSUPP.
     ///   The corresponding C functions are `ibv_reg_mr` and, with a handle, `ibv_reg_mr_ex`.
     public init(
         registering memory: consuming Memory, on domain: ProtectionDomain,
-        access: Access = [.localWrite], shape: TransferShape = .any, handle: DMAHandle? = nil
+        access: Access = [.localWrite], constraint: TransferConstraint = .any, handle: DMAHandle? = nil
     ) throws(PeerMRError) {
         let made = unsafe try MappedRegistration(
-            of: memory.baseAddress, byteCount: memory.byteCount, on: domain, access: access, shape: shape,
+            of: memory.baseAddress, byteCount: memory.byteCount, on: domain, access: access, constraint: constraint,
             handle: handle)
         unsafe registration = made
         self.domain = domain
         self.memory = memory
         self.handle = handle
-        unsafe window = made.window
+        unsafe keys = made.keys
     }
 
     deinit {
@@ -65,21 +65,21 @@ public struct MemoryRegion<Memory: RegistrableMemory & ~Copyable>: ~Copyable {
 package struct MappedRegistration: Copyable {
     private let raw: UnsafeMutablePointer<ibv_mr>
     /// What addresses work requests need.
-    package let window: RegionWindow
+    package let keys: RegionKeys
 
-    /// Registers memory; see ``MemoryRegion/init(registering:on:access:shape:handle:)``.
+    /// Registers memory; see ``MemoryRegion/init(registering:on:access:constraint:handle:)``.
     package init(
         of address: UnsafeMutableRawPointer, byteCount: Int, on domain: ProtectionDomain, access: Access,
-        shape: TransferShape, handle: DMAHandle?
+        constraint: TransferConstraint, handle: DMAHandle?
     ) throws(PeerMRError) {
         guard let raw = unsafe Self.register(address, byteCount, domain, access, handle) else {
             throw .register(
                 currentErrno(), byteCount: byteCount, access: access, device: domain.context.device)
         }
         unsafe self.raw = raw
-        unsafe window = RegionWindow(
+        unsafe keys = RegionKeys(
             address: UInt64(UInt(bitPattern: address)), byteCount: UInt64(byteCount),
-            localKey: raw.pointee.lkey, remoteKey: raw.pointee.rkey, shape: shape)
+            localKey: raw.pointee.lkey, remoteKey: raw.pointee.rkey, constraint: constraint)
     }
 
     private static func register(

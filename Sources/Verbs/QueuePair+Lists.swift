@@ -13,7 +13,7 @@ extension QueuePair {
     ///
     /// The corresponding C function is `ibv_post_recv`.
     public mutating func postReceive(
-        scatteringTo entries: Span<ScatterEntry>, requestID: UInt64
+        scatteringTo entries: Span<ScatterGatherElement>, requestID: UInt64
     ) throws(Errno) {
         var request = unsafe ibv_recv_wr()
         unsafe request.wr_id = requestID
@@ -31,7 +31,7 @@ extension QueuePair {
     ///
     /// The corresponding C function is `ibv_post_send` with `IBV_WR_SEND` or `IBV_WR_SEND_WITH_IMM`.
     public mutating func postSend(
-        gathering entries: Span<ScatterEntry>, immediate: UInt32? = nil, requestID: UInt64, signaled: Bool = true
+        gathering entries: Span<ScatterGatherElement>, immediate: UInt32? = nil, requestID: UInt64, signaled: Bool = true
     ) throws(Errno) {
         var request = unsafe ibv_send_wr()
         unsafe request.wr_id = requestID
@@ -45,7 +45,7 @@ extension QueuePair {
     ///
     /// The corresponding C function is `ibv_post_send` with `IBV_WR_RDMA_WRITE` or `IBV_WR_RDMA_WRITE_WITH_IMM`.
     public mutating func postWrite(
-        gathering entries: Span<ScatterEntry>, to remote: RemoteSlice, immediate: UInt32? = nil, requestID: UInt64,
+        gathering entries: Span<ScatterGatherElement>, to remote: RemoteAddress, immediate: UInt32? = nil, requestID: UInt64,
         signaled: Bool = true
     ) throws(Errno) {
         var request = unsafe ibv_send_wr()
@@ -63,7 +63,7 @@ extension QueuePair {
     /// The corresponding C function is `ibv_post_send` with `IBV_WR_RDMA_READ`; a device may take fewer pieces for it
     /// than for other requests (``DeviceAttributes/maximumEntriesPerRead``).
     public mutating func postRead(
-        scatteringTo entries: Span<ScatterEntry>, from remote: RemoteSlice, requestID: UInt64, signaled: Bool = true
+        scatteringTo entries: Span<ScatterGatherElement>, from remote: RemoteAddress, requestID: UInt64, signaled: Bool = true
     ) throws(Errno) {
         var request = unsafe ibv_send_wr()
         unsafe request.wr_id = requestID
@@ -75,7 +75,7 @@ extension QueuePair {
     }
 
     private mutating func post(
-        _ request: inout ibv_send_wr, with entries: Span<ScatterEntry>
+        _ request: inout ibv_send_wr, with entries: Span<ScatterGatherElement>
     ) throws(Errno) {
         let raw = unsafe self.raw
         let result = unsafe Self.withList(entries) { list, count in
@@ -89,7 +89,7 @@ extension QueuePair {
 
     /// Entries as the C library's, whose layout they have.
     private static func withList(
-        _ entries: Span<ScatterEntry>, _ body: (UnsafeMutablePointer<ibv_sge>?, Int32) -> Int32
+        _ entries: Span<ScatterGatherElement>, _ body: (UnsafeMutablePointer<ibv_sge>?, Int32) -> Int32
     ) -> Int32 {
         unsafe entries.withUnsafeBufferPointer { buffer in
             guard let first = buffer.baseAddress else { return body(nil, 0) }

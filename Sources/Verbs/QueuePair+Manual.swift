@@ -25,7 +25,7 @@ public struct QueuePairEndpoint: Hashable, Sendable {
 }
 
 /// The own side of a path between two queue pairs.
-public struct ManualPath: Hashable, Sendable {
+public struct PathAttributes: Hashable, Sendable {
     /// The device's port, numbered from 1.
     public var port: UInt8
     /// The index of the own GID in the port's table; nil where the peer has none.
@@ -78,7 +78,7 @@ extension QueuePair {
     /// - Throws: `invalidArgument` (EINVAL) where device or kernel refuse the path: another kind of GID at the other
     ///   end, an MTU above the port's; `peerLost` (ETIMEDOUT, ENETUNREACH) where no route or neighbour is found.
     ///   The corresponding C function is `ibv_modify_qp`.
-    public mutating func connect(to peer: QueuePairEndpoint, over path: ManualPath) throws(PeerMRError) {
+    public mutating func connect(to peer: QueuePairEndpoint, over path: PathAttributes) throws(PeerMRError) {
         var ready = ibv_qp_attr()
         ready.qp_state = IBV_QPS_RTR
         ready.path_mtu = ibv_mtu(rawValue: path.mtu.rawValue)

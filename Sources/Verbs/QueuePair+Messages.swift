@@ -17,7 +17,7 @@ extension QueuePair {
     ///     most ``inlineByteCount()`` bytes, and not for memory that the CPU reaches slowly or not at all.
     /// - Throws: ENOMEM when the queue is full. The corresponding C function is `ibv_post_send` with `IBV_WR_SEND`.
     public mutating func postSend(
-        _ entry: ScatterEntry, requestID: UInt64, signaled: Bool = true, isInline: Bool = false
+        _ entry: ScatterGatherElement, requestID: UInt64, signaled: Bool = true, isInline: Bool = false
     ) throws(Errno) {
         var request = unsafe ibv_send_wr()
         unsafe request.wr_id = requestID
@@ -30,7 +30,7 @@ extension QueuePair {
     /// Posts local memory for a peer's message; a message that is longer fails both queue pairs.
     ///
     /// - Throws: ENOMEM when the queue is full. The corresponding C function is `ibv_post_recv`.
-    public mutating func postReceive(_ entry: ScatterEntry, requestID: UInt64) throws(Errno) {
+    public mutating func postReceive(_ entry: ScatterGatherElement, requestID: UInt64) throws(Errno) {
         var element = ibv_sge(addr: entry.address, length: entry.count, lkey: entry.key)
         let result = unsafe withUnsafeMutablePointer(to: &element) { list in
             var request = unsafe ibv_recv_wr()
@@ -44,9 +44,9 @@ extension QueuePair {
     }
 }
 
-extension ScatterEntry {
+extension ScatterGatherElement {
     /// Its first bytes: at most as many as it has.
-    public func prefix(_ byteCount: UInt32) -> ScatterEntry {
-        ScatterEntry(address: address, count: min(count, byteCount), key: key)
+    public func prefix(_ byteCount: UInt32) -> ScatterGatherElement {
+        ScatterGatherElement(address: address, count: min(count, byteCount), key: key)
     }
 }

@@ -37,7 +37,7 @@ extension QueuePair {
     ///
     /// The corresponding C function is `ibv_post_send` with `IBV_WR_RDMA_WRITE` or `IBV_WR_RDMA_WRITE_WITH_IMM`.
     public mutating func postWrite(
-        _ entry: ScatterEntry, to remote: RemoteSlice, immediate: UInt32? = nil, requestID: UInt64,
+        _ entry: ScatterGatherElement, to remote: RemoteAddress, immediate: UInt32? = nil, requestID: UInt64,
         signaled: Bool = true
     ) throws(Errno) {
         var request = unsafe ibv_send_wr()
@@ -65,7 +65,7 @@ extension QueuePair {
     ///
     /// The corresponding C function is `ibv_post_send` with `IBV_WR_RDMA_READ`.
     public mutating func postRead(
-        _ entry: ScatterEntry, from remote: RemoteSlice, requestID: UInt64, signaled: Bool = true
+        _ entry: ScatterGatherElement, from remote: RemoteAddress, requestID: UInt64, signaled: Bool = true
     ) throws(Errno) {
         var request = unsafe ibv_send_wr()
         unsafe request.wr_id = requestID
@@ -77,7 +77,7 @@ extension QueuePair {
     }
 
     mutating func post(
-        _ request: inout ibv_send_wr, with entry: ScatterEntry
+        _ request: inout ibv_send_wr, with entry: ScatterGatherElement
     ) throws(Errno) {
         var element = ibv_sge(addr: entry.address, length: entry.count, lkey: entry.key)
         let result = unsafe withUnsafeMutablePointer(to: &element) { list in

@@ -50,7 +50,7 @@ public struct QueuePair: ~Copyable, @unchecked Sendable {
         self.receiveQueue = receiveQueue
     }
 
-    /// Makes a queue pair that is not connected, for ``connectToItself(port:access:)``.
+    /// Makes a queue pair that is not connected, for ``connectLoopback(port:access:)``.
     ///
     /// - Throws: EINVAL or ENOMEM above the device's limits. The corresponding C function is `ibv_create_qp`.
     public init(
@@ -97,18 +97,18 @@ public struct QueuePair: ~Copyable, @unchecked Sendable {
 extension QueuePair {
     /// Whether this connected queue pair moves data in the packets that a region needs.
     ///
-    /// - Throws: `unsafeConfiguration` when the path MTU is another than the region's ``TransferShape`` wants.
-    public borrowing func check(_ shape: TransferShape) throws(PeerMRError) {
-        guard shape.pathMTUBytes != 0 else { return }
+    /// - Throws: `unsafeConfiguration` when the path MTU is another than the region's ``TransferConstraint`` wants.
+    public borrowing func check(_ constraint: TransferConstraint) throws(PeerMRError) {
+        guard constraint.pathMTUBytes != 0 else { return }
         let found = try pathMTU().bytes
-        guard found != shape.pathMTUBytes else { return }
+        guard found != constraint.pathMTUBytes else { return }
         throw PeerMRError(
             .unsafeConfiguration,
             reason:
                 "the path MTU is \(found) bytes, and on-demand memory of a software device is moved right only at "
-                + "\(shape.pathMTUBytes): the driver would corrupt data and report success",
+                + "\(constraint.pathMTUBytes): the driver would corrupt data and report success",
             remedy:
-                "set the MTU of both network interfaces to \(shape.pathMTUBytes + 104) or more (ip link set "
+                "set the MTU of both network interfaces to \(constraint.pathMTUBytes + 104) or more (ip link set "
                 + "IFNAME mtu 4200), or use host memory"
         )
     }

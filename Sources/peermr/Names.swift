@@ -10,14 +10,14 @@ enum Names {
     /// A provider: the address of a function that sysfs lists.
     static func provider(_ text: String, _ root: SystemRoot) throws(PeerMRError) -> PCIAddress {
         guard let address = PCIAddress(text) else { throw malformed(text) }
-        try demand(address, root)
+        try validate(address, root)
         return address
     }
 
     /// A client: the address of a function, an RDMA device, or a drive by its name or its path.
     static func client(_ text: String, _ root: SystemRoot) throws(PeerMRError) -> Client {
         if let address = PCIAddress(text) {
-            try demand(address, root)
+            try validate(address, root)
             return .function(address)
         }
         let isPath = text.utf8.contains(0x2f)
@@ -62,7 +62,7 @@ enum Names {
         return name
     }
 
-    private static func demand(_ address: PCIAddress, _ root: SystemRoot) throws(PeerMRError) {
+    private static func validate(_ address: PCIAddress, _ root: SystemRoot) throws(PeerMRError) {
         let folder = "sys/bus/pci/devices/\(address)"
         guard root.exists(folder) || root.linkTarget(folder) != nil else {
             throw PeerMRError(

@@ -22,8 +22,8 @@ struct RegistrationReport {
         let method: PeerMR.Method
         let exporter: String?
         let provider: PCIAddress?
-        let window: RegionWindow
-        let slack: (before: UInt64, after: UInt64)
+        let keys: RegionKeys
+        let padding: (before: UInt64, after: UInt64)
         let nanoseconds: UInt64
     }
 
@@ -61,7 +61,7 @@ struct RegistrationReport {
         }
         // A device that cannot import a dma-buf says so before anything is allocated or opened for it.
         if specification.isBuffer, api.outcome == .no {
-            _ = try MethodChoice.choose(for: .dmabuf, facts: try RegistrationFacts(of: context, for: .dmabuf))
+            _ = try MethodChoice.choose(for: .dmabuf, facts: try RegistrationInfo(of: context, for: .dmabuf))
         }
         let memory = try open()
         let provider = memory.provider
@@ -90,8 +90,8 @@ struct RegistrationReport {
 
     private mutating func finish(_ region: borrowing PeerRegion) throws(PeerMRError) {
         made = Made(
-            method: region.choice.method, exporter: region.exporter, provider: region.provider, window: region.window,
-            slack: region.slack, nanoseconds: region.registrationNanoseconds)
+            method: region.choice.method, exporter: region.exporter, provider: region.provider, keys: region.keys,
+            padding: region.padding, nanoseconds: region.registrationNanoseconds)
         if let wanted { proof = try region.prove(wanted) }
     }
 
@@ -155,14 +155,14 @@ extension RegistrationReport {
             ("device", .text("\(device)")), ("memory", .text("\(specification)")),
             ("method", .optional(made?.method.rawValue)), ("exporter", .optional(made?.exporter)),
             ("provider", .optional(made?.provider.map { "\($0)" })),
-            ("localKey", made.map { .count($0.window.localKey) } ?? .null),
-            ("remoteKey", made.map { .count($0.window.remoteKey) } ?? .null),
+            ("localKey", made.map { .count($0.keys.localKey) } ?? .null),
+            ("remoteKey", made.map { .count($0.keys.remoteKey) } ?? .null),
             // As text: programs that read JSON numbers as doubles would round it.
-            ("ioAddress", .optional(made.map { "0x" + String($0.window.address, radix: 16) })),
-            ("length", made.map { .count($0.window.byteCount) } ?? .null),
+            ("ioAddress", .optional(made.map { "0x" + String($0.keys.address, radix: 16) })),
+            ("length", made.map { .count($0.keys.byteCount) } ?? .null),
             (
                 "slack",
-                made.map { .object([("before", .count($0.slack.before)), ("after", .count($0.slack.after))]) } ?? .null
+                made.map { .object([("before", .count($0.padding.before)), ("after", .count($0.padding.after))]) } ?? .null
             ),
             ("registerMicroseconds", made.map { .number(Double($0.nanoseconds) / 1000) } ?? .null),
             ("answers", .object(answers.map { ($0, $1.json) })),
@@ -180,18 +180,18 @@ extension RegistrationReport {
                 ["method", made.method.rawValue],
                 [
                     "keys",
-                    "local 0x\(String(made.window.localKey, radix: 16)), remote "
-                        + "0x\(String(made.window.remoteKey, radix: 16))",
+                    "local 0x\(String(made.keys.localKey, radix: 16)), remote "
+                        + "0x\(String(made.keys.remoteKey, radix: 16))",
                 ],
-                ["I/O address", "0x\(String(made.window.address, radix: 16))"],
-                ["length", "\(made.window.byteCount) bytes"],
+                ["I/O address", "0x\(String(made.keys.address, radix: 16))"],
+                ["length", "\(made.keys.byteCount) bytes"],
                 ["took", "\(Double(made.nanoseconds / 100) / 10) µs"],
             ]
             if let exporter = made.exporter { rows.insert(["exporter", exporter], at: 1) }
             if let provider = made.provider { rows.insert(["provider", "\(provider)"], at: 1) }
-            if made.slack.before + made.slack.after > 0 {
+            if made.padding.before + made.padding.after > 0 {
                 rows.append([
-                    "slack", "the keys open \(made.slack.before) bytes before it and \(made.slack.after) after it, too",
+                    "slack", "the keys open \(made.padding.before) bytes before it and \(made.padding.after) after it, too",
                 ])
             }
             text += Table.plain(rows)

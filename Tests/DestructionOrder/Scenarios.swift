@@ -23,7 +23,7 @@ private final class Box<Value: ~Copyable> {
     init(_ value: consuming Value) { self.value = consume value }
 }
 
-private func lookAt(_ region: consuming MemoryRegion<HostMemory>) -> UInt64 { region.window.byteCount }
+private func lookAt(_ region: consuming MemoryRegion<HostMemory>) -> UInt64 { region.keys.byteCount }
 
 /// What a program of this package holds at once, in an order of its own.
 private final class Holder {
@@ -54,12 +54,12 @@ extension Scenario {
             let domain = try ProtectionDomain(context)
             let memory = try HostMemory(allocating: 4096)
             let region = try MemoryRegion(registering: memory, on: domain)
-            try expect(region.window.byteCount == 4096, "another length")
+            try expect(region.keys.byteCount == 4096, "another length")
         },
         Scenario("a region that outlives the names of its parents", region) {
             let region = try makeRegion()
             try expect(teardown.isEmpty, "it does not keep its parents alive")
-            try expect(region.window.byteCount == 8192, "another length")
+            try expect(region.keys.byteCount == 8192, "another length")
         },
         Scenario("a region that is thrown away", region) { _ = try makeRegion() },
         Scenario("a region in an optional", region) {
@@ -81,7 +81,7 @@ extension Scenario {
         Scenario("a region whose scope is left by an error", region) {
             do {
                 let region = try makeRegion()
-                _ = try region.window.entry(at: 0, count: 8193)
+                _ = try region.keys.element(at: 0, count: 8193)
                 throw Fault("an entry outside")
             } catch is SliceError {}
         },
@@ -89,13 +89,13 @@ extension Scenario {
             let domain = try ProtectionDomain(Device(name: "fake0").open())
             let first = try MemoryRegion(registering: HostMemory(allocating: 4096), on: domain)
             let second = try MemoryRegion(registering: HostMemory(allocating: 4096), on: domain)
-            try expect(first.window.localKey != second.window.localKey, "one key for two")
+            try expect(first.keys.localKey != second.keys.localKey, "one key for two")
         },
         Scenario("a region replaced by another", region + region) {
             var region = try makeRegion()
             region = try makeRegion()
             try expect(teardown == Self.region, "\(teardown)")
-            try expect(region.window.byteCount == 8192, "another length")
+            try expect(region.keys.byteCount == 8192, "another length")
         },
     ]
 

@@ -20,7 +20,7 @@ import Testing
             #expect(region.kind == .dmabuf)
             #expect(region.choice.method == .dmaBuf)
             #expect(region.byteCount == 8192)
-            #expect(region.window.address == 4096)
+            #expect(region.keys.address == 4096)
             #expect(region.provider == nil)
             #expect(region.route == nil)
             #expect(region.hostBytes(at: 0, count: 1) == nil)
@@ -111,11 +111,11 @@ import Testing
                 #expect(fake_verbs_last_buffer().has_handle == 1)
                 #expect(fake_verbs_last_buffer().offset == 4096)
                 #expect(fake_verbs_last_buffer().iova == 4096)
-                #expect(region.window.address == 5000)
+                #expect(region.keys.address == 5000)
                 let host = try PeerRegion(
                     registering: .host(HostMemory(allocating: 4096)), on: machine.domain, access: [.localWrite],
                     options: RegistrationOptions(handle: handle))
-                #expect(fake_verbs_registered_address() == host.window.address)
+                #expect(fake_verbs_registered_address() == host.keys.address)
             }
             #expect(fake.journal.filter { $0 == "ibv_reg_mr_ex" }.count == 2)
             #expect(fake.teardown.last { !$0.hasPrefix("ibv_close") && $0 != "ibv_dealloc_pd" } != nil)
@@ -141,8 +141,8 @@ import Testing
             let machine = try Machine()
             let memory = try DeviceMemory(allocating: 4096, on: machine.context)
             let region = try DeviceMemoryRegion(registering: memory, on: machine.domain)
-            #expect(region.window.address == 0)
-            #expect(region.window.byteCount == 4096)
+            #expect(region.keys.address == 0)
+            #expect(region.keys.byteCount == 4096)
             let two: [UInt8] = [5, 6]
             try memory.write(two.span.bytes, at: 10)
             var bytes: [UInt8] = [0, 0]

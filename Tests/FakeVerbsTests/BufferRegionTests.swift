@@ -22,7 +22,7 @@ import Testing
     @Test func theDeviceGetsOffsetLengthAddressAndAccess() throws {
         try withBuffer { machine, buffer, _ in
             let region = try BufferRegion(
-                registering: BufferPart(of: buffer.descriptor, offset: 8192, byteCount: 12288, ioAddress: 0x7000_0000),
+                registering: DMABufRange(of: buffer.descriptor, offset: 8192, byteCount: 12288, ioAddress: 0x7000_0000),
                 on: machine.domain, access: [.localWrite, .remoteRead, .relaxedOrdering])
             let call = fake_verbs_last_buffer()
             #expect(call.offset == 8192)
@@ -30,10 +30,10 @@ import Testing
             #expect(call.iova == 0x7000_0000)
             #expect(call.fd == buffer.descriptor)
             #expect(call.access == 0b101 | 1 << 20)
-            #expect(region.window.address == 0x7000_0000, "never what libibverbs writes into mr->addr")
-            #expect(region.window.byteCount == 12288)
-            #expect(region.window.remoteKey == region.window.localKey + 1)
-            #expect(region.slack == (0, 0))
+            #expect(region.keys.address == 0x7000_0000, "never what libibverbs writes into mr->addr")
+            #expect(region.keys.byteCount == 12288)
+            #expect(region.keys.remoteKey == region.keys.localKey + 1)
+            #expect(region.padding == (0, 0))
             #expect(region.bufferBytes == 65536)
         }
     }
@@ -41,26 +41,26 @@ import Testing
     @Test func theOffsetIsTheAddressWhereNoneIsGiven() throws {
         try withBuffer { machine, buffer, _ in
             let region = try BufferRegion(
-                registering: BufferPart(of: buffer.descriptor, offset: 4096, byteCount: 4096), on: machine.domain)
-            #expect(region.window.address == 4096)
+                registering: DMABufRange(of: buffer.descriptor, offset: 4096, byteCount: 4096), on: machine.domain)
+            #expect(region.keys.address == 4096)
             #expect(fake_verbs_last_buffer().iova == 4096)
         }
     }
 
-    /// Devices map pages: the region is widened, and its window is not.
+    /// Devices map pages: the region is widened, and its keys is not.
     @Test func aPartInsidePagesKeepsItsPlace() throws {
         try withBuffer { machine, buffer, _ in
             let region = try BufferRegion(
-                registering: BufferPart(of: buffer.descriptor, offset: 5000, byteCount: 100, ioAddress: 0x10000 + 904),
+                registering: DMABufRange(of: buffer.descriptor, offset: 5000, byteCount: 100, ioAddress: 0x10000 + 904),
                 on: machine.domain)
             let call = fake_verbs_last_buffer()
             #expect(call.offset == 4096)
             #expect(call.byte_count == 4096)
             #expect(call.iova == 0x10000)
-            #expect(region.window.address == 0x10000 + 904)
-            #expect(region.window.byteCount == 100)
-            #expect(region.slack == (904, 4096 - 904 - 100))
-            #expect(throws: SliceError.outOfBounds) { try region.window.entry(at: 0, count: 101) }
+            #expect(region.keys.address == 0x10000 + 904)
+            #expect(region.keys.byteCount == 100)
+            #expect(region.padding == (904, 4096 - 904 - 100))
+            #expect(throws: SliceError.outOfBounds) { try region.keys.element(at: 0, count: 101) }
         }
     }
 
@@ -68,10 +68,10 @@ import Testing
     @Test func wideningEndsWithTheBuffer() throws {
         try withBuffer(10_000) { machine, buffer, _ in
             let region = try BufferRegion(
-                registering: BufferPart(of: buffer.descriptor, offset: 9000, byteCount: 500), on: machine.domain)
+                registering: DMABufRange(of: buffer.descriptor, offset: 9000, byteCount: 500), on: machine.domain)
             #expect(fake_verbs_last_buffer().offset == 8192)
             #expect(fake_verbs_last_buffer().byte_count == 10_000 - 8192)
-            #expect(region.slack == (808, 500))
+            #expect(region.padding == (808, 500))
         }
     }
 
@@ -88,16 +88,16 @@ import Testing
             }
             try #require(dup2(buffer.descriptor, 0) == 0)
             let region = try BufferRegion(
-                registering: BufferPart(of: 0, offset: 0, byteCount: 4096), on: machine.domain)
+                registering: DMABufRange(of: 0, offset: 0, byteCount: 4096), on: machine.domain)
             #expect(fake_verbs_last_buffer().fd == 0)
-            #expect(region.window.byteCount == 4096)
+            #expect(region.keys.byteCount == 4096)
         }
     }
 
     @Test func theLentDescriptorStaysOpen() throws {
         try withBuffer { machine, buffer, _ in
             _ = try BufferRegion(
-                registering: BufferPart(of: buffer.descriptor, offset: 0, byteCount: 4096), on: machine.domain)
+                registering: DMABufRange(of: buffer.descriptor, offset: 0, byteCount: 4096), on: machine.domain)
             #expect(fcntl(buffer.descriptor, F_GETFD) >= 0)
         }
     }
@@ -108,7 +108,7 @@ import Testing
             do {
                 let owner = TestOwner(buffer.descriptor) { journal = fake.journal }
                 _ = try BufferRegion(
-                    registering: BufferPart(of: buffer.descriptor, offset: 0, byteCount: 4096), on: machine.domain,
+                    registering: DMABufRange(of: buffer.descriptor, offset: 0, byteCount: 4096), on: machine.domain,
                     keeping: owner)
             }
             #expect(journal.contains("ibv_dereg_mr"))
@@ -118,7 +118,7 @@ import Testing
     // MARK: - What cannot be registered, and the sentence that the user sees
 
     private func sentence(
-        _ part: BufferPart, _ machine: Machine, _ fake: FakeVerbs, access: Access = [.localWrite]
+        _ part: DMABufRange, _ machine: Machine, _ fake: FakeVerbs, access: Access = [.localWrite]
     ) -> String {
         let error = #expect(throws: PeerMRError.self) {
             _ = try BufferRegion(registering: part, on: machine.domain, access: access)
@@ -133,7 +133,7 @@ import Testing
         ] as [(UInt64, UInt64)])
     func aPartOutsideTheBuffer(_ offset: UInt64, _ count: UInt64) throws {
         try withBuffer { machine, buffer, fake in
-            let part = BufferPart(of: buffer.descriptor, offset: offset, byteCount: count)
+            let part = DMABufRange(of: buffer.descriptor, offset: offset, byteCount: count)
             #expect(
                 sentence(part, machine, fake)
                     == "\(count) bytes from \(offset) on do not lie inside a dma-buf of 65536 bytes; name a part that "
@@ -144,7 +144,7 @@ import Testing
     @Test func nothing() throws {
         try withBuffer { machine, buffer, fake in
             #expect(
-                sentence(BufferPart(of: buffer.descriptor, offset: 0, byteCount: 0), machine, fake)
+                sentence(DMABufRange(of: buffer.descriptor, offset: 0, byteCount: 0), machine, fake)
                     == "0 bytes of a dma-buf cannot be registered; name a part of one byte or more")
         }
     }
@@ -154,7 +154,7 @@ import Testing
             let closed = dup(0)
             close(closed)
             #expect(
-                sentence(BufferPart(of: closed, offset: 0, byteCount: 4096), machine, fake)
+                sentence(DMABufRange(of: closed, offset: 0, byteCount: 4096), machine, fake)
                     == "descriptor \(closed) is not open: it has been closed, or was never a descriptor (lseek: "
                     + "Bad file descriptor, errno 9); keep the dma-buf open until it is registered")
         }
@@ -163,7 +163,7 @@ import Testing
     @Test func aNegativeDescriptor() throws {
         try withBuffer { machine, _, fake in
             #expect(
-                sentence(BufferPart(of: -1, offset: 0, byteCount: 4096), machine, fake)
+                sentence(DMABufRange(of: -1, offset: 0, byteCount: 4096), machine, fake)
                     .hasPrefix("descriptor -1 is not open"))
         }
     }
@@ -174,7 +174,7 @@ import Testing
             try #require(pipe(&ends) == 0)
             defer { ends.forEach { close($0) } }
             #expect(
-                sentence(BufferPart(of: ends[0], offset: 0, byteCount: 4096), machine, fake)
+                sentence(DMABufRange(of: ends[0], offset: 0, byteCount: 4096), machine, fake)
                     == "descriptor \(ends[0]) is no dma-buf (lseek: Illegal seek, errno 29); pass what an exporter "
                     + "returned")
         }
@@ -186,7 +186,7 @@ import Testing
             fake.fail("ibv_reg_dmabuf_mr", .invalidArgument)
             let error = #expect(throws: PeerMRError.self) {
                 _ = try BufferRegion(
-                    registering: BufferPart(of: buffer.descriptor, offset: 0, byteCount: 4096), on: machine.domain)
+                    registering: DMABufRange(of: buffer.descriptor, offset: 0, byteCount: 4096), on: machine.domain)
             }
             #expect(
                 error?.description
@@ -198,7 +198,7 @@ import Testing
     @Test(arguments: [Access.localWrite, [.localWrite, .remoteWrite], .remoteAtomic])
     func aBufferForReadingOnly(_ access: Access) throws {
         try withBuffer(readOnly: true) { machine, buffer, fake in
-            let part = BufferPart(of: buffer.descriptor, offset: 0, byteCount: 4096)
+            let part = DMABufRange(of: buffer.descriptor, offset: 0, byteCount: 4096)
             #expect(
                 sentence(part, machine, fake, access: access)
                     == "descriptor \(buffer.descriptor) is a dma-buf handed out for reading only, and the access lets a "
@@ -212,7 +212,7 @@ import Testing
     @Test(arguments: [(0, 1), (4096, 4097), (5000, 4096), (1, 0)] as [(UInt64, UInt64)])
     func aMisalignedAddress(_ offset: UInt64, _ address: UInt64) throws {
         try withBuffer { machine, buffer, fake in
-            let part = BufferPart(of: buffer.descriptor, offset: offset, byteCount: 100, ioAddress: address)
+            let part = DMABufRange(of: buffer.descriptor, offset: offset, byteCount: 100, ioAddress: address)
             #expect(
                 sentence(part, machine, fake)
                     == "the I/O address 0x\(String(address, radix: 16)) does not fit the offset \(offset): devices map "
@@ -223,7 +223,7 @@ import Testing
 
     @Test func anAddressThatEndsBeyondAll() throws {
         try withBuffer { machine, buffer, fake in
-            let part = BufferPart(
+            let part = DMABufRange(
                 of: buffer.descriptor, offset: 0, byteCount: 8192, ioAddress: .max - 4095)
             #expect(
                 sentence(part, machine, fake)
@@ -236,7 +236,7 @@ import Testing
         try withBuffer { machine, buffer, fake in
             #expect(
                 sentence(
-                    BufferPart(of: buffer.descriptor, offset: 0, byteCount: 4096), machine, fake,
+                    DMABufRange(of: buffer.descriptor, offset: 0, byteCount: 4096), machine, fake,
                     access: [.localWrite, .onDemand])
                     == "a dma-buf cannot be registered on demand: its exporter decides where it lies; leave on-demand "
                     + "access out")

@@ -11,7 +11,7 @@ typealias RequestTag = PeerTransfer.Tag
 
 /// A server whose every word is written down beforehand.
 struct ScriptedServer {
-    static let buffer = RemoteSlice(address: 0x7000_0000, key: 0xbeef)
+    static let buffer = RemoteAddress(address: 0x7000_0000, key: 0xbeef)
 
     static func welcome(slotCount: UInt16 = 2, slotBytes: UInt32 = 4096) -> Welcome {
         Welcome(

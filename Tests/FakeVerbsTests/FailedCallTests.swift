@@ -22,7 +22,7 @@ import Testing
             domain: domain, sendQueue: queue, receiveQueue: queue, capacity: capacity)
         let other = try QueuePair(
             domain: domain, sendQueue: queue, receiveQueue: queue, capacity: capacity)
-        try pair.connectToItself(like: other)
+        try pair.connectLoopback(like: other)
         let events = try EventChannel()
         let connection = try Connection(events)
         try connection.listen(on: Self.address)
@@ -33,7 +33,7 @@ import Testing
         try client.connect(privateData: [1])
         try client.accept(privateData: [2])
         _ = try connected.pathMTU()
-        _ = (region.window, try events.next())
+        _ = (region.keys, try events.next())
     }
 
     // swift-format-ignore: NeverForceUnwrap

@@ -46,7 +46,7 @@ import Testing
                 #expect(region.provider == provider)
                 #expect(region.choice.method == .onDemand)
                 #expect(region.isPeerToPeer == true)
-                #expect(region.window.address == range.address)
+                #expect(region.keys.address == range.address)
                 #expect(fake_verbs_registered_bytes() == 8192)
                 #expect(fake_verbs_registered_access() == 0b100_0011)
             }
@@ -86,7 +86,7 @@ import Testing
                 let region = try PeerRegion(lending: range, on: machine.domain, access: [.localWrite, .remoteRead])
                 #expect(region.kind == .dmabuf)
                 #expect(region.choice.method == .dmaBuf)
-                #expect(region.window.address == range.address)
+                #expect(region.keys.address == range.address)
                 #expect(region.byteCount == 5000)
                 #expect(fake_verbs_last_buffer().offset == 8192, "whole pages")
                 #expect(fake_verbs_last_buffer().iova == range.address - 100)

@@ -141,17 +141,17 @@ import Testing
 
     @Test(
         arguments: [
-            (5, 5, TransferShape.any, true), (5, 5, .wholePages, true), (3, 5, .any, true), (3, 5, .wholePages, false),
+            (5, 5, TransferConstraint.any, true), (5, 5, .wholePages, true), (3, 5, .any, true), (3, 5, .wholePages, false),
             (5, 3, .any, false), (5, 3, .wholePages, false), (5, 0, .any, true),
-        ] as [(UInt32, UInt32, TransferShape, Bool)])
+        ] as [(UInt32, UInt32, TransferConstraint, Bool)])
     func aPathMustFitTheShapeAndTheOwnPort(
-        _ path: UInt32, _ port: UInt32, _ shape: TransferShape, _ isFit: Bool
+        _ path: UInt32, _ port: UInt32, _ constraint: TransferConstraint, _ isFit: Bool
     ) throws {
         try withLink { link, _ in
             fake_verbs_set_path_mtu(path)
             fake_verbs_set_port_mtu(port)
             var code: PeerMRError.Code?
-            do throws(PeerMRError) { try link.checkPath(shape) } catch { code = error.code }
+            do throws(PeerMRError) { try link.checkPath(constraint) } catch { code = error.code }
             #expect(code == (isFit ? nil : .unsafeConfiguration))
         }
     }

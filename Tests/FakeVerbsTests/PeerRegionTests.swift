@@ -18,7 +18,7 @@ import Testing
                 10_000, of: .host, on: machine.domain, access: [.localWrite, .remoteWrite])
             #expect(region.kind == .host)
             #expect(region.choice.method == .pinned)
-            #expect(region.choice.shape == .any)
+            #expect(region.choice.constraint == .any)
             #expect(region.provider == nil)
             #expect(region.bounceReason == nil)
             #expect(region.isPeerToPeer == false)
@@ -99,7 +99,7 @@ import Testing
             let region = try PeerRegion.allocate(
                 8192, of: .host, on: Machine().domain, access: [.localWrite])
             let bytes = region.hostBytes(at: 4096, count: 4096)
-            #expect(UInt64(UInt(bitPattern: bytes?.baseAddress)) == region.window.address + 4096)
+            #expect(UInt64(UInt(bitPattern: bytes?.baseAddress)) == region.keys.address + 4096)
             #expect(bytes?.count == 4096)
             #expect(region.hostBytes(at: 4096, count: 4097) == nil)
             #expect(region.hostBytes(at: -1, count: 1) == nil)
@@ -131,14 +131,14 @@ import Testing
                 16384, of: .host, on: machine.domain, access: [.localWrite, .remoteRead])
             var flush = try PeerWriteFlush(
                 depth: 2, on: machine.domain, completions: machine.queue, like: machine.queuePair())
-            try flush.post(reading: 8192, of: written.window, requestID: 99)
+            try flush.post(reading: 8192, of: written.keys, requestID: 99)
             let sent = fake_verbs_last_send()
             #expect(sent.opcode == 4, "IBV_WR_RDMA_READ")
             #expect(sent.request_id == 99)
-            #expect(sent.remote_address == written.window.address + 8192)
-            #expect(sent.remote_key == written.window.remoteKey)
+            #expect(sent.remote_address == written.keys.address + 8192)
+            #expect(sent.remote_key == written.keys.remoteKey)
             #expect(sent.byte_count == 1)
-            #expect(sent.address != written.window.address, "it lands elsewhere")
+            #expect(sent.address != written.keys.address, "it lands elsewhere")
             #expect(sent.flags & 2 != 0, "its completion is what it is for")
         }
     }
@@ -151,12 +151,12 @@ import Testing
                 depth: 2, on: machine.domain, completions: machine.queue, like: machine.queuePair())
             for offset: UInt64 in [4096, .max] {
                 #expect(throws: Errno.invalidArgument) {
-                    try flush.post(reading: offset, of: region.window, requestID: 1)
+                    try flush.post(reading: offset, of: region.keys, requestID: 1)
                 }
             }
             fake.fail("ibv_post_send", .noMemory)
             #expect(throws: Errno.noMemory) {
-                try flush.post(reading: 0, of: region.window, requestID: 1)
+                try flush.post(reading: 0, of: region.keys, requestID: 1)
             }
         }
     }

@@ -6,22 +6,22 @@ import Testing
 
 /// What is posted is what the device gets, and what it says comes back as it is.
 @Suite struct PostingTests {
-    private static let remote = RemoteSlice(address: 0x1234_5678_9abc_d000, key: 0xfeed)
+    private static let remote = RemoteAddress(address: 0x1234_5678_9abc_d000, key: 0xfeed)
     private static let signaled: UInt32 = 1 << 1
 
-    private func withPair(_ body: (inout QueuePair, RegionWindow, FakeVerbs) throws -> Void) throws {
+    private func withPair(_ body: (inout QueuePair, RegionKeys, FakeVerbs) throws -> Void) throws {
         try withFakeVerbs { fake in
             let machine = try Machine()
             let region = try machine.region(8192)
             var pair = try machine.queuePair()
-            try body(&pair, region.window, fake)
+            try body(&pair, region.keys, fake)
         }
     }
 
     @Test func aWriteWithImmediate() throws {
-        try withPair { pair, window, _ in
+        try withPair { pair, keys, _ in
             try pair.postWrite(
-                window.entry(at: 4096, count: 100), to: Self.remote, immediate: 0x0102_0304, requestID: 77)
+                keys.element(at: 4096, count: 100), to: Self.remote, immediate: 0x0102_0304, requestID: 77)
             let sent = fake_verbs_last_send()
             #expect(sent.request_id == 77)
             #expect(sent.opcode == 1, "IBV_WR_RDMA_WRITE_WITH_IMM")
@@ -30,16 +30,16 @@ import Testing
             #expect(sent.remote_key == Self.remote.key)
             #expect(sent.immediate == 0x0102_0304)
             #expect(sent.entries == 1)
-            #expect(sent.address == window.address + 4096)
+            #expect(sent.address == keys.address + 4096)
             #expect(sent.byte_count == 100)
-            #expect(sent.key == window.localKey)
+            #expect(sent.key == keys.localKey)
         }
     }
 
     @Test func aWriteWithoutImmediateAndWithoutCompletion() throws {
-        try withPair { pair, window, _ in
+        try withPair { pair, keys, _ in
             try pair.postWrite(
-                window.entry(at: 0, count: 8192), to: Self.remote, requestID: 1, signaled: false)
+                keys.element(at: 0, count: 8192), to: Self.remote, requestID: 1, signaled: false)
             let sent = fake_verbs_last_send()
             #expect(sent.opcode == 0, "IBV_WR_RDMA_WRITE")
             #expect(sent.flags == 0)
@@ -48,13 +48,13 @@ import Testing
     }
 
     @Test func aRead() throws {
-        try withPair { pair, window, _ in
-            try pair.postRead(window.entry(at: 1, count: 1), from: Self.remote, requestID: 2)
+        try withPair { pair, keys, _ in
+            try pair.postRead(keys.element(at: 1, count: 1), from: Self.remote, requestID: 2)
             let sent = fake_verbs_last_send()
             #expect(sent.opcode == 4, "IBV_WR_RDMA_READ")
             #expect(sent.remote_address == Self.remote.address)
             #expect(sent.remote_key == Self.remote.key)
-            #expect(sent.address == window.address + 1)
+            #expect(sent.address == keys.address + 1)
         }
     }
 
@@ -91,9 +91,9 @@ import Testing
     @Test(arguments: [12, 22, 5, 11, 524, 4095] as [Int32])
     func theErrnoOfAPostPassesThrough(_ number: Int32) throws {
         let errno = Errno(rawValue: number)
-        try withPair { pair, window, fake in
+        try withPair { pair, keys, fake in
             fake.fail("ibv_post_send", errno)
-            let entry = try window.entry(at: 0, count: 1)
+            let entry = try keys.element(at: 0, count: 1)
             #expect(throws: errno) { try pair.postWrite(entry, to: Self.remote, requestID: 1) }
             #expect(throws: errno) { try pair.postRead(entry, from: Self.remote, requestID: 1) }
             #expect(throws: errno) { try pair.postSend(immediate: 1, requestID: 1) }
@@ -113,9 +113,9 @@ import Testing
             let region = try machine.region(8192)
             var pair = try machine.queuePair()
             var batch = CompletionBatch(capacity: 8)
-            let window = region.window
+            let keys = region.keys
             func round(_ number: UInt64) throws(Errno) -> UInt64 {
-                guard let entry = try? window.entry(at: 4096, count: 4096) else { return 0 }
+                guard let entry = try? keys.element(at: 4096, count: 4096) else { return 0 }
                 try pair.postReceive(requestID: number)
                 try pair.postWrite(entry, to: Self.remote, immediate: 7, requestID: number)
                 try pair.postRead(entry, from: Self.remote, requestID: number)

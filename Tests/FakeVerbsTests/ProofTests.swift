@@ -49,8 +49,8 @@ import Testing
         try withBuffer(4096, access: [.localWrite, .remoteRead]) { region, _, _ in
             _ = try region.prove()
             let requests = (0..<fake_verbs_sends()).map { fake_verbs_send($0) }
-            #expect(requests.filter { $0.remote_key == region.window.remoteKey }.allSatisfy { $0.opcode == 4 })
-            #expect(requests.contains { $0.key == region.window.localKey && $0.opcode == 4 }, "read into it")
+            #expect(requests.filter { $0.remote_key == region.keys.remoteKey }.allSatisfy { $0.opcode == 4 })
+            #expect(requests.contains { $0.key == region.keys.localKey && $0.opcode == 4 }, "read into it")
         }
     }
 

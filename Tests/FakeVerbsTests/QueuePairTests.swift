@@ -11,7 +11,7 @@ import Testing
             let machine = try Machine()
             let connected = try machine.queuePair()
             var pair = try machine.queuePair()
-            try pair.connectToItself(like: connected)
+            try pair.connectLoopback(like: connected)
             #expect((0..<4).map { fake_verbs_queue_pair_state($0) } == [1, 2, 3, -1])
             let state: UInt32 = 1 << 0
             let initial = state | 1 << 4 | 1 << 5 | 1 << 3

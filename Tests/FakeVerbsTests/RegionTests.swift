@@ -22,9 +22,9 @@ private func isMapped(_ address: UInt64) -> Bool {
             #expect(fake_verbs_registered_address() == address)
             #expect(fake_verbs_registered_bytes() == 12288)
             #expect(fake_verbs_registered_access() == 0b101)
-            #expect(region.window.address == address)
-            #expect(region.window.byteCount == 12288)
-            #expect(region.window.remoteKey == region.window.localKey + 1, "as the fake counts them")
+            #expect(region.keys.address == address)
+            #expect(region.keys.byteCount == 12288)
+            #expect(region.keys.remoteKey == region.keys.localKey + 1, "as the fake counts them")
         }
     }
 
@@ -41,7 +41,7 @@ private func isMapped(_ address: UInt64) -> Bool {
             let address: UInt64
             do {
                 let region = try Machine().region(1 << 20)
-                address = region.window.address
+                address = region.keys.address
                 #expect(isMapped(address))
                 #expect(!fake.teardown.contains("ibv_dereg_mr"))
             }
@@ -74,7 +74,7 @@ private func isMapped(_ address: UInt64) -> Bool {
             let memory = Gone(baseAddress: try #require(mapped))
             let region = try MemoryRegion(registering: memory, on: Machine().domain)
             munmap(mapped, 4096)
-            #expect(region.window.byteCount == 4096)
+            #expect(region.keys.byteCount == 4096)
         }
         #expect(FakeVerbs().complaints == ["ibv_dereg_mr: the memory has been unmapped before"])
     }

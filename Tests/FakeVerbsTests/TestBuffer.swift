@@ -27,10 +27,10 @@ final class TestBuffer {
     /// A part, as an application has it.
     func memory(
         offset: UInt64 = 0, byteCount: UInt64? = nil, owner: TestOwner? = nil
-    ) throws(PeerMRError) -> DMABufferMemory {
-        let buffer = try DMABuffer(duplicating: descriptor)
+    ) throws(PeerMRError) -> DMABufMemory {
+        let buffer = try DMABuf(duplicating: descriptor)
         let count = byteCount ?? UInt64(self.byteCount) - offset
-        return try DMABufferMemory(
+        return try DMABufMemory(
             buffer, owner: owner ?? TestOwner(descriptor), offset: offset, byteCount: count)
     }
 
@@ -45,7 +45,7 @@ final class TestBuffer {
 }
 
 /// The owner of a test buffer, which may lose it, or have no way to the bytes.
-final class TestOwner: DMABufferOwner {
+final class TestOwner: DMABufOwner {
     let provider: PCIAddress?
     var refusal: PeerMRError?
     private let descriptor: Int32

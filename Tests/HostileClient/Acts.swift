@@ -55,15 +55,15 @@ let acts: [String: @Sendable (Peer, Random) throws -> Void] = [
     "other-key": { peer, _ in
         try peer.put { welcome in
             try peer.queuePair.postWrite(
-                peer.memory.window.entry(at: 0, count: 4096),
-                to: RemoteSlice(address: welcome.buffer.address, key: welcome.buffer.key ^ 0x100),
+                peer.memory.keys.element(at: 0, count: 4096),
+                to: RemoteAddress(address: welcome.buffer.address, key: welcome.buffer.key ^ 0x100),
                 requestID: Peer.forbidden)
         }
     },
     "read-the-slots": { peer, _ in
         try peer.put(listening: 4) { welcome in
             try peer.queuePair.postRead(
-                peer.memory.window.entry(at: 0, count: 4096), from: welcome.buffer,
+                peer.memory.keys.element(at: 0, count: 4096), from: welcome.buffer,
                 requestID: Peer.forbidden)
         }
     },
@@ -82,13 +82,13 @@ let acts: [String: @Sendable (Peer, Random) throws -> Void] = [
     },
     // get, with memory that the server may not write, or with slots returned that were not sent.
     "get-without-key": { peer, _ in
-        try peer.get(RemoteSlice(address: peer.memory.window.address, key: 0)) {}
+        try peer.get(RemoteAddress(address: peer.memory.keys.address, key: 0)) {}
     },
     "get-beyond-memory": { peer, _ in
         try peer.get(
-            RemoteSlice(
-                address: peer.memory.window.address + (1 << 20) - 65536,
-                key: peer.memory.window.remoteKey)
+            RemoteAddress(
+                address: peer.memory.keys.address + (1 << 20) - 65536,
+                key: peer.memory.keys.remoteKey)
         ) {}
     },
     "get-credit-flood": { peer, _ in
@@ -116,9 +116,9 @@ extension Peer {
     }
 
     /// Begins a get, misbehaves at once, and tells what came of it.
-    func get(_ buffer: RemoteSlice? = nil, _ misbehave: () throws -> Void) throws {
-        let window = memory.window
-        let buffer = buffer ?? RemoteSlice(address: window.address, key: window.remoteKey)
+    func get(_ buffer: RemoteAddress? = nil, _ misbehave: () throws -> Void) throws {
+        let keys = memory.keys
+        let buffer = buffer ?? RemoteAddress(address: keys.address, key: keys.remoteKey)
         let hello = Hello(operation: 2, address: buffer.address, key: buffer.key)
         guard try say(hello.bytes) != nil else { return }
         try misbehave()
@@ -131,8 +131,8 @@ extension Peer {
         byteCount: UInt64 = 65536
     ) throws {
         try queuePair.postWrite(
-            memory.window.entry(at: 0, count: byteCount),
-            to: RemoteSlice(
+            memory.keys.element(at: 0, count: byteCount),
+            to: RemoteAddress(
                 address: welcome.buffer.address + slot * welcome.slotBytes, key: welcome.buffer.key),
             immediate: 1 << 28 | said << 16 | number, requestID: 1)
     }
@@ -140,8 +140,8 @@ extension Peer {
     /// Writes to a place counted from the beginning of the server's slots.
     func write(_ welcome: Welcome, at place: UInt64, byteCount: UInt64 = 4096) throws {
         try queuePair.postWrite(
-            memory.window.entry(at: 0, count: byteCount),
-            to: RemoteSlice(address: welcome.buffer.address &+ place, key: welcome.buffer.key),
+            memory.keys.element(at: 0, count: byteCount),
+            to: RemoteAddress(address: welcome.buffer.address &+ place, key: welcome.buffer.key),
             requestID: Peer.forbidden)
     }
 }

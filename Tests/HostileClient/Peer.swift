@@ -12,14 +12,14 @@ func integer(_ bytes: [UInt8], at place: Int, _ count: Int) -> UInt64 {
 struct Welcome {
     let slotCount: Int
     let slotBytes: UInt64
-    let buffer: RemoteSlice
+    let buffer: RemoteAddress
 
     /// Reads it from the private data; nil where it is something else.
     init?(_ bytes: [UInt8]) {
         guard bytes.count >= 40, integer(bytes, at: 0, 4) == 0x524d_5031 else { return nil }
         slotCount = Int(integer(bytes, at: 6, 2))
         slotBytes = integer(bytes, at: 8, 4)
-        buffer = RemoteSlice(
+        buffer = RemoteAddress(
             address: integer(bytes, at: 24, 8), key: UInt32(integer(bytes, at: 32, 4)))
     }
 }

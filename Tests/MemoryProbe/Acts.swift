@@ -11,7 +11,7 @@ let acts: [String: @Sendable ([String]) throws(PeerMRError) -> Void] = [
 ]
 
 /// The dma-buf of a specification.
-func memory(_ text: String) throws(PeerMRError) -> DMABufferMemory {
+func memory(_ text: String) throws(PeerMRError) -> DMABufMemory {
     let opened = try MemorySpecification(text).open()
     switch consume opened {
     case .dmabuf(let memory): return memory
@@ -35,7 +35,7 @@ private func open(_ words: [String]) throws(PeerMRError) {
 }
 
 /// Everything that was written at odd places is there, and nothing beside it changed.
-private func roundTrip(_ owner: any DMABufferOwner, _ start: UInt64, _ count: Int) throws(PeerMRError) -> String {
+private func roundTrip(_ owner: any DMABufOwner, _ start: UInt64, _ count: Int) throws(PeerMRError) -> String {
     let all = pattern(count, 1)
     try owner.put(all, at: start)
     guard try owner.bytes(at: start, count: count) == all else { return "unequal at once" }
@@ -57,12 +57,12 @@ private func descriptorZero(_ words: [String]) throws(PeerMRError) {
     let input = dup(0)
     guard dup2(first.buffer.descriptor, 0) == 0 else { MemoryProbe.stop("dup2 failed") }
     do {
-        let second = try DMABufferMemory(duplicating: 0, offset: 4096, byteCount: 4096)
+        let second = try DMABufMemory(duplicating: 0, offset: 4096, byteCount: 4096)
         tell("duplicated", "\(second.buffer.descriptor != 0) \(second.offset) \(second.byteCount)")
     }
     tell("open after the duplicate", "\(fcntl(0, F_GETFD) >= 0)")
     do {
-        let third = try DMABufferMemory(adopting: 0)
+        let third = try DMABufMemory(adopting: 0)
         tell("adopted", "\(third.buffer.descriptor) \(third.buffer.exporter) \(third.byteCount)")
         tell("same bytes", "\(try third.owner.bytes(at: 100, count: 64) == pattern(64, 7))")
         tell("same identity", "\(third.buffer.identity == first.buffer.identity)")
@@ -86,8 +86,8 @@ private func refusals(_ words: [String]) throws(PeerMRError) {
     let closed = dup(file)
     close(closed)
     for (name, descriptor) in [("pipe", ends[0]), ("file", file), ("closed", closed), ("negative", -1)] {
-        tellError(name) { () throws(PeerMRError) in _ = try DMABufferMemory(adopting: descriptor) }
-        tellError("\(name) duplicated") { () throws(PeerMRError) in _ = try DMABuffer(duplicating: descriptor) }
+        tellError(name) { () throws(PeerMRError) in _ = try DMABufMemory(adopting: descriptor) }
+        tellError("\(name) duplicated") { () throws(PeerMRError) in _ = try DMABuf(duplicating: descriptor) }
     }
     tell("still open", "\(fcntl(ends[0], F_GETFD) >= 0 && fcntl(file, F_GETFD) >= 0)")
     for descriptor in ends + [file] { close(descriptor) }
@@ -98,7 +98,7 @@ private func refusals(_ words: [String]) throws(PeerMRError) {
     ]
     for (name, offset, byteCount) in parts {
         tellError(name) { () throws(PeerMRError) in
-            _ = try DMABufferMemory(adopting: descriptor, offset: offset, byteCount: byteCount)
+            _ = try DMABufMemory(adopting: descriptor, offset: offset, byteCount: byteCount)
         }
     }
     tell("usable", "\(try roundTrip(good.owner, 0, Int(whole)))")
@@ -111,7 +111,7 @@ private func refusals(_ words: [String]) throws(PeerMRError) {
 private func identity(_ words: [String]) throws(PeerMRError) {
     let first = try memory(words[0])
     let second = try memory(words[0])
-    let copy = try DMABuffer(duplicating: first.buffer.descriptor)
+    let copy = try DMABuf(duplicating: first.buffer.descriptor)
     tell("duplicate", "\(copy.identity == first.buffer.identity)")
     tell("another", "\(second.buffer.identity == first.buffer.identity)")
     tell("writable", "\(copy.isWritable)")

@@ -68,7 +68,7 @@ func pattern(_ count: Int, _ seed: UInt64) -> [UInt8] {
     }
 }
 
-extension DMABufferOwner {
+extension DMABufOwner {
     /// Reads as an array.
     func bytes(at offset: UInt64, count: Int) throws(PeerMRError) -> [UInt8] {
         var bytes = [UInt8](repeating: 0xee, count: count)

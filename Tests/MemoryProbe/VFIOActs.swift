@@ -78,7 +78,7 @@ func vfioBusy(_ words: [String]) throws(PeerMRError) {
 
 /// Memory outlives the variable of its device; after a reset it can be reached again.
 func vfioReset(_ words: [String]) throws(PeerMRError) {
-    let memory: DMABufferMemory
+    let memory: DMABufMemory
     do {
         let device = try device(words)
         memory = try device.export(bar: bar(words))

@@ -4,14 +4,14 @@
 
 import PeerMR
 
-func registersAndPosts(_ pair: inout QueuePair, _ domain: ProtectionDomain, _ peer: RemoteSlice) throws {
+func registersAndPosts(_ pair: inout QueuePair, _ domain: ProtectionDomain, _ peer: RemoteAddress) throws {
     let region = try MemoryRegion(registering: HostMemory(allocating: 4096), on: domain)
-    try pair.postWrite(region.window.entry(at: 0, count: 4096), to: peer, requestID: 1)
-    giveAway(region)
+    try pair.postWrite(region.keys.element(at: 0, count: 4096), to: peer, requestID: 1)
+    detach(region)
 }
 
-func giveAway(_ region: consuming MemoryRegion<HostMemory>) {}
+func detach(_ region: consuming MemoryRegion<HostMemory>) {}
 
-func keepsAWindow(_ region: borrowing PeerRegion) -> RegionWindow { region.window }
+func keepsAWindow(_ region: borrowing PeerRegion) -> RegionKeys { region.keys }
 
 func keepsRegionsApart(_ region: consuming PeerRegion) -> PeerRegion? { region }

@@ -7,7 +7,7 @@ import PeerMR
 func copiesARegion(_ region: consuming MemoryRegion<HostMemory>) {  // expected-error {{'region' consumed more than once}}
     let first = region
     let second = region
-    _ = (first.window, second.window)
+    _ = (first.keys, second.keys)
 }
 
 func copiesAQueuePair(_ pair: consuming QueuePair) {  // expected-error {{'pair' consumed more than once}}
@@ -27,7 +27,7 @@ func copiesPeerMemory(_ memory: consuming P2PMemory) {  // expected-error {{'mem
 func copiesAPeerRegion(_ region: consuming PeerRegion) {  // expected-error {{'region' consumed more than once}}
     let first = region
     let second = region
-    _ = (first.window, second.window)
+    _ = (first.keys, second.keys)
 }
 
 func copiesABatch(_ batch: consuming CompletionBatch) {  // expected-error {{'batch' consumed more than once}}

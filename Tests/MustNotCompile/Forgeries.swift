@@ -5,27 +5,27 @@
 import PeerMR
 
 func makesAnEntryOfNumbers() {
-    _ = ScatterEntry(address: 1, count: 2, key: 3)  // expected-error {{'ScatterEntry' initializer is inaccessible}}
+    _ = ScatterGatherElement(address: 1, count: 2, key: 3)  // expected-error {{'ScatterGatherElement' initializer is inaccessible}}
 }
 
 func makesAWindowOfNumbers() {
-    _ = RegionWindow(address: 0, byteCount: 1, localKey: 1, remoteKey: 1, shape: .any)  // expected-error {{'RegionWindow' initializer is inaccessible}}
+    _ = RegionKeys(address: 0, byteCount: 1, localKey: 1, remoteKey: 1, constraint: .any)  // expected-error {{'RegionKeys' initializer is inaccessible}}
 }
 
-func changesAWindow(_ window: inout RegionWindow) {
-    window.address = 0  // expected-error {{cannot assign to property: 'address' is a 'let' constant}}
+func changesAWindow(_ keys: inout RegionKeys) {
+    keys.address = 0  // expected-error {{cannot assign to property: 'address' is a 'let' constant}}
 }
 
 func makesASliceOfNumbers() {
-    _ = MemorySlice(address: 1, byteCount: 2)  // expected-error {{'MemorySlice' initializer is inaccessible}}
+    _ = IOVector(address: 1, byteCount: 2)  // expected-error {{'IOVector' initializer is inaccessible}}
 }
 
-func takesTheAddressOfAnEntry(_ entry: ScatterEntry) -> UInt64 {
+func takesTheAddressOfAnEntry(_ entry: ScatterGatherElement) -> UInt64 {
     entry.address  // expected-error {{'address' is inaccessible due to 'internal' protection level}}
 }
 
-func postsALocalPointer(_ pair: inout QueuePair, _ bytes: UnsafeMutableRawPointer, _ to: RemoteSlice) throws {
-    try pair.postWrite(bytes, to: to, requestID: 1)  // expected-error {{cannot convert value of type 'UnsafeMutableRawPointer' to expected argument type 'ScatterEntry'}}
+func postsALocalPointer(_ pair: inout QueuePair, _ bytes: UnsafeMutableRawPointer, _ to: RemoteAddress) throws {
+    try pair.postWrite(bytes, to: to, requestID: 1)  // expected-error {{cannot convert value of type 'UnsafeMutableRawPointer' to expected argument type 'ScatterGatherElement'}}
 }
 
 func postsThroughWhatIsLent(_ pair: borrowing QueuePair) throws {
@@ -50,8 +50,8 @@ func reachesPastThePeerRegion(_ region: borrowing PeerRegion) {
 
 func keepsRegionsInAnArray(_ regions: [MemoryRegion<HostMemory>]) {}  // expected-error {{does not conform to protocol 'Copyable'}}
 
-func takesASliceErrorForAnother(_ window: RegionWindow) {
-    do { _ = try window.entry(at: 0, count: 1) } catch {
+func takesASliceErrorForAnother(_ keys: RegionKeys) {
+    do { _ = try keys.element(at: 0, count: 1) } catch {
         let _: PeerMRError = error  // expected-error {{cannot convert value of type 'SliceError' to specified type 'PeerMRError'}}
     }
 }

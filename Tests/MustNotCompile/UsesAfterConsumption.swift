@@ -6,7 +6,7 @@ import PeerMR
 
 func usesMemoryAfterRegistration(_ memory: consuming HostMemory, _ domain: ProtectionDomain) throws {  // expected-error {{'memory' used after consume}}
     let region = try MemoryRegion(registering: memory, on: domain)
-    _ = (region.window, memory.byteCount)
+    _ = (region.keys, memory.byteCount)
 }
 
 func registersTwice(_ memory: consuming HostMemory, _ domain: ProtectionDomain) throws {  // expected-error {{'memory' consumed more than once}}
@@ -27,11 +27,11 @@ func takesTheMemoryOut(_ region: consuming MemoryRegion<HostMemory>) -> HostMemo
 }
 
 func usesARegionAfterItWasGivenAway(_ region: consuming PeerRegion) {  // expected-error {{'region' used after consume}}
-    giveAway(region)
-    _ = region.window
+    detach(region)
+    _ = region.keys
 }
 
-func giveAway(_ region: consuming PeerRegion) {}
+func detach(_ region: consuming PeerRegion) {}
 
 func postsFromTwoPlaces(_ pair: inout QueuePair) {
     both(&pair, &pair)  // expected-error {{inout arguments are not allowed to alias each other}} expected-error {{overlapping accesses to 'pair'}}

@@ -44,7 +44,7 @@ import Testing
             "Sample.swift",
             """
             import PeerMR
-            func compiles(_ window: RegionWindow) {}  // expected-error {{no}}
+            func compiles(_ keys: RegionKeys) {}  // expected-error {{no}}
             func fails() { missing() }
             """)
         let found = try differences(folder.path.appending("Sample.swift").string)

@@ -14,8 +14,8 @@ import Testing
     private func facts(
         onDemand: Bool = true, operations: OnDemandPaging.Operations = all, nic: NICKind = .device,
         kernel: KernelRelease? = KernelRelease(7, 3)
-    ) -> RegistrationFacts {
-        RegistrationFacts(
+    ) -> RegistrationInfo {
+        RegistrationInfo(
             device: Device(name: "mlx5_0"),
             onDemand: OnDemandPaging(isSupported: onDemand, reliableConnection: operations), nic: nic,
             kernel: kernel)
@@ -27,7 +27,7 @@ import Testing
             let facts = facts(onDemand: onDemand, nic: nic, kernel: kernel)
             let choice = try MethodChoice.choose(for: .host, facts: facts)
             #expect(choice.method == .pinned)
-            #expect(choice.shape == .any)
+            #expect(choice.constraint == .any)
             #expect(!choice.reason.isEmpty)
         }
     }
@@ -36,7 +36,7 @@ import Testing
     func p2pmemIsOnDemandWhereTheKernelChecks(_ kernel: KernelRelease) throws {
         let choice = try MethodChoice.choose(for: .p2pmem, facts: facts(kernel: kernel))
         #expect(choice.method == .onDemand)
-        #expect(choice.shape == .any)
+        #expect(choice.constraint == .any)
         #expect(choice.reason.contains("mlx5_0"))
     }
 
@@ -44,7 +44,7 @@ import Testing
     @Test func aSoftwareDeviceIsKeptToWholePages() throws {
         let choice = try MethodChoice.choose(for: .p2pmem, facts: facts(nic: .software))
         #expect(choice.method == .onDemand)
-        #expect(choice.shape == .wholePages)
+        #expect(choice.constraint == .wholePages)
     }
 
     /// Before 6.16 on-demand paging mapped peer memory like RAM; an unknown kernel counts as one of those.
@@ -64,7 +64,7 @@ import Testing
         let choice = try MethodChoice.choose(
             for: .p2pmem, facts: facts(onDemand: false, operations: [], nic: nic, kernel: kernel))
         #expect(choice.method == .pinned)
-        #expect(choice.shape == .any)
+        #expect(choice.constraint == .any)
         #expect(choice.reason.contains("mlx5_0 has no on-demand paging"))
     }
 

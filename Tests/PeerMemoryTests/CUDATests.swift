@@ -72,7 +72,7 @@ import Testing
         let library = try CUDALibrary.load(try build())
         let before = openFiles("/memfd:fake-gpu")
         let error = #expect(throws: PeerMRError.self) {
-            _ = try DMABufferMemory.cuda(ordinal: 0, allocating: 4096, library: library)
+            _ = try DMABufMemory.cuda(ordinal: 0, allocating: 4096, library: library)
         }
         // There is no /dev/udmabuf where these tests run: the fake gave a file.
         if access("/dev/udmabuf", R_OK) != 0 {
@@ -81,7 +81,7 @@ import Testing
         }
         setenv("FAKE_CUDA_NO_DESCRIPTOR", "1", 1)
         let none = #expect(throws: PeerMRError.self) {
-            _ = try DMABufferMemory.cuda(ordinal: 0, allocating: 4096, library: library)
+            _ = try DMABufMemory.cuda(ordinal: 0, allocating: 4096, library: library)
         }
         #expect(none?.reason.contains("gave no descriptor") == true)
     }

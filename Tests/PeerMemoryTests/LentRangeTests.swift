@@ -43,7 +43,7 @@ import Testing
         let provider = try #require(PCIAddress("0000:01:00.0"))
         #expect(try range(0x7fbd_93e6_9000, 65536).object == .p2pmem(provider))
         #expect(try range(0x7fbd_93e7_8fff, 1).object == .p2pmem(provider))
-        let identity = DMABuffer.Identity(device: 14, inode: 1)
+        let identity = DMABuf.Identity(device: 14, inode: 1)
         let inner = try range(0x7fbd_93e5_2001, 100)
         #expect(inner.object == .dmabuf(identity, name: "frame store"))
         #expect(inner.offset == 0x5001, "where the mapping begins, and how far behind that the range does")

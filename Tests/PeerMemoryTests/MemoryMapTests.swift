@@ -26,7 +26,7 @@ import Testing
         let found = try #require(
             line("7fbd93e51000-7fbd93e59000 rw-s 00004000 00:0e 1                          /dmabuf:frame store"))
         #expect(found.offset == 0x4000)
-        let identity = DMABuffer.Identity(device: 14, inode: 1)
+        let identity = DMABuf.Identity(device: 14, inode: 1)
         #expect(MappedObject(found) == .dmabuf(identity, name: "frame store"))
         #expect("\(MappedObject(found))" == "the dma-buf \"frame store\" (number 1)")
         let bare = try #require(line("7fbd93e41000-7fbd93e51000 rw-s 00000000 00:0e 2       /dmabuf:"))

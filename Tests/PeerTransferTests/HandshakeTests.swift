@@ -11,7 +11,7 @@ extension SeededGenerator {
     mutating func hello() -> Hello {
         Hello(
             operation: next() % 2 == 0 ? .put : .get, offset: next(), byteCount: next(),
-            buffer: RemoteSlice(address: next(), key: UInt32(truncatingIfNeeded: next())),
+            buffer: RemoteAddress(address: next(), key: UInt32(truncatingIfNeeded: next())),
             slotBytes: UInt32(1 + next() % 1_048_575) * 4096,
             slotCount: UInt16(1 + next() % UInt64(slotLimit)))
     }
@@ -20,7 +20,7 @@ extension SeededGenerator {
         Welcome(
             slotCount: UInt16(1 + next() % 65535), slotBytes: UInt32(1 + next() % 0xffff_fffe),
             capacity: next(), blockBytes: UInt32(1 + next() % 65536),
-            buffer: RemoteSlice(address: next(), key: UInt32(truncatingIfNeeded: next())),
+            buffer: RemoteAddress(address: next(), key: UInt32(truncatingIfNeeded: next())),
             memory: MemoryKind.allCases[Int(next() % 3)], method: Method.allCases[Int(next() % 3)],
             nic: next() % 2 == 0 ? .software : .device, isBounce: next() % 2 == 0)
     }
@@ -31,7 +31,7 @@ extension SeededGenerator {
     @Test func aHelloHasThisLayout() {
         let hello = Hello(
             operation: .get, offset: 0x0102_0304_0506_0708, byteCount: 0x1112_1314_1516_1718,
-            buffer: RemoteSlice(address: 0x2122_2324_2526_2728, key: 0x3132_3334), slotBytes: 0x0004_0000,
+            buffer: RemoteAddress(address: 0x2122_2324_2526_2728, key: 0x3132_3334), slotBytes: 0x0004_0000,
             slotCount: 8)
         let bytes: [UInt8] = [
             0x31, 0x50, 0x4d, 0x52, 1, 0, 2, 0, 8, 7, 6, 5, 4, 3, 2, 1, 0x18, 0x17, 0x16, 0x15, 0x14, 0x13,
@@ -45,7 +45,7 @@ extension SeededGenerator {
     @Test func aWelcomeHasThisLayout() {
         let welcome = Welcome(
             slotCount: 8, slotBytes: 0x0004_0000, capacity: 0x1112_1314_1516_1718, blockBytes: 512,
-            buffer: RemoteSlice(address: 0x2122_2324_2526_2728, key: 0x3132_3334), memory: .p2pmem,
+            buffer: RemoteAddress(address: 0x2122_2324_2526_2728, key: 0x3132_3334), memory: .p2pmem,
             method: .onDemand, nic: .software, isBounce: false)
         let bytes: [UInt8] = [
             0x31, 0x50, 0x4d, 0x52, 1, 0, 8, 0, 0, 0, 4, 0, 0, 2, 0, 0, 0x18, 0x17, 0x16, 0x15, 0x14, 0x13,

@@ -64,7 +64,7 @@ struct MessageFuzzTests {
                 operation: Operation.allCases.randomElement(using: &generator) ?? .send,
                 size: .random(in: 1...UInt32.max, using: &generator),
                 count: .random(in: 1...UInt32.max, using: &generator),
-                remote: RemoteSlice(address: generator.next(), key: UInt32(truncatingIfNeeded: generator.next())))
+                remote: RemoteAddress(address: generator.next(), key: UInt32(truncatingIfNeeded: generator.next())))
             try hold(try Request.decode(original.encoded) == original, original.encoded)
             let bytes = damage(original.encoded, &generator)
             guard let found = try? Request.decode(bytes) else { continue }
@@ -80,7 +80,7 @@ struct MessageFuzzTests {
                 operations: Operation.allCases.filter { _ in Bool.random(using: &generator) },
                 sizeLimit: UInt32(truncatingIfNeeded: generator.next()),
                 countLimit: UInt32(truncatingIfNeeded: generator.next()),
-                remote: RemoteSlice(address: generator.next(), key: UInt32(truncatingIfNeeded: generator.next())))
+                remote: RemoteAddress(address: generator.next(), key: UInt32(truncatingIfNeeded: generator.next())))
             try hold(try Answer(decoding: original.encoded) == original, original.encoded)
             _ = try? Answer(decoding: damage(original.encoded, &generator))
         }
@@ -90,7 +90,7 @@ struct MessageFuzzTests {
         var generator = SeededGenerator(seed: 51_854)
         for _ in 0..<Self.rounds {
             let original = Advertisement(
-                RemoteSlice(address: generator.next(), key: UInt32(truncatingIfNeeded: generator.next())),
+                RemoteAddress(address: generator.next(), key: UInt32(truncatingIfNeeded: generator.next())),
                 byteCount: UInt32(truncatingIfNeeded: generator.next()))
             let bytes = original.encoded
             let isSame = unsafe bytes.withUnsafeBytes { unsafe Advertisement($0) } == original

@@ -24,7 +24,7 @@ private func microseconds(since start: UInt64) -> UInt64 { (monotonicNanoseconds
 private func probe(_ words: [String]) throws(PeerMRError) {
     let context = try Device(name: words[0]).open()
     var best = UInt64.max
-    var found = context.bufferImport()
+    var found = context.dmaBufSupport()
     tell("imports", found.isSupported.map { "\($0)" } ?? "unknown")
     tell("errno", found.errno.map { "\($0.rawValue)" } ?? "none")
     tell("reason", found.sentence)
@@ -33,12 +33,12 @@ private func probe(_ words: [String]) throws(PeerMRError) {
     for _ in 0..<20 {
         let other = try Device(name: words[0]).open()
         let start = monotonicNanoseconds()
-        found = other.bufferImport()
+        found = other.dmaBufSupport()
         best = min(best, microseconds(since: start))
     }
     tell("microseconds", "\(best)")
     let start = monotonicNanoseconds()
-    _ = context.bufferImport()
+    _ = context.dmaBufSupport()
     tell("remembered nanoseconds", "\(monotonicNanoseconds() - start)")
 }
 
@@ -130,7 +130,7 @@ private func refusals(_ words: [String]) throws(PeerMRError) {
     ) {
         tellError(name) { () throws(PeerMRError) in
             _ = try BufferRegion(
-                registering: BufferPart(of: number, offset: offset, byteCount: count, ioAddress: address), on: domain,
+                registering: DMABufRange(of: number, offset: offset, byteCount: count, ioAddress: address), on: domain,
                 access: access)
         }
     }

@@ -122,7 +122,7 @@ public struct TestMachine {
 }
 
 extension TestMachine {
-    /// A machine of one kind of shape in any size: root ports, each with a switch, each with four NVMe drives that publish p2pmem.
+    /// A machine of one kind of constraint in any size: root ports, each with a switch, each with four NVMe drives that publish p2pmem.
     public static func large(drives: Int, isReadable: Bool = true) -> TestMachine {
         var machine = TestMachine()
         machine.function("0000:00:00.0", vendor: 0x8086, device: 0x29c0, classCode: 0x060000, driver: nil)

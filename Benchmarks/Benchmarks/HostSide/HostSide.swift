@@ -104,14 +104,14 @@ private func routes() {
 // MARK: - Work requests and completions
 
 private func posting() {
-    let remote = RemoteSlice(address: 0x7f00_0000_0000, key: 0x1234)
+    let remote = RemoteAddress(address: 0x7f00_0000_0000, key: 0x1234)
     Benchmark("Work request: a part of a region, as an entry") { benchmark in
         withMachine { _, domain in
             let region = try MemoryRegion(registering: HostMemory(allocating: 1 << 20), on: domain)
-            let window = region.window
+            let keys = region.keys
             benchmark.startMeasurement()
             for index in benchmark.scaledIterations {
-                blackHole(try window.entry(at: UInt64(index & 0xff) << 12, count: 4096))
+                blackHole(try keys.element(at: UInt64(index & 0xff) << 12, count: 4096))
             }
             benchmark.stopMeasurement()
         }
@@ -124,11 +124,11 @@ private func posting() {
             var pair = try QueuePair(
                 domain: domain, sendQueue: queue, receiveQueue: queue,
                 capacity: QueuePairCapacity(sends: 4, receives: 4))
-            let window = region.window
+            let keys = region.keys
             benchmark.startMeasurement()
             for index in benchmark.scaledIterations {
                 try pair.postWrite(
-                    window.entry(at: UInt64(index & 0xff) << 12, count: 4096), to: remote, requestID: UInt64(index))
+                    keys.element(at: UInt64(index & 0xff) << 12, count: 4096), to: remote, requestID: UInt64(index))
             }
             benchmark.stopMeasurement()
         }
@@ -194,7 +194,7 @@ private func registration() {
             for _ in benchmark.scaledIterations {
                 let region = try PeerRegion(
                     registering: .host(HostMemory(allocating: 4096)), on: domain, access: [.localWrite])
-                blackHole(region.window)
+                blackHole(region.keys)
                 fake_verbs_clear_journal()
             }
             benchmark.stopMeasurement()

@@ -21,7 +21,7 @@ import Testing
         try withFakeVerbs { fake in
             fake_verbs_set_buffer_probe(errno)
             let context = try Device(name: "fake0").open()
-            let found = context.bufferImport()
+            let found = context.dmaBufSupport()
             #expect(found.isSupported == expected)
             #expect(found.errno == Errno(rawValue: errno))
             #expect(found.reason.contains(words))
@@ -33,9 +33,9 @@ import Testing
     @Test func isAskedOncePerContext() throws {
         try withFakeVerbs { _ in
             let context = try Device(name: "fake0").open()
-            for _ in 0..<5 { #expect(context.bufferImport().isSupported == false) }
+            for _ in 0..<5 { #expect(context.dmaBufSupport().isSupported == false) }
             #expect(fake_verbs_buffer_probes() == 1)
-            _ = try Device(name: "fake0").open().bufferImport()
+            _ = try Device(name: "fake0").open().dmaBufSupport()
             #expect(fake_verbs_buffer_probes() == 2)
         }
     }
@@ -45,11 +45,11 @@ import Testing
             fake_verbs_set_buffer_probe(EBADF)
             let context = try Device(name: "fake0").open()
             fake.fail("ibv_alloc_pd", .noMemory)
-            let first = context.bufferImport()
+            let first = context.dmaBufSupport()
             #expect(first.isSupported == nil)
             #expect(first.reason.contains("fake0 cannot be asked"))
             fake_verbs_fail_no_more()
-            #expect(context.bufferImport().isSupported == true)
+            #expect(context.dmaBufSupport().isSupported == true)
         }
     }
 

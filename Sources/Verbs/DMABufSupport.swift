@@ -9,7 +9,7 @@ internal import PeerMRCore
 ///
 /// Who gets as far as looking at the descriptor has the call all the way down: libibverbs, its provider library, the
 /// kernel and the driver. It says nothing of an exporter, of the way between two devices, or of pinning.
-public struct BufferImport: Hashable, Sendable {
+public struct DMABufSupport: Hashable, Sendable {
     /// Yes, no, or nil where the answer is none that we know.
     public let isSupported: Bool?
     /// What the call left; nil where it was not made.
@@ -62,14 +62,14 @@ extension Context {
     ///
     /// Takes some microseconds, and allocates a protection domain for that long.
     /// The corresponding C function is `ibv_reg_dmabuf_mr`, with descriptor -1.
-    public func bufferImport() -> BufferImport {
-        facts.bufferImport.withLock { remembered in
+    public func dmaBufSupport() -> DMABufSupport {
+        facts.dmaBufSupport.withLock { remembered in
             if let remembered { return remembered }
             let domain: ProtectionDomain
             do throws(PeerMRError) {
                 domain = try ProtectionDomain(self)
             } catch {
-                return BufferImport(
+                return DMABufSupport(
                     isSupported: nil, errno: nil, reason: "\(device) cannot be asked: \(error.reason)",
                     remedy: error.remedy)
             }
@@ -79,14 +79,14 @@ extension Context {
         }
     }
 
-    private static func askAboutNoBuffer(_ domain: ProtectionDomain) -> BufferImport {
+    private static func askAboutNoBuffer(_ domain: ProtectionDomain) -> DMABufSupport {
         let made = unsafe ibv_reg_dmabuf_mr(
             domain.raw, 0, pageBytes, 0, -1, Int32(Access.localWrite.rawValue))
         let errno = currentErrno()
         let device = domain.context.device
-        guard let made = unsafe made else { return BufferImport(errno: errno, device: device) }
+        guard let made = unsafe made else { return DMABufSupport(errno: errno, device: device) }
         _ = unsafe ibv_dereg_mr(made)
-        return BufferImport(
+        return DMABufSupport(
             isSupported: nil, errno: nil,
             reason: "\(device) registered descriptor -1, which is nothing: its driver does not look")
     }

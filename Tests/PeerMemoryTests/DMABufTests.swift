@@ -10,14 +10,14 @@ import Testing
 @testable import PeerMemory
 
 /// What can be told of dma-bufs without one. Real ones are tried in the lab.
-@Suite struct DMABufferTests {
+@Suite struct DMABufTests {
     let folder = TemporaryFolder()
 
     @Test func theNameOfTheExporter() {
         let text = "pos:\t0\nflags:\t02000002\nsize:\t4096\ncount:\t2\nexp_name:\tvfio_pci_core\nname:\tx"
-        #expect(DMABufferFacts.exporter(in: text) == "vfio_pci_core")
+        #expect(DMABufInfo.exporter(in: text) == "vfio_pci_core")
         for other in ["", "exp_name:", "exp_name:\t\n", "name:\tudmabuf"] {
-            #expect(DMABufferFacts.exporter(in: other) == "unknown")
+            #expect(DMABufInfo.exporter(in: other) == "unknown")
         }
     }
 
@@ -28,26 +28,26 @@ import Testing
         let memory = peermr_sealed_memory("not-a-buffer", 4096)
         defer { close(memory) }
         for (descriptor, what) in [(ends[0], "pipe:["), (memory, "not-a-buffer")] {
-            let error = #expect(throws: PeerMRError.self) { _ = try DMABuffer(adopting: descriptor) }
+            let error = #expect(throws: PeerMRError.self) { _ = try DMABuf(adopting: descriptor) }
             #expect(error?.code == .invalidArgument)
             #expect(error?.reason.contains("no dma-buf but") == true && error?.reason.contains(what) == true)
             #expect(fcntl(descriptor, F_GETFD) >= 0)
-            #expect(throws: PeerMRError.self) { _ = try DMABufferMemory(adopting: descriptor, byteCount: 1) }
-            #expect(throws: PeerMRError.self) { _ = try DMABufferMemory(duplicating: descriptor) }
+            #expect(throws: PeerMRError.self) { _ = try DMABufMemory(adopting: descriptor, byteCount: 1) }
+            #expect(throws: PeerMRError.self) { _ = try DMABufMemory(duplicating: descriptor) }
             #expect(fcntl(descriptor, F_GETFD) >= 0)
         }
     }
 
     @Test(arguments: [-1, 9999, Int32.min, .max])
     func whatIsNotOpen(_ descriptor: Int32) {
-        let error = #expect(throws: PeerMRError.self) { _ = try DMABuffer(adopting: descriptor) }
+        let error = #expect(throws: PeerMRError.self) { _ = try DMABuf(adopting: descriptor) }
         #expect(error?.errno == .badFileDescriptor)
         #expect(error?.reason == "descriptor \(descriptor) is not open")
     }
 
     @Test(arguments: [(0, 4096), (0, 1), (4095, 1), (1, 4095)] as [(UInt64, UInt64)])
     func aPartInside(_ offset: UInt64, _ byteCount: UInt64) throws {
-        try DMABufferFacts.demandPart(offset, byteCount, of: 4096)
+        try DMABufInfo.validatePart(offset, byteCount, of: 4096)
     }
 
     @Test(
@@ -55,15 +55,15 @@ import Testing
             (0, 0), (4096, 0), (0, 4097), (4096, 1), (1, 4096), (1 << 63, 1), (0, 1 << 63), (.max, .max), (1, .max),
         ] as [(UInt64, UInt64)])
     func aPartOutside(_ offset: UInt64, _ byteCount: UInt64) {
-        let error = #expect(throws: PeerMRError.self) { try DMABufferFacts.demandPart(offset, byteCount, of: 4096) }
+        let error = #expect(throws: PeerMRError.self) { try DMABufInfo.validatePart(offset, byteCount, of: 4096) }
         #expect(error?.code == .invalidArgument)
         #expect(error?.reason.contains("\(byteCount) bytes") == true && error?.reason.contains("4096") == true)
     }
 
     /// The largest buffer there could be has parts up to its last byte.
     @Test func noSumOverflows() throws {
-        try DMABufferFacts.demandPart(UInt64(Int64.max) - 1, 1, of: UInt64(Int64.max))
-        #expect(throws: PeerMRError.self) { try DMABufferFacts.demandPart(.max, 2, of: .max) }
+        try DMABufInfo.validatePart(UInt64(Int64.max) - 1, 1, of: UInt64(Int64.max))
+        #expect(throws: PeerMRError.self) { try DMABufInfo.validatePart(.max, 2, of: .max) }
     }
 
     /// Memory that its owner has taken back would end this process, were it touched.
@@ -107,7 +107,7 @@ import Testing
 
     @Test func aMachineWithoutUDMABuffers() {
         let error = #expect(throws: PeerMRError.self) {
-            _ = try DMABufferMemory.udmabuf(allocating: 4096, root: folder.root)
+            _ = try DMABufMemory.udmabuf(allocating: 4096, root: folder.root)
         }
         #expect(error?.code == .notFound)
         #expect(error?.remedy.contains("modprobe udmabuf") == true)
@@ -117,7 +117,7 @@ import Testing
         folder.file("dev/udmabuf", "")
         folder.file("sys/module/udmabuf/parameters/size_limit_mb", "64\n")
         let error = #expect(throws: PeerMRError.self) {
-            _ = try DMABufferMemory.udmabuf(allocating: 4096, root: folder.root)
+            _ = try DMABufMemory.udmabuf(allocating: 4096, root: folder.root)
         }
         #expect(error?.call == "UDMABUF_CREATE")
         #expect(error?.errno == .inappropriateIOCTLForDevice)
@@ -134,8 +134,8 @@ import Testing
     @Test func moreThanTheMachineHas() {
         folder.file("proc/meminfo", "MemTotal: 4096 kB\nMemAvailable:   1024 kB\n")
         for allocate in [
-            { _ = try DMABufferMemory.udmabuf(allocating: 2 << 20, root: folder.root) },
-            { _ = try DMABufferMemory.heap(try DMAHeap("system"), allocating: 2 << 20, root: folder.root) },
+            { _ = try DMABufMemory.udmabuf(allocating: 2 << 20, root: folder.root) },
+            { _ = try DMABufMemory.heap(try DMAHeap("system"), allocating: 2 << 20, root: folder.root) },
         ] {
             let error = #expect(throws: PeerMRError.self) { try allocate() }
             #expect(error?.code == .resourceLimit)
@@ -145,7 +145,7 @@ import Testing
 
     @Test(arguments: [0, 1 << 63, UInt64.max, UInt64(Int64.max)])
     func whatIsNoSizeIsRefused(_ byteCount: UInt64) {
-        #expect(throws: PeerMRError.self) { _ = try DMABufferMemory.udmabuf(allocating: byteCount, root: folder.root) }
+        #expect(throws: PeerMRError.self) { _ = try DMABufMemory.udmabuf(allocating: byteCount, root: folder.root) }
     }
 
     @Test func heaps() throws {
@@ -154,12 +154,12 @@ import Testing
         folder.file("dev/dma_heap/reserved", "")
         #expect(DMAHeap.all(root: folder.root).map(\.name) == ["reserved", "system"])
         let missing = #expect(throws: PeerMRError.self) {
-            _ = try DMABufferMemory.heap(try DMAHeap("cma"), allocating: 4096, root: folder.root)
+            _ = try DMABufMemory.heap(try DMAHeap("cma"), allocating: 4096, root: folder.root)
         }
         #expect(missing?.code == .notFound)
         #expect(missing?.remedy == "name one that it has: reserved, system")
         let file = #expect(throws: PeerMRError.self) {
-            _ = try DMABufferMemory.heap(try DMAHeap("system"), allocating: 4096, root: folder.root)
+            _ = try DMABufMemory.heap(try DMAHeap("system"), allocating: 4096, root: folder.root)
         }
         #expect(file?.reason == "/dev/dma_heap/system is no dma-heap")
     }

@@ -7,7 +7,7 @@ public import PeerMRCore
 /// A dma-buf: memory that its driver hands out by descriptor, for other devices to reach.
 ///
 /// The descriptor is owned and closed with the value; a region keeps the buffer in the kernel without it.
-public struct DMABuffer: ~Copyable, Sendable {
+public struct DMABuf: ~Copyable, Sendable {
     private let file: OwnedDescriptor
     /// The driver that hands it out, as the kernel names it (`exp_name` in `/proc/self/fdinfo`); `udmabuf`, for
     /// example, and `unknown` where `/proc` cannot be read.
@@ -30,7 +30,7 @@ public struct DMABuffer: ~Copyable, Sendable {
     }
 
     /// A buffer by its parts.
-    init(file: consuming OwnedDescriptor, facts: DMABufferFacts) {
+    init(file: consuming OwnedDescriptor, facts: DMABufInfo) {
         self.file = file
         exporter = facts.exporter
         byteCount = facts.byteCount
@@ -45,7 +45,7 @@ public struct DMABuffer: ~Copyable, Sendable {
 /// The owner of a dma-buf's memory, and its own way to the bytes: what a proof compares with.
 ///
 /// Holding it keeps the memory.
-public protocol DMABufferOwner: AnyObject {
+public protocol DMABufOwner: AnyObject {
     /// The PCI function whose memory it is; nil for the host's, and where it is not known.
     var provider: PCIAddress? { get }
     /// Copies bytes out of the memory, as its owner sees them.
@@ -61,15 +61,15 @@ public protocol DMABufferOwner: AnyObject {
 }
 
 /// A part of a dma-buf, to be registered, and who owns it.
-public struct DMABufferMemory: ~Copyable {
+public struct DMABufMemory: ~Copyable {
     /// The buffer.
-    public let buffer: DMABuffer
+    public let buffer: DMABuf
     /// Where the part begins in it, in bytes.
     public let offset: UInt64
     /// How long the part is, in bytes.
     public let byteCount: Int
     /// Who owns the memory.
-    public let owner: any DMABufferOwner
+    public let owner: any DMABufOwner
     /// Where the application has the part mapped, if it was lent by its address: devices shall know it by that.
     package var mappedAddress: UInt64?
 
@@ -82,9 +82,9 @@ public struct DMABufferMemory: ~Copyable {
     ///   - byteCount: how long it is, in bytes.
     /// - Throws: `invalidArgument` where it does not lie inside the buffer, or is empty.
     public init(
-        _ buffer: consuming DMABuffer, owner: any DMABufferOwner, offset: UInt64, byteCount: UInt64
+        _ buffer: consuming DMABuf, owner: any DMABufOwner, offset: UInt64, byteCount: UInt64
     ) throws(PeerMRError) {
-        try DMABufferFacts.demandPart(offset, byteCount, of: buffer.byteCount)
+        try DMABufInfo.validatePart(offset, byteCount, of: buffer.byteCount)
         self.buffer = buffer
         self.owner = owner
         self.offset = offset
@@ -94,7 +94,7 @@ public struct DMABufferMemory: ~Copyable {
     /// All of a buffer.
     ///
     /// - Throws: `invalidArgument` where it is empty.
-    public init(_ buffer: consuming DMABuffer, owner: any DMABufferOwner) throws(PeerMRError) {
+    public init(_ buffer: consuming DMABuf, owner: any DMABufOwner) throws(PeerMRError) {
         let byteCount = buffer.byteCount
         try self.init(buffer, owner: owner, offset: 0, byteCount: byteCount)
     }

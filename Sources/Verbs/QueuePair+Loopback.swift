@@ -13,7 +13,7 @@ extension QueuePair {
     ///   - other: a connected queue pair, whose path is taken; it stays as it is.
     ///   - access: what may be done to regions through it; they have to allow it, too.
     /// - Throws: the errno of the state change. The corresponding C function is `ibv_modify_qp`.
-    public mutating func connectToItself(
+    public mutating func connectLoopback(
         like other: borrowing QueuePair, access: Access = [.localWrite, .remoteRead]
     ) throws(PeerMRError) {
         let path = try other.query(
@@ -22,7 +22,7 @@ extension QueuePair {
                     | IBV_QP_PKEY_INDEX.rawValue))
         let port = path.ah_attr.port_num
         let state = try domain.context.port(port)
-        try connectToItself(
+        try connectLoopback(
             SelfPath(
                 port: port, keyIndex: path.pkey_index, mtu: path.path_mtu, localIdentifier: state.localIdentifier,
                 gid: state.isInfiniBand && path.ah_attr.is_global == 0
@@ -40,7 +40,7 @@ extension QueuePair {
     ///   - access: what may be done to regions through it; they have to allow it, too.
     /// - Throws: `notFound` where the port is down or has no address, else the errno of the state change.
     ///   The corresponding C function is `ibv_modify_qp`.
-    public mutating func connectToItself(port: UInt8 = 1, access: Access) throws(PeerMRError) {
+    public mutating func connectLoopback(port: UInt8 = 1, access: Access) throws(PeerMRError) {
         let context = domain.context
         let state = try context.port(port)
         guard state.isActive else { throw .portDown(port, context.device) }
@@ -51,14 +51,14 @@ extension QueuePair {
             }
             gid = index
         }
-        try connectToItself(
+        try connectLoopback(
             SelfPath(
                 port: port, keyIndex: 0, mtu: ibv_mtu(rawValue: PathMTU(bytes: state.mtuBytes).rawValue),
                 localIdentifier: state.localIdentifier, gid: gid),
             access: access)
     }
 
-    private mutating func connectToItself(_ path: SelfPath, access: Access) throws(PeerMRError) {
+    private mutating func connectLoopback(_ path: SelfPath, access: Access) throws(PeerMRError) {
         var ready = ibv_qp_attr()
         ready.qp_state = IBV_QPS_INIT
         ready.port_num = path.port

@@ -7,14 +7,14 @@ internal import SystemPackage
 public import PeerMRCore
 
 /// What the kernel says about a descriptor of a dma-buf.
-struct DMABufferFacts {
+struct DMABufInfo {
     let exporter: String
     let byteCount: UInt64
-    let identity: DMABuffer.Identity
+    let identity: DMABuf.Identity
     let isWritable: Bool
 
     /// What is known already.
-    init(exporter: String, byteCount: UInt64, identity: DMABuffer.Identity, isWritable: Bool) {
+    init(exporter: String, byteCount: UInt64, identity: DMABuf.Identity, isWritable: Bool) {
         self.exporter = exporter
         self.byteCount = byteCount
         self.identity = identity
@@ -36,7 +36,7 @@ struct DMABufferFacts {
         guard end >= 0 else { throw .sizeUnknown(currentErrno(), descriptor) }
         exporter = Self.exporter(in: SystemRoot.live.attribute("proc/self/fdinfo/\(descriptor)") ?? "")
         byteCount = UInt64(end)
-        identity = DMABuffer.Identity(device: device, inode: inode)
+        identity = DMABuf.Identity(device: device, inode: inode)
         isWritable = peermr_is_writable(descriptor) == 1
     }
 
@@ -50,7 +50,7 @@ struct DMABufferFacts {
     }
 
     /// Whether a part lies inside a buffer; no sum is made that could overflow.
-    static func demandPart(_ offset: UInt64, _ byteCount: UInt64, of whole: UInt64) throws(PeerMRError) {
+    static func validatePart(_ offset: UInt64, _ byteCount: UInt64, of whole: UInt64) throws(PeerMRError) {
         guard byteCount > 0 else { throw .emptyPart(whole) }
         guard byteCount <= UInt64(Int.max), offset <= whole, byteCount <= whole - offset else {
             throw .partOutside(offset, byteCount, whole)
@@ -58,13 +58,13 @@ struct DMABufferFacts {
     }
 }
 
-extension DMABuffer {
+extension DMABuf {
     /// Takes over an open descriptor of a dma-buf, whoever exported it.
     ///
     /// - Parameter descriptor: owned by this value from success on; where this throws it is still the caller's.
     /// - Throws: `invalidArgument` where it is not open (EBADF), or no dma-buf but a file, a pipe, ….
     public init(adopting descriptor: Int32) throws(PeerMRError) {
-        let facts = try DMABufferFacts(of: descriptor)
+        let facts = try DMABufInfo(of: descriptor)
         self.init(file: OwnedDescriptor(adopting: descriptor), facts: facts)
     }
 
@@ -72,27 +72,27 @@ extension DMABuffer {
     ///
     /// - Throws: as ``init(adopting:)`` does, and `resourceLimit` (EMFILE) where no more descriptors are to be had.
     public init(duplicating descriptor: Int32) throws(PeerMRError) {
-        let facts = try DMABufferFacts(of: descriptor)
+        let facts = try DMABufInfo(of: descriptor)
         let second = peermr_duplicate(descriptor)
         guard second >= 0 else { throw .duplicate(currentErrno(), descriptor) }
         self.init(file: OwnedDescriptor(adopting: second), facts: facts)
     }
 }
 
-extension DMABufferMemory {
+extension DMABufMemory {
     /// The same part by a descriptor of its own, whose buffer is not asked about again: for measuring registration
     /// alone, which ends with the descriptor closed.
     ///
     /// - Throws: `resourceLimit` (EMFILE) where no more descriptors are to be had.
-    package init(again memory: borrowing DMABufferMemory) throws(PeerMRError) {
+    package init(again memory: borrowing DMABufMemory) throws(PeerMRError) {
         let known = memory.buffer.descriptor
         let second = peermr_duplicate(known)
         guard second >= 0 else { throw .duplicate(currentErrno(), known) }
-        let facts = DMABufferFacts(
+        let facts = DMABufInfo(
             exporter: memory.buffer.exporter, byteCount: memory.buffer.byteCount, identity: memory.buffer.identity,
             isWritable: memory.buffer.isWritable)
         try self.init(
-            DMABuffer(file: OwnedDescriptor(adopting: second), facts: facts), owner: memory.owner,
+            DMABuf(file: OwnedDescriptor(adopting: second), facts: facts), owner: memory.owner,
             offset: memory.offset, byteCount: UInt64(memory.byteCount))
     }
 
@@ -103,16 +103,16 @@ extension DMABufferMemory {
     ///   - offset: where the part begins in the dma-buf, in bytes.
     ///   - byteCount: how long the part is, in bytes; nil for all that follows `offset`.
     ///   - provider: the PCI function whose memory it is, where the caller knows; the kernel does not tell.
-    /// - Throws: as ``DMABuffer/init(adopting:)`` and ``init(_:owner:offset:byteCount:)`` do.
+    /// - Throws: as ``DMABuf/init(adopting:)`` and ``init(_:owner:offset:byteCount:)`` do.
     public init(
         adopting descriptor: Int32, offset: UInt64 = 0, byteCount: UInt64? = nil, provider: PCIAddress? = nil
     ) throws(PeerMRError) {
-        let facts = try DMABufferFacts(of: descriptor)
+        let facts = try DMABufInfo(of: descriptor)
         let count = byteCount ?? (facts.byteCount - min(offset, facts.byteCount))
         // Before anything is owned: what is refused stays the caller's.
-        try DMABufferFacts.demandPart(offset, count, of: facts.byteCount)
+        try DMABufInfo.validatePart(offset, count, of: facts.byteCount)
         let owner = try MappedBufferOwner(of: descriptor, facts: facts, provider: provider)
-        let buffer = DMABuffer(file: OwnedDescriptor(adopting: descriptor), facts: facts)
+        let buffer = DMABuf(file: OwnedDescriptor(adopting: descriptor), facts: facts)
         try self.init(buffer, owner: owner, offset: offset, byteCount: count)
     }
 
@@ -122,7 +122,7 @@ extension DMABufferMemory {
     public init(
         duplicating descriptor: Int32, offset: UInt64 = 0, byteCount: UInt64? = nil, provider: PCIAddress? = nil
     ) throws(PeerMRError) {
-        let buffer = try DMABuffer(duplicating: descriptor)
+        let buffer = try DMABuf(duplicating: descriptor)
         let count = byteCount ?? (buffer.byteCount - min(offset, buffer.byteCount))
         let owner = try MappedBufferOwner(of: buffer, provider: provider)
         try self.init(buffer, owner: owner, offset: offset, byteCount: count)
