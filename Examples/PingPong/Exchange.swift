@@ -200,7 +200,7 @@ extension PeerMRError {
 
     static func closedEarly(_ when: String) -> PeerMRError {
         PeerMRError(
-            .peerLost, reason: "the other end closed the connection \(when)",
+            .disconnected, reason: "the other end closed the connection \(when)",
             remedy: "see what the program there said when it ended")
     }
 }

@@ -22,11 +22,11 @@ extension PeerMRError {
                 remedy: "do not trust this path; compare with --memory host, and with --mtu 4096 on Soft-RoCE")
         case .unreachable:
             PeerMRError(
-                .peerLost, reason: "the memory's bytes cannot be looked at any more",
+                .memoryRevoked, reason: "the memory's bytes cannot be looked at any more",
                 remedy: "see whether the device that it belongs to is still there (dmesg)")
         case .silent:
             PeerMRError(
-                .peerLost, reason: "the other end says nothing any more",
+                .disconnected, reason: "the other end says nothing any more",
                 remedy: "see whether it still runs with the same --size, --mtu and --iterations, and the link is up")
         case .hungUp: .closedEarly("in the middle of a run")
         }
@@ -48,7 +48,7 @@ extension PeerMRError {
                 remedy: "start both ends with the same --size and the same --mtu, and see what the program there said")
         case .retryExceeded, .flushed:
             return PeerMRError(
-                .peerLost, reason: "the other end is gone: \(said)",
+                .disconnected, reason: "the other end is gone: \(said)",
                 remedy: "see what the program there said when it ended, and that both ends have the same --mtu")
         default:
             return PeerMRError(

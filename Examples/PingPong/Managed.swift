@@ -75,7 +75,7 @@ struct Managed {
     private func wait(for events: EventChannel) throws(PeerMRError) {
         guard let event = try events.next(within: Int32(clamping: runs.patience * 1000)) else {
             throw PeerMRError(
-                .peerLost, reason: "the server does not answer the request for a connection",
+                .disconnected, reason: "the server does not answer the request for a connection",
                 remedy: "see whether ping-pong --cm or rping -s runs there, and the link is up")
         }
         guard event.kind == .established else { throw .notEstablished(event) }
@@ -127,7 +127,7 @@ extension PathArguments {
 extension PeerMRError {
     static func notEstablished(_ event: ConnectionEvent) -> PeerMRError {
         PeerMRError(
-            event.kind == .rejected ? .refused : .peerLost,
+            event.kind == .rejected ? .refused : .disconnected,
             reason: event.kind == .rejected
                 ? "the server refuses the connection (\(event.kind), reason \(event.status))"
                 : "the connection cannot be made (\(event.kind), status \(event.status))",

@@ -32,7 +32,8 @@ final class PingServer {
         let listener = try Connection(events)
         let host = try path.bind.map { name throws(PeerMRError) in try numericAddress(of: name) } ?? "0.0.0.0"
         guard let address = SocketAddress(host, port: path.tcpPort) else {
-            throw PeerMRError(.invalidArgument, reason: "\(host) is no address", remedy: "give --bind a numeric address")
+            throw PeerMRError(
+                .invalidArgument, reason: "\(host) is no address", remedy: "give --bind a numeric address")
         }
         try listener.listen(on: address)
         say("waiting for clients on \(address)")

@@ -111,7 +111,7 @@ extension Context {
         }
         guard try port(number).isActive else {
             throw PeerMRError(
-                .peerLost, reason: "port \(number) of \(device) is down",
+                .disconnected, reason: "port \(number) of \(device) is down",
                 remedy: "see rdma link show, and bring the interface up (ip link set IFNAME up)")
         }
         let limit = try messageLimit(port: number)

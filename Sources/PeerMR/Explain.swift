@@ -87,7 +87,7 @@ extension PeerMRError {
                 remedy: "free memory: the copy goes through a file in memory")
         }
         return PeerMRError(
-            .peerLost, call: "copy", errno: errno, reason: "\(whose) is gone: it was removed, or lost its driver",
+            .memoryRevoked, call: "copy", errno: errno, reason: "\(whose) is gone: it was removed, or lost its driver",
             remedy: "let go of this memory, and allocate anew when the device is back")
     }
 }

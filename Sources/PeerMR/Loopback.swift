@@ -59,7 +59,7 @@ struct Loopback: ~Copyable {
     /// remote key where a peer may do so, else by its local key.
     ///
     /// - Returns: how it ended.
-    /// - Throws: `system` where it cannot be posted, `peerLost` where nothing comes back in time.
+    /// - Throws: `system` where it cannot be posted, `disconnected` where nothing comes back in time.
     mutating func move(
         _ direction: Direction, _ region: RegionKeys, _ access: Access, offset: Int, count: Int
     ) throws(PeerMRError) -> Completion {
@@ -146,7 +146,7 @@ extension PeerMRError {
     static func noCompletion(_ milliseconds: UInt64, _ device: Device) -> PeerMRError {
         withoutNIC(device)
             ?? PeerMRError(
-                .peerLost, reason: "\(device) has not answered within \(milliseconds) ms",
+                .disconnected, reason: "\(device) has not answered within \(milliseconds) ms",
                 remedy: "\(seeKernelLog), or its port may be down")
     }
 
@@ -156,7 +156,7 @@ extension PeerMRError {
     static func withoutNIC(_ device: Device) -> PeerMRError? {
         guard let all = try? Device.all(), !all.contains(device) else { return nil }
         return PeerMRError(
-            .peerLost, reason: "the RDMA device \(device) is gone: it was removed, or lost its driver",
+            .disconnected, reason: "the RDMA device \(device) is gone: it was removed, or lost its driver",
             remedy: "let go of all that was made from it; open it anew when it is back")
     }
 }

@@ -87,8 +87,8 @@ extension MethodChoice {
 
     /// Picks the method for memory of a kind.
     ///
-    /// - Throws: `unsafeConfiguration` where the kernel would map peer memory without a check, `notSupported` for a dma-buf on a
-    ///   device that imports none.
+    /// - Throws: `unsafeConfiguration` where the kernel would map peer memory without a check, `notSupported` for a
+    ///   dma-buf on a device that imports none.
     public static func choose(
         for kind: MemoryKind, facts: RegistrationInfo
     ) throws(PeerMRError) -> MethodChoice {

@@ -36,7 +36,7 @@ extension PeerRegion {
         if let gone = PeerMRError.withoutNIC(domain.context.device) { return gone }
         if status == .flushed, !isAlone {
             return PeerMRError(
-                .peerLost, reason: "the request never began: \(said)",
+                .disconnected, reason: "the request never began: \(said)",
                 remedy: "look at the first request of this queue pair that failed")
         }
         if status.isAboutMemory || status == .flushed {
@@ -44,18 +44,18 @@ extension PeerRegion {
         }
         if status.rawValue == CompletionStatus.fatal {
             return PeerMRError(
-                .peerLost, reason: "\(domain.context.device) is being removed, or has failed: \(said)",
+                .disconnected, reason: "\(domain.context.device) is being removed, or has failed: \(said)",
                 remedy: "let go of all that was made from it; open it anew when it is back")
         }
         return PeerMRError(
-            status.failureClass == .transport ? .peerLost : .system,
+            status.failureClass == .transport ? .disconnected : .system,
             reason: "a transfer through \(describe()) failed: \(said): \(status.hint)",
             remedy: "see the kernel log (dmesg), and the device's port (rdma link)")
     }
 
     /// What sysfs and the owner say about the memory; nil where they find nothing wrong. Takes some microseconds.
     ///
-    /// - Returns: `peerLost`, with what happened.
+    /// - Returns: `memoryRevoked`, with what happened.
     public borrowing func loss() -> PeerMRError? { loss(root: .live) }
 
     borrowing func loss(root: SystemRoot) -> PeerMRError? {
@@ -76,7 +76,7 @@ extension PeerRegion {
             try read(into: &raw, at: 0)
             return nil
         } catch {
-            return error.code == .peerLost ? error : nil
+            return error.code == .memoryRevoked ? error : nil
         }
     }
 
@@ -105,7 +105,7 @@ extension CompletionStatus {
 extension PeerMRError {
     fileprivate static func providerGone(_ provider: PCIAddress, _ what: String) -> PeerMRError {
         PeerMRError(
-            .peerLost, reason: "\(what) has lost its memory: the PCI function \(provider) was removed",
+            .memoryRevoked, reason: "\(what) has lost its memory: the PCI function \(provider) was removed",
             remedy: "let go of the region; allocate and register anew when the device is back")
     }
 
@@ -114,13 +114,13 @@ extension PeerMRError {
     ) -> PeerMRError {
         if let was, was.contains("vfio"), now == nil {
             return PeerMRError(
-                .peerLost,
+                .memoryRevoked,
                 reason:
                     "\(what) is about to lose its memory: \(provider) is being taken from \(was), which waits for it",
                 remedy: "let go of the region and of the device: whoever unbinds it waits for that")
         }
         return PeerMRError(
-            .peerLost,
+            .memoryRevoked,
             reason:
                 "\(what) has lost its memory: \(provider) had the driver \(was ?? "none"), and has "
                 + "\(now.map { "\($0)" } ?? "none") now",
@@ -135,7 +135,7 @@ extension PeerMRError {
 
     fileprivate static func memoryTakenBack(_ said: String, _ what: String) -> PeerMRError {
         PeerMRError(
-            .peerLost,
+            .memoryRevoked,
             reason:
                 "the NIC no longer reaches the memory of \(what): its exporter has taken it back (reset, power state, "
                 + "driver), for a while or for good; the NIC says \(said)",

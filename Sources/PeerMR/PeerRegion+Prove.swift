@@ -14,9 +14,9 @@ extension PeerRegion {
     ///
     /// - Parameter options: how much, and how long it may take.
     /// - Returns: a proof, for or against. A mismatch is no error.
-    /// - Throws: `peerLost` where the memory was taken back, or the NIC does not answer in time; `unsafeConfiguration` where the
-    ///   path MTU is one at which a software device corrupts data; what making a queue pair and 64 KiB of host memory
-    ///   throws.
+    /// - Throws: `memoryRevoked` where the memory was taken back, or the NIC does not answer in time;
+    ///   `unsafeConfiguration` where the path MTU is one at which a software device corrupts data; what making a queue
+    ///   pair and 64 KiB of host memory throws.
     public borrowing func prove(_ options: ProofOptions = ProofOptions()) throws(PeerMRError) -> Proof {
         let start = monotonicNanoseconds()
         let pieces = provable(options.byteCount)
@@ -156,7 +156,7 @@ extension PeerRegion {
     /// same from its completions; see ``explain(_:)``.
     ///
     /// - Parameter timeoutMilliseconds: the longest wait.
-    /// - Throws: `peerLost` where the exporter has taken the memory back, or the NIC does not answer.
+    /// - Throws: `memoryRevoked` where the exporter has taken the memory back, or the NIC does not answer.
     public borrowing func check(timeoutMilliseconds: Int = 1000) throws(PeerMRError) {
         if let loss = loss() { throw loss }
         let count = min(byteCount, Int(clamping: keys.constraint.alignment))

@@ -50,8 +50,9 @@ public struct PeerRegion: ~Copyable {
     ///   - domain: the domain that the region belongs to.
     ///   - access: what the device, and its peers, may do.
     ///   - options: an I/O address and hints, where they matter.
-    /// - Throws: `unsafeConfiguration` where it would work wrongly, `notSupported` where it cannot work, `resourceLimit` at the
-    ///   memory lock limit. See ``Verbs/MemoryRegion/init(registering:on:access:constraint:handle:)`` and
+    /// - Throws: `unsafeConfiguration` where it would work wrongly, `notSupported` where it cannot work,
+    ///   `resourceLimit` at the memory lock limit. See
+    ///   ``Verbs/MemoryRegion/init(registering:on:access:constraint:handle:)`` and
     ///   ``Verbs/BufferRegion/init(registering:on:access:handle:keeping:)``.
     public init(
         registering memory: consuming AnyMemory, on domain: ProtectionDomain, access: Access,
@@ -182,8 +183,8 @@ extension PeerRegion {
     /// - Parameters:
     ///   - bytes: where they go, and how many.
     ///   - offset: from the start of the region, in bytes.
-    /// - Throws: `notSupported` where there is no such way, `peerLost` where the memory has been taken back: an error,
-    ///   where a load from a mapping would raise SIGBUS.
+    /// - Throws: `notSupported` where there is no such way, `memoryRevoked` where the memory has been taken back: an
+    ///   error, where a load from a mapping would raise SIGBUS.
     public func read(into bytes: inout MutableRawSpan, at offset: Int) throws(PeerMRError) {
         try storage.read(into: &bytes, at: offset)
     }

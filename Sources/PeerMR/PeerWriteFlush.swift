@@ -48,7 +48,8 @@ public struct PeerWriteFlush: ~Copyable {
     /// Reads one byte of what was written; when the read completes, the bytes up to there have arrived.
     ///
     /// - Parameters:
-    ///   - offset: where in the region the transfer began, which is where its ``Verbs/TransferConstraint`` allows a read.
+    ///   - offset: where in the region the transfer began, which is where its ``Verbs/TransferConstraint`` allows a
+    ///     read.
     ///   - region: the region that was written to.
     ///   - requestID: what the completion carries.
     /// - Throws: ENOMEM when `depth` are outstanding, EINVAL for an offset outside the region.

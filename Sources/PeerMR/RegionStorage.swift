@@ -26,7 +26,8 @@ struct MappedRegion: ~Copyable {
     private let isDetached: Atomic<Bool>
 
     init(
-        registering memory: consuming MappedMemory, on domain: ProtectionDomain, access: Access, constraint: TransferConstraint,
+        registering memory: consuming MappedMemory, on domain: ProtectionDomain, access: Access,
+        constraint: TransferConstraint,
         handle: DMAHandle?
     ) throws(PeerMRError) {
         let made = unsafe try MappedRegistration(

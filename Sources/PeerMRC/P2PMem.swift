@@ -32,7 +32,8 @@ public func peermr_p2pmem_allocate(
 public func peermr_p2pmem_address(_ memory: OpaquePointer?) -> UnsafeMutableRawPointer? {
     var found: UnsafeMutableRawPointer?
     _ = report { () throws(PeerMRError) in
-        unsafe found = unsafe try Live.memories.use(memory) { (box) throws(PeerMRError) in unsafe box.memory.baseAddress }
+        unsafe found = unsafe try Live.memories.use(memory) { (box) throws(PeerMRError) in unsafe box.memory.baseAddress
+        }
     }
     return unsafe found
 }

@@ -20,7 +20,7 @@ extension PeerMRError {
         case .notPermitted: PEERMR_NOT_PERMITTED
         case .refused: PEERMR_REFUSED
         case .protocolViolation: PEERMR_PROTOCOL_VIOLATION
-        case .peerLost: PEERMR_PEER_LOST
+        case .disconnected, .memoryRevoked: PEERMR_PEER_LOST
         case .dataMismatch: PEERMR_DATA_MISMATCH
         default: PEERMR_SYSTEM
         }

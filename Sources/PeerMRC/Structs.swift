@@ -23,8 +23,8 @@ enum Structs {
         return unsafe out
     }
 
-    /// Fills a struct that ``validate(_:_:first:)`` has taken: no more than its owner knows, and zeros where the library
-    /// knows less.
+    /// Fills a struct that ``validate(_:_:first:)`` has taken: no more than its owner knows, and zeros where the
+    /// library knows less.
     static func fill<Value: BitwiseCopyable>(_ out: UnsafeMutablePointer<Value>, _ value: Value) {
         let size = unsafe Self.size(of: out)
         let start = MemoryLayout<Int>.size

@@ -18,7 +18,7 @@ extension PeerMRError {
                 .refused, call: "connect", errno: errno, reason: "nothing listens on port \(port) of \(host)",
                 remedy: "start the server there first, with the same --port")
             : PeerMRError(
-                .peerLost, call: "connect", errno: errno, reason: "port \(port) of \(host) does not answer",
+                .disconnected, call: "connect", errno: errno, reason: "port \(port) of \(host) does not answer",
                 remedy: "see whether ping reaches it, and no firewall stands in between")
     }
 
@@ -45,7 +45,7 @@ extension PeerMRError {
     static func lostSocket(_ call: String, _ errno: Errno, _ peer: String) -> PeerMRError {
         let isLate = errno == .timedOut
         return PeerMRError(
-            .peerLost, call: call, errno: errno,
+            .disconnected, call: call, errno: errno,
             reason: isLate ? "\(peer) says nothing" : "the TCP connection to \(peer) broke",
             remedy: isLate
                 ? "see whether it is a ping-pong program that listens there"

@@ -18,7 +18,7 @@ public struct PeerMRError: Error, Hashable, Sendable {
         /// A driver, kernel, library or device lacks what was asked for.
         public static let notSupported = Code(rawValue: "notSupported")
         /// It exists, and works, but would move data wrongly or unsafely in this setting.
-        public static let unsafeConfiguration = Code(rawValue: "unsafeHere")
+        public static let unsafeConfiguration = Code(rawValue: "unsafeConfiguration")
         /// A value is malformed or outside what the object allows.
         public static let invalidArgument = Code(rawValue: "invalidArgument")
         /// Memory, a limit such as RLIMIT_MEMLOCK, or a pool is exhausted.
@@ -31,12 +31,23 @@ public struct PeerMRError: Error, Hashable, Sendable {
         public static let refused = Code(rawValue: "refused")
         /// The other side does not keep to the protocol.
         public static let protocolViolation = Code(rawValue: "protocolViolation")
-        /// The other side, the link or the device is gone.
-        public static let peerLost = Code(rawValue: "peerLost")
+        /// The remote host, the link or the device does not answer, or is gone.
+        public static let disconnected = Code(rawValue: "disconnected")
+        /// The memory was taken back: its device was removed or reset, or lost its driver.
+        public static let memoryRevoked = Code(rawValue: "memoryRevoked")
         /// Data came back other than it went.
         public static let dataMismatch = Code(rawValue: "dataMismatch")
         /// Anything else that the system said.
         public static let system = Code(rawValue: "system")
+
+        /// The code as JSON has it. Two codes have kept the texts of earlier versions there.
+        public var jsonName: String {
+            switch self {
+            case .disconnected, .memoryRevoked: "peerLost"
+            case .unsafeConfiguration: "unsafeHere"
+            default: rawValue
+            }
+        }
     }
 
     /// The class of the failure.

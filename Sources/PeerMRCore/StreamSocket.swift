@@ -18,8 +18,8 @@ public struct StreamSocket: ~Copyable, Sendable {
     ///   - host: a name, or an address in numbers.
     ///   - port: the TCP port.
     ///   - milliseconds: the longest wait for each address.
-    /// - Throws: `notFound` for a name that is not known; `refused` (ECONNREFUSED) where nothing listens; `peerLost`
-    ///   where nothing answers. See connect(2), getaddrinfo(3).
+    /// - Throws: `notFound` for a name that is not known; `refused` (ECONNREFUSED) where nothing listens;
+    ///   `disconnected` where nothing answers. See connect(2), getaddrinfo(3).
     public init(connectingTo host: String, port: UInt16, milliseconds: Int32) throws(PeerMRError) {
         let list = try AddressList(host, port: port)
         var last = Errno.addressNotAvailable
@@ -64,7 +64,7 @@ public struct StreamSocket: ~Copyable, Sendable {
 
     /// Sends all of the bytes.
     ///
-    /// - Throws: `peerLost` (EPIPE, ECONNRESET) where the peer has closed.
+    /// - Throws: `disconnected` (EPIPE, ECONNRESET) where the peer has closed.
     public borrowing func send(_ bytes: [UInt8]) throws(PeerMRError) {
         var left = bytes[...]
         while !left.isEmpty {
@@ -88,7 +88,7 @@ public struct StreamSocket: ~Copyable, Sendable {
     ///   - count: how many.
     ///   - milliseconds: the longest wait for all of them; negative for ever.
     /// - Returns: fewer than `count` bytes only where the peer closed before.
-    /// - Throws: `peerLost` after the time (ETIMEDOUT), or where the connection broke.
+    /// - Throws: `disconnected` after the time (ETIMEDOUT), or where the connection broke.
     public borrowing func receive(_ count: Int, milliseconds: Int32) throws(PeerMRError) -> [UInt8] {
         var bytes: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: count)

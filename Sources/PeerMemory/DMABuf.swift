@@ -53,7 +53,7 @@ public protocol DMABufOwner: AnyObject {
     /// - Parameters:
     ///   - bytes: where they go, and how many.
     ///   - offset: from the start of the dma-buf, in bytes.
-    /// - Throws: `notSupported` where the owner has no way to the bytes, `peerLost` when the memory has been taken
+    /// - Throws: `notSupported` where the owner has no way to the bytes, `memoryRevoked` when the memory has been taken
     ///   back, `invalidArgument` where the part does not lie inside.
     func read(into bytes: inout MutableRawSpan, at offset: UInt64) throws(PeerMRError)
     /// Copies bytes into the memory. See ``read(into:at:)``.

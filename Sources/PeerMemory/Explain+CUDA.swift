@@ -68,7 +68,7 @@ extension PeerMRError {
                     ? (.notSupported, "install NVIDIA's open kernel modules: the closed ones export no dma-bufs")
                     : (.system, "update NVIDIA's driver")
             case 214, 220, 700, 702, 719:
-                (.peerLost, "see the kernel log (dmesg) for Xid messages, and start the process anew")
+                (.memoryRevoked, "see the kernel log (dmesg) for Xid messages, and start the process anew")
             case 304: (.system, "see the kernel log (dmesg), and the rights on /dev/nvidia*")
             case 800: (.notPermitted, "give this user rights on /dev/nvidia*")
             case 802: (.notFound, "wait for the fabric manager to come up (systemctl status nvidia-fabricmanager)")

@@ -87,7 +87,7 @@ extension PeerMRError {
     static func copyBuffer(_ errno: Errno, _ exporter: String) -> PeerMRError {
         let isGone = errno == .badAddress
         return PeerMRError(
-            isGone ? .peerLost : .system, call: "copy", errno: errno,
+            isGone ? .memoryRevoked : .system, call: "copy", errno: errno,
             reason: isGone
                 ? "\(exporter) has taken the memory of this dma-buf back"
                 : "the bytes of this dma-buf of \(exporter) cannot be copied",

@@ -57,7 +57,7 @@ extension PeerMRError {
 
     static func poolGone(_ provider: PCIAddress) -> PeerMRError {
         PeerMRError(
-            .peerLost,
+            .memoryRevoked,
             reason: "the p2pmem of \(provider) that is mapped there is gone: the device or its driver was "
                 + "removed since",
             remedy: "unmap it; map anew when the device is back")

@@ -112,7 +112,7 @@ extension PeerMRError {
     static func vfio(_ call: String, _ errno: Errno, _ address: PCIAddress) -> PeerMRError {
         let isGone = errno == .operationNotSupportedByDevice
         return PeerMRError(
-            isGone ? .peerLost : .system, call: call, errno: errno, reason: "vfio refuses \(address)",
+            isGone ? .memoryRevoked : .system, call: call, errno: errno, reason: "vfio refuses \(address)",
             remedy: isGone ? "the function was removed" : "see the kernel log (dmesg)")
     }
 
@@ -173,7 +173,7 @@ extension PeerMRError {
     /// See: drivers/vfio/pci/vfio_pci_core.c, vfio_pci_core_ioctl_feature
     static func noExport(_ errno: Errno, _ address: PCIAddress) -> PeerMRError {
         PeerMRError(
-            errno == .operationNotSupportedByDevice ? .peerLost : .notSupported, call: "VFIO_DEVICE_FEATURE",
+            errno == .operationNotSupportedByDevice ? .memoryRevoked : .notSupported, call: "VFIO_DEVICE_FEATURE",
             errno: errno, reason: "this kernel does not export BARs of \(address) as dma-bufs",
             remedy: "use Linux 6.19 or newer with CONFIG_VFIO_PCI_DMABUF, which needs CONFIG_PCI_P2PDMA")
     }
@@ -182,7 +182,8 @@ extension PeerMRError {
     static func export(_ errno: Errno, _ address: PCIAddress, _ bar: Int) -> PeerMRError {
         let (code, remedy): (PeerMRError.Code, String) =
             switch errno {
-            case .operationNotSupportedByDevice: (.peerLost, "the function is gone, or the BAR is not there any more")
+            case .operationNotSupportedByDevice:
+                (.memoryRevoked, "the function is gone, or the BAR is not there any more")
             case .noMemory: (.resourceLimit, "free memory, or export fewer parts")
             case .tooManyOpenFiles, .tooManyOpenFilesInSystem:
                 (.resourceLimit, "close descriptors, or raise the limit (ulimit -n)")
@@ -197,7 +198,7 @@ extension PeerMRError {
     static func regionBytes(_ call: String, _ errno: Errno, _ address: PCIAddress, _ bar: Int) -> PeerMRError {
         let isGone = errno == .ioError || errno == .operationNotSupportedByDevice
         return PeerMRError(
-            isGone ? .peerLost : .system, call: call, errno: errno,
+            isGone ? .memoryRevoked : .system, call: call, errno: errno,
             reason: isGone
                 ? "the memory of BAR \(bar) of \(address) is not there any more"
                 : "BAR \(bar) of \(address) cannot be reached",

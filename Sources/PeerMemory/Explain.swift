@@ -57,7 +57,7 @@ extension PeerMRError {
                 remedy: "ask for less, stop other users of it, or use a drive with a larger controller memory buffer")
         }
         return PeerMRError(
-            errno == .operationNotSupportedByDevice ? .peerLost : .system, call: "mmap",
+            errno == .operationNotSupportedByDevice ? .memoryRevoked : .system, call: "mmap",
             errno: errno, reason: "\(asked) of p2pmem cannot be mapped from \(pool.provider)",
             remedy: "see the kernel log (dmesg): the drive may have been removed")
     }

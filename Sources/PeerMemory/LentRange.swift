@@ -32,9 +32,9 @@ public struct LentRange: Hashable, Sendable {
     ///   - byteCount: how many bytes.
     ///   - root: where `/proc` and `/sys` are; tests put another there.
     /// - Throws: `invalidArgument` for an empty range, for one beyond the end of the address space, with holes in it,
-    ///   over several objects, or over parts of one dma-buf that do not follow each other there; `peerLost` for p2pmem
-    ///   whose device is no longer there; `notSupported` for a dma-buf of a kernel that cannot tell one from another;
-    ///   `system` where `/proc` cannot be read.
+    ///   over several objects, or over parts of one dma-buf that do not follow each other there; `memoryRevoked` for
+    ///   p2pmem whose device is no longer there; `notSupported` for a dma-buf of a kernel that cannot tell one from
+    ///   another; `system` where `/proc` cannot be read.
     public init(at address: UInt64, byteCount: UInt64, root: SystemRoot = .live) throws(PeerMRError) {
         guard byteCount > 0 else { throw .emptyRange(address) }
         guard byteCount <= UInt64(Int.max), address <= .max - byteCount else {

@@ -41,8 +41,9 @@ public final class MappedBufferOwner: DMABufOwner {
 
     /// Copies bytes out of the memory.
     ///
-    /// - Throws: `notSupported` (EINVAL, ENODEV) where the exporter does not let the CPU map its dma-bufs, `peerLost`
-    ///   (EFAULT) when it has taken the memory back, `invalidArgument` where the part does not lie inside.
+    /// - Throws: `notSupported` (EINVAL, ENODEV) where the exporter does not let the CPU map its dma-bufs,
+    ///   `memoryRevoked` (EFAULT) when it has taken the memory back, `invalidArgument` where the part does not lie
+    ///   inside.
     public func read(into bytes: inout MutableRawSpan, at offset: UInt64) throws(PeerMRError) {
         try unsafe bytes.withUnsafeMutableBytes { (local) throws(PeerMRError) in
             try unsafe copy(local, at: offset, writing: false)

@@ -31,7 +31,7 @@ extension VFIODevice {
     ///   - ranges: which parts; empty for all of the BAR.
     ///   - writable: whether the descriptor may write. Registration for remote writing does not look at it.
     /// - Throws: as ``region(bar:)``; `invalidArgument` for ranges that are empty, not of whole pages or outside the
-    ///   BAR; `notSupported` (ENOTTY) before Linux 6.19; `peerLost` (ENODEV) where the function is gone. The
+    ///   BAR; `notSupported` (ENOTTY) before Linux 6.19; `memoryRevoked` (ENODEV) where the function is gone. The
     ///   corresponding request is `VFIO_DEVICE_FEATURE_DMA_BUF`.
     public func export(
         bar: Int, ranges: [Range] = [], writable: Bool = true

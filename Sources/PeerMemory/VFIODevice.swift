@@ -29,9 +29,9 @@ public final class VFIODevice {
     /// - Parameters:
     ///   - address: the function, already bound to vfio-pci or to a driver made from it.
     ///   - root: where `/dev` and `/sys` are; tests put another there.
-    /// - Throws: `notFound` where there is no such function or it has no IOMMU group; `unsafeConfiguration` for a group without
-    ///   an IOMMU; `busy` where another driver has it, where its group has functions that other drivers use, or where
-    ///   the group is open elsewhere (EBUSY); `notPermitted` (EACCES, EPERM) without rights on the group;
+    /// - Throws: `notFound` where there is no such function or it has no IOMMU group; `unsafeConfiguration` for a group
+    ///   without an IOMMU; `busy` where another driver has it, where its group has functions that other drivers use, or
+    ///   where the group is open elsewhere (EBUSY); `notPermitted` (EACCES, EPERM) without rights on the group;
     ///   `notSupported` where the kernel has only the newer API. See Documentation/driver-api/vfio.rst.
     public init(_ address: PCIAddress, root: SystemRoot = .live) throws(PeerMRError) {
         let state = try VFIOBinding(address, root: root).state()
@@ -111,7 +111,7 @@ public final class VFIODevice {
     /// The kernel takes the dma-bufs of the function back while it resets: regions over them end, or are suspended,
     /// depending on the importer. Exporters' memory loses what it held, where the device does not keep it.
     ///
-    /// - Throws: `notSupported` where the function has no reset (ENOTTY), `peerLost` where it is gone. The
+    /// - Throws: `notSupported` where the function has no reset (ENOTTY), `memoryRevoked` where it is gone. The
     ///   corresponding request is `VFIO_DEVICE_RESET`.
     public func reset() throws(PeerMRError) {
         guard peermr_vfio_reset(file.rawValue) == 0 else { throw .reset(currentErrno(), address) }

@@ -108,7 +108,7 @@ extension PeerMRError {
             )
         }
         return PeerMRError(
-            errno == .operationNotSupportedByDevice || errno == .ioError ? .peerLost : .system,
+            errno == .operationNotSupportedByDevice || errno == .ioError ? .disconnected : .system,
             call: "io_uring", errno: errno,
             reason: "the drive \(device.name) failed to \(operation) data",
             remedy: "see the kernel log (dmesg) and smartctl")

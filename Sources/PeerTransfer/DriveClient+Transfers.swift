@@ -36,7 +36,8 @@ extension DriveClient {
     ///   - options: the server's address, and how much is under way at once.
     ///   - read: fills a span with the bytes from an offset in `0..<byteCount` on; called in order, once for each.
     ///   - progress: is told how many bytes the server's memory has taken.
-    /// - Throws: `refused`, `busy` or `invalidArgument` where the server says no, `peerLost`, and what `read` throws.
+    /// - Throws: `refused`, `busy` or `invalidArgument` where the server says no, `disconnected`, and what `read`
+    ///   throws.
     public static func put(
         _ byteCount: UInt64, at offset: UInt64, _ options: Options,
         read: (inout MutableRawSpan, UInt64) throws(PeerMRError) -> Void, progress: (UInt64) -> Void
@@ -84,7 +85,7 @@ extension DriveClient {
     ///   - options: the server's address, and how much is under way at once.
     ///   - receive: takes the bytes, in order; the span is gone when it returns.
     ///   - progress: is told how many bytes have come.
-    /// - Throws: `refused`, `busy` or `invalidArgument` where the server says no, `peerLost`, and what `receive`
+    /// - Throws: `refused`, `busy` or `invalidArgument` where the server says no, `disconnected`, and what `receive`
     ///   throws.
     public static func get(
         _ byteCount: UInt64, at offset: UInt64, _ options: Options,

@@ -109,12 +109,12 @@ public final class DriveClient {
                     remedy: "start the server there, or name its port")
             default:
                 throw PeerMRError(
-                    .peerLost, reason: "\(server) does not answer (\(event.kind), status \(event.status))",
+                    .disconnected, reason: "\(server) does not answer (\(event.kind), status \(event.status))",
                     remedy: "see whether it runs and the link is up (rdma link show)")
             }
         }
         throw PeerMRError(
-            .peerLost, reason: "\(server) does not answer", remedy: "see whether it runs and the link is up")
+            .disconnected, reason: "\(server) does not answer", remedy: "see whether it runs and the link is up")
     }
 
     /// Ends the connection. Not needed after an error: letting go of the client does it too.
@@ -136,7 +136,7 @@ public final class DriveClient {
             try link.probe(afterSeconds: 2)
             if monotonicNanoseconds() - quietSince > 120_000_000_000 {
                 throw PeerMRError(
-                    .peerLost, reason: "\(server) made no headway for two minutes",
+                    .disconnected, reason: "\(server) made no headway for two minutes",
                     remedy: "see what it printed")
             }
         }
@@ -156,7 +156,7 @@ public final class DriveClient {
         guard ready & 2 != 0, ready & 4 == 0, let event = try events.next() else { return }
         if event.kind == .disconnected || event.kind == .deviceRemoval {
             throw PeerMRError(
-                .peerLost, reason: "\(server) ended the connection in the middle of the transfer",
+                .disconnected, reason: "\(server) ended the connection in the middle of the transfer",
                 remedy: "see what it printed, and repeat the transfer")
         }
     }

@@ -173,7 +173,7 @@ extension PeerMRError {
     static func lost(_ completion: Completion) -> PeerMRError {
         let transport = completion.status.failureClass
         let code: PeerMRError.Code =
-            transport == .transport || transport == .flushed ? .peerLost : .system
+            transport == .transport || transport == .flushed ? .disconnected : .system
         let syndrome =
             completion.vendorSyndrome == 0 ? "" : ", vendor code \(completion.vendorSyndrome)"
         return PeerMRError(

@@ -130,7 +130,7 @@ struct Refusal: Error, Equatable {
                 remedy: "see what the server printed; what was written before is undefined")
         case .stopping:
             PeerMRError(
-                .peerLost, reason: "\(server) was stopped before the transfer was whole",
+                .disconnected, reason: "\(server) was stopped before the transfer was whole",
                 remedy: "start it again, and repeat the transfer")
         }
     }

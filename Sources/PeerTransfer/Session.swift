@@ -163,7 +163,7 @@ extension Session {
         if now - lastProgress > UInt64(options.timeoutSeconds) * 1_000_000_000 {
             fail(
                 PeerMRError(
-                    .peerLost, reason: "the client made no headway for \(options.timeoutSeconds) s",
+                    .disconnected, reason: "the client made no headway for \(options.timeoutSeconds) s",
                     remedy: "see whether it hangs; --timeout sets the limit"))
         }
     }
@@ -174,7 +174,7 @@ extension Session {
         failure = error
         let code: Refusal.Code? =
             switch error.code {
-            case .peerLost: nil
+            case .disconnected, .memoryRevoked: nil
             case .protocolViolation: .outOfTurn
             case .unsafeConfiguration: .smallPackets
             case .refused: .stopping
@@ -197,7 +197,7 @@ extension Session {
         _ = pump()
         if failure == nil, !isComplete {
             failure = PeerMRError(
-                .peerLost, reason: "the client went away in the middle of its transfer",
+                .disconnected, reason: "the client went away in the middle of its transfer",
                 remedy: "what it had sent may be on the drive; let it send again")
         }
         disconnect()

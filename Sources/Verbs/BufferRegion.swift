@@ -79,7 +79,7 @@ public struct BufferRegion: ~Copyable {
     /// - Throws: `invalidArgument` for a part that the buffer does not have, a descriptor that is not open or no
     ///   dma-buf, an I/O address that does not fit, write access to a buffer handed out for reading. `notSupported`
     ///   where the device, the exporter or the way between them does not do it (EOPNOTSUPP, EINVAL, EREMOTEIO),
-    ///   `peerLost` (ENODEV) where the exporter has taken the memory back, `resourceLimit` (ENOMEM).
+    ///   `memoryRevoked` (ENODEV) where the exporter has taken the memory back, `resourceLimit` (ENOMEM).
     ///   The corresponding C functions are `ibv_reg_dmabuf_mr` and, with a handle, `ibv_reg_mr_ex`.
     public init(
         registering part: DMABufRange, on domain: ProtectionDomain, access: Access = [.localWrite],

@@ -123,7 +123,7 @@ extension Connection {
     ///   - peer: the address to reach.
     ///   - source: the own address to use; nil to let the routing table choose.
     ///   - milliseconds: the longest wait for each of the two.
-    /// - Throws: `notFound` when no RDMA device leads there, `peerLost` when nothing answers.
+    /// - Throws: `notFound` when no RDMA device leads there, `disconnected` when nothing answers.
     ///   The corresponding C functions are `rdma_resolve_addr` and `rdma_resolve_route`.
     public func resolve(
         _ peer: SocketAddress, from source: SocketAddress? = nil, within milliseconds: Int32 = 5000

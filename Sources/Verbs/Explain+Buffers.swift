@@ -114,7 +114,7 @@ extension PeerMRError {
             return unsupportedBuffer(errno, facts, what)
         case .operationNotSupportedByDevice:
             return error(
-                .peerLost, "\(what): \(exporter) has taken the memory back, or its device is off or gone",
+                .memoryRevoked, "\(what): \(exporter) has taken the memory back, or its device is off or gone",
                 "bring the device back (memory decoding on, power state D0), and export its memory anew")
         case Errno(rawValue: 121):
             return error(

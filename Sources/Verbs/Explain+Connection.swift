@@ -77,7 +77,7 @@ extension PeerMRError {
                     : "see rdma link show and ip route get \(peer.host): they must name the same interface")
         default:
             return PeerMRError(
-                .peerLost, call: "rdma_resolve_addr", errno: errno,
+                .disconnected, call: "rdma_resolve_addr", errno: errno,
                 reason: "\(peer.host) is not to be reached over RDMA",
                 remedy: "see whether ping reaches it and the link is up")
         }

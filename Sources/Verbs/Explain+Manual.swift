@@ -12,7 +12,7 @@ extension PeerMRError {
         switch errno {
         case .timedOut, .networkUnreachable, .noRouteToHost, .hostIsDown:
             return PeerMRError(
-                .peerLost, call: "ibv_modify_qp", errno: errno, reason: "\(what): no route leads there",
+                .disconnected, call: "ibv_modify_qp", errno: errno, reason: "\(what): no route leads there",
                 remedy: "see whether ping reaches that address, and give both ends GIDs of one network (--gid-index)")
         case .invalidArgument:
             return PeerMRError(

@@ -31,7 +31,8 @@ extension QueuePair {
     ///
     /// The corresponding C function is `ibv_post_send` with `IBV_WR_SEND` or `IBV_WR_SEND_WITH_IMM`.
     public mutating func postSend(
-        gathering entries: Span<ScatterGatherElement>, immediate: UInt32? = nil, requestID: UInt64, signaled: Bool = true
+        gathering entries: Span<ScatterGatherElement>, immediate: UInt32? = nil, requestID: UInt64,
+        signaled: Bool = true
     ) throws(Errno) {
         var request = unsafe ibv_send_wr()
         unsafe request.wr_id = requestID
@@ -45,7 +46,8 @@ extension QueuePair {
     ///
     /// The corresponding C function is `ibv_post_send` with `IBV_WR_RDMA_WRITE` or `IBV_WR_RDMA_WRITE_WITH_IMM`.
     public mutating func postWrite(
-        gathering entries: Span<ScatterGatherElement>, to remote: RemoteAddress, immediate: UInt32? = nil, requestID: UInt64,
+        gathering entries: Span<ScatterGatherElement>, to remote: RemoteAddress, immediate: UInt32? = nil,
+        requestID: UInt64,
         signaled: Bool = true
     ) throws(Errno) {
         var request = unsafe ibv_send_wr()
@@ -63,7 +65,8 @@ extension QueuePair {
     /// The corresponding C function is `ibv_post_send` with `IBV_WR_RDMA_READ`; a device may take fewer pieces for it
     /// than for other requests (``DeviceAttributes/maximumEntriesPerRead``).
     public mutating func postRead(
-        scatteringTo entries: Span<ScatterGatherElement>, from remote: RemoteAddress, requestID: UInt64, signaled: Bool = true
+        scatteringTo entries: Span<ScatterGatherElement>, from remote: RemoteAddress, requestID: UInt64,
+        signaled: Bool = true
     ) throws(Errno) {
         var request = unsafe ibv_send_wr()
         unsafe request.wr_id = requestID

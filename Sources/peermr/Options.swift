@@ -64,7 +64,7 @@ extension PeerMRError {
     /// What was wrong, for programs, in words.
     var words: [(String, JSONValue)] {
         [
-            ("code", .text(code.rawValue)), ("reason", .text(reason)),
+            ("code", .text(code.jsonName)), ("reason", .text(reason)),
             ("remedy", .optional(remedy.isEmpty ? nil : remedy)),
         ]
     }

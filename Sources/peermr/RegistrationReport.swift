@@ -162,7 +162,8 @@ extension RegistrationReport {
             ("length", made.map { .count($0.keys.byteCount) } ?? .null),
             (
                 "slack",
-                made.map { .object([("before", .count($0.padding.before)), ("after", .count($0.padding.after))]) } ?? .null
+                made.map { .object([("before", .count($0.padding.before)), ("after", .count($0.padding.after))]) }
+                    ?? .null
             ),
             ("registerMicroseconds", made.map { .number(Double($0.nanoseconds) / 1000) } ?? .null),
             ("answers", .object(answers.map { ($0, $1.json) })),
@@ -191,7 +192,8 @@ extension RegistrationReport {
             if let provider = made.provider { rows.insert(["provider", "\(provider)"], at: 1) }
             if made.padding.before + made.padding.after > 0 {
                 rows.append([
-                    "slack", "the keys open \(made.padding.before) bytes before it and \(made.padding.after) after it, too",
+                    "slack",
+                    "the keys open \(made.padding.before) bytes before it and \(made.padding.after) after it, too",
                 ])
             }
             text += Table.plain(rows)

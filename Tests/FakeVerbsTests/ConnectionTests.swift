@@ -144,7 +144,7 @@ import Testing
             fake_verbs_event(kind, status, nil, 0)
             fake_verbs_event(kind, status, nil, 0)
             let error = #expect(throws: PeerMRError.self) { try connection.resolve(Self.server) }
-            #expect(error?.code == .peerLost)
+            #expect(error?.code == .disconnected)
             #expect(error?.reason.contains("10.0.0.2") == true)
             if status != 0 { #expect(error?.errno?.rawValue == -status) }
         }

@@ -104,7 +104,7 @@ import Testing
         ] as [(Int32, String, String, String)])
     func everyErrnoHasACauseAndARemedy(_ errno: Int32, _ code: String, _ cause: String, _ remedy: String) throws {
         let error = try refusal(Errno(rawValue: errno))
-        #expect(error?.code.rawValue == code)
+        #expect(error?.code.jsonName == code)
         #expect(error?.errno == Errno(rawValue: errno))
         #expect(error?.call == "ibv_reg_dmabuf_mr")
         #expect(error?.reason.contains(cause) == true, "\(error?.reason ?? "")")

@@ -152,8 +152,8 @@ struct ScriptedServer {
             (9, 0, ScriptedServer.welcome(slotCount: 3).bytes, .protocolViolation),
             (9, 0, ScriptedServer.welcome(slotBytes: 8192).bytes, .protocolViolation),
             (8, 8, [], .refused), (8, 28, [], .refused), (8, 28, [0x30, 0x50, 0x4d, 0x52, 99], .refused),
-            (8, 28, Refusal(.outOfRange, detail: 4096).bytes, .invalidArgument), (7, -110, [], .peerLost),
-            (6, -22, [], .peerLost), (11, 0, [], .peerLost),
+            (8, 28, Refusal(.outOfRange, detail: 4096).bytes, .invalidArgument), (7, -110, [], .disconnected),
+            (6, -22, [], .disconnected), (11, 0, [], .disconnected),
         ] as [(UInt32, Int32, [UInt8], PeerMRError.Code)])
     func anAnswerThatIsNoneEndsIt(_ kind: UInt32, _ status: Int32, _ bytes: [UInt8], _ code: PeerMRError.Code) throws {
         try withFakeVerbs { _ in
@@ -207,7 +207,7 @@ struct ScriptedServer {
         try withFakeVerbs { _ in
             ScriptedServer.answer(ScriptedServer.welcome().bytes)
             let error = #expect(throws: PeerMRError.self) { try get() }
-            #expect(error?.code == .peerLost)
+            #expect(error?.code == .disconnected)
         }
     }
 

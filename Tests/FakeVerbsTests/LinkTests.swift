@@ -86,14 +86,14 @@ import Testing
             for _ in 0..<40 { complete(RequestTag(.receive), .flushed) }
             complete(RequestTag(.chunk, slot: 1), .retryExceeded)
             let error = #expect(throws: PeerMRError.self) { try link.take { _, _ in } }
-            #expect(error?.code == .peerLost)
+            #expect(error?.code == .disconnected)
             #expect(error?.reason.contains(CompletionStatus.retryExceeded.hint) == true)
         }
     }
 
     @Test(arguments: [
-        (CompletionStatus.flushed, PeerMRError.Code.peerLost), (.retryExceeded, .peerLost),
-        (.receiverNotReady, .peerLost), (.remoteAccess, .system), (.localProtection, .system),
+        (CompletionStatus.flushed, PeerMRError.Code.disconnected), (.retryExceeded, .disconnected),
+        (.receiverNotReady, .disconnected), (.remoteAccess, .system), (.localProtection, .system),
         (CompletionStatus(rawValue: 99), .system),
     ])
     func aFailedCompletionEndsIt(_ status: CompletionStatus, _ code: PeerMRError.Code) throws {
@@ -141,7 +141,8 @@ import Testing
 
     @Test(
         arguments: [
-            (5, 5, TransferConstraint.any, true), (5, 5, .wholePages, true), (3, 5, .any, true), (3, 5, .wholePages, false),
+            (5, 5, TransferConstraint.any, true), (5, 5, .wholePages, true), (3, 5, .any, true),
+            (3, 5, .wholePages, false),
             (5, 3, .any, false), (5, 3, .wholePages, false), (5, 0, .any, true),
         ] as [(UInt32, UInt32, TransferConstraint, Bool)])
     func aPathMustFitTheShapeAndTheOwnPort(

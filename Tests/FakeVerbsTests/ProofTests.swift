@@ -104,9 +104,9 @@ import Testing
 
     @Test func anExporterThatTookItBackEndsTheProof() throws {
         try withBuffer { region, _, owner in
-            owner.refusal = PeerMRError(.peerLost, reason: "the memory was taken back")
+            owner.refusal = PeerMRError(.memoryRevoked, reason: "the memory was taken back")
             let error = #expect(throws: PeerMRError.self) { _ = try region.prove() }
-            #expect(error?.code == .peerLost)
+            #expect(error?.code == .memoryRevoked)
         }
     }
 
@@ -115,7 +115,7 @@ import Testing
         try withBuffer { region, _, _ in
             fake_verbs_fail_transfer(status, 1)
             let error = #expect(throws: PeerMRError.self) { _ = try region.prove() }
-            #expect(error?.code == .peerLost)
+            #expect(error?.code == .memoryRevoked)
             #expect(error?.reason.contains("the region over a dma-buf of") == true)
             #expect(error?.reason.contains("status \(status)") == true)
             #expect(error?.remedy.contains("register") == true)
@@ -128,7 +128,7 @@ import Testing
             let error = #expect(throws: PeerMRError.self) {
                 _ = try region.prove(ProofOptions(timeoutMilliseconds: 50))
             }
-            #expect(error?.code == .peerLost)
+            #expect(error?.code == .disconnected)
             #expect(error?.reason.contains("fake0") == true)
         }
     }
@@ -166,7 +166,7 @@ import Testing
             try region.check()
             fake_verbs_fail_transfer(10, 0)
             #expect(throws: PeerMRError.self) { try region.check() }
-            owner.refusal = PeerMRError(.peerLost, reason: "gone")
+            owner.refusal = PeerMRError(.memoryRevoked, reason: "gone")
             #expect(region.loss()?.reason == "gone")
         }
     }
@@ -182,7 +182,7 @@ import Testing
                 switch status {
                 case 0: #expect(error == nil)
                 case 5: #expect(error?.remedy.contains("first request") == true)
-                case 12: #expect(error?.code == .peerLost && error?.reason.contains("failed") == true)
+                case 12: #expect(error?.code == .disconnected && error?.reason.contains("failed") == true)
                 default: #expect(error?.reason.contains("vendor 77, request 9") == true)
                 }
             }

@@ -37,7 +37,7 @@ struct MemoryProbe {
 func tell(_ name: String, _ value: String) { put("\(name): \(value)\n", 1) }
 
 /// Prints an error.
-func tell(_ name: String, _ error: PeerMRError) { tell(name, "\(error.code.rawValue): \(error)") }
+func tell(_ name: String, _ error: PeerMRError) { tell(name, "\(error.code.jsonName): \(error)") }
 
 /// Prints the error that something throws, or that it throws none.
 func tellError(_ name: String, _ body: () throws(PeerMRError) -> Void) {

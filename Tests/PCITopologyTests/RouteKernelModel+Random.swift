@@ -19,7 +19,8 @@ extension KernelModel {
         ("GenuineIntel", 6), ("AuthenticAMD", 0x17), ("AuthenticAMD", 0x16), ("HygonGenuine", 0x18),
     ]
 
-    /// A machine drawn at random: up to three host bridges, bridges below bridges, functions of one device, virtual ones.
+    /// A machine drawn at random: up to three host bridges, bridges below bridges, functions of one device, virtual
+    /// ones.
     static func random(
         _ random: inout SeededGenerator, kernels: [(Int, Int)], most: Int = 11
     ) -> KernelModel {

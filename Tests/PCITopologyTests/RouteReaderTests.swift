@@ -14,7 +14,8 @@ import Testing
         topology.route(from: model.functions[b].address, to: model.functions[a].address).verdict
     }
 
-    /// Root buses that share a number cannot always be told apart in /proc/bus/pci/devices, which is all that a copy has.
+    /// Root buses that share a number cannot always be told apart in /proc/bus/pci/devices, which is all that a copy
+    /// has.
     private func hasTwinBuses(_ model: KernelModel) -> Bool {
         let buses = Set(model.functions.map { [$0.address.domain, UInt32($0.address.bus)] })
         return model.hosts.contains { host in buses.filter { $0[1] == UInt32(host.bus.bus) }.count > 1 }

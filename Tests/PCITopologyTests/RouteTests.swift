@@ -191,13 +191,14 @@ import Testing
         tree.bridge("00:02.0")
         tree.add("01:00.0", below: "00:02.0")
         tree.add("01:00.4", below: "00:02.0")
-        tree.add("02:02.1", below: "00:02.0")       // a bus of its own, past 32 devices
+        tree.add("02:02.1", below: "00:02.0")  // a bus of its own, past 32 devices
         #expect(tree.answer("01:00.0", "01:00.4") == "busAddress 2")
         #expect(tree.answer("01:00.4", "01:00.4") == "busAddress 0")
         #expect(tree.answer("01:00.4", "02:02.1") == "busAddress 2")
     }
 
-    /// One of a device that is integrated in the root complex has a bus that is no root bus, and is not its first device.
+    /// One of a device that is integrated in the root complex has a bus that is no root bus, and is not its first
+    /// device.
     @Test func virtualFunctionsOnTheRootBus() {
         var tree = RouteTree()
         tree.add("00:05.0", identity: 0x8086_2030)

@@ -65,8 +65,8 @@ struct RouteTree {
         return topology.route(from: b, to: a)
     }
 
-    /// Map type and distance in one word, `busAddress 4`; an unknown map type with `!` where it is allowed all the same, else
-    /// with `?`.
+    /// Map type and distance in one word, `busAddress 4`; an unknown map type with `!` where it is allowed all the
+    /// same, else with `?`.
     func answer(_ provider: String, _ client: String) -> String {
         let verdict = route(provider, client).verdict
         let mark = verdict.mapType != .unknown ? "" : verdict.isSupported == true ? "!" : "?"

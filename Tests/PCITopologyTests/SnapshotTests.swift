@@ -10,7 +10,8 @@ import TestSupport
 
 /// A captured machine is judged as the machine is, and a damaged file is refused.
 @Suite struct SnapshotTests {
-    /// Two drives below a switch, one at a root port, one of them without privilege; a NIC, a software NIC, a partition.
+    /// Two drives below a switch, one at a root port, one of them without privilege; a NIC, a software NIC, a
+    /// partition.
     static func machine() -> TestMachine {
         var machine = TestMachine()
         machine.function("0000:00:00.0", vendor: 0x8086, device: 0x2020, classCode: 0x060000, driver: nil)
@@ -38,7 +39,10 @@ import TestSupport
         }
         lines += topology.rdmaDevices.map { "\($0) \($1)" }.sorted()
         lines += topology.blockDevices.map { "\($0) \($1)" }.sorted()
-        return lines + ["\(topology)".isEmpty ? "" : "\(String(describing: topology.cpu)) \(String(describing: topology.hasPeerToPeer))"]
+        return lines + [
+            "\(topology)".isEmpty
+                ? "" : "\(String(describing: topology.cpu)) \(String(describing: topology.hasPeerToPeer))"
+        ]
     }
 
     @Test func isJudgedAsTheMachineIs() throws {

@@ -19,7 +19,8 @@ import Testing
         for cell in plan.cells {
             var result = CellResult(cell)
             if cell.byteCount == 1 << 30, !cell.memory.isHost {
-                result.refusal = PeerMRError(.resourceLimit, reason: "there is \"less\", by far", remedy: "ask for less")
+                result.refusal = PeerMRError(
+                    .resourceLimit, reason: "there is \"less\", by far", remedy: "ask for less")
             } else {
                 result.method = cell.memory.isHost ? .pinned : .dmaBuf
                 result.pages = .base

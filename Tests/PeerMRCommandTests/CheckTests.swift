@@ -8,7 +8,8 @@ import TestSupport
 
 /// What `peermr check` answers, in words, in JSON and by its exit status.
 @Suite struct CheckTests {
-    /// Below one switch a drive and a NIC, with ACS switched off and beside them one with it on; two more at root ports of their own.
+    /// Below one switch a drive and a NIC, with ACS switched off and beside them one with it on; two more at root ports
+    /// of their own.
     static func machine(isReadable: Bool = true) -> TestMachine {
         var machine = TestMachine()
         machine.function("0000:00:00.0", vendor: 0x8086, device: 0x29c0, classCode: 0x060000, driver: nil)
@@ -40,15 +41,17 @@ import TestSupport
         return folder.path.appending("machine.peermr").string
     }
 
-    @Test(arguments: [
-        ("mlx5_0", 0, "busAddress", 4, "commonUpstream"), ("0000:04:00.0", 0, "busAddress", 4, "commonUpstream"),
-        ("04:00.0", 0, "busAddress", 4, "commonUpstream"), ("0000:03:00.0", 0, "busAddress", 0, "sameFunction"),
-        ("0000:05:00.0", 1, "notSupported", 4, "acsRedirect"),
-        ("nvme0n1", 1, "notSupported", 6, "hostBridgeNotListed"), ("nvme0n1p1", 1, "notSupported", 6, "noCommonUpstream"),
-        ("/dev/nvme0n1p1", 1, "notSupported", 6, "noCommonUpstream"),
-        ("rxe0", 1, "notSupported", nil, "softwareDevice"), ("loop0", 1, "notSupported", nil, "notPCI"),
-        ("0000:01:00.0", 1, "notSupported", nil, "isBridge"),
-    ] as [(String, Int32, String, Int?, String)])
+    @Test(
+        arguments: [
+            ("mlx5_0", 0, "busAddress", 4, "commonUpstream"), ("0000:04:00.0", 0, "busAddress", 4, "commonUpstream"),
+            ("04:00.0", 0, "busAddress", 4, "commonUpstream"), ("0000:03:00.0", 0, "busAddress", 0, "sameFunction"),
+            ("0000:05:00.0", 1, "notSupported", 4, "acsRedirect"),
+            ("nvme0n1", 1, "notSupported", 6, "hostBridgeNotListed"),
+            ("nvme0n1p1", 1, "notSupported", 6, "noCommonUpstream"),
+            ("/dev/nvme0n1p1", 1, "notSupported", 6, "noCommonUpstream"),
+            ("rxe0", 1, "notSupported", nil, "softwareDevice"), ("loop0", 1, "notSupported", nil, "notPCI"),
+            ("0000:01:00.0", 1, "notSupported", nil, "isBridge"),
+        ] as [(String, Int32, String, Int?, String)])
     func answers(_ client: String, _ status: Int32, _ mapType: String, _ distance: Int?, _ code: String) throws {
         let folder = TemporaryFolder()
         Self.machine().write(to: folder)
@@ -96,10 +99,12 @@ import TestSupport
 
     @Test(arguments: [
         ["check"], ["check", "0000:03:00.0"], ["check", "03", "mlx5_0"], ["check", "0000:03:00.8", "mlx5_0"],
-        ["check", "zzzz:03:00.0", "mlx5_0"], ["check", "0000:77:00.0", "mlx5_0"], ["check", "0000:03:00.0", "0000:77:00.0"],
+        ["check", "zzzz:03:00.0", "mlx5_0"], ["check", "0000:77:00.0", "mlx5_0"],
+        ["check", "0000:03:00.0", "0000:77:00.0"],
         ["check", "0000:03:00.0", "0000:3:0.0"], ["check", "0000:03:00.0", "mlx5_9"], ["check", "0000:03:00.0", ""],
         ["check", "0000:03:00.0", "../mlx5_0"], ["check", "0000:03:00.0", "/dev/none"], ["check", "", ""],
-        ["check", "0000:03:00.0", "mlx5_0", "--root", "/"], ["chekc"], ["doctor", "--bogus"], ["topology", "--dot", "--svg"],
+        ["check", "0000:03:00.0", "mlx5_0", "--root", "/"], ["chekc"], ["doctor", "--bogus"],
+        ["topology", "--dot", "--svg"],
         ["check", "0000:03:00.0", "\u{1b}[31m"], ["check", "0000:03:00.0", "."], ["check", "0000:03:00.0", ".."],
     ])
     func badInputIsOneSentenceAndStatus2(_ arguments: [String]) throws {

@@ -156,7 +156,7 @@ import Testing
         let owner = try owner()
         setenv("FAKE_CUDA_FAIL", "\(name)=700", 1)
         let error = #expect(throws: PeerMRError.self) { try owner.write([1].span.bytes, at: 0) }
-        #expect(error?.code == .peerLost)
+        #expect(error?.code == .memoryRevoked)
         #expect(error?.remedy.contains("Xid") == true)
     }
 

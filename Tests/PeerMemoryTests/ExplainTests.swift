@@ -44,7 +44,7 @@ import Testing
 
     @Test func aPoolWhoseDriveIsGone() throws {
         let error = PeerMRError.allocate(.operationNotSupportedByDevice, 4096, try pool())
-        #expect(error.code == .peerLost)
+        #expect(error.code == .memoryRevoked)
         #expect(error.remedy.contains("removed"))
     }
 

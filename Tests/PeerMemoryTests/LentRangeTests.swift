@@ -106,7 +106,7 @@ import Testing
 
     @Test func aPoolThatIsNoMore() {
         let root = pages(("rw-s", 0, other))
-        #expect(refusal(0x1000, 0x1000, root)?.code == .peerLost)
+        #expect(refusal(0x1000, 0x1000, root)?.code == .memoryRevoked)
         // The device is back, and its pool has another number: the mapping is of the pool that went.
         let returned = pages(("rw-s", 0, pool), ("rw-s", 0, pool.replacing("15926", with: "15999")))
         #expect(refusal(0x1000, 0x2000, returned)?.reason.contains("go on in another p2pmem of") == true)

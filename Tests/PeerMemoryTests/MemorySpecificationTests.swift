@@ -81,8 +81,8 @@ import Testing
         #expect(error.map { $0.reason.count < 250 } == true)
     }
 
-    /// 20 000 texts, half of them with faults in them and half of fields at random: each is read so that it is written again as what it was, or is refused with a
-    /// reason and a remedy. Nothing traps.
+    /// 20 000 texts, half of them with faults in them and half of fields at random: each is read so that it is written
+    /// again as what it was, or is refused with a reason and a remedy. Nothing traps.
     @Test func faults() {
         let valid = [
             "host:64K", "p2pmem:0000:03:00.0:16M", "vfio:0000:03:00.0:2:4K:64K", "udmabuf:2G", "heap:system:1M",

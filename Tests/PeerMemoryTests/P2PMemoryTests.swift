@@ -99,7 +99,7 @@ import Testing
     @Test func aProviderThatIsGone() {
         folder.link("\(Self.pool)/allocate", to: "/dev/null")
         let error = #expect(throws: PeerMRError.self) { _ = try allocate(4096) }
-        #expect(error?.code == .peerLost)
+        #expect(error?.code == .memoryRevoked)
         #expect(error?.errno == .operationNotSupportedByDevice)
     }
 

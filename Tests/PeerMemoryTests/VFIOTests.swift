@@ -299,7 +299,7 @@ import Testing
                 #expect(!error.remedy.isEmpty && !error.remedy.hasSuffix("."))
             }
         }
-        #expect(PeerMRError.regionBytes("pread", .ioError, address, 2).code == .peerLost)
+        #expect(PeerMRError.regionBytes("pread", .ioError, address, 2).code == .memoryRevoked)
         #expect(PeerMRError.noExport(.inappropriateIOCTLForDevice, address).remedy.contains("Linux 6.19"))
     }
 }

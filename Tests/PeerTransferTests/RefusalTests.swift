@@ -52,7 +52,7 @@ import Testing
             (.busy, 0, .busy, "another client"), (.outOfRange, 4096, .invalidArgument, "4096 bytes"),
             (.offBlock, 512, .invalidArgument, "beginning of a block"), (.noMemory, 12, .resourceLimit, "memory"),
             (.smallPackets, 1024, .unsafeConfiguration, "1024 bytes"), (.driveFailed, 5, .system, "drive"),
-            (.stopping, 0, .peerLost, "stopped"), (.empty, 0, .invalidArgument, "nothing"),
+            (.stopping, 0, .disconnected, "stopped"), (.empty, 0, .invalidArgument, "nothing"),
         ] as [(Refusal.Code, UInt64, PeerMRError.Code, String)])
     func sentencesHaveTheirFacts(
         _ code: Refusal.Code, _ detail: UInt64, _ expected: PeerMRError.Code, _ words: String

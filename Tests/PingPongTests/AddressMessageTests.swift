@@ -61,7 +61,7 @@ struct AddressMessageTests {
         #expect(error?.code == .protocolViolation)
         #expect(error?.description.contains("'GET./.HTTP/1.1..Host:") == true)
         let early = #expect(throws: PeerMRError.self) { try AddressMessage(decoding: []) }
-        #expect(early?.code == .peerLost)
+        #expect(early?.code == .disconnected)
     }
 
     @Test func gidsAsText() {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Judges every pair of PCI functions of this machine that are no bridges, in one start: the oracle's view of PCITopology.
+// Judges every pair of PCI functions of this machine that are no bridges, in one start: the oracle's view of
+// PCITopology.
 //
 //     route-probe ADDRESS ...     the pairs of these functions; of all functions where none is named
 //     route-probe --root DIR ...  a captured tree

@@ -91,7 +91,8 @@ public struct TestMachine {
         link("sys/class/\(kind)/\(name)", "../../devices/\(place)/\(kind)/\(name)")
     }
 
-    /// 4096 bytes of configuration space: numbers, a power management and a PCI Express capability, a serial number, ACS.
+    /// 4096 bytes of configuration space: numbers, a power management and a PCI Express capability, a serial number,
+    /// ACS.
     private static func space(
         _ vendor: UInt16, _ device: UInt16, _ classCode: UInt32, port: UInt8, acs: UInt16?
     ) -> [UInt8] {
@@ -122,7 +123,8 @@ public struct TestMachine {
 }
 
 extension TestMachine {
-    /// A machine of one kind of constraint in any size: root ports, each with a switch, each with four NVMe drives that publish p2pmem.
+    /// A machine of one kind of constraint in any size: root ports, each with a switch, each with four NVMe drives that
+    /// publish p2pmem.
     public static func large(drives: Int, isReadable: Bool = true) -> TestMachine {
         var machine = TestMachine()
         machine.function("0000:00:00.0", vendor: 0x8086, device: 0x29c0, classCode: 0x060000, driver: nil)

@@ -80,7 +80,7 @@ import Testing
         Row(.route(.noSuchAddressOrDevice, address), .notFound, "no RDMA device", "rdma link add"),
         Row(.route(.invalidArgument, address), .notFound, "no RDMA device", "rdma link add"),
         Row(.route(.addressNotAvailable, address), .notFound, "no RDMA device", "rdma link add"),
-        Row(.route(.timedOut, address), .peerLost, "10.0.0.2 is not to be reached", "ping"),
+        Row(.route(.timedOut, address), .disconnected, "10.0.0.2 is not to be reached", "ping"),
         Row(.connection("rdma_accept", .invalidArgument, "be accepted"), .system, "cannot be accepted", "dmesg"),
     ]
 

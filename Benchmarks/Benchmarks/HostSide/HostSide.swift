@@ -136,7 +136,10 @@ private func posting() {
 }
 
 private func completions() {
-    Benchmark("Completions: 256 polled in batches of 16 and decoded (fake verbs)", configuration: usual(.one, maxIterations: 2000)) { benchmark in
+    Benchmark(
+        "Completions: 256 polled in batches of 16 and decoded (fake verbs)",
+        configuration: usual(.one, maxIterations: 2000)
+    ) { benchmark in
         withMachine { context, _ in
             let queue = try CompletionQueue(context, capacity: 256)
             var batch = CompletionBatch(capacity: 16)
