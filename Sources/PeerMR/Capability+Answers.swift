@@ -125,9 +125,7 @@ extension Capability {
                 .no, "\(choice.reason), and p2pmem cannot be pinned for long",
                 remedy: "use a device with on-demand paging, such as one of mlx5")
         } catch {
-            return Answer(
-                .unknown, "\(name) cannot be asked: \(error.reason)",
-                remedy: error.remedy.isEmpty ? nil : error.remedy)
+            return Answer(.unknown, "\(name) cannot be asked: \(error.reason)", remedy: error.remedy)
         }
     }
 
@@ -141,9 +139,7 @@ extension Capability {
         do throws(PeerMRError) {
             return buffers(of: try Device(name: name).open())
         } catch {
-            return Answer(
-                .unknown, "\(name) cannot be asked: \(error.reason)",
-                remedy: error.remedy.isEmpty ? nil : error.remedy)
+            return Answer(.unknown, "\(name) cannot be asked: \(error.reason)", remedy: error.remedy)
         }
     }
 
@@ -155,16 +151,14 @@ extension Capability {
             do throws(PeerMRError) {
                 _ = try MethodChoice.choose(for: .dmabuf, facts: facts)
             } catch {
-                let aside =
-                    error.errno == nil
-                    ? error.reason : "\(error.reason) (\(error.call), errno \(error.errno?.rawValue ?? 0))"
-                return Answer(.no, aside, remedy: error.remedy.isEmpty ? nil : error.remedy)
+                let said = error.errno.map { " (\(error.call.map { "\($0), " } ?? "")errno \($0.rawValue))" } ?? ""
+                return Answer(.no, error.reason + said, remedy: error.remedy)
             }
             return found.isSupported == true
                 ? Answer(.yes, found.reason)
-                : Answer(.unknown, found.sentence, remedy: found.remedy.isEmpty ? nil : found.remedy)
+                : Answer(.unknown, found.sentence, remedy: found.remedy)
         } catch {
-            return Answer(.unknown, error.reason, remedy: error.remedy.isEmpty ? nil : error.remedy)
+            return Answer(.unknown, error.reason, remedy: error.remedy)
         }
     }
 

@@ -37,7 +37,7 @@ enum ThreadTexts {
     static func setError(_ error: PeerMRError) {
         set(
             errorSlot, Int32(bitPattern: error.status.rawValue), error.errno?.rawValue ?? 0,
-            [error.call, error.reason, error.remedy, error.description])
+            [error.call ?? "", error.reason, error.remedy ?? "", error.description])
     }
 
     static var error: UnsafePointer<peermr_thread_record>? { unsafe peermr_thread_record_get(errorSlot) }

@@ -52,18 +52,18 @@ public struct PeerMRError: Error, Hashable, Sendable {
 
     /// The class of the failure.
     public let code: Code
-    /// The call that failed, by its C name, for example `ibv_reg_mr`; empty where no call was made.
-    public let call: String
+    /// The call that failed, by its C name, for example `ibv_reg_mr`; nil where no call was made.
+    public let call: String?
     /// What the call left in `errno`, or returned; nil where no call failed.
     public let errno: Errno?
     /// What happened, with the facts in it: device, offset, length. No full stop at the end.
     public let reason: String
-    /// What to do about it, as an instruction; empty where nothing can be done.
-    public let remedy: String
+    /// What to do about it, as an instruction; nil where nothing can be done, never empty.
+    public let remedy: String?
 
     /// Makes an error from its parts.
     public init(
-        _ code: Code, call: String = "", errno: Errno? = nil, reason: String, remedy: String = ""
+        _ code: Code, call: String? = nil, errno: Errno? = nil, reason: String, remedy: String? = nil
     ) {
         self.code = code
         self.call = call
@@ -79,9 +79,9 @@ extension PeerMRError: CustomStringConvertible {
         var text = reason
         if let errno {
             let said = "\(errno.explanation), errno \(errno.rawValue)"
-            text += call.isEmpty ? " (\(said))" : " (\(call): \(said))"
+            text += call.map { " (\($0): \(said))" } ?? " (\(said))"
         }
-        if !remedy.isEmpty { text += "; \(remedy)" }
+        if let remedy { text += "; \(remedy)" }
         return text
     }
 }

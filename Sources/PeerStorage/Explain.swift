@@ -8,7 +8,7 @@ public import PeerMRCore
 extension PeerMRError {
     /// See: man 2 open (O_DIRECT, O_EXCL on block devices)
     static func openBlockDevice(_ errno: Errno, _ path: FilePath) -> PeerMRError {
-        let (code, reason, remedy): (PeerMRError.Code, String, String) =
+        let (code, reason, remedy): (PeerMRError.Code, String, String?) =
             switch errno {
             case .noSuchFileOrDirectory, .noSuchAddressOrDevice, .operationNotSupportedByDevice:
                 (.notFound, "there is no drive at \(path)", "see lsblk for those that there are")
@@ -29,7 +29,7 @@ extension PeerMRError {
                 )
             case .readOnlyFileSystem:
                 (.notPermitted, "\(path) is read-only", "take a drive that can be written")
-            default: (.system, "\(path) cannot be opened", "")
+            default: (.system, "\(path) cannot be opened", nil)
             }
         return PeerMRError(code, call: "open", errno: errno, reason: reason, remedy: remedy)
     }

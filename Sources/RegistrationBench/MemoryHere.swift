@@ -27,7 +27,7 @@ extension MemoryName {
                 absent.append(
                     (
                         "\(name)",
-                        PeerMRError(.notSupported, reason: answer.reason, remedy: answer.remedy ?? "")
+                        PeerMRError(.notSupported, reason: answer.reason, remedy: answer.remedy)
                     ))
             }
         } else {

@@ -16,11 +16,11 @@ public struct DMABufSupport: Hashable, Sendable {
     public let errno: Errno?
     /// Why, as a sentence without a full stop, with the device in it.
     public let reason: String
-    /// What would change it; empty where nothing is known.
-    public let remedy: String
+    /// What would change it; nil where nothing is known, or nothing needs to.
+    public let remedy: String?
 
     /// An answer given by its parts, as a test needs it.
-    public init(isSupported: Bool?, errno: Errno?, reason: String, remedy: String = "") {
+    public init(isSupported: Bool?, errno: Errno?, reason: String, remedy: String? = nil) {
         self.isSupported = isSupported
         self.errno = errno
         self.reason = reason
@@ -30,7 +30,7 @@ public struct DMABufSupport: Hashable, Sendable {
     /// What the errno of the call with descriptor -1 means.
     init(errno: Errno, device: Device) {
         self.errno = errno
-        remedy = errno == .badFileDescriptor ? "" : PeerMRError.otherImporters
+        remedy = errno == .badFileDescriptor ? nil : PeerMRError.otherImporters
         switch errno {
         case .badFileDescriptor:
             isSupported = true

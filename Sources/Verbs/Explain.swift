@@ -38,7 +38,7 @@ extension PeerMRError {
         return PeerMRError(
             denied ? .notPermitted : .system, call: "ibv_open_device", errno: errno,
             reason: "the RDMA device \(name) cannot be opened",
-            remedy: denied ? "give this user rights on /dev/infiniband/uverbs*" : "")
+            remedy: denied ? "give this user rights on /dev/infiniband/uverbs*" : nil)
     }
 
     static func query(_ call: String, _ result: Int32, device: Device) -> PeerMRError {
@@ -57,7 +57,7 @@ extension PeerMRError {
             limit ? .resourceLimit : .system, call: call, errno: errno,
             reason: "\(device) gives no \(what.replacingArticle)",
             remedy: limit
-                ? "ask for less, or see the device's limits: ibv_devinfo -v -d \(device)" : "")
+                ? "ask for less, or see the device's limits: ibv_devinfo -v -d \(device)" : nil)
     }
 
     /// See: man 3 ibv_reg_mr, and drivers/infiniband/core/umem.c, umem_odp.c
@@ -100,8 +100,8 @@ extension PeerMRError {
                 .notSupported, call: "ibv_reg_mr", errno: errno,
                 reason: onDemand
                     ? "\(what): it has no on-demand paging" : "\(what): its driver does not support this",
-                remedy: onDemand ? "use a device with on-demand paging (mlx5, or Soft-RoCE on Linux 6.15 or newer)" : ""
-            )
+                remedy: onDemand
+                    ? "use a device with on-demand paging (mlx5, or Soft-RoCE on Linux 6.15 or newer)" : nil)
         case .invalidArgument:
             return PeerMRError(
                 .invalidArgument, call: "ibv_reg_mr", errno: errno,

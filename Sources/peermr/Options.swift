@@ -65,7 +65,7 @@ extension PeerMRError {
     var words: [(String, JSONValue)] {
         [
             ("code", .text(code.jsonName)), ("reason", .text(reason)),
-            ("remedy", .optional(remedy.isEmpty ? nil : remedy)),
+            ("remedy", .optional(remedy)),
         ]
     }
 
@@ -73,7 +73,7 @@ extension PeerMRError {
     var json: JSONValue {
         .object(
             words + [
-                ("call", .optional(call.isEmpty ? nil : call)),
+                ("call", .optional(call)),
                 ("errno", errno.map { .integer(Int64($0.rawValue)) } ?? .null),
             ])
     }

@@ -51,7 +51,7 @@ struct RegistrationReport {
             do throws(PeerMRError) {
                 memory = try DeviceMemory(allocating: byteCount, on: context)
             } catch {
-                api = Answer(.no, error.reason, remedy: error.remedy.isEmpty ? nil : error.remedy)
+                api = Answer(.no, error.reason, remedy: error.remedy)
                 throw error
             }
             api = Answer(.yes, "\(device) gives programs memory of its own")
@@ -83,7 +83,7 @@ struct RegistrationReport {
                 }
             return memory
         } catch {
-            exporter = Answer(.no, error.reason, remedy: error.remedy.isEmpty ? nil : error.remedy)
+            exporter = Answer(.no, error.reason, remedy: error.remedy)
             throw error
         }
     }

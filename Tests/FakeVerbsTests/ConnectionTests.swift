@@ -173,7 +173,7 @@ import Testing
             fake.fail("rdma_bind_addr", .addressNotAvailable)
             let error = #expect(throws: PeerMRError.self) { try connection.listen(on: Self.server) }
             #expect(error?.reason.contains("(fake0, mlx5_0)") == true)
-            #expect(error?.remedy.contains("rdma link show") == true)
+            #expect(error?.remedy?.contains("rdma link show") == true)
         }
     }
 
@@ -184,7 +184,7 @@ import Testing
             let connection = try Connection(EventChannel())
             let error = #expect(throws: PeerMRError.self) { try connection.listen(on: Self.server) }
             #expect(error?.code == .notFound)
-            #expect(error?.remedy.contains("rdma link add") == true)
+            #expect(error?.remedy?.contains("rdma link add") == true)
         }
     }
 

@@ -160,7 +160,7 @@ struct ScriptedServer {
             ScriptedServer.answer(bytes, kind: kind, status: status)
             let error = #expect(throws: PeerMRError.self) { try put() }
             #expect(error?.code == code)
-            #expect(error?.remedy.isEmpty == false)
+            #expect(error?.remedy != nil)
         }
     }
 

@@ -110,7 +110,7 @@ import Testing
             fake.fail("ibv_get_device_list", .noFunction)
             let error = #expect(throws: PeerMRError.self) { _ = try Device.all() }
             #expect(error?.code == .notSupported)
-            #expect(error?.remedy.contains("modprobe ib_uverbs") == true)
+            #expect(error?.remedy?.contains("modprobe ib_uverbs") == true)
         }
     }
 }

@@ -118,7 +118,7 @@ import Testing
             #expect(error?.code == .memoryRevoked)
             #expect(error?.reason.contains("the region over a dma-buf of") == true)
             #expect(error?.reason.contains("status \(status)") == true)
-            #expect(error?.remedy.contains("register") == true)
+            #expect(error?.remedy?.contains("register") == true)
         }
     }
 
@@ -181,7 +181,7 @@ import Testing
                 let error = region.explain(batch[0])
                 switch status {
                 case 0: #expect(error == nil)
-                case 5: #expect(error?.remedy.contains("first request") == true)
+                case 5: #expect(error?.remedy?.contains("first request") == true)
                 case 12: #expect(error?.code == .disconnected && error?.reason.contains("failed") == true)
                 default: #expect(error?.reason.contains("vendor 77, request 9") == true)
                 }

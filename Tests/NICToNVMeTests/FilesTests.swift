@@ -61,7 +61,7 @@ import Testing
         let error = #expect(throws: PeerMRError.self) { try openSource("/nonexistent/file") }
         #expect(error?.code == .notFound)
         #expect(error?.errno == .noSuchFileOrDirectory)
-        #expect(error?.remedy.contains("read") == true)
+        #expect(error?.remedy?.contains("read") == true)
     }
 }
 
@@ -110,6 +110,6 @@ import Testing
     @Test func aPlaceThatCannotBeWrittenIsExplained() {
         let error = #expect(throws: PeerMRError.self) { _ = try OutputFile("/nonexistent/file") }
         #expect(error?.errno == .noSuchFileOrDirectory)
-        #expect(error?.remedy.contains("write") == true)
+        #expect(error?.remedy?.contains("write") == true)
     }
 }

@@ -168,7 +168,7 @@ import Testing
         let command = try BenchRegistration.parse(["--device", "x"] + words)
         let error = #expect(throws: PeerMRError.self) { _ = try command.words() }
         #expect(error?.code == .invalidArgument)
-        #expect(error?.remedy.isEmpty == false)
+        #expect(error?.remedy != nil)
     }
 
     @Test func badInputEndsWithTwoAndOneSentence() throws {

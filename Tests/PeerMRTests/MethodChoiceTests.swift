@@ -56,7 +56,7 @@ import Testing
         }
         #expect(error?.code == .unsafeConfiguration)
         #expect(error?.reason.hasPrefix(kernel.map { "Linux \($0) " } ?? "this kernel ") == true)
-        #expect(error?.remedy.contains("6.16") == true)
+        #expect(error?.remedy?.contains("6.16") == true)
     }
 
     @Test(arguments: kernels, [NICKind.device, .software])

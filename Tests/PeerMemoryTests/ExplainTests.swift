@@ -24,13 +24,13 @@ import Testing
         let error = PeerMRError.openPool(errno, provider)
         #expect(error.code == .notPermitted)
         #expect(error.reason.contains("0000:01:00.0"))
-        #expect(error.remedy.contains("/sys/bus/pci/devices/0000:01:00.0/p2pmem/allocate"))
+        #expect(error.remedy?.contains("/sys/bus/pci/devices/0000:01:00.0/p2pmem/allocate") == true)
     }
 
     @Test func aPoolInAContainer() {
         let error = PeerMRError.openPool(.readOnlyFileSystem, provider)
         #expect(error.code == .system)
-        #expect(error.remedy.contains("mount sysfs writable"))
+        #expect(error.remedy?.contains("mount sysfs writable") == true)
     }
 
     @Test func aPoolThatIsTooSmallNamesItsFigures() throws {
@@ -39,19 +39,19 @@ import Testing
         #expect(error.reason.contains("8 MiB"))
         #expect(error.reason.contains("4 MiB"))
         #expect(error.reason.contains("64 KiB are free"))
-        #expect(!error.remedy.isEmpty)
+        #expect(error.remedy != nil)
     }
 
     @Test func aPoolWhoseDriveIsGone() throws {
         let error = PeerMRError.allocate(.operationNotSupportedByDevice, 4096, try pool())
         #expect(error.code == .memoryRevoked)
-        #expect(error.remedy.contains("removed"))
+        #expect(error.remedy?.contains("removed") == true)
     }
 
     @Test func anOldKernelKeepsItToItself() {
         let error = PeerMRError.poolNotAllocatable(provider)
         #expect(error.code == .notSupported)
-        #expect(error.remedy.contains("6.2"))
+        #expect(error.remedy?.contains("6.2") == true)
     }
 
     @Test func everyErrnoGivesAWholeSentence() throws {
@@ -61,7 +61,7 @@ import Testing
             for error in [.openPool(errno, provider), PeerMRError.allocate(errno, 4096, pool)] {
                 #expect(error.errno == errno)
                 #expect(!error.reason.isEmpty && !error.reason.hasSuffix("."))
-                #expect(!error.remedy.isEmpty && !error.remedy.hasSuffix("."))
+                #expect(error.remedy?.hasSuffix(".") == false)
                 #expect(error.reason.contains("0000:01:00.0"))
             }
         }

@@ -59,7 +59,7 @@ import Testing
         }
         #expect(error?.code == .notFound)
         #expect(error?.reason == "there is no PCI function ffff:ff:1f.7")
-        #expect(error?.remedy.contains("lspci") == true)
+        #expect(error?.remedy?.contains("lspci") == true)
     }
 
     @Test(arguments: [0, -4096])

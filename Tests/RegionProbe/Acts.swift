@@ -28,7 +28,7 @@ private func probe(_ words: [String]) throws(PeerMRError) {
     tell("imports", found.isSupported.map { "\($0)" } ?? "unknown")
     tell("errno", found.errno.map { "\($0.rawValue)" } ?? "none")
     tell("reason", found.sentence)
-    tell("remedy", found.remedy)
+    tell("remedy", found.remedy ?? "")
     // The machine is shared: the best of some is what the question costs.
     for _ in 0..<20 {
         let other = try Device(name: words[0]).open()
