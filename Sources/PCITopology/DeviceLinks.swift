@@ -3,34 +3,6 @@
 public import SystemPackage
 public import PeerMRCore
 
-/// What does the DMA of a device that people know by a name.
-public enum Attachment: Hashable, Sendable {
-    /// This PCI function.
-    case function(PCIAddress)
-    /// One of these PCI functions, as the kernel chooses for each request: the paths of NVMe multipath, two or more.
-    case paths([PCIAddress])
-    /// Nothing: the CPU moves the bytes.
-    case software
-    /// A device on another bus, or none.
-    case notPCI
-    /// The devices that it is made of, as with device mapper and md.
-    case composed([String])
-    /// It cannot be told: sysfs names a device that it does not show.
-    case unreadable
-
-    /// The PCI function, of several paths the first; nil where there is none.
-    public var function: PCIAddress? { functions.first }
-
-    /// The PCI functions, of which there may be several; empty where there is none.
-    public var functions: [PCIAddress] {
-        switch self {
-        case .function(let address): [address]
-        case .paths(let addresses): addresses
-        case .software, .notPCI, .composed, .unreadable: []
-        }
-    }
-}
-
 /// From the devices that people name (`rxe0`, `/dev/nvme0n1`) to the PCI functions that do the DMA.
 public enum DeviceLinks {
     /// The PCI function behind a path of sysfs: the last PCI address among its components; nil where there is none.
@@ -83,7 +55,7 @@ public enum DeviceLinks {
         }
         if let address = function(of: path, root: root) { return .function(address) }
         let parts = root.entries("\(entry)/slaves") ?? []
-        if !parts.isEmpty { return .composed(parts) }
+        if !parts.isEmpty { return .stacked(parts) }
         let controllers = (root.entries("\(entry)/device") ?? []).filter(isController)
             .compactMap { root.realPath("\(entry)/device/\($0)") }
         let functions = controllers.compactMap { function(of: $0, root: root) }

@@ -27,7 +27,7 @@ extension Finding {
             remedy: "name a device below it")
     }
 
-    static func unplaced(_ address: PCIAddress) -> Finding {
+    static func unlocated(_ address: PCIAddress) -> Finding {
         Finding(
             .placeUnreadable, "\(address)",
             "where \(address) is in the PCI tree cannot be read: it leads to no path below /sys/devices/pci*",
@@ -54,7 +54,7 @@ extension Finding {
                 + "take any: the answer is that of the worst one")
     }
 
-    static func composed(_ name: String, _ parts: [String]) -> Finding {
+    static func stacked(_ name: String, _ parts: [String]) -> Finding {
         let names = parts.joined(separator: ", ")
         return Finding(
             .composed, name, "\(name) is made of \(names), and has no PCI function of its own",

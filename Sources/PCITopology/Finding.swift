@@ -69,29 +69,21 @@ public struct Finding: Hashable, Sendable {
     }
 }
 
-/// How a client reaches a provider, with the findings that led there.
-public struct Route: Hashable, Sendable {
-    /// The kernel's answer.
-    public let verdict: Verdict
-    /// What led to it, in the order in which the kernel looks.
-    public let findings: [Finding]
-
-    /// A route given by its parts.
-    public init(verdict: Verdict, findings: [Finding]) {
-        self.verdict = verdict
-        self.findings = findings
+extension Finding {
+    /// Whether it is a reason for the kernel to refuse.
+    public var isBlocking: Bool {
+        let codes: [Code] = [
+            .noPeerToPeer, .acsRedirect, .hostBridgeNotListed, .noCommonUpstream, .softwareDevice, .notPCI, .composed,
+            .noSuchDevice, .isBridge,
+        ]
+        return codes.contains(code)
     }
 
-    /// A route that cannot be told, for a reason.
-    static func unknown(_ finding: Finding) -> Route {
-        Route(
-            verdict: Verdict(mapType: .unknown, isSupported: nil, distance: -1), findings: [finding])
-    }
-
-    /// A route that does not exist, for a reason.
-    static func none(_ finding: Finding) -> Route {
-        Route(
-            verdict: Verdict(mapType: .notSupported, isSupported: false, distance: -1),
-            findings: [finding])
+    /// Whether it is a reason for not knowing.
+    public var isInconclusive: Bool {
+        let codes: [Code] = [
+            .configUnreadable, .deadDevice, .cpuUnknown, .hostBridgeUnknown, .placeUnreadable,
+        ]
+        return codes.contains(code)
     }
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import Synchronization
-internal import SystemPackage
 public import PeerMRCore
 
 /// Verdicts that were worked out before, looked up again in some ten nanoseconds, until the machine changes.
@@ -34,20 +33,21 @@ public final class RouteCache: Sendable {
     }
 
     private let root: SystemRoot
+    private let sequence: UeventSequence
     private let state: Mutex<State>
-    package static let intervalNanoseconds: UInt64 = 1_000_000
 
     /// An empty cache for a machine.
     public init(root: SystemRoot = .live) {
         self.root = root
-        state = Mutex(State(events: Self.events(root)))
+        sequence = UeventSequence(root: root)
+        state = Mutex(State(events: sequence.now()))
     }
 
     /// What is known of a pair. Never reads more than one number of sysfs.
     public func lookup(from client: PCIAddress, to provider: PCIAddress) -> Lookup {
         let now = coarseMonotonicNanoseconds()
         return state.withLock { state in
-            if now &- state.lookedAt >= Self.intervalNanoseconds {
+            if now &- state.lookedAt >= UeventSequence.intervalNanoseconds {
                 state.lookedAt = now
                 look(&state)
             }
@@ -59,7 +59,7 @@ public final class RouteCache: Sendable {
     /// Works a route out from sysfs and keeps its verdict. What was stale is forgotten.
     public func route(from client: PCIAddress, to provider: PCIAddress) -> Route {
         // Read first: an event in between makes the new verdict stale at once.
-        let events = Self.events(root)
+        let events = sequence.now()
         let route = Topology(root: root, around: [client, provider]).route(from: client, to: provider)
         state.withLock { state in
             if state.isStale || state.events != events {
@@ -85,14 +85,8 @@ public final class RouteCache: Sendable {
     }
 
     private func look(_ state: inout State) {
-        let events = Self.events(root)
+        let events = sequence.now()
         // A captured machine does not change; a running one that keeps its number to itself may have, at any time.
         if events != state.events || (events == nil && root.isLive) { state.isStale = true }
-    }
-
-    private static func events(_ root: SystemRoot) -> UInt64? {
-        root.contents("sys/kernel/uevent_seqnum", limit: 32).flatMap { bytes in
-            UInt64(String(decoding: bytes.prefix { $0 != 10 }, as: UTF8.self))
-        }
     }
 }

@@ -9,7 +9,7 @@ extension Topology {
     /// - Returns: a map type of `unknown` where the kernel's answer depends on what could not be read; never a guess.
     public func route(from client: PCIAddress, to provider: PCIAddress) -> Route {
         for address in [provider, client] {
-            if let obstacle = obstacle(at: address) { return obstacle }
+            if let refusal = refusal(at: address) { return refusal }
         }
         guard let a = index(of: provider), let b = index(of: client) else {
             return .none(.noSuchFunction(client))
@@ -23,10 +23,10 @@ extension Topology {
     }
 
     /// Why there is no route from or to an address, whatever the other one is; nil where there may be one.
-    private func obstacle(at address: PCIAddress) -> Route? {
+    private func refusal(at address: PCIAddress) -> Route? {
         guard let function = function(at: address) else {
-            return unplaced.contains(address)
-                ? .unknown(.unplaced(address)) : .none(.noSuchFunction(address))
+            return unlocated.contains(address)
+                ? .unknown(.unlocated(address)) : .none(.noSuchFunction(address))
         }
         return function.isBridge ? .none(.bridge(address)) : nil
     }
@@ -48,13 +48,13 @@ extension Topology {
         from attachment: Attachment, called name: String, to provider: PCIAddress
     ) -> Route {
         if case .function(let client) = attachment { return route(from: client, to: provider) }
-        if let obstacle = obstacle(at: provider) { return obstacle }
+        if let refusal = refusal(at: provider) { return refusal }
         switch attachment {
         case .function(let client): return route(from: client, to: provider)
         case .paths(let clients): return worst(name, clients, clients.map { route(from: $0, to: provider) })
         case .software: return .none(.software(name))
         case .notPCI: return .none(.notPCI(name))
-        case .composed(let parts): return .none(.composed(name, parts))
+        case .stacked(let parts): return .none(.stacked(name, parts))
         case .unreadable: return .unknown(.unreadable(name))
         }
     }

@@ -20,20 +20,20 @@ public struct Topology: Sendable {
     /// Block devices, with what does their DMA.
     public let blockDevices: [String: Attachment]
     /// Addresses that sysfs lists, and whose place in the tree it does not show.
-    public let unplaced: Set<PCIAddress>
+    public let unlocated: Set<PCIAddress>
 
     let nodes: [Node]
     private let indices: [PCIAddress: Int]
     /// Bridges that sysfs names in the paths of others, and does not list: number n of them is the index -1 - n.
-    private let unlisted: [PCIAddress]
-    let bridges: [HostBridgeJudgement]
+    private let unlistedBridges: [PCIAddress]
+    let bridges: [HostBridgePolicy]
 
     /// A machine given by its facts. Facts that contradict each other are kept, and make answers unknown.
     public init(
         functions: [PCIFunction], firstDevices: [RootBus: PCIAddress]? = nil, cpu: CPU?,
         kernel: KernelRelease?, hasPeerToPeer: Bool? = true,
         rdmaDevices: [String: Attachment] = [:], blockDevices: [String: Attachment] = [:],
-        unplaced: Set<PCIAddress> = []
+        unlocated: Set<PCIAddress> = []
     ) {
         let functions = functions.sorted { $0.address < $1.address }
         self.functions = functions
@@ -42,7 +42,7 @@ public struct Topology: Sendable {
         self.hasPeerToPeer = hasPeerToPeer
         self.rdmaDevices = rdmaDevices
         self.blockDevices = blockDevices
-        self.unplaced = unplaced
+        self.unlocated = unlocated
         let first = firstDevices ?? Self.lowestDevices(functions)
         self.firstDevices = first
         let indices = Dictionary(
@@ -51,17 +51,17 @@ public struct Topology: Sendable {
         let buses = Set(functions.map(\.rootBus)).sorted()
         let busIndices = Dictionary(uniqueKeysWithValues: buses.enumerated().map { ($1, $0) })
         bridges = buses.map { bus in
-            HostBridgeJudgement(
+            HostBridgePolicy(
                 of: bus, first: first[bus].flatMap { indices[$0] }.map { functions[$0] },
                 kernel: kernel)
         }
-        let unlisted = Set(functions.flatMap(\.chain).filter { indices[$0] == nil }).sorted()
-        self.unlisted = unlisted
-        let strangers = Dictionary(
-            uniqueKeysWithValues: unlisted.enumerated().map { ($1, -1 - $0) })
+        let unlistedBridges = Set(functions.flatMap(\.chain).filter { indices[$0] == nil }).sorted()
+        self.unlistedBridges = unlistedBridges
+        let unlistedIndices = Dictionary(
+            uniqueKeysWithValues: unlistedBridges.enumerated().map { ($1, -1 - $0) })
         nodes = functions.map { function in
             Node(
-                ancestors: function.chain.map { Int32(indices[$0] ?? strangers[$0] ?? -1) },
+                ancestors: function.chain.map { Int32(indices[$0] ?? unlistedIndices[$0] ?? -1) },
                 bridge: Int32(busIndices[function.rootBus] ?? 0),
                 redirect: .init(function.accessControl.redirects))
         }
@@ -86,7 +86,7 @@ public struct Topology: Sendable {
 
     /// The address of a place in a chain of ``Node/ancestors``.
     func address(at index: Int32) -> PCIAddress {
-        index >= 0 ? functions[Int(index)].address : unlisted[-1 - Int(index)]
+        index >= 0 ? functions[Int(index)].address : unlistedBridges[-1 - Int(index)]
     }
 }
 

@@ -53,7 +53,7 @@ extension Topology {
             },
             hasPeerToPeer: reader.hasPeerToPeer(functions), rdmaDevices: rdmaDevices,
             blockDevices: blockDevices,
-            unplaced: Set(listed.map(\.address)).subtracting(functions.map(\.address)))
+            unlocated: Set(listed.map(\.address)).subtracting(functions.map(\.address)))
     }
 }
 

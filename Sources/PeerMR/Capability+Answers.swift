@@ -21,7 +21,7 @@ extension Capability {
                     remedy: "use Linux 6.2 or newer, where programs may allocate from it")
         }
         guard let function = topology.function(at: provider) else {
-            return topology.unplaced.contains(provider)
+            return topology.unlocated.contains(provider)
                 ? Answer(.unknown, "what \(provider) publishes cannot be read")
                 : Answer(.no, "there is no PCI function \(provider)")
         }

@@ -140,32 +140,13 @@ public struct Capability: Hashable, Sendable {
                 }
             return Answer(.yes, how)
         case false?:
-            let reasons = findings.filter { $0.standsInTheWay }
+            let reasons = findings.filter { $0.isBlocking }
             let reason = (reasons.isEmpty ? findings : reasons).map(\.detail).joined(separator: "; ")
             return Answer(.no, reason, remedy: reasons.compactMap(\.remedy).first)
         case nil:
-            let reasons = findings.filter { $0.hidesTheAnswer }
+            let reasons = findings.filter { $0.isInconclusive }
             let reason = (reasons.isEmpty ? findings : reasons).map(\.detail).joined(separator: "; ")
             return Answer(.unknown, reason, remedy: reasons.compactMap(\.remedy).first)
         }
-    }
-}
-
-extension Finding {
-    /// Whether it is a reason for the kernel to refuse.
-    public var standsInTheWay: Bool {
-        let codes: [Code] = [
-            .noPeerToPeer, .acsRedirect, .hostBridgeNotListed, .noCommonUpstream, .softwareDevice, .notPCI, .composed,
-            .noSuchDevice, .isBridge,
-        ]
-        return codes.contains(code)
-    }
-
-    /// Whether it is a reason for not knowing.
-    public var hidesTheAnswer: Bool {
-        let codes: [Code] = [
-            .configUnreadable, .deadDevice, .cpuUnknown, .hostBridgeUnknown, .placeUnreadable,
-        ]
-        return codes.contains(code)
     }
 }

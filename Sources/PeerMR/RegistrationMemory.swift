@@ -42,7 +42,7 @@ final class RegistrationMemory: Sendable {
     let function: PCIAddress?
     /// That function's driver; nil where it has none.
     let driver: String?
-    private let events: EventCount
+    private let events: UeventSequence
     private let root: SystemRoot
     private let state = Mutex(State())
 
@@ -50,7 +50,7 @@ final class RegistrationMemory: Sendable {
         nic = NICKind(of: device, root: root)
         function = DeviceLinks.function(ofRDMADevice: device.name, root: root)
         driver = function.flatMap { Registration.driver(of: $0, root: root) }
-        events = EventCount(root: root)
+        events = UeventSequence(root: root)
         self.root = root
     }
 
@@ -87,7 +87,7 @@ final class RegistrationMemory: Sendable {
     func provider(_ address: PCIAddress, for context: Context) -> Provider {
         let now = coarseMonotonicNanoseconds()
         let known = state.withLock { state -> Provider? in
-            if now &- state.lookedAt >= RouteCache.intervalNanoseconds {
+            if now &- state.lookedAt >= UeventSequence.intervalNanoseconds {
                 state.lookedAt = now
                 let count = events.now()
                 if count == nil || count != state.events { state.providers = [] }

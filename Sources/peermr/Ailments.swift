@@ -120,7 +120,7 @@ extension Ailment {
                 if route.verdict.isSupported == true { continue }
                 let weight: Weight = route.verdict.isSupported == false ? .limits : .unknown
                 for finding in route.findings
-                where (weight == .limits ? finding.standsInTheWay : finding.hidesTheAnswer)
+                where (weight == .limits ? finding.isBlocking : finding.isInconclusive)
                     && finding.code != .noPeerToPeer && seen.insert(finding).inserted
                 {
                     found.append(

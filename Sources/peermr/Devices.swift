@@ -133,7 +133,7 @@ extension NamedDevice {
         case .function, .paths: "device"
         case .software: "software"
         case .notPCI: "notPCI"
-        case .composed: "composed"
+        case .stacked: "composed"
         case .unreadable: "unknown"
         }
     }
@@ -141,7 +141,7 @@ extension NamedDevice {
     fileprivate var place: String {
         switch attachment {
         case .function, .paths: attachment.functions.map { "\($0)" }.joined(separator: ",")
-        case .composed(let parts): "of " + parts.joined(separator: ",")
+        case .stacked(let parts): "of " + parts.joined(separator: ",")
         case .software, .notPCI: "-"
         case .unreadable: "?"
         }

@@ -128,9 +128,9 @@ import Testing
 
     // MARK: What cannot be read
 
-    @Test(arguments: [.needsPrivilege, .cutOff, .unreadable, .dead] as [AccessControl.Obstacle])
-    func anUnknownControlMakesTheAnswerUnknown(_ obstacle: AccessControl.Obstacle) {
-        let tree = controlled(down: .unknown(obstacle))
+    @Test(arguments: [.needsPrivilege, .cutOff, .unreadable, .dead] as [AccessControl.UnreadableReason])
+    func anUnknownControlMakesTheAnswerUnknown(_ reason: AccessControl.UnreadableReason) {
+        let tree = controlled(down: .unknown(reason))
         #expect(tree.answer("03:00.0", "04:00.0") == "unknown? 4")
         #expect(tree.answer("04:00.0", "04:00.0") == "busAddress 0")
     }

@@ -3,7 +3,7 @@
 internal import PeerMRCore
 
 /// What the kernel's list says of a host bridge.
-struct HostBridgeJudgement: Hashable, Sendable {
+struct HostBridgePolicy: Hashable, Sendable {
     let bus: RootBus
     /// Allowed between functions under this bridge; nil where that depends on a kernel version that is not known.
     let allowsWithin: Bool?

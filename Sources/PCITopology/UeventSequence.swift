@@ -4,16 +4,22 @@ internal import Glibc
 internal import SystemPackage
 package import PeerMRCore
 
-/// The kernel's count of what happened to its devices (`/sys/kernel/uevent_seqnum`), kept open: reading it again is
-/// one system call.
-package final class EventCount: Sendable {
+/// The kernel's count of device events (`/sys/kernel/uevent_seqnum`): it grows whenever a device is added, removed,
+/// bound to a driver or unbound.
+///
+/// On the running machine the file stays open, so that reading it again is one system call.
+package final class UeventSequence: Sendable {
+    /// How long a count may be used before it is read again: the kernel's coarse clock ticks no more often.
+    package static let intervalNanoseconds: UInt64 = 1_000_000
+
+    private static let file = "sys/kernel/uevent_seqnum"
+    private let root: SystemRoot
     private let descriptor: Int32
 
-    /// Opens it. A captured machine has none to keep open.
+    /// The count of a machine.
     package init(root: SystemRoot) {
-        descriptor =
-            root.isLive
-            ? unsafe open(root.appending("sys/kernel/uevent_seqnum").string, O_RDONLY | O_CLOEXEC) : -1
+        self.root = root
+        descriptor = root.isLive ? unsafe open(root.appending(Self.file).string, O_RDONLY | O_CLOEXEC) : -1
     }
 
     deinit {
@@ -22,6 +28,7 @@ package final class EventCount: Sendable {
 
     /// The count now; nil where it cannot be read.
     package func now() -> UInt64? {
+        guard root.isLive else { return root.attribute(Self.file).flatMap { UInt64($0) } }
         guard descriptor >= 0 else { return nil }
         var digits: [24 of UInt8] = .init(repeating: 0)
         var span = digits.mutableSpan

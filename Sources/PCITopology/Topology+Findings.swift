@@ -55,11 +55,11 @@ extension Topology {
             return Finding(
                 .deadDevice, "\(address)", "\(address) does not answer: it is gone, or asleep",
                 remedy: "wake it (echo on > /sys/bus/pci/devices/\(address)/power/control), or rescan the bus")
-        case .unknown(let obstacle):
+        case .unknown(let reason):
             return Finding(
                 .configUnreadable, "\(address)",
-                "whether \(address) redirects peer-to-peer requests cannot be read (\(obstacle.words))",
-                remedy: obstacle == .needsPrivilege ? "run this as root" : nil)
+                "whether \(address) redirects peer-to-peer requests cannot be read (\(reason.words))",
+                remedy: reason == .needsPrivilege ? "run this as root" : nil)
         }
     }
 
@@ -115,18 +115,6 @@ extension Topology {
                         + "some machines")
             ]
         default: return []
-        }
-    }
-}
-
-extension AccessControl.Obstacle {
-    /// For a sentence.
-    var words: String {
-        switch self {
-        case .needsPrivilege: "the kernel shows it to CAP_SYS_ADMIN only"
-        case .cutOff: "its configuration space is cut off"
-        case .unreadable: "its configuration space is missing"
-        case .dead: "it does not answer"
         }
     }
 }

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The kernel's answer for a client and a provider, without the reasons.
+public struct Verdict: Hashable, Sendable {
+    /// How memory would be mapped.
+    public let mapType: MapType
+    /// Whether the kernel would allow it at all: nil where that depends on what could not be read. A route whose
+    /// ``mapType`` is unknown can still be certain to be allowed.
+    public let isSupported: Bool?
+    /// Steps between the two, as the kernel counts them; negative where there is no route at all.
+    public let distance: Int
+}
