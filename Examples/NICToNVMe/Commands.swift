@@ -25,7 +25,7 @@ func reporting(_ body: () throws(PeerMRError) -> Int32) throws {
     do throws(PeerMRError) {
         status = try body()
     } catch {
-        say("error: \(error)")
+        say("error: \(error.namingOption)")
         status = error == .stopped ? 130 : 1
     }
     if status != 0 { throw ExitCode(status) }

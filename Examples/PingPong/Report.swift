@@ -55,7 +55,7 @@ func reporting(_ body: () throws(PeerMRError) -> Int32) -> Int32 {
     do throws(PeerMRError) {
         return try body()
     } catch {
-        say("error: \(error)")
+        say("error: \(error.namingOption)")
         return 1
     }
 }

@@ -16,7 +16,7 @@ extension PeerMRError {
         errno == .connectionRefused
             ? PeerMRError(
                 .refused, call: "connect", errno: errno, reason: "nothing listens on port \(port) of \(host)",
-                remedy: "start the server there first, with the same --port")
+                remedy: "start the server there first, on the same port")
             : PeerMRError(
                 .disconnected, call: "connect", errno: errno, reason: "port \(port) of \(host) does not answer",
                 remedy: "see whether ping reaches it, and no firewall stands in between")
@@ -28,7 +28,7 @@ extension PeerMRError {
         case .addressInUse:
             PeerMRError(
                 .busy, call: "bind", errno: errno, reason: "port \(port) is taken",
-                remedy: "choose another with --port at both ends, or stop the program that listens there (ss -ltnp)")
+                remedy: "choose another at both ends, or stop the program that listens there (ss -ltnp)")
         case .permissionDenied:
             PeerMRError(
                 .notPermitted, call: "bind", errno: errno, reason: "this user may not listen on port \(port)",

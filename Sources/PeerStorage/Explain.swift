@@ -20,7 +20,7 @@ extension PeerMRError {
             case .resourceBusy:
                 (
                     .busy, "\(path) is in use: it is mounted, swapped to, or part of a volume or array",
-                    "see lsblk \(path); unmount it, or say --overwrite if its contents may go"
+                    "see lsblk \(path); unmount it, or allow its contents to be overwritten"
                 )
             case .notBlockDevice, .isDirectory, .invalidArgument, .inappropriateIOCTLForDevice:
                 (
@@ -36,8 +36,8 @@ extension PeerMRError {
 
     static func holdsContent(_ path: FilePath, _ content: String) -> PeerMRError {
         PeerMRError(
-            .busy, reason: "\(path) holds \(content)",
-            remedy: "take an empty drive, or say --overwrite if its contents may go")
+            .busy, call: "blkid_do_safeprobe", reason: "\(path) holds \(content)",
+            remedy: "take an empty drive, or allow its contents to be overwritten")
     }
 
     static func noNamespace(_ path: FilePath) -> PeerMRError {

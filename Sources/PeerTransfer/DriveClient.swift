@@ -103,7 +103,7 @@ public final class DriveClient {
                 }
                 // Reason 8 of the specification: no listener on that port (rdma/ib_cm.h, IB_CM_REJ_INVALID_SERVICE_ID).
                 throw PeerMRError(
-                    .refused,
+                    .refused, call: "rdma_connect",
                     reason: event.status == 8
                         ? "nothing listens on \(server)" : "\(server) refuses the connection (reason \(event.status))",
                     remedy: "start the server there, or name its port")

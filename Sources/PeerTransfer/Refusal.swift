@@ -25,7 +25,7 @@ struct Refusal: Error, Equatable {
             switch self {
             case .malformed: "it does not speak this protocol"
             case .otherVersion: "it speaks another version of the protocol than \(wireVersion)"
-            case .notAllowed: "its address is not among those of --allow"
+            case .notAllowed: "its address is not one of those that are served"
             case .busy: "another client is being served"
             case .outOfRange: "it asks for more than the range that is offered"
             case .offBlock: "its offset is not at the beginning of a block"
@@ -84,7 +84,7 @@ struct Refusal: Error, Equatable {
         case .notAllowed:
             PeerMRError(
                 .refused, reason: "\(server) does not serve this client's address",
-                remedy: "start the server with --allow and the address of this host")
+                remedy: "let the server serve the address of this host")
         case .busy:
             PeerMRError(
                 .busy, reason: "\(server) is serving another client", remedy: "try again later")
@@ -92,7 +92,7 @@ struct Refusal: Error, Equatable {
             PeerMRError(
                 .invalidArgument,
                 reason: "offset and length go past the end of what \(server) offers, which is \(detail) bytes",
-                remedy: "take less, or a smaller --offset")
+                remedy: "take less, or a smaller offset")
         case .offBlock:
             PeerMRError(
                 .invalidArgument, reason: "the offset is not at the beginning of a block of the drive",
@@ -112,7 +112,7 @@ struct Refusal: Error, Equatable {
                     + "at 4096: the driver would corrupt data and report success",
                 remedy:
                     "set the MTU of both network interfaces to 4200 or more (ip link set IFNAME mtu 4200), or "
-                    + "serve from --memory host"
+                    + "serve from host memory"
             )
         case .noMemory:
             PeerMRError(

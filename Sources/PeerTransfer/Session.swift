@@ -164,7 +164,7 @@ extension Session {
             fail(
                 PeerMRError(
                     .disconnected, reason: "the client made no headway for \(options.timeoutSeconds) s",
-                    remedy: "see whether it hangs; --timeout sets the limit"))
+                    remedy: "see whether it hangs, or raise the server's time limit"))
         }
     }
 

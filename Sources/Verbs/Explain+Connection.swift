@@ -42,7 +42,7 @@ extension PeerMRError {
             return PeerMRError(
                 .busy, call: "rdma_listen", errno: errno,
                 reason: "port \(address.port) of \(address.host) is taken",
-                remedy: "choose another with --port, or stop the program that listens there")
+                remedy: "choose another port, or stop the program that listens there")
         case .permissionDenied:
             return PeerMRError(
                 .notPermitted, call: "rdma_bind_addr", errno: errno,

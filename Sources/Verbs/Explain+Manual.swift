@@ -13,13 +13,13 @@ extension PeerMRError {
         case .timedOut, .networkUnreachable, .noRouteToHost, .hostIsDown:
             return PeerMRError(
                 .disconnected, call: "ibv_modify_qp", errno: errno, reason: "\(what): no route leads there",
-                remedy: "see whether ping reaches that address, and give both ends GIDs of one network (--gid-index)")
+                remedy: "see whether ping reaches that address, and give both ends GIDs of one network")
         case .invalidArgument:
             return PeerMRError(
                 .invalidArgument, call: "ibv_modify_qp", errno: errno,
                 reason: "\(what) over GID index \(path.gidIndex.map(String.init) ?? "none") with packets of "
                     + "\(path.mtu.bytes) bytes",
-                remedy: "both ends need a GID of the same kind (--gid-index; IPv4, IPv6 or none at both), and an MTU "
+                remedy: "both ends need a GID of the same kind (IPv4, IPv6 or none at both), and an MTU "
                     + "that the port can send (ibv_devinfo, active_mtu)")
         default:
             return PeerMRError(

@@ -14,7 +14,7 @@ import Testing
             (.operationNotSupportedByDevice, .notFound, "no drive at", "lsblk"),
             (.permissionDenied, .notPermitted, "may not write", "root"),
             (.notPermitted, .notPermitted, "may not write", "root"),
-            (.resourceBusy, .busy, "is in use", "--overwrite"),
+            (.resourceBusy, .busy, "is in use", "overwritten"),
             (.notBlockDevice, .invalidArgument, "no block device", "/dev/nvme0n1"),
             (.isDirectory, .invalidArgument, "no block device", "/dev/nvme0n1"),
             (.invalidArgument, .invalidArgument, "no block device", "/dev/nvme0n1"),
@@ -48,7 +48,7 @@ import Testing
         let error = PeerMRError.holdsContent("/dev/nvme0n1", "data of type ext4")
         #expect(error.code == .busy)
         #expect(error.reason == "/dev/nvme0n1 holds data of type ext4")
-        #expect(error.remedy?.contains("--overwrite") == true)
+        #expect(error.remedy?.contains("overwritten") == true)
     }
 
     @Test func everyErrnoGivesAWholeSentence() {

@@ -48,6 +48,19 @@ import Testing
         }
     }
 
+    /// A library says what to change in its own terms; the programs name their options.
+    @Test func noOptionOfAProgramInALibrary() {
+        let programs = ["Sources/peermr/", "Sources/Preload/", "Examples/"]
+        for file in SourceFile.swift where !programs.contains(where: { file.path.hasPrefix($0) }) {
+            for (index, line) in file.lines.enumerated() {
+                // Swift has no operator "--", so what is no comment stands in a literal. mdadm(8) is the user's.
+                let code = line[..<(line.firstRange(of: /(^|\s)\/\//)?.lowerBound ?? line.endIndex)]
+                let found = code.replacing("mdadm --stop", with: "").firstMatch(of: /--[a-z]+/)
+                if let found { report(file, index + 1, "\(found.0) is for a program to name") }
+            }
+        }
+    }
+
     /// Libraries stay small: Foundation is for tests.
     @Test func noFoundationInTheProduct() {
         for file in SourceFile.swift {

@@ -41,7 +41,7 @@ def transfer_past_the_range(bench):
     """A client that asks for more than is offered, or begins inside a block, changes nothing."""
     path = bench.file("small", noise(5000, 101))
     before = bench.fill(0, 4 * MIB, seed=102)
-    past = ("past the end of what 10.77.0.2:18515 offers", "1048576 bytes", "smaller --offset")
+    past = ("past the end of what 10.77.0.2:18515 offers", "1048576 bytes", "smaller offset")
     with bench.serve("--offset", "1M", "--length", "1M") as server:
         for offset in (MIB, MIB - 4096, 1 << 40, (1 << 63) - 512):
             refused(bench.put(path, "--offset", offset), *past)
