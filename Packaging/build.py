@@ -8,7 +8,7 @@ sys.dont_write_bytecode = True
 _ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(_ROOT / "Examples" / "lab"))
 
-from peerlab import LabError, build, interrupts     # noqa: E402
+from peerlab import LabError, build, signals     # noqa: E402
 
 _PROGRAMS = ["peermr", "ping-pong", "nic-to-nvme"]
 
@@ -18,7 +18,7 @@ def main():
     def say(text):
         print(text, file=sys.stderr, flush=True)
     try:
-        with interrupts.orderly():
+        with signals.orderly():
             made = build.programs(*_PROGRAMS, "peermr-c", progress=say)
             for command in ([_ROOT / "Packaging" / "link-library", made, made / "lib"],
                             ["make", "-s", "-C", _ROOT / "Sources" / "Preload", f"OUT={made / 'lib'}"]):

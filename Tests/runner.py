@@ -16,8 +16,8 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)
 _HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(_HERE.parent / "Examples" / "lab"))
 
-from peerlab import LabError, build, interrupts      # noqa: E402
-from peerlab.confine import die_with_parent          # noqa: E402
+from peerlab import LabError, build, signals         # noqa: E402
+from peerlab.sandbox import die_with_parent          # noqa: E402
 
 _PROGRAMS = ["nic-to-nvme", "hostile-client", "memory-probe", "peermr", "region-probe",
              "mixed-scatter", "ping-pong", "route-probe", "destruction-order", "registration-cost"]
@@ -211,7 +211,7 @@ def main():
     if options.only != "host" and not options.match:
         rings.append(oracle)
     passed = failed = 0
-    with interrupts.orderly():
+    with signals.orderly():
         for ring in rings:
             try:
                 some, wrong = ring()

@@ -10,8 +10,8 @@ import threading
 import tempfile
 from pathlib import Path
 
-from peerlab import build, interrupts
-from peerlab.confine import die_with_parent
+from peerlab import build, signals
+from peerlab.sandbox import die_with_parent
 from report import DemoError, assemble, digest, last_json, save, show
 
 
@@ -21,7 +21,7 @@ def say(text):
 
 def run(options):
     _check(options)
-    with interrupts.orderly():
+    with signals.orderly():
         programs = options.programs or build.programs("nic-to-nvme", progress=say)
         program = str(programs.absolute() / "nic-to-nvme")
         if options.role == "server":

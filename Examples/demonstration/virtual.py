@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from peerlab import HostSpec, Lab
-from peerlab import build, cache, interrupts
+from peerlab import build, cache, signals
 from report import DemoError, assemble, digest, last_json, save, show
 
 _MARGIN = 64 << 20      # the drive is that much larger than what is sent
@@ -119,7 +119,7 @@ def _client(host, command, operation, limit):
 
 def _finish(report, image, options):
     """Put image and report in their places: the image first, because the report names it."""
-    with interrupts.shielded():
+    with signals.shielded():
         if options.keep or options.report:
             stem = options.report.name.removesuffix(".json") if options.report else "peermr-demo"
             place = image.with_name(f"{stem}.img")

@@ -3,10 +3,10 @@
 import contextlib
 import re
 
-from peerlab import elder
+from peerlab import legacy_debian
 
 from checks import check, equal, objects, same_bytes
-from pong import Pong, SIZES
+from pingpong_ends import PingPong, SIZES
 from registry import LOOP, test
 
 MIB = 1 << 20
@@ -33,7 +33,7 @@ def figures(result, size, what="send", **more):
 
 def as_client(bench, program, validates=True):
     """ping-pong as the client of an ibv_rc_pingpong."""
-    pong = Pong(bench)
+    pong = PingPong(bench)
     for size in SIZES:
         with pong.listening([*program, *THEIRS, "-s", str(size), "--chk"], 18515) as server:
             result = pong.client("--size", size, *QUICK, *["--validate"] * validates)
@@ -46,7 +46,7 @@ def as_client(bench, program, validates=True):
 
 def as_server(bench, program):
     """ping-pong as the server of an ibv_rc_pingpong."""
-    pong = Pong(bench)
+    pong = PingPong(bench)
     for size in SIZES:
         with pong.serve("--size", size, *QUICK, "--validate") as server:
             said = bench.run(bench.server, [*program, *THEIRS, "-s", str(size), bench.server.address])
@@ -57,7 +57,7 @@ def as_server(bench, program):
 
 def ping_as_client(bench, program):
     """ping-pong --cm as the client of rping, a persistent one too."""
-    pong = Pong(bench)
+    pong = PingPong(bench)
     for size in (64, 65535):
         with pong.listening([*program, "-s", "-v", "-S", str(size)], None) as server:
             found = figures(pong.client("--cm", "--size", size, *QUICK, "--validate"), size, "ping")
@@ -71,7 +71,7 @@ def ping_as_client(bench, program):
 
 def ping_as_server(bench, program):
     """ping-pong --cm as the server of rping, a persistent one too."""
-    pong = Pong(bench)
+    pong = PingPong(bench)
     words = [*program, "-c", "-V", "-v", "-C", str(COUNT), "-a", bench.server.address]
     with pong.serve("--cm", "--events", "--validate") as server:
         said = bench.run(bench.server, [*words, "-S", "1000"])
@@ -113,27 +113,27 @@ def server_of_rping(bench):
 
 
 @contextlib.contextmanager
-def elders(bench):
+def legacy_programs(bench):
     """Programs of an older Debian with their own libraries: rdma-core 44."""
-    root = elder.elder_root()
-    elder.prepare(bench.server, root)
-    version = bench.must(bench.server, elder.command(root, ["dpkg-query", "-W", "libibverbs1"]))
+    root = legacy_debian.legacy_root()
+    legacy_debian.prepare(bench.server, root)
+    version = bench.must(bench.server, legacy_debian.command(root, ["dpkg-query", "-W", "libibverbs1"]))
     check(re.search(r"\t44\.", version), f"the older libibverbs is {version}")
-    yield lambda name: elder.command(root, [name])
+    yield lambda name: legacy_debian.command(root, [name])
 
 
 @test(LOOP)
-def elder_ibv_rc_pingpong(bench):
+def legacy_ibv_rc_pingpong(bench):
     """Client and server of the ibv_rc_pingpong of rdma-core 44."""
-    with elders(bench) as program:
+    with legacy_programs(bench) as program:
         as_client(bench, program("ibv_rc_pingpong"))
         as_server(bench, program("ibv_rc_pingpong"))
 
 
 @test(LOOP)
-def elder_rping(bench):
+def legacy_rping(bench):
     """Client and server of the rping of rdma-core 44."""
-    with elders(bench) as program:
+    with legacy_programs(bench) as program:
         ping_as_client(bench, program("rping"))
         ping_as_server(bench, program("rping"))
 
@@ -141,7 +141,7 @@ def elder_rping(bench):
 @test(LOOP)
 def both_ends(bench):
     """Between two of ours: send, write and read, sizes in a sweep, polling, host memory."""
-    pong = Pong(bench)
+    pong = PingPong(bench)
     for operation in ("send", "write", "read"):
         with pong.serve("--size", "16K", "--events", "--validate") as server:
             result = pong.client("--sweep", "1:16K", "--operation", operation, *QUICK, "--validate",
@@ -160,7 +160,7 @@ def both_ends(bench):
 @test(LOOP)
 def persistent(bench):
     """A persistent server goes on after clients that end well and after those that do not."""
-    pong = Pong(bench)
+    pong = PingPong(bench)
     with pong.serve("--persistent", *QUICK) as server:
         figures(pong.client(*QUICK), 4096)
         pong.refused(pong.client("--size", "8K", *QUICK), "room for messages of 4096", "--size 8192")
@@ -173,7 +173,7 @@ def persistent(bench):
 @test(LOOP)
 def peer_memory(bench):
     """p2pmem at one end and at the other: between two of ours, and beside ibv_rc_pingpong and rping."""
-    pong = Pong(bench)
+    pong = PingPong(bench)
     memory = ("--memory", f"p2pmem:{bench.server.bdf('nvme0')}")
     for here, there in ((memory, ()), ((), memory), (memory, memory)):
         with pong.serve("--size", "9000", *QUICK, "--validate", *there) as server:
@@ -203,7 +203,7 @@ def pattern(message, count):
 @test(LOOP)
 def through_the_drive(bench):
     """The pong comes from the drive, by the block device and by NVMe commands, and stands on it."""
-    pong = Pong(bench)
+    pong = PingPong(bench)
     bench.later(bench.bare_drive)
     own, host = (), ("--memory", "host")
     for words in (own, ("--passthrough",), host, (*host, "--passthrough")):

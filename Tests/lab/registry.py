@@ -2,7 +2,7 @@
 """Tests, and the settings that they run in."""
 from dataclasses import dataclass, field
 
-from peerlab import DRIVE_LAYOUT, HostSpec, elder
+from peerlab import DRIVE_LAYOUT, HostSpec, legacy_debian
 
 
 class Failure(Exception):
@@ -49,7 +49,7 @@ STABLE = Setting("stable", [
 # One host with both ends of ping-pong, and a drive with a CMB: a processor for each end.
 LOOP = Setting("loop", [
     HostSpec("loop", rdma=True, smp=2, layout=DRIVE_LAYOUT, modules=["nvme"]),
-], shares=lambda: [elder.elder_root()])
+], shares=lambda: [legacy_debian.legacy_root()])
 
 # Functions to bind to vfio-pci behind a vIOMMU: a BAR of memory, one of ports, a drive, and two in
 # one group; on the older kernel, which does not export BARs, only the first.

@@ -24,12 +24,12 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "Examples" / "lab"))
 
 # pylint: disable=wrong-import-position
-from peerlab import Lab, LabError, interrupts   # noqa: E402
-from peerlab.confine import die_with_parent     # noqa: E402
+from peerlab import Lab, LabError, signals      # noqa: E402
+from peerlab.sandbox import die_with_parent     # noqa: E402
 from bench import Bench, scratch_directory      # noqa: E402
 from registry import SETTINGS, Failure          # noqa: E402
-import transfers, accounts, refusals, drives, recovery, hostile, elsewhere    # noqa: E401,E402
-import pingpong, pongrefusals, pongpeers        # noqa: E401,E402
+import transfers, leaks, refusals, drives, recovery, hostile, missing_features    # noqa: E401,E402
+import pingpong, pingpong_refusals, pingpong_peers        # noqa: E401,E402
 import sources, labhca, labhca_peers, regions, registering, tool, packaging, preload, clibrary    # noqa: E401,E402
 
 PROGRAMS = ("nic-to-nvme", "hostile-client", "memory-probe", "peermr", "region-probe", "mixed-scatter",
@@ -56,7 +56,7 @@ def main():
             parser.error(f"{options.programs} has no {name}; build it first")
     # Settings that were named run one after the other.
     here, beside = (chosen, []) if options.setting else (chosen[:1], chosen[1:])
-    with interrupts.orderly(), _beside(options, beside) as others:
+    with signals.orderly(), _beside(options, beside) as others:
         passed, failed = _sum(_run_setting(*pair, options.programs.resolve()) for pair in here)
         passed, failed = _sum([(passed, failed), others()])
     print(f"{passed} passed, {failed} failed")

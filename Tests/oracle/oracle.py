@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "Examples" / "lab")
 
 # pylint: disable=wrong-import-position
 from peerlab import LabError                    # noqa: E402
-from peerlab import interrupts                  # noqa: E402
+from peerlab import signals                     # noqa: E402
 import draw                                     # noqa: E402
 import scenes                                   # noqa: E402
 import synthetic                                # noqa: E402
@@ -148,7 +148,7 @@ def main():
     if not options.programs or not (options.programs / "route-probe").is_file():
         parser.error("name the directory of the built route-probe with --programs")
     run = Run(options.programs.resolve())
-    with interrupts.orderly():
+    with signals.orderly():
         for machine in machines:
             run.machine(machine)
         for ground in grounds:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from . import cache, qemu
-from .confine import die_with_parent
+from .sandbox import die_with_parent
 from .errors import LabError
 from .initramfs import initramfs
 

@@ -9,9 +9,9 @@ import subprocess
 import sys
 
 from . import cache
-from .confine import die_with_parent
+from .sandbox import die_with_parent
 from .errors import LabError
-from .shares import CHECKOUT
+from .mounts import CHECKOUT
 
 
 def scratch():

@@ -15,7 +15,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from . import interrupts
+from . import signals
 
 
 def cache_root():
@@ -100,7 +100,7 @@ def generation(name, about):
         work.rename(final)
         publish(cache / name, final.name)
     finally:
-        with interrupts.shielded():
+        with signals.shielded():
             remove(work)
 
 

@@ -7,7 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
-from . import builder, cache, fetch, interrupts, qemu, remote
+from . import builder, cache, fetch, qemu, remote, signals
 from .accel import accelerator
 from .errors import LabError
 from .guestroot import guest_root
@@ -31,7 +31,7 @@ def main(arguments):
     options = _parser().parse_args(arguments[:split])
     options.words = arguments[split + 1:]
     try:
-        with interrupts.orderly():
+        with signals.orderly():
             return options.function(options)
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)

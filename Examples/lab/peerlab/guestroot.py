@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from . import cache
-from .confine import require, run_confined
+from .sandbox import require, run_sandboxed
 from .errors import LabError
 from .mirror import mirror, proxy_environment
 
@@ -60,7 +60,7 @@ def _build(tree, progress):
             f"--keyring={KEYRING}", SUITE, str(tree)]
     if url := mirror():
         argv.append(url)
-    run_confined(argv, "debootstrap", env=proxy_environment())
+    run_sandboxed(argv, "debootstrap", env=proxy_environment())
     progress(f"guest root: {len(PACKAGES)} packages for RDMA, NVMe and PCI (about a minute)")
     in_root(tree, tree / "var" / "tmp", ["install", *PACKAGES], "apt in the guest root")
     # Nothing of the machine that built the root belongs in it.
@@ -79,7 +79,7 @@ def in_root(tree, work, arguments, what, network=True):
     The root itself changes only by `install`: apt's lists and caches are put on file systems
     in memory which vanish with the command.
     """
-    return run_confined(["bash", str(_SCRIPT), str(tree), str(work), *arguments], what,
+    return run_sandboxed(["bash", str(_SCRIPT), str(tree), str(work), *arguments], what,
                         env=proxy_environment(), network=network)
 
 

@@ -12,8 +12,8 @@ import termios
 import time
 from pathlib import Path
 
-from . import accel, cache, guestsetup, interrupts, labhca, qemu, shares
-from .confine import die_with_parent
+from . import accel, cache, guestsetup, labhca, mounts, qemu, signals
+from .sandbox import die_with_parent
 from .errors import LabError
 from .fetch import assets
 from .host import Host
@@ -40,14 +40,14 @@ class Lab:
 
     def __enter__(self):
         with contextlib.ExitStack() as stack:
-            stack.enter_context(interrupts.orderly())
+            stack.enter_context(signals.orderly())
             stack.enter_context(cache.locked("use", shared=True))
             self.directory = stack.enter_context(_run_directory())
             self._stack = stack.pop_all()
         return self
 
     def __exit__(self, kind, _error, _trace):
-        with interrupts.shielded():
+        with signals.shielded():
             self._teardown(clean=kind is None)
             self._stack.close()
 
@@ -116,7 +116,7 @@ class Lab:
         (directory / "exchange").mkdir(parents=True)
         layout = Layout(spec.layout, directory)
         host = Host(spec, number, directory, layout)
-        shared = shares.shares(spec)
+        shared = mounts.shares(spec)
         shutil.copy(Path(__file__).parent / "guest" / "agent", host.exchange / "agent")
         (host.exchange / "setup").write_text(
             guestsetup.script(spec, number, bool(cables), shared))

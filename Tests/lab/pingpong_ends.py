@@ -11,7 +11,7 @@ from registry import Failure
 SIZES = (64, 4096, 9000)
 
 
-class Pong:
+class PingPong:
     """Ends of ping-pong on the one host of a setting."""
 
     def __init__(self, bench):

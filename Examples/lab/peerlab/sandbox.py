@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run a set-up program so that nothing of it can stay behind.
+"""Run a set-up program in mount and process namespaces of its own, so that it leaves nothing behind.
 
-It gets mount and process namespaces of its own. When it ends, or we do, however brutally, the
-kernel ends every process in it and takes its mounts away.
+When it ends, or this process does, even by SIGKILL, the kernel ends every process in it and
+removes its mounts.
 """
 import ctypes
 import os
@@ -21,7 +21,7 @@ def die_with_parent():
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def run_confined(argv, what, env=None, progress=None, network=True):
+def run_sandboxed(argv, what, env=None, progress=None, network=True):
     """Run `argv` confined and return its output; `what` names the work in the error message.
 
     The program gets a session of its own, so that Ctrl-C reaches us alone and we end it whole.

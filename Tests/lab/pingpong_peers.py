@@ -7,7 +7,7 @@ import contextlib
 
 from checks import check, equal, objects
 from hcatool import DEVICE, counter, nothing_is_left, switch, vfio
-from pong import Pong
+from pingpong_ends import PingPong
 from registry import HCA, HCA_AMD, test
 
 COUNT = 4
@@ -17,7 +17,7 @@ THEIRS = ("ibv_rc_pingpong", "-d", DEVICE, "-e", "-n", str(COUNT))
 SIZES = (100, 5000)
 
 
-class Ends(Pong):
+class Ends(PingPong):
     """Two programs on the one host with the HCA, which find each other by LID."""
 
     def __init__(self, bench):

@@ -3,7 +3,7 @@
 import contextlib
 
 from checks import check, equal
-from pong import Pong
+from pingpong_ends import PingPong
 from registry import LOOP, test
 
 QUICK = ("--events", "--iterations", 20)
@@ -49,7 +49,7 @@ def nothing_left(pong):
 @test(LOOP)
 def nonsense_as_client(bench):
     """A client that is no ping-pong: the server says what it got, and ends with code 1."""
-    pong = Pong(bench)
+    pong = PingPong(bench)
     for said, words in NONSENSE.items():
         with nothing_left(pong), pong.serve(*QUICK) as server:
             peer(bench, "client", said, "closes")
@@ -59,7 +59,7 @@ def nonsense_as_client(bench):
 @test(LOOP)
 def nonsense_as_server(bench):
     """A server that is no ping-pong: the client says what it got, and ends with code 1."""
-    pong = Pong(bench)
+    pong = PingPong(bench)
     for said, words in NONSENSE.items():
         with nothing_left(pong):
             peer(bench, "server", said, "closes").wait_for("listens", 60)
@@ -69,7 +69,7 @@ def nonsense_as_server(bench):
 @test(LOOP)
 def silent_peers(bench):
     """Peers that say nothing are given up: before the address, before the end of the exchange, and after it."""
-    pong = Pong(bench)
+    pong = PingPong(bench)
     address = "b'0000:ffffff:000000:00000000000000000000ffff0a4d0001' + bytes(1)"
     for said, words in (("b''", "says nothing"), (address, "(says nothing|is gone)")):
         with nothing_left(pong):
@@ -92,7 +92,7 @@ def silent_peers(bench):
 @test(LOOP)
 def peer_dies(bench):
     """A peer that is killed in the middle: both programs of ours notice, as client and as server."""
-    pong = Pong(bench)
+    pong = PingPong(bench)
     long = ("--events", "--iterations", 1_000_000)
     for victim in ("server", "client"):
         with nothing_left(pong), pong.serve(*long) as server:
@@ -113,7 +113,7 @@ def peer_dies(bench):
 @test(LOOP)
 def other_sizes(bench):
     """A peer that sends another size than agreed, longer and shorter."""
-    pong = Pong(bench)
+    pong = PingPong(bench)
     for size in ("2048", "8192"):
         with nothing_left(pong), pong.serve("--size", "4096", *QUICK) as server:
             client = bench.start(bench.server, ["ibv_rc_pingpong", "-g", "1", "-n", "20", "-s", size,
@@ -129,7 +129,7 @@ def other_sizes(bench):
 @test(LOOP)
 def places_that_are_not_there(bench):
     """Ports in use, nobody at the other end, unknown hosts, devices, ports and GIDs."""
-    pong = Pong(bench)
+    pong = PingPong(bench)
     with nothing_left(pong):
         with pong.serve(*QUICK):
             pong.refused(pong.run(*QUICK), "port 18515 is taken", "--port")
@@ -151,7 +151,7 @@ def places_that_are_not_there(bench):
 @test(LOOP)
 def memory_that_will_not_do(bench):
     """Memory that is not there or cannot be used, sizes above limits, and an MTU that the port cannot send."""
-    pong = Pong(bench)
+    pong = PingPong(bench)
     function = bench.server.bdf("nvme0")
     with nothing_left(pong):
         pong.refused(pong.client("--memory", "p2pmem:0000:00:00.0"), "publishes no p2pmem", "controller memory")
@@ -172,7 +172,7 @@ def memory_that_will_not_do(bench):
 @test(LOOP)
 def interrupted(bench):
     """Ctrl-C in the middle, at either end: the other end notices, and nothing is left."""
-    pong = Pong(bench)
+    pong = PingPong(bench)
     long = ("--events", "--iterations", 1_000_000)
     for victim in ("server", "client"):
         with nothing_left(pong), pong.serve(*long) as server:
@@ -187,7 +187,7 @@ def interrupted(bench):
 @test(LOOP)
 def two_at_once(bench):
     """A second client at once is turned away by a server for one; a persistent one serves it when it is its turn."""
-    pong = Pong(bench)
+    pong = PingPong(bench)
     with nothing_left(pong), pong.serve(*QUICK) as server:
         waiting = peer(bench, "client", "b''", "stays")
         bench.settles(lambda: bench.run(bench.server, "ss -ltnH 'sport = :18515' | grep -q .").code, 1,
@@ -205,7 +205,7 @@ def two_at_once(bench):
 @test(LOOP)
 def words_that_will_not_do(bench):
     """Sizes, counts and memory that cannot be: code 64, and what can. Files: before anything is measured."""
-    pong = Pong(bench)
+    pong = PingPong(bench)
     with nothing_left(pong):
         for words, said in ((("--size", "0"), "1 byte to 1G"), (("--size", "99T"), "1 byte to 1G"),
                             (("--iterations", "-1"), "between 1 and 10000000"),
@@ -228,7 +228,7 @@ def words_that_will_not_do(bench):
 @test(LOOP)
 def drives_that_will_not_do(bench):
     """--nvme keeps off what is in use or holds something, and off what is no namespace."""
-    pong = Pong(bench)
+    pong = PingPong(bench)
     bench.later(bench.bare_drive)
     bench.bare_drive()
 
