@@ -118,10 +118,6 @@ let package = Package(
         .executableTarget(
             name: "MixedScatter", dependencies: ["PeerMR"], path: "Examples/MixedScatter",
             swiftSettings: strict),
-        // A program for the tests in the lab: it holds regions whose memory is taken away.
-        .executableTarget(
-            name: "region-probe", dependencies: ["PeerMR"], path: "Tests/RegionProbe",
-            swiftSettings: strict),
         // A program for the oracle: every pair of a machine, judged in one start.
         .executableTarget(
             name: "route-probe", dependencies: ["PCITopology", "PeerMRCore", system],
@@ -130,7 +126,7 @@ let package = Package(
         .executableTarget(
             name: "hostile-client", dependencies: ["PeerMR"], path: "Tests/HostileClient",
             swiftSettings: strict),
-        // Another: it opens memory of every kind and moves bytes through its owner's side.
+        // Another: it opens memory of every kind, registers it, and uses regions whose memory is revoked.
         .executableTarget(
             name: "memory-probe", dependencies: ["PeerMR"], path: "Tests/MemoryProbe", swiftSettings: strict),
         // What looking for routes costs, and how that grows.

@@ -19,8 +19,8 @@ sys.path.insert(0, str(_HERE.parent / "Examples" / "lab"))
 from peerlab import LabError, build, signals         # noqa: E402
 from peerlab.sandbox import die_with_parent          # noqa: E402
 
-_PROGRAMS = ["nic-to-nvme", "hostile-client", "memory-probe", "peermr", "region-probe",
-             "mixed-scatter", "ping-pong", "route-probe", "destruction-order", "registration-cost"]
+_PROGRAMS = ["nic-to-nvme", "hostile-client", "memory-probe", "peermr", "mixed-scatter",
+             "ping-pong", "route-probe", "destruction-order", "registration-cost"]
 _COUNTS = re.compile(r"^(\d+) passed, (\d+) failed$", re.MULTILINE)
 
 

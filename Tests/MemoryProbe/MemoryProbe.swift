@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// memory-probe: opens memory by its specification and moves bytes through its owner's side. For the tests in the lab.
+// memory-probe: opens memory by its specification, moves bytes through its owner's side, registers it, and uses regions
+// while their memory is revoked. For the tests in the lab.
 //
-//   memory-probe ACT ARGUMENT...
+//   memory-probe COMMAND ARGUMENT...
 //
 // Each line of standard output is one thing that was found: `NAME: VALUE`, or `NAME: CODE: SENTENCE` for an error that
 // was thrown. At the end it says how many descriptors are open that were not at the start.
@@ -14,13 +15,13 @@ import PeerMR
 struct MemoryProbe {
     static func main() {
         var words = Array(CommandLine.arguments.dropFirst())
-        guard let name = words.first, let act = acts[name] else {
-            stop("usage: memory-probe \(acts.keys.sorted().joined(separator: "|")) ARGUMENT...")
+        guard let name = words.first, let command = commands[name] else {
+            stop("usage: memory-probe \(commands.keys.sorted().joined(separator: "|")) ARGUMENT...")
         }
         words.removeFirst()
         let before = descriptors()
         do throws(PeerMRError) {
-            try act(words)
+            try command(words)
         } catch {
             tell("error", error)
         }
@@ -32,6 +33,15 @@ struct MemoryProbe {
         exit(1)
     }
 }
+
+/// What can be tried, by its name on the command line.
+private let commands: [String: @Sendable ([String]) throws(PeerMRError) -> Void] = [
+    "open": openMemory, "zero": descriptorZero, "refusals": dmaBufRefusals, "identity": identity, "again": openAgain,
+    "vfio-owner": vfioOwner, "vfio-ranges": vfioRanges, "vfio-refusals": vfioRefusals, "vfio-busy": vfioBusy,
+    "vfio-reset": vfioReset, "vfio-hold": vfioHold,
+    "imports": imports, "region-prove": regionProve, "region-hold": regionHold, "region-reset": regionReset,
+    "region-refusals": regionRefusals, "region-again": regionAgain,
+]
 
 /// Prints one thing that was found, at once.
 func tell(_ name: String, _ value: String) { put("\(name): \(value)\n", 1) }
@@ -54,8 +64,8 @@ private func put(_ text: String, _ descriptor: Int32) {
     _ = unsafe bytes.withUnsafeBytes { unsafe Glibc.write(descriptor, $0.baseAddress, $0.count) }
 }
 
-/// What this process has open, by the files and not the numbers: two of the same count twice.
-func descriptors() -> Set<Int32> {
+/// The descriptors below 256 that are open.
+private func descriptors() -> Set<Int32> {
     Set((0..<256).filter { fcntl($0, F_GETFD) >= 0 })
 }
 

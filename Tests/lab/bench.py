@@ -37,7 +37,6 @@ class Bench:
         self.pong = str(programs / "ping-pong")
         self.probe = str(programs / "memory-probe")
         self.tool = str(programs / "peermr")
-        self.regions = str(programs / "region-probe")
         self.mixed = str(programs / "mixed-scatter")
         self.libraries = programs / "lib"
         self.image = next(iter(self.server.drives.values()), None)

@@ -19,13 +19,13 @@ def register(bench, device, memory, *options, code=0):
 
 
 def probe(bench, *words, timeout=120):
-    """Run region-probe; what it found by name. Nothing may be left open."""
-    return found(bench.run(bench.server, [bench.regions, *words], timeout))
+    """Run memory-probe; what it found by name. Nothing may be left open."""
+    return found(bench.run(bench.server, [bench.probe, *words], timeout))
 
 
 def found(result):
-    """What a region-probe that has ended told."""
-    equal(result.code, 0, "the exit code of region-probe")
+    """What a memory-probe that has ended told."""
+    equal(result.code, 0, "the exit code of memory-probe")
     lines = dict(re.findall(r"^(.+?): (.*)$", result.stdout, re.MULTILINE))
     equal(lines.get("leaked"), "[]", "the descriptors that are left open")
     return lines
@@ -72,7 +72,7 @@ def buffers_on_rxe(bench):
         in_order(api["reason"], "rxe0 imports no dma-bufs", "software device", "95")
         in_order(api["remedy"], "mlx5", "p2pmem on demand", "host memory")
         equal((report["error"]["code"], report["error"]["errno"]), ("notSupported", 95), "the error")
-    lines = probe(bench, "probe", "rxe0")
+    lines = probe(bench, "imports", "rxe0")
     equal((lines["imports"], lines["errno"]), ("false", "95"), "the probe")
     check(int(lines["microseconds"]) < 1000, f"the probe took {lines['microseconds']} µs")
     report = register(bench, "rxe0", "nic:4096", code=1)
@@ -111,7 +111,7 @@ def mixed_lists_on_rxe(bench):
 def p2pmem_unplugged_in_use(bench):
     """The drive is removed under a region: an error with the cause, for the NIC and for the CPU, and no SIGBUS."""
     bdf = bench.server.bdf("nvme0")
-    holder = bench.start(bench.server, [bench.regions, "hold", "rxe0", f"p2pmem:{bdf}:64K", "60"])
+    holder = bench.start(bench.server, [bench.probe, "region-hold", "rxe0", f"p2pmem:{bdf}:64K", "60"])
     holder.wait_for("holding", 60)
     bench.must(bench.server, f"echo 1 > /sys/bus/pci/devices/{bdf}/remove")
     lines = found(holder.wait(90))
@@ -136,7 +136,7 @@ def every_exporter_on_the_hca(bench):
               (exporter, PAGE, "yes"), "the buffer")
         nothing_is_left(bench)
     proven(register(bench, DEVICE, "host:4K", "--prove"), "pinned")
-    equal(probe(bench, "again", DEVICE, "udmabuf:64K", "100")["registered"], "100", "the regions")
+    equal(probe(bench, "region-again", DEVICE, "udmabuf:64K", "100")["registered"], "100", "the regions")
     nothing_is_left(bench)
 
 
@@ -155,7 +155,7 @@ def part_inside_pages(bench):
 @test(HCA)
 def bad_parts(bench):
     """Wrong parts and descriptors, each with the sentence that the user sees; 0 is a descriptor like any."""
-    lines = probe(bench, "refusals", DEVICE, "udmabuf:64K")
+    lines = probe(bench, "region-refusals", DEVICE, "udmabuf:64K")
     for name in ("good", "inside a page", "descriptor 0"):
         equal(lines[name], "no error", name)
     for name, words in (
@@ -223,7 +223,7 @@ def reset_in_use(bench):
     near = vfio(bench, "near")
 
     def reset():
-        lines = probe(bench, "reset", DEVICE, near, "2")
+        lines = probe(bench, "region-reset", DEVICE, near, "2")
         equal((lines["before"], lines["anew"]), ("works", "works"), "before and after")
         lost(lines, f"dma-buf of vfio_pci_core of {near}", "taken it back", "access error", "export")
         lost(lines, "taken it back", name="proof")
@@ -236,7 +236,7 @@ def reset_in_use(bench):
 def exporter_unbound_in_use(bench):
     """The exporter's driver is unbound: the region says so, and with it goes what the unbinding waits for."""
     near = vfio(bench, "near")
-    holder = bench.start(bench.server, [bench.regions, "hold", DEVICE, f"vfio:{near}:2:0:4096", "60"])
+    holder = bench.start(bench.server, [bench.probe, "region-hold", DEVICE, f"vfio:{near}:2:0:4096", "60"])
     holder.wait_for("holding", 60)
     unbind = bench.start(bench.server, f"echo {near} > /sys/bus/pci/drivers/vfio-pci/unbind")
     lost(found(holder.wait(90)), "about to lose its memory", "vfio-pci", "let go")
@@ -250,7 +250,7 @@ def hca_unbound_in_use(bench):
     """The NIC's driver is unbound: the region says that the NIC is gone, and nothing hangs."""
     function = bench.must(bench.server, f"basename $(readlink -f /sys/class/infiniband/{DEVICE}/device)").strip()
     drivers = "/sys/bus/pci/drivers/labhca"
-    holder = bench.start(bench.server, [bench.regions, "hold", DEVICE, "udmabuf:4096", "60"])
+    holder = bench.start(bench.server, [bench.probe, "region-hold", DEVICE, "udmabuf:4096", "60"])
     holder.wait_for("holding", 60)
     bench.later(lambda: bench.server.run(f"echo {function} > {drivers}/bind"))
     bench.must(bench.server, f"echo {function} > {drivers}/unbind")
@@ -266,7 +266,7 @@ def hca_unbound_in_use(bench):
 def exporter_unplugged_in_use(bench):
     """The function is taken out of its slot: an error with the cause, and no crash."""
     far = vfio(bench, "far")
-    holder = bench.start(bench.server, [bench.regions, "hold", DEVICE, f"vfio:{far}:2:0:4096", "60"])
+    holder = bench.start(bench.server, [bench.probe, "region-hold", DEVICE, f"vfio:{far}:2:0:4096", "60"])
     holder.wait_for("holding", 60)
     bench.server.unplug("far")
     lost(found(holder.wait(90)), far)

@@ -32,8 +32,8 @@ import transfers, leaks, refusals, drives, recovery, hostile, missing_features  
 import pingpong, pingpong_refusals, pingpong_peers        # noqa: E401,E402
 import sources, labhca, labhca_peers, regions, registering, tool, packaging, preload, clibrary    # noqa: E401,E402
 
-PROGRAMS = ("nic-to-nvme", "hostile-client", "memory-probe", "peermr", "region-probe", "mixed-scatter",
-            "ping-pong", "lib/libpeermr.so.0", "lib/libpeermr-preload.so")
+PROGRAMS = ("nic-to-nvme", "hostile-client", "memory-probe", "peermr", "mixed-scatter", "ping-pong",
+            "lib/libpeermr.so.0", "lib/libpeermr-preload.so")
 
 
 def main():

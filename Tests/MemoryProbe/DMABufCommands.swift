@@ -3,13 +3,6 @@
 import Glibc
 import PeerMR
 
-/// What can be tried, by its name on the command line.
-let acts: [String: @Sendable ([String]) throws(PeerMRError) -> Void] = [
-    "open": open, "zero": descriptorZero, "refusals": refusals, "identity": identity, "again": again,
-    "vfio-owner": vfioOwner, "vfio-ranges": vfioRanges, "vfio-refusals": vfioRefusals, "vfio-busy": vfioBusy,
-    "vfio-reset": vfioReset, "vfio-hold": vfioHold,
-]
-
 /// The dma-buf of a specification.
 func memory(_ text: String) throws(PeerMRError) -> DMABufMemory {
     let opened = try MemorySpecification(text).open()
@@ -20,7 +13,7 @@ func memory(_ text: String) throws(PeerMRError) -> DMABufMemory {
 }
 
 /// Opens memory, says what it is, and moves bytes in and out at its beginning, across a page, and at its end.
-private func open(_ words: [String]) throws(PeerMRError) {
+func openMemory(_ words: [String]) throws(PeerMRError) {
     let specification = try MemorySpecification(words[0])
     tell("specification", "\(specification)")
     let opened = try specification.open()
@@ -51,7 +44,7 @@ private func roundTrip(_ owner: any DMABufOwner, _ start: UInt64, _ count: Int) 
 }
 
 /// A dma-buf at descriptor 0, adopted and duplicated.
-private func descriptorZero(_ words: [String]) throws(PeerMRError) {
+func descriptorZero(_ words: [String]) throws(PeerMRError) {
     let first = try memory(words[0])
     try first.owner.put(pattern(64, 7), at: 100)
     let input = dup(0)
@@ -76,13 +69,13 @@ private func descriptorZero(_ words: [String]) throws(PeerMRError) {
     }
 }
 
-/// What is no dma-buf, and parts that lie nowhere. What is refused stays open.
-private func refusals(_ words: [String]) throws(PeerMRError) {
+/// What is no dma-buf, and ranges that lie outside. A descriptor that is refused stays open.
+func dmaBufRefusals(_ words: [String]) throws(PeerMRError) {
     let good = try memory(words[0])
     let whole = good.buffer.byteCount
     var ends: [Int32] = [-1, -1]
     guard unsafe pipe(&ends) == 0 else { MemoryProbe.stop("pipe failed") }
-    let file = unsafe Glibc.open("/proc/self/exe", O_RDONLY)
+    let file = unsafe open("/proc/self/exe", O_RDONLY)
     let closed = dup(file)
     close(closed)
     for (name, descriptor) in [("pipe", ends[0]), ("file", file), ("closed", closed), ("negative", -1)] {
@@ -108,7 +101,7 @@ private func refusals(_ words: [String]) throws(PeerMRError) {
 }
 
 /// One buffer has one identity, and the owner's bytes are those that a mapping shows.
-private func identity(_ words: [String]) throws(PeerMRError) {
+func identity(_ words: [String]) throws(PeerMRError) {
     let first = try memory(words[0])
     let second = try memory(words[0])
     let copy = try DMABuf(duplicating: first.buffer.descriptor)
@@ -123,8 +116,8 @@ private func identity(_ words: [String]) throws(PeerMRError) {
     tell("mapping to owner", "\(try first.owner.bytes(at: 4000, count: 5000) == pattern(5000, 12))")
 }
 
-/// Opens and lets go many times.
-private func again(_ words: [String]) throws(PeerMRError) {
+/// Opens and closes memory many times.
+func openAgain(_ words: [String]) throws(PeerMRError) {
     let times = Int(words[1]) ?? 0
     for _ in 0..<times {
         let memory = try memory(words[0])

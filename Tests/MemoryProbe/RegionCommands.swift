@@ -3,11 +3,6 @@
 import Glibc
 import PeerMR
 
-/// What can be tried, by its name on the command line.
-let acts: [String: @Sendable ([String]) throws(PeerMRError) -> Void] = [
-    "probe": probe, "prove": prove, "hold": hold, "reset": reset, "refusals": refusals, "again": again,
-]
-
 private let allAccess: Access = [.localWrite, .remoteWrite, .remoteRead]
 
 private func domain(_ words: [String]) throws(PeerMRError) -> ProtectionDomain {
@@ -20,8 +15,8 @@ private func region(_ words: [String], _ domain: ProtectionDomain) throws(PeerMR
 
 private func microseconds(since start: UInt64) -> UInt64 { (monotonicNanoseconds() - start) / 1000 }
 
-/// Whether the device imports dma-bufs, and how long it took to find out, the first time and the next.
-private func probe(_ words: [String]) throws(PeerMRError) {
+/// Whether the device imports dma-bufs, and how long it takes to find out, the first time and the next: DEVICE.
+func imports(_ words: [String]) throws(PeerMRError) {
     let context = try Device(name: words[0]).open()
     var best = UInt64.max
     var found = context.dmaBufSupport()
@@ -43,7 +38,7 @@ private func probe(_ words: [String]) throws(PeerMRError) {
 }
 
 /// A proof with few bytes: DEVICE MEMORY BYTES.
-private func prove(_ words: [String]) throws(PeerMRError) {
+func regionProve(_ words: [String]) throws(PeerMRError) {
     let domain = try domain(words)
     let region = try region(words, domain)
     let before = try bytes(of: region)
@@ -62,7 +57,7 @@ private func bytes(of region: borrowing PeerRegion) throws(PeerMRError) -> [UInt
 }
 
 /// Uses a region again and again until that fails, and says why, then once more: DEVICE MEMORY SECONDS.
-private func hold(_ words: [String]) throws(PeerMRError) {
+func regionHold(_ words: [String]) throws(PeerMRError) {
     let domain = try domain(words)
     let region = try region(words, domain)
     try region.check(timeoutMilliseconds: 30_000)
@@ -93,9 +88,9 @@ private func hold(_ words: [String]) throws(PeerMRError) {
 }
 
 /// Resets a function by way of vfio under a region that is in use; then the memory is registered anew: DEVICE BDF BAR.
-private func reset(_ words: [String]) throws(PeerMRError) {
+func regionReset(_ words: [String]) throws(PeerMRError) {
     let domain = try domain(words)
-    guard let address = PCIAddress(words[1]), let bar = Int(words[2]) else { RegionProbe.stop("BDF BAR") }
+    guard let address = PCIAddress(words[1]), let bar = Int(words[2]) else { MemoryProbe.stop("BDF BAR") }
     let device = try VFIODevice(address)
     do {
         let memory = try device.export(bar: bar, offset: 0, byteCount: 4096)
@@ -117,10 +112,10 @@ private func reset(_ words: [String]) throws(PeerMRError) {
 }
 
 /// What cannot be registered of a dma-buf, on a device that imports them: DEVICE MEMORY.
-private func refusals(_ words: [String]) throws(PeerMRError) {
+func regionRefusals(_ words: [String]) throws(PeerMRError) {
     let domain = try domain(words)
     guard case .dmabuf(let memory) = try MemorySpecification(words[1]).open() else {
-        RegionProbe.stop("\(words[1]) is no dma-buf")
+        MemoryProbe.stop("\(words[1]) is no dma-buf")
     }
     let descriptor = memory.buffer.descriptor
     let size = memory.buffer.byteCount
@@ -178,8 +173,8 @@ private func readOnlyBuffer() -> Int32? {
     return Int32(truncatingIfNeeded: request[1])
 }
 
-/// Registers and lets go many times: DEVICE MEMORY TIMES.
-private func again(_ words: [String]) throws(PeerMRError) {
+/// Registers and deregisters many times: DEVICE MEMORY TIMES.
+func regionAgain(_ words: [String]) throws(PeerMRError) {
     let domain = try domain(words)
     for _ in 0..<(Int(words[2]) ?? 1) { _ = try region(words, domain) }
     tell("registered", words[2])
