@@ -14,12 +14,9 @@ extension Topology {
         guard let a = index(of: provider), let b = index(of: client) else {
             return .none(.noSuchFunction(client))
         }
-        let verdict = verdict(client: b, provider: a)
-        var findings = kernelFindings() + meetingFindings(client: b, provider: a)
-        let needsBridges = verdict.mapType != .busAddress
-        if needsBridges { findings += bridgeFindings(client: b, provider: a) }
-        findings += translationFindings(verdict, client: b)
-        return Route(verdict: verdict, findings: findings)
+        var findings = RecordedFindings()
+        let verdict = walk(client: b, provider: a, recording: &findings)
+        return Route(verdict: verdict, findings: findings.all)
     }
 
     /// Why there is no route from or to an address, whatever the other one is; nil where there may be one.
@@ -70,5 +67,28 @@ extension Topology {
             findings.append(finding)
         }
         return Route(verdict: worst.verdict, findings: findings)
+    }
+}
+
+extension Topology {
+    /// The verdicts for many clients and providers, without reasons: a row for each client.
+    ///
+    /// Where one of the two does not exist or is a bridge, there is no route: `notSupported`, a negative distance.
+    public func verdicts(from clients: [PCIAddress], to providers: [PCIAddress]) -> [[Verdict]] {
+        let columns = providers.map { ($0, place(of: $0)) }
+        return clients.map { client in
+            let row = place(of: client)
+            return columns.map { provider, column in
+                guard let row, let column else {
+                    return route(from: client, to: provider).verdict
+                }
+                var none = NoFindings()
+                return walk(client: row, provider: column, recording: &none)
+            }
+        }
+    }
+
+    private func place(of address: PCIAddress) -> Int? {
+        index(of: address).flatMap { functions[$0].isBridge ? nil : $0 }
     }
 }
