@@ -41,7 +41,7 @@ typedef struct ibv_mr *reg_mr_ex(struct ibv_pd *, struct mr_attributes *);
 EXPORTED struct ibv_mr *ibv_reg_mr_ex(struct ibv_pd *pd, struct mr_attributes *attributes);
 
 /* The same call of libibverbs, looked up once; NULL where it has none. */
-static void *behind(const char *name, const char *version, void *_Atomic *found)
+static void *next_symbol(const char *name, const char *version, void *_Atomic *found)
 {
     void *call = atomic_load_explicit(found, memory_order_acquire);
     if (call)
@@ -58,15 +58,15 @@ static void *behind(const char *name, const char *version, void *_Atomic *found)
 }
 
 /*
- * What a program gets: the region, or what stands in for it, or NULL and the errno that libibverbs left. Success leaves
- * errno as it was before.
+ * The result of a call: the region of libibverbs, else PeerMR's, else NULL and the errno of libibverbs. Success leaves
+ * errno unchanged.
  */
-static struct ibv_mr *settle(struct ibv_mr *region, int before, struct refused *refused)
+static struct ibv_mr *resolve(struct ibv_mr *region, int before, struct refused *refused)
 {
     if (!region && preload_depth == 0) {
         refused->error = errno;
         preload_depth++;
-        region = preload_instead(refused);
+        region = preload_fallback(refused);
         preload_depth--;
         errno = region ? before : refused->error;
     }
@@ -77,7 +77,7 @@ EXPORTED struct ibv_mr *ibv_reg_mr(struct ibv_pd *pd, void *address, size_t leng
 {
     static void *_Atomic found;
     int before = errno;
-    reg_mr *call = (reg_mr *)behind("ibv_reg_mr", "IBVERBS_1.1", &found);
+    reg_mr *call = (reg_mr *)next_symbol("ibv_reg_mr", "IBVERBS_1.1", &found);
     struct refused refused = {
         .call = "ibv_reg_mr", .caller = __builtin_return_address(0), .pd = pd, .address = address, .length = length,
         .iova = (uintptr_t)address, .access = access,
@@ -89,10 +89,10 @@ EXPORTED struct ibv_mr *ibv_reg_mr(struct ibv_pd *pd, void *address, size_t leng
     preload_depth++;
     struct ibv_mr *region = call(pd, address, length, access);
     preload_depth--;
-    return settle(region, before, &refused);
+    return resolve(region, before, &refused);
 }
 
-static struct ibv_mr *with_iova(reg_mr_iova *call, struct refused *refused, int before)
+static struct ibv_mr *reg_mr_with_iova(reg_mr_iova *call, struct refused *refused, int before)
 {
     if (!call) {
         errno = EOPNOTSUPP;
@@ -101,7 +101,7 @@ static struct ibv_mr *with_iova(reg_mr_iova *call, struct refused *refused, int 
     preload_depth++;
     struct ibv_mr *region = call(refused->pd, refused->address, refused->length, refused->iova, refused->access);
     preload_depth--;
-    return settle(region, before, refused);
+    return resolve(region, before, refused);
 }
 
 EXPORTED struct ibv_mr *ibv_reg_mr_iova(struct ibv_pd *pd, void *address, size_t length, uint64_t iova, int access)
@@ -112,7 +112,7 @@ EXPORTED struct ibv_mr *ibv_reg_mr_iova(struct ibv_pd *pd, void *address, size_t
         .call = "ibv_reg_mr_iova", .caller = __builtin_return_address(0), .pd = pd, .address = address,
         .length = length, .iova = iova, .access = access,
     };
-    return with_iova((reg_mr_iova *)behind("ibv_reg_mr_iova", "IBVERBS_1.7", &found), &refused, before);
+    return reg_mr_with_iova((reg_mr_iova *)next_symbol("ibv_reg_mr_iova", "IBVERBS_1.7", &found), &refused, before);
 }
 
 EXPORTED struct ibv_mr *ibv_reg_mr_iova2(struct ibv_pd *pd, void *address, size_t length, uint64_t iova,
@@ -124,15 +124,15 @@ EXPORTED struct ibv_mr *ibv_reg_mr_iova2(struct ibv_pd *pd, void *address, size_
         .call = "ibv_reg_mr_iova2", .caller = __builtin_return_address(0), .pd = pd, .address = address,
         .length = length, .iova = iova, .access = (int)access,
     };
-    return with_iova((reg_mr_iova *)behind("ibv_reg_mr_iova2", "IBVERBS_1.8", &found), &refused, before);
+    return reg_mr_with_iova((reg_mr_iova *)next_symbol("ibv_reg_mr_iova2", "IBVERBS_1.8", &found), &refused, before);
 }
 
-/* The youngest of them. What it registers by descriptor, or with hints, is not this library's matter. */
+/* The newest call. Registrations by descriptor, or with hints, are left to libibverbs. */
 EXPORTED struct ibv_mr *ibv_reg_mr_ex(struct ibv_pd *pd, struct mr_attributes *attributes)
 {
     static void *_Atomic found;
     int before = errno;
-    reg_mr_ex *call = (reg_mr_ex *)behind("ibv_reg_mr_ex", "IBVERBS_1.15", &found);
+    reg_mr_ex *call = (reg_mr_ex *)next_symbol("ibv_reg_mr_ex", "IBVERBS_1.15", &found);
     if (!call) {
         errno = EOPNOTSUPP;
         return NULL;
@@ -147,5 +147,5 @@ EXPORTED struct ibv_mr *ibv_reg_mr_ex(struct ibv_pd *pd, struct mr_attributes *a
         .length = attributes->length, .access = attributes->access,
         .iova = attributes->comp_mask & HAS_IOVA ? attributes->iova : (uintptr_t)attributes->addr,
     };
-    return settle(NULL, before, &refused);
+    return resolve(NULL, before, &refused);
 }

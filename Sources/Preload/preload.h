@@ -2,8 +2,8 @@
 /*
  * libpeermr-preload.so: an LD_PRELOAD for programs that register peer memory with ibv_reg_mr, and fail.
  *
- * interpose.c stands in front of libibverbs' calls, standing.c takes a first look at the memory of those that fail,
- * instead.c has PeerMR register it, say.c explains.
+ * interpose.c replaces the calls of libibverbs, maps.c classifies the memory of those that fail by /proc/self/maps,
+ * fallback.c registers it through PeerMR, log.c prints what happened.
  * The library needs nothing but the C library: libpeermr.so is loaded when the first registration of peer memory has
  * failed, so that programs that never meet any pay for one more function call, and no more.
  */
@@ -28,25 +28,25 @@ struct refused {
     int error;          /* errno as the real call left it */
 };
 
-/* This thread is in a registration already: what is called meanwhile goes to libibverbs as it is. */
+/* This thread is in a registration already: nested calls go to libibverbs unchanged. */
 extern __thread int preload_depth __attribute__((tls_model("initial-exec")));
 
-/* What stands in a range, by its names; of several the greatest. */
-enum standing {
-    STANDING_NOWHERE,   /* a part of it is not mapped */
-    STANDING_HOST,
-    STANDING_DEVICE,    /* a driver's file, perhaps: PeerMR has words for those */
-    STANDING_PEER,      /* p2pmem, or a dma-buf */
+/* What a range maps, by the names in /proc/self/maps; of several the greatest. */
+enum mapping {
+    MAPPING_NONE,   /* a part of it is not mapped */
+    MAPPING_HOST,
+    MAPPING_DEVICE,    /* perhaps the file of a driver, which PeerMR can explain */
+    MAPPING_PEER,      /* p2pmem, or a dma-buf */
 };
-enum standing preload_standing(const struct refused *refused);
+enum mapping preload_classify(const struct refused *refused);
 
-/* The registration by PeerMR's way, which ibv_dereg_mr ends as any other; NULL where it is none, errno unspecified. */
-struct ibv_mr *preload_instead(const struct refused *refused);
+/* Registers through PeerMR; ibv_dereg_mr ends the region as any other. NULL on failure, errno unspecified. */
+struct ibv_mr *preload_fallback(const struct refused *refused);
 
-/* Tells people what happened to a registration, where PEERMR_VERBOSE is set. */
-void preload_say(const struct refused *refused, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Prints what happened to a registration if PEERMR_VERBOSE is set. */
+void preload_log(const struct refused *refused, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Whether an environment variable is set to something other than nothing and 0. */
+/* Whether an environment variable is set, and neither empty nor 0. */
 bool preload_is_set(const char *name);
 
 #endif

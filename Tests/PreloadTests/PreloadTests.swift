@@ -4,18 +4,18 @@ import Testing
 
 /// What a program meets that runs with the preload library: over fakes of libibverbs and libpeermr.
 @Suite struct PreloadTests {
-    private let workshop: Workshop
+    private let harness: PreloadHarness
 
-    init() throws { workshop = try Workshop.shared.get() }
+    init() throws { harness = try PreloadHarness.shared.get() }
 
     private let efault = "14"
     private let ours = "region address+0 length 8192 errno 77"
 
     @Test func whatWorksIsLeftAlone() throws {
-        for act in ["plain", "macro", "iova", "ex"] {
-            let bare = try workshop.run(act, preloaded: false)
-            let found = try workshop.run(act, ["PEERMR_VERBOSE": "1"])
-            #expect(found.lines == bare.lines, "\(act)")
+        for command in ["plain", "macro", "iova", "ex"] {
+            let bare = try harness.run(command, preloaded: false)
+            let found = try harness.run(command, ["PEERMR_VERBOSE": "1"])
+            #expect(found.lines == bare.lines, "\(command)")
             #expect(found.lines.first == ours)
             #expect(found.lines.last == "peermr not loaded registered 0 deregistered 0 detached 0")
             #expect(found.said.isEmpty)
@@ -24,16 +24,16 @@ import Testing
 
     /// A filter kills the program at the first system call.
     @Test func whatWorksMakesNoSystemCall() throws {
-        let found = try workshop.run("quiet")
+        let found = try harness.run("quiet")
         #expect(found.code == 0)
         #expect(found.lines == ["no system call"])
     }
 
     @Test(arguments: ["plain", "macro", "iova", "ex"], ["p2pmem", "dmabuf"])
-    func whatFailsIsRegisteredByPeerMR(_ act: String, _ memory: String) throws {
-        let bare = try workshop.run(act, ["FAKE_ERRNO": efault], preloaded: false)
+    func whatFailsIsRegisteredByPeerMR(_ command: String, _ memory: String) throws {
+        let bare = try harness.run(command, ["FAKE_ERRNO": efault], preloaded: false)
         #expect(bare.lines.first == "NULL errno 14")
-        let found = try workshop.run(act, ["FAKE_ERRNO": efault, "FAKE_PEERMR": memory])
+        let found = try harness.run(command, ["FAKE_ERRNO": efault, "FAKE_PEERMR": memory])
         #expect(found.lines.first == ours, "as ibv_reg_mr leaves it, errno untouched")
         #expect(found.lines.contains("dereg 0"))
         #expect(found.lines.last == "peermr loaded registered 1 deregistered 0 detached 1")
@@ -42,8 +42,8 @@ import Testing
 
     @Test(arguments: ["14", "22", "95", "121", "12", "1"])
     func theErrnoStaysWherePeerMRCannotEither(_ errno: String) throws {
-        for act in ["plain", "macro", "iova", "ex"] {
-            let found = try workshop.run(act, ["FAKE_ERRNO": errno, "FAKE_PEERMR": "fail", "PEERMR_VERBOSE": "1"])
+        for command in ["plain", "macro", "iova", "ex"] {
+            let found = try harness.run(command, ["FAKE_ERRNO": errno, "FAKE_PEERMR": "fail", "PEERMR_VERBOSE": "1"])
             #expect(found.lines.first == "NULL errno \(errno)")
             #expect(found.lines.last == "peermr loaded registered 1 deregistered 0 detached 0")
             #expect(found.said.contains("PeerMR cannot register it either: the fake refuses\n"))
@@ -53,12 +53,12 @@ import Testing
     /// Nothing is loaded for it: programs register memory to see whether they can.
     @Test func memoryOfTheHostIsNotLookedAtTwice() throws {
         let variables = ["FAKE_ERRNO": "12", "FAKE_PEERMR": "p2pmem", "PEERMR_VERBOSE": "1"]
-        let found = try workshop.run("plain", variables, file: nil)
+        let found = try harness.run("plain", variables, file: nil)
         #expect(found.lines.first == "NULL errno 12")
         #expect(found.lines.last == "peermr not loaded registered 0 deregistered 0 detached 0")
         #expect(found.said.contains("it is memory of the host"))
         // By its name it was a pool, and PeerMR knows better.
-        let other = try workshop.run("plain", variables.merging(["FAKE_PEERMR": "host"]) { $1 })
+        let other = try harness.run("plain", variables.merging(["FAKE_PEERMR": "host"]) { $1 })
         #expect(other.lines.first == "NULL errno 12")
         #expect(other.lines.last == "peermr loaded registered 1 deregistered 1 detached 0")
         #expect(other.said.contains("it is memory of the host"))
@@ -66,42 +66,42 @@ import Testing
 
     @Test func memoryThatIsNotThere() throws {
         let variables = ["FAKE_ERRNO": efault, "FAKE_PEERMR": "p2pmem", "PEERMR_VERBOSE": "1"]
-        for act in ["unmapped", "wrap"] {
-            let found = try workshop.run(act, variables, file: nil)
+        for command in ["unmapped", "wrap"] {
+            let found = try harness.run(command, variables, file: nil)
             #expect(found.lines.first == "NULL errno 14")
             #expect(found.lines.last == "peermr not loaded registered 0 deregistered 0 detached 0")
             #expect(found.said.contains("not all of it is mapped"))
         }
         // Peer memory and what lies beside it: PeerMR says what is wrong.
-        let beyond = try workshop.run("beyond", variables.merging(["FAKE_PEERMR": "fail"]) { $1 })
+        let beyond = try harness.run("beyond", variables.merging(["FAKE_PEERMR": "fail"]) { $1 })
         #expect(beyond.lines.last == "peermr loaded registered 1 deregistered 0 detached 0")
     }
 
     /// PeerMR has words for a driver's mapping; where nobody wants to hear them it is not asked.
     @Test func aDriversMapping() throws {
         var variables = ["FAKE_ERRNO": efault, "FAKE_PEERMR": "fail"]
-        let silent = try workshop.run("plain", variables, file: "/dev/zero")
+        let silent = try harness.run("plain", variables, file: "/dev/zero")
         #expect(silent.lines.last == "peermr not loaded registered 0 deregistered 0 detached 0")
         variables["PEERMR_VERBOSE"] = "1"
-        let found = try workshop.run("plain", variables, file: "/dev/zero")
+        let found = try harness.run("plain", variables, file: "/dev/zero")
         #expect(found.lines.first == "NULL errno 14")
         #expect(found.said.contains("PeerMR cannot register it either: the fake refuses"))
     }
 
     @Test func itSaysWhatItDid() throws {
-        let found = try workshop.run("plain", ["FAKE_ERRNO": efault, "FAKE_PEERMR": "p2pmem", "PEERMR_VERBOSE": "1"])
+        let found = try harness.run("plain", ["FAKE_ERRNO": efault, "FAKE_PEERMR": "p2pmem", "PEERMR_VERBOSE": "1"])
         #expect(found.said.hasPrefix("peermr-preload: ibv_reg_mr of 8192 bytes at 0x"))
         #expect(
             found.said.hasSuffix(
                 " on fake0 failed (Bad address): it is p2pmem of 0000:01:00.0; registered by the method onDemand "
                     + "instead, with lkey 0x7 and rkey 0x0\n"))
-        let zero = try workshop.run("plain", ["FAKE_ERRNO": efault, "FAKE_PEERMR": "p2pmem", "PEERMR_VERBOSE": "0"])
+        let zero = try harness.run("plain", ["FAKE_ERRNO": efault, "FAKE_PEERMR": "p2pmem", "PEERMR_VERBOSE": "0"])
         #expect(zero.said.isEmpty)
         #expect(zero.lines.first == ours)
     }
 
     @Test func withoutPeerMRNothingChanges() throws {
-        let found = try workshop.run("plain", ["FAKE_ERRNO": efault, "PEERMR_VERBOSE": "1"], alone: true)
+        let found = try harness.run("plain", ["FAKE_ERRNO": efault, "PEERMR_VERBOSE": "1"], alone: true)
         #expect(found.lines.first == "NULL errno 14")
         #expect(found.said.contains("PeerMR cannot be loaded: libpeermr.so.0: cannot open shared object file"))
     }
@@ -109,27 +109,27 @@ import Testing
     /// A device that would move data wrongly, and report success, gets none that it could.
     @Test func wholePagesAreToBeVouchedFor() throws {
         var variables = ["FAKE_ERRNO": efault, "FAKE_PEERMR": "pages", "PEERMR_VERBOSE": "1"]
-        let found = try workshop.run("plain", variables)
+        let found = try harness.run("plain", variables)
         #expect(found.lines.first == "NULL errno 14")
         #expect(found.lines.last == "peermr loaded registered 1 deregistered 1 detached 0")
         #expect(found.said.contains("set PEERMR_WHOLE_PAGES=1"))
         variables["PEERMR_WHOLE_PAGES"] = "1"
-        let vouched = try workshop.run("plain", variables)
+        let vouched = try harness.run("plain", variables)
         #expect(vouched.lines.first == ours)
         #expect(vouched.said.contains("registered by the method onDemand"))
         // What is wrong for sure stays refused.
-        let odd = try workshop.run("odd", variables)
+        let odd = try harness.run("odd", variables)
         #expect(odd.lines.first == "NULL errno 14")
         #expect(odd.said.contains("begins in between"))
         variables["FAKE_MTU"] = "3"
-        let small = try workshop.run("plain", variables)
+        let small = try harness.run("plain", variables)
         #expect(small.lines.first == "NULL errno 14")
         #expect(small.said.contains("in packets of 4096 bytes, and has no port with that MTU"))
     }
 
     @Test func whatIsNoMemoryIsNotLookedAt() throws {
-        for act in ["zero-based", "everything", "ex-descriptor"] {
-            let found = try workshop.run(act, ["FAKE_ERRNO": "22", "FAKE_PEERMR": "p2pmem"])
+        for command in ["zero-based", "everything", "ex-descriptor"] {
+            let found = try harness.run(command, ["FAKE_ERRNO": "22", "FAKE_PEERMR": "p2pmem"])
             #expect(found.lines.first == "NULL errno 22")
             #expect(found.lines.last == "peermr not loaded registered 0 deregistered 0 detached 0")
         }
@@ -137,7 +137,7 @@ import Testing
 
     /// The first ABI of libibverbs had other structs under the same name.
     @Test func theCallOf2006IsNotOurs() throws {
-        let found = try workshop.run("2006", ["FAKE_ERRNO": efault, "FAKE_PEERMR": "p2pmem"])
+        let found = try harness.run("2006", ["FAKE_ERRNO": efault, "FAKE_PEERMR": "p2pmem"])
         #expect(found.lines.first == "NULL errno 14")
         #expect(found.lines.contains { $0.hasSuffix("of 2006 1") })
         #expect(found.lines.last == "peermr not loaded registered 0 deregistered 0 detached 0")
@@ -145,26 +145,26 @@ import Testing
 
     /// libibverbs is not among the libraries that the program was started with.
     @Test func aPluginThatBringsLibibverbs() throws {
-        let works = try workshop.run("plugin")
+        let works = try harness.run("plugin")
         #expect(works.lines.first == ours)
-        let found = try workshop.run("plugin", ["FAKE_ERRNO": efault, "FAKE_PEERMR": "p2pmem"])
+        let found = try harness.run("plugin", ["FAKE_ERRNO": efault, "FAKE_PEERMR": "p2pmem"])
         #expect(found.lines == [ours, "peermr loaded registered 1 deregistered 0 detached 1"])
     }
 
     @Test func aProgramThatUsesPeerMRItself() throws {
-        let found = try workshop.run("itself", ["FAKE_ERRNO": efault, "FAKE_PEERMR": "p2pmem"])
+        let found = try harness.run("itself", ["FAKE_ERRNO": efault, "FAKE_PEERMR": "p2pmem"])
         #expect(found.lines.first == "status 2", "its own registration fails as it does without this library")
         #expect(found.lines.last == "peermr loaded registered 0 deregistered 0 detached 0")
     }
 
     @Test func manyThreads() throws {
-        let found = try workshop.run("threads", ["FAKE_ERRNO": efault, "FAKE_PEERMR": "p2pmem"])
+        let found = try harness.run("threads", ["FAKE_ERRNO": efault, "FAKE_PEERMR": "p2pmem"])
         #expect(found.lines.first == "all worked")
         #expect(found.lines.last == "peermr loaded registered 16000 deregistered 0 detached 16000")
     }
 
     @Test func aForkedChild() throws {
-        let found = try workshop.run("fork", ["FAKE_ERRNO": efault, "FAKE_PEERMR": "p2pmem"])
+        let found = try harness.run("fork", ["FAKE_ERRNO": efault, "FAKE_PEERMR": "p2pmem"])
         #expect(found.lines.first?.hasPrefix("region address+0 length 8192") == true)
     }
 }

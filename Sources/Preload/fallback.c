@@ -73,27 +73,27 @@ static bool has_port_with_mtu(struct ibv_context *context, uint32_t bytes)
 }
 
 /*
- * Whether the region moves data rightly whatever is asked of it, or whoever started the program vouches for what will
- * be: work requests, and those of peers, are not seen here.
+ * Whether every transfer through the region is correct, or the user guarantees the transfers that are: work requests,
+ * and those of peers, cannot be checked here.
  */
-static bool is_right(const struct refused *refused, const struct peermr_region_info *info)
+static bool is_usable(const struct refused *refused, const struct peermr_region_info *info)
 {
     const char *device = refused->pd->context->device->name;
     if (info->alignment <= 1 && info->path_mtu == 0)
         return true;
     if (info->io_address % info->alignment != 0) {
-        preload_say(refused, "left at that: %s moves data of this memory rightly only from multiples of %" PRIu64
+        preload_log(refused, "left at that: %s moves data of this memory rightly only from multiples of %" PRIu64
                     " bytes on, and the region begins in between", device, info->alignment);
         return false;
     }
     if (info->path_mtu != 0 && !has_port_with_mtu(refused->pd->context, info->path_mtu)) {
-        preload_say(refused, "left at that: %s moves data of this memory rightly only in packets of %" PRIu32
+        preload_log(refused, "left at that: %s moves data of this memory rightly only in packets of %" PRIu32
                     " bytes, and has no port with that MTU; set the MTU of its network interface to 4200", device,
                     info->path_mtu);
         return false;
     }
     if (!preload_is_set("PEERMR_WHOLE_PAGES")) {
-        preload_say(refused, "left at that: %s would move data of this memory wrongly, and report success, unless "
+        preload_log(refused, "left at that: %s would move data of this memory wrongly, and report success, unless "
                     "every request to and from it begins on a multiple of %" PRIu64 " bytes, with a path MTU of %"
                     PRIu32 ", which cannot be watched from here; set PEERMR_WHOLE_PAGES=1 where this program and its "
                     "peers keep to that", device, info->alignment, info->path_mtu);
@@ -102,24 +102,24 @@ static bool is_right(const struct refused *refused, const struct peermr_region_i
     return true;
 }
 
-/* Ends a region that the program shall not have. */
+/* Deregisters a region that the program must not get. */
 static struct ibv_mr *withdraw(struct peermr_region *region)
 {
     (void)library.deregister(region);
     return NULL;
 }
 
-static struct ibv_mr *hand_over(const struct refused *refused, struct peermr_region *region)
+static struct ibv_mr *detach(const struct refused *refused, struct peermr_region *region)
 {
     struct peermr_region_info info = PEERMR_REGION_INFO_INIT;
     struct ibv_mr *made;
     if (library.region_info(region, &info) != PEERMR_OK)
         return withdraw(region);
     if (info.kind != PEERMR_KIND_P2PMEM && info.kind != PEERMR_KIND_DMABUF) {
-        preload_say(refused, "left at that: it is memory of the host");
+        preload_log(refused, "left at that: it is memory of the host");
         return withdraw(region);
     }
-    if (!is_right(refused, &info))
+    if (!is_usable(refused, &info))
         return withdraw(region);
     const char *method = library.method_name(info.method);
     char provider[32];
@@ -129,31 +129,31 @@ static struct ibv_mr *hand_over(const struct refused *refused, struct peermr_reg
     /* As ibv_reg_mr leaves them; of a dma-buf they would be its own offset and whole pages. */
     made->addr = refused->address;
     made->length = refused->length;
-    preload_say(refused, "it is %s%s%s; registered by the method %s instead, with lkey 0x%" PRIx32 " and rkey 0x%"
+    preload_log(refused, "it is %s%s%s; registered by the method %s instead, with lkey 0x%" PRIx32 " and rkey 0x%"
                 PRIx32, info.kind == PEERMR_KIND_P2PMEM ? "p2pmem" : "a dma-buf", provider[0] ? " of " : "", provider,
                 method, made->lkey, made->rkey);
     return made;
 }
 
-/* Peer memory is; a driver's mapping where somebody wants to know why it cannot be registered. */
-static bool is_worth_a_try(const struct refused *refused)
+/* Peer memory; with PEERMR_VERBOSE also a driver's mapping, to explain why it cannot be registered. */
+static bool should_try(const struct refused *refused)
 {
-    switch (preload_standing(refused)) {
-    case STANDING_PEER:
+    switch (preload_classify(refused)) {
+    case MAPPING_PEER:
         return true;
-    case STANDING_DEVICE:
+    case MAPPING_DEVICE:
         return preload_is_set("PEERMR_VERBOSE");
-    case STANDING_HOST:
-        preload_say(refused, "left at that: it is memory of the host");
+    case MAPPING_HOST:
+        preload_log(refused, "left at that: it is memory of the host");
         return false;
-    case STANDING_NOWHERE:
-        preload_say(refused, "left at that: not all of it is mapped");
+    case MAPPING_NONE:
+        preload_log(refused, "left at that: not all of it is mapped");
         return false;
     }
     return false;
 }
 
-struct ibv_mr *preload_instead(const struct refused *refused)
+struct ibv_mr *preload_fallback(const struct refused *refused)
 {
     struct peermr_options options = PEERMR_OPTIONS_INIT;
     struct peermr_error error = PEERMR_ERROR_INIT;
@@ -164,14 +164,14 @@ struct ibv_mr *preload_instead(const struct refused *refused)
     if (!refused->pd || refused->length == 0 || refused->length == SIZE_MAX)
         return NULL;
     if (refused->access & IBV_ACCESS_ZERO_BASED) {
-        preload_say(refused, "left at that: addresses from zero on are not what PeerMR does");
+        preload_log(refused, "left at that: addresses from zero on are not what PeerMR does");
         return NULL;
     }
-    if (!is_worth_a_try(refused))
+    if (!should_try(refused))
         return NULL;
     pthread_once(&library_once, load_library);
     if (!library.register_address) {
-        preload_say(refused, "left at that: PeerMR cannot be loaded: %s", library.trouble);
+        preload_log(refused, "left at that: PeerMR cannot be loaded: %s", library.trouble);
         return NULL;
     }
     /* The program may use libpeermr itself: what that tried is its own to explain. */
@@ -184,8 +184,8 @@ struct ibv_mr *preload_instead(const struct refused *refused)
     }
     if (library.register_address(refused->pd, refused->address, refused->length, &options, &region) != PEERMR_OK) {
         if (library.last_error(&error) == PEERMR_OK)
-            preload_say(refused, "PeerMR cannot register it either: %s", error.message);
+            preload_log(refused, "PeerMR cannot register it either: %s", error.message);
         return NULL;
     }
-    return hand_over(refused, region);
+    return detach(refused, region);
 }

@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// The preload library, built by its own Makefile, with fakes of both libraries that it stands between.
-final class Workshop: @unchecked Sendable {
+final class PreloadHarness: @unchecked Sendable {
     private let folder = TemporaryFolder()
     /// Without libpeermr beside it.
     private let lonely = TemporaryFolder()
@@ -22,10 +22,10 @@ final class Workshop: @unchecked Sendable {
     static let pool = "0000:01:00.0/p2pmem/allocate"
 
     /// One for all tests: compiling takes a while.
-    static let shared = Result { try Workshop() }
+    static let shared = Result { try PreloadHarness() }
 
     private init() throws {
-        let tests = String(#filePath.dropLast("/PreloadTests/Workshop.swift".count))
+        let tests = String(#filePath.dropLast("/PreloadTests/PreloadHarness.swift".count))
         let sources = "\(tests)/../Sources"
         let fakes = "\(tests)/PreloadFakes"
         let place = folder.path.string
@@ -70,14 +70,14 @@ final class Workshop: @unchecked Sendable {
     ///   - preloaded: whether at all.
     ///   - alone: whether libpeermr is missing.
     func run(
-        _ act: String, _ variables: [String: String] = [:], file: String? = Workshop.pool, preloaded: Bool = true,
-        alone: Bool = false
+        _ command: String, _ variables: [String: String] = [:], file: String? = PreloadHarness.pool,
+        preloaded: Bool = true, alone: Bool = false
     ) throws -> Outcome {
         let process = Process()
         let place = folder.path.string
-        let isPlugged = act == "plugin"
+        let isPlugged = command == "plugin"
         process.executableURL = URL(fileURLWithPath: "\(place)/\(isPlugged ? "plugged" : "program")")
-        process.arguments = [isPlugged ? "\(place)/plugin.so" : act]
+        process.arguments = [isPlugged ? "\(place)/plugin.so" : command]
         process.environment = variables
         if let file { process.environment?["FAKE_FILE"] = file.hasPrefix("/") ? file : "\(place)/\(file)" }
         if preloaded {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A first look at what stands in a range, by the names in /proc/self/maps: programs that probe, and fail on purpose,
- * shall not have PeerMR loaded for it, nor something mapped where nothing was. PeerMR looks again, and closely.
+ * Classifies a range by the names in /proc/self/maps, so that programs that probe and fail on purpose do not have
+ * PeerMR loaded, nor anything mapped where nothing was. PeerMR checks again in detail.
  */
 #define _GNU_SOURCE
 #include "preload.h"
@@ -11,41 +11,41 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool begins(const char *name, const char *beginning)
+static bool has_prefix(const char *name, const char *beginning)
 {
     return strncmp(name, beginning, strlen(beginning)) == 0;
 }
 
-static enum standing of_name(char *name)
+static enum mapping classify_name(char *name)
 {
     static const char door[] = "/p2pmem/allocate";
     name[strcspn(name, "\n")] = 0;
     size_t length = strlen(name);
     if (length >= sizeof(door) && strcmp(name + length - (sizeof(door) - 1), door) == 0)
-        return STANDING_PEER;
+        return MAPPING_PEER;
     /* As the kernel names dma-bufs, and did before Linux 5.3. */
-    if (begins(name, "/dmabuf:") || begins(name, "anon_inode:dmabuf"))
-        return STANDING_PEER;
-    return begins(name, "/sys/") || begins(name, "/dev/") || begins(name, "anon_inode:") ? STANDING_DEVICE
-                                                                                        : STANDING_HOST;
+    if (has_prefix(name, "/dmabuf:") || has_prefix(name, "anon_inode:dmabuf"))
+        return MAPPING_PEER;
+    return has_prefix(name, "/sys/") || has_prefix(name, "/dev/") || has_prefix(name, "anon_inode:") ? MAPPING_DEVICE
+                                                                                        : MAPPING_HOST;
 }
 
-enum standing preload_standing(const struct refused *refused)
+enum mapping preload_classify(const struct refused *refused)
 {
     uintptr_t first = (uintptr_t)refused->address, last = first + (refused->length - 1), start, end;
     uintptr_t reached = first;
-    enum standing found = STANDING_HOST;
+    enum mapping found = MAPPING_HOST;
     bool is_whole = false;
     char *line = NULL;
     size_t size = 0;
     FILE *file;
 
     if (last < first)
-        return STANDING_NOWHERE;
+        return MAPPING_NONE;
     file = fopen("/proc/self/maps", "re");
     /* Without /proc nothing is known: PeerMR says so. */
     if (!file)
-        return STANDING_PEER;
+        return MAPPING_PEER;
     while (getline(&line, &size, file) > 0) {
         int name = 0;
         if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %*s %*s %*s %*s %n", &start, &end, &name) != 2 || name == 0)
@@ -54,7 +54,7 @@ enum standing preload_standing(const struct refused *refused)
             continue;
         if (start > last)
             break;
-        enum standing here = of_name(line + name);
+        enum mapping here = classify_name(line + name);
         if (here > found)
             found = here;
         if (start <= reached)
@@ -63,5 +63,5 @@ enum standing preload_standing(const struct refused *refused)
     }
     free(line);
     fclose(file);
-    return found == STANDING_PEER || is_whole ? found : STANDING_NOWHERE;
+    return found == MAPPING_PEER || is_whole ? found : MAPPING_NONE;
 }

@@ -14,7 +14,7 @@ bool preload_is_set(const char *name)
     return value && value[0] && strcmp(value, "0") != 0;
 }
 
-void preload_say(const struct refused *refused, const char *format, ...)
+void preload_log(const struct refused *refused, const char *format, ...)
 {
     /* One write, so that lines of several threads do not mix; a longer one is cut. */
     char line[2048];
