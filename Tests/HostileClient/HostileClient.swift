@@ -24,8 +24,8 @@ struct HostileClient {
         do {
             if let hellos = Hello.hostile(mode, random) {
                 for hello in hellos { try Peer(server).say(hello) }
-            } else if let act = acts[mode] {
-                try act(Peer(server), random)
+            } else if let command = commands[mode] {
+                try command(Peer(server), random)
             } else {
                 stop("there is no mode \(mode)")
             }

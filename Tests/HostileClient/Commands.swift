@@ -4,7 +4,7 @@ import Glibc
 import PeerMR
 
 /// The modes that begin with a good hello, by name.
-let acts: [String: @Sendable (Peer, Random) throws -> Void] = [
+let commands: [String: @Sendable (Peer, Random) throws -> Void] = [
     // Messages that are none, or come where they do not belong.
     "immediate": { peer, random in
         let low = UInt32(truncatingIfNeeded: random.next()) & 0xfff_ffff
