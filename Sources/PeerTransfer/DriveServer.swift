@@ -71,10 +71,10 @@ public final class DriveServer {
     /// - Throws: what ends the server: the connection manager or poll(2) failing.
     public func run() throws(PeerMRError) -> Int {
         while !(isStopping && session == nil) {
-            let isBusy = session?.pump() ?? false
+            let isBusy = session?.poll() ?? false
             try wait(isBusy ? 0 : 200)
             while let event = try events.next() { handle(event) }
-            session?.watch()
+            session?.checkTimeouts()
             if session?.isOver ?? false { finish() }
         }
         return failures

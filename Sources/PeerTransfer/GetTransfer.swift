@@ -8,7 +8,7 @@ import PeerStorage
 /// A drive finishes its reads in any order, the client expects chunks in theirs: a chunk waits for those before it.
 /// A slot is used again when both are through with it: the NIC has sent it, and the client has emptied its own.
 final class GetTransfer: Transfer {
-    let stage: Stage
+    let context: TransferContext
     private(set) var isComplete = false
 
     private var slots: [GetSlot]
@@ -16,42 +16,42 @@ final class GetTransfer: Transfer {
     private var next: UInt64 = 0
     private var emptied: UInt64 = 0
 
-    init(_ stage: Stage) {
-        self.stage = stage
-        slots = Array(repeating: GetSlot(), count: stage.chunks.slotCount)
+    init(_ context: TransferContext) {
+        self.context = context
+        slots = Array(repeating: GetSlot(), count: context.chunks.slotCount)
     }
 
     func begin() throws(PeerMRError) {
-        let first = min(UInt64(stage.chunks.slotCount), stage.chunks.count)
+        let first = min(UInt64(context.chunks.slotCount), context.chunks.count)
         for chunk in 0..<first { try read(chunk) }
     }
 
     private func read(_ chunk: UInt64) throws(PeerMRError) {
-        let slot = stage.chunks.slot(of: chunk)
+        let slot = context.chunks.slot(of: chunk)
         slots[slot] = GetSlot(chunk: chunk)
-        try stage.storage(
-            .read, slot: slot, byteCount: stage.chunks.blocks(of: chunk),
-            at: stage.chunks.offset(of: chunk), tag: StorageTag.make(StorageTag.data, slot: slot))
+        try context.storage(
+            .read, slot: slot, byteCount: context.chunks.blocks(of: chunk),
+            at: context.chunks.offset(of: chunk), tag: StorageTag.make(StorageTag.data, slot: slot))
     }
 
     func handle(_ completion: StorageCompletion) throws(PeerMRError) {
-        if let errno = completion.errno { throw stage.failure(errno, "read") }
+        if let errno = completion.errno { throw context.failure(errno, "read") }
         let slot = StorageTag.slot(completion.tag)
-        guard Int(completion.result) == stage.chunks.blocks(of: slots[slot].chunk) else {
-            throw stage.failure(.ioError, "read")
+        guard Int(completion.result) == context.chunks.blocks(of: slots[slot].chunk) else {
+            throw context.failure(.ioError, "read")
         }
         slots[slot].isRead = true
         try sendInOrder()
     }
 
     private func sendInOrder() throws(PeerMRError) {
-        while next < stage.chunks.count {
-            let slot = stage.chunks.slot(of: next)
+        while next < context.chunks.count {
+            let slot = context.chunks.slot(of: next)
             guard slots[slot].chunk == next, slots[slot].isRead else { return }
             let target = RemoteAddress(
-                address: stage.hello.buffer.address &+ UInt64(slot) * stage.chunks.slotBytes,
-                key: stage.hello.buffer.key)
-            try stage.link.write(stage.entry(of: next), to: target, slot: slot, sequence: next)
+                address: context.hello.buffer.address &+ UInt64(slot) * context.chunks.slotBytes,
+                key: context.hello.buffer.key)
+            try context.link.write(context.entry(of: next), to: target, slot: slot, sequence: next)
             next += 1
         }
     }
@@ -68,7 +68,7 @@ final class GetTransfer: Transfer {
             else { throw .outOfTurn("an immediate that returns no slot") }
             arrived(slots[Int(number)].empty(), in: Int(number))
             emptied += 1
-            isComplete = emptied == stage.chunks.count
+            isComplete = emptied == context.chunks.count
             try reuse(Int(number))
         default: break
         }
@@ -76,13 +76,13 @@ final class GetTransfer: Transfer {
 
     private func arrived(_ isNews: Bool, in slot: Int) {
         guard isNews else { return }
-        stage.count.add(stage.chunks.bytes(of: slots[slot].chunk), through: stage.region)
+        context.count.add(context.chunks.bytes(of: slots[slot].chunk), through: context.region)
     }
 
     private func reuse(_ slot: Int) throws(PeerMRError) {
         guard slots[slot].isFree else { return }
-        let following = slots[slot].chunk + UInt64(stage.chunks.slotCount)
-        if following < stage.chunks.count { try read(following) }
+        let following = slots[slot].chunk + UInt64(context.chunks.slotCount)
+        if following < context.chunks.count { try read(following) }
     }
 }
 

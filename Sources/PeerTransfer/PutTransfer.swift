@@ -9,7 +9,7 @@ import PeerStorage
 /// the drive - offered again. The last block, where the client fills only part of it, is first read from the drive
 /// into its slot, so that what stands behind the client's last byte stays as it was.
 final class PutTransfer: Transfer {
-    let stage: Stage
+    let context: TransferContext
     private(set) var isComplete = false
     private var flush: PeerWriteFlush?
     /// The chunk that each slot is offered for; nil while it is not the client's.
@@ -17,35 +17,35 @@ final class PutTransfer: Transfer {
     private var received: UInt64 = 0
     private var written: UInt64 = 0
 
-    init(_ stage: Stage, ensureArrival: Bool) throws(PeerMRError) {
-        self.stage = stage
-        offered = Array(repeating: nil, count: stage.chunks.slotCount)
+    init(_ context: TransferContext, ensureArrival: Bool) throws(PeerMRError) {
+        self.context = context
+        offered = Array(repeating: nil, count: context.chunks.slotCount)
         guard ensureArrival else { return }
         flush = try PeerWriteFlush(
-            depth: stage.chunks.slotCount, on: stage.link.domain, completions: stage.link.queue,
-            like: stage.link.queuePair)
+            depth: context.chunks.slotCount, on: context.link.domain, completions: context.link.queue,
+            like: context.link.queuePair)
     }
 
     func begin() throws(PeerMRError) {
-        let first = min(UInt64(stage.chunks.slotCount), stage.chunks.count)
+        let first = min(UInt64(context.chunks.slotCount), context.chunks.count)
         for chunk in 0..<first { try offer(chunk) }
     }
 
     private func offer(_ chunk: UInt64) throws(PeerMRError) {
-        if let (last, place) = stage.chunks.partialBlock, last == chunk {
-            try stage.storage(
-                .read, slot: stage.chunks.slot(of: chunk), place: place,
-                byteCount: Int(stage.chunks.blockBytes),
-                at: stage.chunks.offset(of: chunk) + place, tag: StorageTag.make(StorageTag.tail))
+        if let (last, place) = context.chunks.partialBlock, last == chunk {
+            try context.storage(
+                .read, slot: context.chunks.slot(of: chunk), place: place,
+                byteCount: Int(context.chunks.blockBytes),
+                at: context.chunks.offset(of: chunk) + place, tag: StorageTag.make(StorageTag.tail))
         } else {
             try credit(chunk)
         }
     }
 
     private func credit(_ chunk: UInt64) throws(PeerMRError) {
-        let slot = stage.chunks.slot(of: chunk)
+        let slot = context.chunks.slot(of: chunk)
         offered[slot] = chunk
-        try stage.link.send(.credit(slot: UInt16(slot)))
+        try context.link.send(.credit(slot: UInt16(slot)))
     }
 
     func handle(_ tag: Tag, _ completion: Completion) throws(PeerMRError) {
@@ -63,50 +63,50 @@ final class PutTransfer: Transfer {
             case .chunk(let slot, let sequence) = message
         else { throw .outOfTurn("an immediate that is no chunk") }
         let chunk = received
-        guard chunk < stage.chunks.count, Int(slot) == stage.chunks.slot(of: chunk),
+        guard chunk < context.chunks.count, Int(slot) == context.chunks.slot(of: chunk),
             sequence == UInt16(truncatingIfNeeded: chunk), offered[Int(slot)] == chunk,
-            UInt64(completion.byteCount) == stage.chunks.bytes(of: chunk)
+            UInt64(completion.byteCount) == context.chunks.bytes(of: chunk)
         else { throw .outOfTurn("chunk \(sequence) of \(completion.byteCount) bytes in slot \(slot)") }
         received += 1
         guard flush != nil else { return try write(slot: Int(slot)) }
         do {
             try flush?.post(
-                reading: UInt64(slot) * stage.chunks.slotBytes, of: stage.region.keys,
+                reading: UInt64(slot) * context.chunks.slotBytes, of: context.region.keys,
                 requestID: Tag(.arrival, slot: Int(slot)).requestID)
         } catch { throw .post(error) }
     }
 
     private func write(slot: Int) throws(PeerMRError) {
         guard let chunk = offered[slot] else { return }
-        try stage.storage(
-            .write, slot: slot, byteCount: stage.chunks.blocks(of: chunk),
-            at: stage.chunks.offset(of: chunk), tag: StorageTag.make(StorageTag.data, slot: slot))
+        try context.storage(
+            .write, slot: slot, byteCount: context.chunks.blocks(of: chunk),
+            at: context.chunks.offset(of: chunk), tag: StorageTag.make(StorageTag.data, slot: slot))
     }
 
     func handle(_ completion: StorageCompletion) throws(PeerMRError) {
         let kind = StorageTag.kind(completion.tag)
         if let errno = completion.errno {
-            throw stage.failure(errno, kind == StorageTag.tail ? "read" : "write")
+            throw context.failure(errno, kind == StorageTag.tail ? "read" : "write")
         }
         switch kind {
         case StorageTag.data: try finish(slot: StorageTag.slot(completion.tag), completion.result)
-        case StorageTag.tail: try credit(stage.chunks.count - 1)
+        case StorageTag.tail: try credit(context.chunks.count - 1)
         default:
             isComplete = true
-            try stage.link.send(.done)
+            try context.link.send(.done)
         }
     }
 
     private func finish(slot: Int, _ result: Int32) throws(PeerMRError) {
         guard let chunk = offered[slot] else { return }
-        guard Int(result) == stage.chunks.blocks(of: chunk) else {
-            throw stage.failure(.ioError, "write")
+        guard Int(result) == context.chunks.blocks(of: chunk) else {
+            throw context.failure(.ioError, "write")
         }
-        stage.count.add(stage.chunks.bytes(of: chunk), through: stage.region)
+        context.count.add(context.chunks.bytes(of: chunk), through: context.region)
         offered[slot] = nil
         written += 1
-        let next = chunk + UInt64(stage.chunks.slotCount)
-        if next < stage.chunks.count { try offer(next) }
-        if written == stage.chunks.count { try stage.flush() }
+        let next = chunk + UInt64(context.chunks.slotCount)
+        if next < context.chunks.count { try offer(next) }
+        if written == context.chunks.count { try context.flush() }
     }
 }

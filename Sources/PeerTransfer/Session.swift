@@ -10,7 +10,7 @@ final class Session {
     let hello: Hello
     let connection: Connection
     private let link: Link
-    private let stage: Stage
+    private let context: TransferContext
     private let drive: Drive
     private let options: DriveServer.Options
     private var transfer: (any Transfer)?
@@ -42,7 +42,7 @@ final class Session {
             let welcome = Self.welcome(region, chunks, drive.queue.range)
             connection.setAcknowledgeTimeout(exponent: acknowledgeExponent)
             link = try Link(connection, domain: domain, window: chunks.slotCount)
-            stage = Stage(link: link, region: region, chunks: chunks, hello: hello, drive: drive)
+            context = TransferContext(link: link, region: region, chunks: chunks, hello: hello, drive: drive)
             try connection.accept(privateData: welcome.bytes, outstandingReads: 0)
         } catch {
             report(.unable(client: client, error))
@@ -83,7 +83,7 @@ extension Session {
     /// How it went, for the application.
     var report: TransferReport {
         TransferReport(
-            operation: hello.operation, client: client, byteCount: hello.byteCount, count: stage.count,
+            operation: hello.operation, client: client, byteCount: hello.byteCount, count: context.count,
             seconds: seconds, failure: failure)
     }
     /// Whether the transfer has been done to its end.
@@ -101,25 +101,25 @@ extension Session {
         started = monotonicNanoseconds()
         lastProgress = started
         do {
-            try link.checkPath(stage.region.keys.constraint)
+            try link.checkPath(context.region.keys.constraint)
             let transfer: any Transfer =
                 hello.operation == .put
-                ? try PutTransfer(stage, ensureArrival: options.mustFlush(stage.region))
-                : GetTransfer(stage)
+                ? try PutTransfer(context, ensureArrival: options.mustFlush(context.region))
+                : GetTransfer(context)
             self.transfer = transfer
             try transfer.begin()
-            try stage.submit()
+            try context.submit()
         } catch { fail(error) }
     }
 
     /// Handles all that has completed.
     ///
     /// - Returns: whether there was anything.
-    func pump() -> Bool {
+    func poll() -> Bool {
         let hasStored = takeStorage()
         let hasPolled = !isDisconnected && takeMessages()
         // After a failure too: what has been prepared must not wait in the queue for the next client's slots.
-        do { try stage.submit() } catch { fail(error) }
+        do { try context.submit() } catch { fail(error) }
         guard hasStored || hasPolled else { return false }
         progressed()
         return true
@@ -155,7 +155,7 @@ extension Session {
     }
 
     /// Looks after silence: a dead client, one that makes no headway, and the end of a last message's time.
-    func watch() {
+    func checkTimeouts() {
         let now = monotonicNanoseconds()
         if let closeAt, now >= closeAt { disconnect() }
         guard !isDisconnected, failure == nil, !isComplete else { return }
@@ -194,7 +194,7 @@ extension Session {
     /// The client has ended the connection, or is gone.
     func peerDisconnected() {
         // What came before the end is still in the queue: it may be all that was missing.
-        _ = pump()
+        _ = poll()
         if failure == nil, !isComplete {
             failure = PeerMRError(
                 .disconnected, reason: "the client went away in the middle of its transfer",

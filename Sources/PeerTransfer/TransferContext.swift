@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import PeerMR
+import PeerStorage
+import SystemPackage
+
+/// What both directions of a transfer share on the server: the link, the slots in peer memory, and the drive.
+final class TransferContext {
+    let link: Link
+    let region: PeerRegion
+    let chunks: Chunks
+    let hello: Hello
+    /// Where the client's bytes begin in the server's range.
+    let base: UInt64
+    var count = TransferCount()
+    private let drive: Drive
+
+    init(link: Link, region: consuming PeerRegion, chunks: Chunks, hello: Hello, drive: Drive) {
+        self.link = link
+        self.region = region
+        self.chunks = chunks
+        self.hello = hello
+        self.drive = drive
+        base = hello.offset
+    }
+
+    /// Prepares the drive's work on part of a slot; ``submit()`` starts all that has been prepared.
+    func storage(
+        _ direction: Direction, slot: Int, place: UInt64 = 0, byteCount: Int, at offset: UInt64,
+        tag: UInt64
+    ) throws(PeerMRError) {
+        do {
+            let start = slot * Int(chunks.slotBytes) + Int(place)
+            let slice = try region.slice(at: start, count: byteCount)
+            switch direction {
+            case .read: try drive.queue.read(slice, at: base + offset, tag: tag)
+            case .write: try drive.queue.write(slice, at: base + offset, tag: tag)
+            }
+        } catch {
+            throw failure((error as? Errno) ?? .invalidArgument, direction.rawValue)
+        }
+    }
+
+    enum Direction: String { case read, write }
+
+    func flush() throws(PeerMRError) {
+        do {
+            try drive.queue.flush(tag: StorageTag.make(StorageTag.flush))
+        } catch { throw failure(error, "flush") }
+    }
+
+    /// One system call for all that one round of completions has led to.
+    func submit() throws(PeerMRError) {
+        do { try drive.queue.submit() } catch { throw failure(error, "start on") }
+    }
+
+    /// The sentence for a drive that failed.
+    func failure(_ errno: Errno, _ operation: String) -> PeerMRError {
+        .storage(errno, operation, on: drive.queue.device, memory: region.kind)
+    }
+
+    /// The part of the region that a chunk fills.
+    func entry(of chunk: UInt64) throws(PeerMRError) -> ScatterGatherElement {
+        do {
+            return try region.keys.element(
+                at: UInt64(chunks.slot(of: chunk)) * chunks.slotBytes, count: chunks.bytes(of: chunk))
+        } catch {
+            throw PeerMRError(
+                .invalidArgument, reason: "chunk \(chunk) has no place in its region (\(error))")
+        }
+    }
+}
+
+/// What a storage operation was for: the kind and the slot, in its tag.
+enum StorageTag {
+    static let data: UInt64 = 0
+    static let tail: UInt64 = 1
+    static let flush: UInt64 = 2
+
+    static func make(_ kind: UInt64, slot: Int = 0) -> UInt64 { kind << 32 | UInt64(slot) }
+    static func kind(_ tag: UInt64) -> UInt64 { tag >> 32 }
+    static func slot(_ tag: UInt64) -> Int { Int(tag & 0xffff_ffff) }
+}
+
+/// The drive that the server serves from: one queue, used by one transfer at a time.
+final class Drive {
+    var queue: StorageQueue
+    init(_ queue: consuming StorageQueue) { self.queue = queue }
+}
