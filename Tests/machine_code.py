@@ -16,19 +16,19 @@ from pathlib import Path
 
 # A loop, as its mangled name begins: once per message it must do nothing of the below.
 LOOPS = {
-    "the messages of ping-pong": r"\$s8PingPong7StationV8exchange",
-    "the reads of ping-pong": r"\$s8PingPong7StationV(4read|5ready)",
-    "the pings of ping-pong --cm": r"\$s8PingPong0A7StationV4ping",
-    "the pongs of ping-pong --cm": r"\$s8PingPong0A7StationV4pong",
+    "the messages of ping-pong": r"\$s8PingPong8EndpointV8exchange",
+    "the reads of ping-pong": r"\$s8PingPong8EndpointV(4read|5ready)",
+    "the pings of ping-pong --cm": r"\$s8PingPong0A8EndpointV4ping",
+    "the pongs of ping-pong --cm": r"\$s8PingPong0A8EndpointV4pong",
 }
 # What is made for a run, and not for a message, does these things: so the look must find them there.
-COUNTER_EXAMPLE = r"\$s8PingPong7ManagedV6client"
+COUNTER_EXAMPLE = r"\$s8PingPong10RDMACMModeV6client"
 FORBIDDEN = re.compile(
     r"swift_(retain|release|bridgeObject|unknownObject|alloc|slowAlloc|dealloc|beginAccess|initStack"
     r"|getGenericMetadata|dynamicCast|weak|unowned|once)|^(malloc|calloc|realloc|free|posix_memalign|aligned_alloc)\b"
     r"|^_Zn[wa]|^_Zd[la]")
 # What looks at a dma-buf by way of its owner makes system calls: when messages are validated, or none comes for long.
-BY_THE_OWNER = re.compile(r"\$s8PingPong7StationV(15putThroughOwner|16takeThroughOwner|12lookAtMemory)")
+BY_THE_OWNER = re.compile(r"\$s8PingPong8EndpointV(15putThroughOwner|16takeThroughOwner|11checkMemory)")
 OURS = re.compile(r"\$s(8PingPong|5Verbs|10PeerMRCore|10PeerMemory|6PeerMR|11PeerStorage)")
 
 

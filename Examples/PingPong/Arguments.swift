@@ -91,8 +91,8 @@ struct PathArguments: ParsableArguments {
 
     var tcpPort: UInt16 { port ?? (cm ? 7174 : 18_515) }
 
-    func rendezvous(_ milliseconds: Int32) -> RendezvousOptions {
-        RendezvousOptions(
+    func outOfBandOptions(_ milliseconds: Int32) -> OutOfBandOptions {
+        OutOfBandOptions(
             device: device, devicePort: devicePort, gidIndex: gidIndex, mtu: mtu.flatMap { PathMTU(exactlyBytes: $0) },
             serviceLevel: serviceLevel, port: tcpPort, milliseconds: milliseconds)
     }
@@ -136,30 +136,30 @@ struct MessageArguments: ParsableArguments {
         }
     }
 
-    func validate(isClient: Bool, isManaged: Bool) throws {
-        guard !isManaged else {
+    func validate(isClient: Bool, usesCM: Bool) throws {
+        guard !usesCM else {
             guard operation == .send else {
                 throw ValidationError("With --cm the protocol of rping says what is done.")
             }
-            guard sizes(isManaged: true).allSatisfy({ $0 >= PingText.shortest && $0 < 65_536 }) else {
+            guard sizes(usesCM: true).allSatisfy({ $0 >= PingText.shortest && $0 < 65_536 }) else {
                 throw ValidationError("With --cm sizes must be between \(PingText.shortest) and 65535.")
             }
             return
         }
     }
 
-    func sizes(isManaged: Bool) -> [Int] { sweep?.sizes ?? [size?.count ?? (isManaged ? 64 : 4096)] }
+    func sizes(usesCM: Bool) -> [Int] { sweep?.sizes ?? [size?.count ?? (usesCM ? 64 : 4096)] }
 
-    func station(isManaged: Bool, drive: PCIAddress? = nil) -> StationOptions {
-        let largest = max(sizes(isManaged: isManaged).max() ?? 1, size?.count ?? 1)
+    func endpointOptions(usesCM: Bool, drive: PCIAddress? = nil) -> EndpointOptions {
+        let largest = max(sizes(usesCM: usesCM).max() ?? 1, size?.count ?? 1)
         let memory = memory ?? drive.map { MemoryArgument(function: $0) }
-        return StationOptions(memory: memory, sizeLimit: largest, depth: receiveDepth, waits: events)
+        return EndpointOptions(memory: memory, sizeLimit: largest, depth: receiveDepth, waits: events)
     }
 
-    func runs(_ patience: Int, isManaged: Bool = false) -> RunOptions {
+    func runs(_ timeout: Int, usesCM: Bool = false) -> RunOptions {
         RunOptions(
-            operation: operation, sizes: sizes(isManaged: isManaged), count: iterations,
-            warmUp: warmUp ?? min(100, iterations / 10), validates: looksAtBytes, patience: patience)
+            operation: operation, sizes: sizes(usesCM: usesCM), count: iterations,
+            warmUp: warmUp ?? min(100, iterations / 10), validates: looksAtBytes, timeout: timeout)
     }
 }
 
@@ -199,16 +199,16 @@ struct DriveArguments: ParsableArguments {
     /// Opens the drive, where one was named.
     ///
     /// - Returns: what answers the client, and the drive's PCI function.
-    func turn() throws(PeerMRError) -> (any Turn, PCIAddress?) {
-        guard let nvme, let range = driveRange else { return (MemoryTurn(), nil) }
+    func responder() throws(PeerMRError) -> (any Responder, PCIAddress?) {
+        guard let nvme, let range = driveRange else { return (MemoryResponder(), nil) }
         let device = try BlockDevice(opening: FilePath(nvme), overwrite: overwrite)
         let function = device.function
         let blocks = try device.range(at: range.offset, count: range.byteCount)
-        let turn: any Turn =
+        let responder: any Responder =
             passthrough
-            ? DriveTurn(try PassthroughQueue(device, range: blocks, depth: 4))
-            : DriveTurn(try StorageQueue(device, range: blocks, depth: 4))
-        return (turn, function)
+            ? DriveResponder(try PassthroughQueue(device, range: blocks, depth: 4))
+            : DriveResponder(try StorageQueue(device, range: blocks, depth: 4))
+        return (responder, function)
     }
 }
 
@@ -224,7 +224,7 @@ struct OutputArguments: ParsableArguments {
         }
     }
 
-    var patience: Int32 { Int32(timeout * 1000) }
+    var timeoutMilliseconds: Int32 { Int32(timeout * 1000) }
 
     /// Opens what the figures go to.
     func report() throws(PeerMRError) -> Report { try Report(isJSON: json, picture: svg) }

@@ -60,7 +60,7 @@ extension PassthroughQueue: DriveQueue {
 }
 
 /// The parts of a round trip through a drive, as the server sees them.
-enum Leg: Int, CaseIterable {
+enum Phase: Int, CaseIterable {
     case arrive, store, load, leave
 
     var name: String {
@@ -73,8 +73,8 @@ enum Leg: Int, CaseIterable {
     }
 }
 
-/// A turn of a server whose pong comes from the drive: what arrives is written to it and made durable, read back, sent.
-final class DriveTurn<Queue: DriveQueue & ~Copyable>: Turn {
+/// Answers with bytes from the drive: a message is written to it and flushed, read back, and sent.
+final class DriveResponder<Queue: DriveQueue & ~Copyable>: Responder {
     private var queue: Queue
     private var flush: PeerWriteFlush?
     private var isReceived = false
@@ -86,89 +86,89 @@ final class DriveTurn<Queue: DriveQueue & ~Copyable>: Turn {
     let operations: [Operation] = [.send]
     let separatesAreas = true
 
-    func begin(on station: borrowing Station) throws(PeerMRError) {
-        guard PeerWriteFlush.isNeeded(for: station.region) else { return }
-        flush = try PeerWriteFlush(depth: 1, on: station.domain, completions: station.queue, like: station.queuePair)
+    func begin(on endpoint: borrowing Endpoint) throws(PeerMRError) {
+        guard PeerWriteFlush.isNeeded(for: endpoint.region) else { return }
+        flush = try PeerWriteFlush(depth: 1, on: endpoint.domain, completions: endpoint.queue, like: endpoint.queuePair)
     }
 
-    /// Each message goes to the next place of the range; the figures are those of the legs.
-    func run(_ plan: LoopPlan, on station: inout Station, _ options: RunOptions) throws(PeerMRError) -> [Run] {
+    /// Each message goes to the next place of the range; the figures are those of the phases.
+    func run(_ plan: LoopPlan, on endpoint: inout Endpoint, _ options: RunOptions) throws(PeerMRError) -> [Run] {
         let bytes = (Int(plan.size) + queue.blockBytes - 1) / queue.blockBytes * queue.blockBytes
         let places = queue.range.byteCount / UInt64(bytes)
-        let room = min(queue.limit, Int(clamping: queue.range.byteCount), station.areaBytes)
+        let room = min(queue.limit, Int(clamping: queue.range.byteCount), endpoint.areaBytes)
         guard bytes <= room else { throw .doesNotFit(bytes, room) }
-        var times = Leg.allCases.map { _ in [UInt64]() }
+        var times = Phase.allCases.map { _ in [UInt64]() }
         var last = monotonicNanoseconds()
         for message in 0..<plan.count {
-            for leg in Leg.allCases {
-                try go(leg, plan, on: &station, bytes, at: UInt64(message) % places * UInt64(bytes))
+            for phase in Phase.allCases {
+                try go(phase, plan, on: &endpoint, bytes, at: UInt64(message) % places * UInt64(bytes))
                 let now = monotonicNanoseconds()
-                if message >= options.warmUp { times[leg.rawValue].append(now - last) }
+                if message >= options.warmUp { times[phase.rawValue].append(now - last) }
                 last = now
             }
         }
-        return Leg.allCases.map { Run($0.name, ways: 1, times[$0.rawValue], plan, options, station.region) }
+        return Phase.allCases.map { Run($0.name, ways: 1, times[$0.rawValue], plan, options, endpoint.region) }
     }
 
     private func go(
-        _ leg: Leg, _ plan: LoopPlan, on station: inout Station, _ bytes: Int, at place: UInt64
+        _ phase: Phase, _ plan: LoopPlan, on endpoint: inout Endpoint, _ bytes: Int, at place: UInt64
     ) throws(PeerMRError) {
-        let memory = station.region.kind
-        switch leg {
+        let memory = endpoint.region.kind
+        switch phase {
         case .arrive:
-            do throws(LoopEnd) { try arrive(plan, &station) } catch { throw PeerMRError.loop(error) }
+            do throws(LoopEnd) { try arrive(plan, &endpoint) } catch { throw PeerMRError.loop(error) }
         case .store:
-            let slice = try station.slice(incoming: true, count: bytes)
+            let slice = try endpoint.slice(incoming: true, count: bytes)
             try finish("write", bytes, memory) { queue throws(Errno) in try queue.write(slice, at: place, tag: 0) }
             try finish("flush", 0, memory) { queue throws(Errno) in try queue.flush(tag: 0) }
         case .load:
-            let slice = try station.slice(incoming: false, count: bytes)
+            let slice = try endpoint.slice(incoming: false, count: bytes)
             try finish("read", bytes, memory) { queue throws(Errno) in try queue.read(slice, at: place, tag: 0) }
         case .leave:
-            do throws(LoopEnd) { try leave(plan, &station) } catch { throw PeerMRError.loop(error) }
+            do throws(LoopEnd) { try leave(plan, &endpoint) } catch { throw PeerMRError.loop(error) }
         }
     }
 
     /// Waits for a message, and until its bytes are where the drive reads them.
-    private func arrive(_ plan: LoopPlan, _ station: inout Station) throws(LoopEnd) {
-        while !isReceived { try wait(plan, &station) }
+    private func arrive(_ plan: LoopPlan, _ endpoint: inout Endpoint) throws(LoopEnd) {
+        while !isReceived { try wait(plan, &endpoint) }
         isReceived = false
         if flush != nil {
             do {
-                try flush?.post(reading: UInt64(station.areaBytes), of: station.region.keys, requestID: ID.flush)
+                try flush?.post(reading: UInt64(endpoint.areaBytes), of: endpoint.region.keys, requestID: ID.flush)
             } catch { throw .refused(error) }
-            while !isFlushed { try wait(plan, &station) }
+            while !isFlushed { try wait(plan, &endpoint) }
             isFlushed = false
         }
-        try station.begin(plan)
+        try endpoint.begin(plan)
     }
 
-    private func leave(_ plan: LoopPlan, _ station: inout Station) throws(LoopEnd) {
-        do { try station.queuePair.postSend(plan.outgoing, requestID: ID.send) } catch { throw .refused(error) }
-        while !isSent { try wait(plan, &station) }
+    private func leave(_ plan: LoopPlan, _ endpoint: inout Endpoint) throws(LoopEnd) {
+        do { try endpoint.queuePair.postSend(plan.outgoing, requestID: ID.send) } catch { throw .refused(error) }
+        while !isSent { try wait(plan, &endpoint) }
         isSent = false
     }
 
     /// Waits for completions of the NIC.
-    private func wait(_ plan: LoopPlan, _ station: inout Station) throws(LoopEnd) {
+    private func wait(_ plan: LoopPlan, _ endpoint: inout Endpoint) throws(LoopEnd) {
         let began = monotonicNanoseconds()
         var idle: UInt32 = 0
-        var found = try station.poll()
+        var found = try endpoint.poll()
         while found == 0 {
-            if plan.waits { try station.sleep(plan, since: began) }
+            if plan.waits { try endpoint.sleep(plan, since: began) }
             idle &+= 1
-            if idle & 0xfff == 0 { try station.look(plan, since: began) }
-            found = try station.poll()
+            if idle & 0xfff == 0 { try endpoint.checkTimeout(plan, since: began) }
+            found = try endpoint.poll()
         }
         for index in 0..<found {
-            let completion = station.batch[index]
+            let completion = endpoint.batch[index]
             guard completion.status.isSuccess else {
                 throw .failed(completion.status, vendor: completion.vendorSyndrome)
             }
             switch completion.requestID {
             case ID.receive:
                 guard completion.byteCount == plan.size else { throw .otherSize(completion.byteCount) }
-                station.state.posted -= 1
+                endpoint.state.posted -= 1
                 isReceived = true
             case ID.send: isSent = true
             default: isFlushed = true
@@ -193,7 +193,7 @@ final class DriveTurn<Queue: DriveQueue & ~Copyable>: Turn {
     }
 }
 
-/// What the completions of the turn are told apart by; the receives are those of the station's own loop.
+/// What the completions of the responder are told apart by; the receives are those of the endpoint's own loop.
 private enum ID {
     static let receive: UInt64 = 1
     static let send: UInt64 = 2

@@ -24,11 +24,11 @@ extension PeerMRError {
             PeerMRError(
                 .memoryRevoked, reason: "the memory's bytes cannot be looked at any more",
                 remedy: "see whether the device that it belongs to is still there (dmesg)")
-        case .silent:
+        case .timedOut:
             PeerMRError(
                 .disconnected, reason: "the other end says nothing any more",
                 remedy: "see whether it still runs with the same --size, --mtu and --iterations, and the link is up")
-        case .hungUp: .closedEarly("in the middle of a run")
+        case .peerClosed: .closedEarly("in the middle of a run")
         }
     }
 

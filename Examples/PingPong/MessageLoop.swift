@@ -47,9 +47,9 @@ struct LoopPlan: BitwiseCopyable {
     /// Whether every byte is looked at, and where; see ``Pattern``.
     var check: PatternCheck
     /// How long nothing may come, in nanoseconds.
-    var patience: UInt64
+    var timeout: UInt64
     /// Readable when the other end has gone; -1 where nothing tells that.
-    var hangUp: Int32
+    var peerSocket: Int32
 }
 
 /// How the loop came to its end: a value without memory of its own.
@@ -63,12 +63,12 @@ enum LoopEnd: Error {
     case otherSize(UInt32)
     /// A byte that is not the one that was sent.
     case corrupt(message: Int, offset: Int)
-    /// The owner of the memory hands out no bytes, or takes none; see ``Station/words(for:)``.
+    /// The owner of the memory hands out no bytes, or takes none; see ``Endpoint/error(for:)``.
     case unreachable
     /// Nothing came for too long.
-    case silent
+    case timedOut
     /// The other end has closed its TCP connection.
-    case hungUp
+    case peerClosed
 }
 
 /// The state that outlives a run: receives that are posted, events that wait to be acknowledged.
@@ -82,16 +82,17 @@ struct LoopState {
 private let receiveID: UInt64 = 1
 private let sendID: UInt64 = 2
 
-extension Station {
+extension Endpoint {
     /// The ping-pong itself. Each end sends when it has the other's message *and* its own has left.
     ///
     /// Nothing in here allocates or counts references, once per message or otherwise: a test looks at the machine code.
-    /// The time at which each message is posted goes to `stamps`, which has room for `count + 1`; the last is the end.
+    /// The time at which each message is posted goes to `timestamps`, which has room for `count + 1`; the last is the
+    /// end.
     @inline(never)
-    mutating func exchange(_ plan: LoopPlan, _ stamps: UnsafeMutablePointer<UInt64>) -> LoopEnd {
+    mutating func exchange(_ plan: LoopPlan, _ timestamps: UnsafeMutablePointer<UInt64>) -> LoopEnd {
         var sent = 0
         var received = 0
-        var stamped = 0
+        var taken = 0
         var waitsForSend = false
         var waitsForReceive = true
         var idle: UInt32 = 0
@@ -99,8 +100,8 @@ extension Station {
         do throws(LoopEnd) {
             try begin(plan)
             if plan.isClient {
-                unsafe stamps[0] = monotonicNanoseconds()
-                stamped = 1
+                unsafe timestamps[0] = monotonicNanoseconds()
+                taken = 1
                 try post(plan, message: 0)
                 waitsForSend = true
             }
@@ -112,7 +113,7 @@ extension Station {
                 let found = try poll()
                 if found == 0 {
                     idle &+= 1
-                    if idle & 0xffff == 0 { try look(plan, since: heard) }
+                    if idle & 0xffff == 0 { try checkTimeout(plan, since: heard) }
                     continue
                 }
                 for index in 0..<found {
@@ -134,26 +135,26 @@ extension Station {
                 }
                 if sent < plan.count, !waitsForSend, !waitsForReceive {
                     heard = monotonicNanoseconds()
-                    unsafe stamps[stamped] = heard
-                    stamped += 1
+                    unsafe timestamps[taken] = heard
+                    taken += 1
                     try post(plan, message: sent)
                     waitsForSend = true
                     waitsForReceive = received < plan.count
                 }
             }
         } catch { return error }
-        unsafe stamps[plan.count] = monotonicNanoseconds()
+        unsafe timestamps[plan.count] = monotonicNanoseconds()
         return .complete
     }
 
-    /// RDMA READs, one after the other; the time at which each is posted goes to `stamps`.
+    /// RDMA READs, one after the other; the time at which each is posted goes to `timestamps`.
     @inline(never)
-    mutating func read(_ plan: LoopPlan, _ stamps: UnsafeMutablePointer<UInt64>) -> LoopEnd {
+    mutating func read(_ plan: LoopPlan, _ timestamps: UnsafeMutablePointer<UInt64>) -> LoopEnd {
         do throws(LoopEnd) {
             try begin(plan)
             for message in 0..<plan.count {
                 let began = monotonicNanoseconds()
-                unsafe stamps[message] = began
+                unsafe timestamps[message] = began
                 do {
                     try queuePair.postRead(plan.incoming.prefix(plan.size), from: plan.remote, requestID: sendID)
                 } catch { throw .refused(error) }
@@ -162,7 +163,7 @@ extension Station {
                     if plan.waits { try sleep(plan, since: began) }
                     if try poll() > 0 { break }
                     idle &+= 1
-                    if idle & 0xffff == 0 { try look(plan, since: began) }
+                    if idle & 0xffff == 0 { try checkTimeout(plan, since: began) }
                 }
                 let completion = batch[0]
                 guard completion.status.isSuccess else {
@@ -175,7 +176,7 @@ extension Station {
                 }
             }
         } catch { return error }
-        unsafe stamps[plan.count] = monotonicNanoseconds()
+        unsafe timestamps[plan.count] = monotonicNanoseconds()
         return .complete
     }
 
@@ -221,7 +222,7 @@ extension Station {
             let came: Bool
             do { came = try channel.waitForEvent() } catch { throw .refused(error) }
             if came { break }
-            try look(plan, since: heard)
+            try checkTimeout(plan, since: heard)
         }
         state.events &+= 1
         do { try queue.requestNotification() } catch { throw .refused(error) }
@@ -229,17 +230,17 @@ extension Station {
 
     /// Whether there is still someone to wait for; looked at rarely.
     @inline(never)
-    func look(_ plan: LoopPlan, since heard: UInt64) throws(LoopEnd) {
-        if plan.hangUp >= 0, hasHungUp(plan.hangUp) { throw .hungUp }
+    func checkTimeout(_ plan: LoopPlan, since heard: UInt64) throws(LoopEnd) {
+        if plan.peerSocket >= 0, hasPeerClosed(plan.peerSocket) { throw .peerClosed }
         let quiet = monotonicNanoseconds() - heard
-        if quiet > plan.patience { throw .silent }
+        if quiet > plan.timeout { throw .timedOut }
         // Whoever unbinds the memory's device waits until it is let go of.
-        if plan.check.isStandIn, quiet > 100_000_000 { try lookAtMemory() }
+        if plan.check.isStaged, quiet > 100_000_000 { try checkMemory() }
     }
 
     private mutating func check(_ plan: LoopPlan, message: Int) throws(LoopEnd) {
         let count = Int(plan.size)
-        if plan.check.isStandIn { try takeThroughOwner(plan.check.incoming, count: count) }
+        if plan.check.isStaged { try takeThroughOwner(plan.check.incoming, count: count) }
         // ibv_rc_pingpong sends back what it has received last; what it sends first is its own.
         let expected = state.peerEchoes ? message - 1 : message
         let offset = plan.check.firstDifference(message: expected, count: count)
@@ -254,12 +255,12 @@ extension Station {
     /// Puts the pattern of a message where the NIC takes it.
     func write(_ plan: LoopPlan, message: Int) throws(LoopEnd) {
         plan.check.write(message: message, count: Int(plan.size))
-        if plan.check.isStandIn { try putThroughOwner(plan.check.outgoing, count: Int(plan.size)) }
+        if plan.check.isStaged { try putThroughOwner(plan.check.outgoing, count: Int(plan.size)) }
     }
 
     /// Overwrites what was received, so that the same bytes must come again.
     func scrub(_ plan: LoopPlan) throws(LoopEnd) {
         plan.check.scrub(count: Int(plan.size))
-        if plan.check.isStandIn { try putThroughOwner(plan.check.incoming, count: Int(plan.size)) }
+        if plan.check.isStaged { try putThroughOwner(plan.check.incoming, count: Int(plan.size)) }
     }
 }

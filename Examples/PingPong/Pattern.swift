@@ -19,8 +19,8 @@ struct PatternCheck: BitwiseCopyable {
     var isOn: Bool
     /// Whether the first message may hold anything, because the other end sends back what it gets.
     var mayEcho: Bool
-    /// Whether the addresses are those of a ``StandIn``, whose bytes go through their owner.
-    var isStandIn: Bool
+    /// Whether the addresses are those of a ``StagingBuffer``, whose bytes go through their owner.
+    var isStaged: Bool
     /// The address of what is sent, in this process.
     var outgoing: UInt
     /// The address of what is received, in this process.

@@ -25,7 +25,7 @@ struct PingPong: ParsableCommand {
     @OptionGroup var output: OutputArguments
 
     func validate() throws {
-        try messages.validate(isClient: host != nil, isManaged: path.cm)
+        try messages.validate(isClient: host != nil, usesCM: path.cm)
         guard host == nil || !path.persistent else {
             throw ValidationError("--persistent is for servers: leave HOST out.")
         }
@@ -36,8 +36,8 @@ struct PingPong: ParsableCommand {
 
     func run() throws {
         let status = reporting { () throws(PeerMRError) in
-            let options = messages.station(isManaged: path.cm)
-            if path.cm { return try Managed(path, messages, options, output).run(host) }
+            let options = messages.endpointOptions(usesCM: path.cm)
+            if path.cm { return try RDMACMMode(path, messages, options, output).run(host) }
             if let host { return try client(host, options) }
             return try server()
         }
@@ -45,23 +45,23 @@ struct PingPong: ParsableCommand {
     }
 
     /// Opens the device and makes one end of it.
-    private func station(_ options: StationOptions) throws(PeerMRError) -> Station {
+    private func endpoint(_ options: EndpointOptions) throws(PeerMRError) -> Endpoint {
         let context = try Context.open(path.device)
         try context.checkPort(path.devicePort, size: UInt64(options.sizeLimit))
-        var station = try Station(context, connection: nil, options)
-        try station.queuePair.initialise(port: path.devicePort, access: [.remoteRead, .remoteWrite])
-        return station
+        var endpoint = try Endpoint(context, connection: nil, options)
+        try endpoint.queuePair.initialise(port: path.devicePort, access: [.remoteRead, .remoteWrite])
+        return endpoint
     }
 
-    private func client(_ host: String, _ options: StationOptions) throws(PeerMRError) -> Int32 {
+    private func client(_ host: String, _ options: EndpointOptions) throws(PeerMRError) -> Int32 {
         let report = try output.report()
-        var station = try station(options)
-        try station.prepare(separate: true)
-        let socket = try StreamSocket(connectingTo: host, port: path.tcpPort, milliseconds: output.patience)
+        var endpoint = try endpoint(options)
+        try endpoint.prepare(separate: true)
+        let socket = try StreamSocket(connectingTo: host, port: path.tcpPort, milliseconds: output.timeoutMilliseconds)
         if options.waits { wakeRegularly() }
-        let peer = try station.meet(socket, path.rendezvous(output.patience))
-        tell(peer, station.region)
-        try station.measure(with: peer, messages.runs(output.timeout)) { report.add($0) }
+        let peer = try endpoint.connectAsClient(socket, path.outOfBandOptions(output.timeoutMilliseconds))
+        tell(peer, endpoint.region)
+        try endpoint.measure(with: peer, messages.runs(output.timeout)) { report.add($0) }
         try report.finish()
         return 0
     }
@@ -72,15 +72,15 @@ struct PingPong: ParsableCommand {
         while true {
             let status = reporting { () throws(PeerMRError) in
                 let report = try output.report()
-                let (turn, function) = try drive.turn()
-                var station = try station(messages.station(isManaged: false, drive: function))
-                try station.prepare(separate: turn.separatesAreas || messages.looksAtBytes)
+                let (responder, function) = try drive.responder()
+                var endpoint = try endpoint(messages.endpointOptions(usesCM: false, drive: function))
+                try endpoint.prepare(separate: responder.separatesAreas || messages.looksAtBytes)
                 say("waiting for a client on port \(path.tcpPort)")
                 let socket = try listener.accept()
                 if !path.persistent { listener.refuseOthers() }
-                let peer = try station.receive(socket, path.rendezvous(output.patience))
-                tell(peer, station.region)
-                try station.serve(with: peer, messages.runs(output.timeout), turn) { report.add($0) }
+                let peer = try endpoint.connectAsServer(socket, path.outOfBandOptions(output.timeoutMilliseconds))
+                tell(peer, endpoint.region)
+                try endpoint.serve(with: peer, messages.runs(output.timeout), responder) { report.add($0) }
                 try report.finish()
                 return 0
             }

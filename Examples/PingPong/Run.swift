@@ -4,9 +4,9 @@ import Histogram
 import PeerMR
 import PeerMRCore
 
-/// What one run has shown, or one leg of the way in it.
+/// What one run has shown, or one phase of the way in it.
 struct Run {
-    /// The operation, or the leg's name.
+    /// The operation, or the phase's name.
     let what: String
     /// How often the bytes of a message went over the link while the time passed: to and fro, or one way.
     let ways: Int
@@ -30,8 +30,8 @@ struct Run {
     let shortest: UInt64
     let longest: UInt64
 
-    init(_ plan: LoopPlan, _ stamps: Stamps, _ options: RunOptions, _ region: borrowing PeerRegion) {
-        let times = stamps.intervals(after: min(options.warmUp, plan.count - 1), count: plan.count)
+    init(_ plan: LoopPlan, _ timestamps: Timestamps, _ options: RunOptions, _ region: borrowing PeerRegion) {
+        let times = timestamps.intervals(after: min(options.warmUp, plan.count - 1), count: plan.count)
         self.init(plan.operation.rawValue, ways: plan.operation == .read ? 1 : 2, times, plan, options, region)
     }
 

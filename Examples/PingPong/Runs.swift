@@ -14,14 +14,14 @@ struct RunOptions {
     var warmUp: Int
     var validates: Bool
     /// How long nothing may come, in seconds.
-    var patience: Int
+    var timeout: Int
 }
 
 /// The most messages of one run: their times are kept until its end, 8 bytes each.
 let countLimit = 10_000_000
 
 /// Times of messages, in memory that was touched before they are taken.
-@safe final class Stamps {
+@safe final class Timestamps {
     let times: UnsafeMutablePointer<UInt64>
     let capacity: Int
 
@@ -39,7 +39,7 @@ let countLimit = 10_000_000
     }
 }
 
-extension Station {
+extension Endpoint {
     /// The plan of a run, for either end.
     ///
     /// - Parameter separate: what comes in is not what goes out. A server that only sends back what it gets has one
@@ -56,10 +56,10 @@ extension Station {
             waits: self.options.waits, isInline: isInline, outgoing: outgoing.entry, incoming: incoming.entry,
             remote: remote,
             check: PatternCheck(
-                isOn: options.validates, mayEcho: !isClient && !peer.isExtended, isStandIn: standIn != nil,
+                isOn: options.validates, mayEcho: !isClient && !peer.isExtended, isStaged: staging != nil,
                 outgoing: outgoing.address, incoming: incoming.address),
-            patience: UInt64(options.patience) * 1_000_000_000,
-            hangUp: peer.isExtended ? peer.socket.descriptor : -1)
+            timeout: UInt64(options.timeout) * 1_000_000_000,
+            peerSocket: peer.isExtended ? peer.socket.descriptor : -1)
     }
 
     /// As a client: one run for each size.
@@ -71,17 +71,18 @@ extension Station {
                 .refused, reason: "the other end is ibv_rc_pingpong, which sends messages of one size and nothing else",
                 remedy: "run ping-pong there too, or leave --operation and --sweep out")
         }
-        let stamps = Stamps(count: options.count)
+        let timestamps = Timestamps(count: options.count)
         for size in options.sizes {
             var remote = RemoteAddress(address: 0, key: 0)
             if peer.isExtended { remote = try ask(peer, size, options) }
             let plan = try plan(
                 options.operation, size: size, count: options.count, isClient: true, separate: true, remote: remote,
                 with: peer, options)
-            do throws(LoopEnd) { if options.validates { try scrub(plan) } } catch { throw words(for: error) }
-            let end = unsafe options.operation == .read ? read(plan, stamps.times) : exchange(plan, stamps.times)
-            guard case .complete = end else { throw words(for: end) }
-            report(Run(plan, stamps, options, region))
+            do throws(LoopEnd) { if options.validates { try scrub(plan) } } catch { throw self.error(for: error) }
+            let times = unsafe timestamps.times
+            let end = unsafe options.operation == .read ? read(plan, times) : exchange(plan, times)
+            guard case .complete = end else { throw error(for: end) }
+            report(Run(plan, timestamps, options, region))
         }
         if peer.isExtended { try peer.socket.send(Request.end) }
     }
@@ -92,7 +93,7 @@ extension Station {
             operation: options.operation, size: UInt32(size), count: UInt32(options.count),
             remote: remote(incoming: true))
         try peer.socket.send(request.encoded)
-        let bytes = try peer.socket.receive(Answer.byteCount, milliseconds: Int32(clamping: options.patience * 1000))
+        let bytes = try peer.socket.receive(Answer.byteCount, milliseconds: Int32(clamping: options.timeout * 1000))
         let answer = try Answer(decoding: bytes)
         guard answer.operations.contains(options.operation) else {
             throw PeerMRError(
@@ -116,16 +117,16 @@ extension Station {
 
     /// As a server: what the client asks for, or one run of messages where it is `ibv_rc_pingpong`.
     mutating func serve(
-        with peer: borrowing Peer, _ options: RunOptions, _ turn: some Turn, report: (Run) -> Void
+        with peer: borrowing Peer, _ options: RunOptions, _ responder: some Responder, report: (Run) -> Void
     ) throws(PeerMRError) {
-        try turn.begin(on: self)
-        let separate = turn.separatesAreas || options.validates
+        try responder.begin(on: self)
+        let separate = responder.separatesAreas || options.validates
         guard peer.isExtended else {
             let plan = try plan(
                 .send, size: options.sizes.first ?? 1, count: options.count, isClient: false, separate: separate,
                 remote: RemoteAddress(address: 0, key: 0), with: peer, options)
             do throws(LoopEnd) { try begin(plan) } catch { throw .loop(error) }
-            return try turn.run(plan, on: &self, options).forEach(report)
+            return try responder.run(plan, on: &self, options).forEach(report)
         }
         while let request = try Request.decode(peer.socket.receive(Request.byteCount, milliseconds: -1)) {
             var options = options
@@ -133,7 +134,7 @@ extension Station {
             options.warmUp = min(options.warmUp, options.count / 10)
             // A client writes where messages arrive, and reads what goes out.
             let answer = Answer(
-                operations: turn.operations, sizeLimit: UInt32(clamping: self.options.sizeLimit),
+                operations: responder.operations, sizeLimit: UInt32(clamping: self.options.sizeLimit),
                 countLimit: UInt32(countLimit), remote: remote(incoming: separate && request.operation != .read))
             guard answer.allows(request) else {
                 try peer.socket.send(answer.encoded)
@@ -147,41 +148,41 @@ extension Station {
             do throws(LoopEnd) { try begin(plan) } catch { throw .loop(error) }
             try peer.socket.send(answer.encoded)
             // Reads are the client's alone.
-            if request.operation != .read { try turn.run(plan, on: &self, options).forEach(report) }
+            if request.operation != .read { try responder.run(plan, on: &self, options).forEach(report) }
         }
     }
 }
 
-extension Station {
+extension Endpoint {
     /// Puts there what a client reads: message 0, where the processor can.
     private func fill(_ plan: LoopPlan) {
         do throws(LoopEnd) { try write(plan, message: 0) } catch {
-            say("what is read here cannot be validated: \(words(for: error).reason)")
+            say("what is read here cannot be validated: \(self.error(for: error).reason)")
         }
     }
 }
 
 /// What a server does for each run.
-protocol Turn: AnyObject {
+protocol Responder: AnyObject {
     /// What a client may ask for.
     var operations: [Operation] { get }
     /// Whether what goes out is not simply what came in.
     var separatesAreas: Bool { get }
-    func begin(on station: borrowing Station) throws(PeerMRError)
-    func run(_ plan: LoopPlan, on station: inout Station, _ options: RunOptions) throws(PeerMRError) -> [Run]
+    func begin(on endpoint: borrowing Endpoint) throws(PeerMRError)
+    func run(_ plan: LoopPlan, on endpoint: inout Endpoint, _ options: RunOptions) throws(PeerMRError) -> [Run]
 }
 
-/// The usual turn: from memory to memory.
-final class MemoryTurn: Turn {
+/// The usual responder: from memory to memory.
+final class MemoryResponder: Responder {
     let operations = Operation.allCases
     let separatesAreas = false
-    func begin(on station: borrowing Station) {}
+    func begin(on endpoint: borrowing Endpoint) {}
 
-    func run(_ plan: LoopPlan, on station: inout Station, _ options: RunOptions) throws(PeerMRError) -> [Run] {
-        let stamps = Stamps(count: plan.count)
-        let end = unsafe station.exchange(plan, stamps.times)
-        guard case .complete = end else { throw station.words(for: end) }
-        return [Run(plan, stamps, options, station.region)]
+    func run(_ plan: LoopPlan, on endpoint: inout Endpoint, _ options: RunOptions) throws(PeerMRError) -> [Run] {
+        let timestamps = Timestamps(count: plan.count)
+        let end = unsafe endpoint.exchange(plan, timestamps.times)
+        guard case .complete = end else { throw endpoint.error(for: end) }
+        return [Run(plan, timestamps, options, endpoint.region)]
     }
 }
 

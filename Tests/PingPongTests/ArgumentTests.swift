@@ -11,12 +11,12 @@ struct ArgumentTests {
     @Test func defaults() throws {
         let command = try PingPong.parse([])
         #expect(command.path.tcpPort == 18_515)
-        #expect(command.messages.sizes(isManaged: false) == [4096])
-        #expect(command.messages.station(isManaged: false).memory == nil)
+        #expect(command.messages.sizes(usesCM: false) == [4096])
+        #expect(command.messages.endpointOptions(usesCM: false).memory == nil)
         #expect(command.messages.runs(10).warmUp == 100)
         let managed = try PingPong.parse(["--cm", "10.0.0.1"])
         #expect(managed.path.tcpPort == 7174)
-        #expect(managed.messages.sizes(isManaged: true) == [64])
+        #expect(managed.messages.sizes(usesCM: true) == [64])
     }
 
     @Test func shortNamesOfTheOtherProgram() throws {
@@ -26,9 +26,9 @@ struct ArgumentTests {
                 "-e", "-g", "1", "host",
             ])
         #expect(command.path.tcpPort == 7000)
-        #expect(command.path.rendezvous(1).mtu?.bytes == 2048)
+        #expect(command.path.outOfBandOptions(1).mtu?.bytes == 2048)
         #expect(command.path.gidIndex == 1)
-        #expect(command.messages.sizes(isManaged: false) == [65_536])
+        #expect(command.messages.sizes(usesCM: false) == [65_536])
         #expect(command.messages.events)
         #expect(command.messages.runs(10).warmUp == 1)
     }
@@ -42,9 +42,9 @@ struct ArgumentTests {
 
     @Test func sweep() throws {
         let command = try PingPong.parse(["--sweep", "64:1M", "host"])
-        let sizes = command.messages.sizes(isManaged: false)
+        let sizes = command.messages.sizes(usesCM: false)
         #expect(sizes.first == 64 && sizes.last == 1 << 20 && sizes.count == 15)
-        #expect(command.messages.station(isManaged: false).sizeLimit == 1 << 20)
+        #expect(command.messages.endpointOptions(usesCM: false).sizeLimit == 1 << 20)
     }
 
     @Test(arguments: [

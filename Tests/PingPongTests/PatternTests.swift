@@ -39,7 +39,7 @@ struct PatternTests {
             bytes.withUnsafeMutableBytes { buffer in
                 let address = UInt(bitPattern: buffer.baseAddress)
                 let check = PatternCheck(
-                    isOn: true, mayEcho: false, isStandIn: false, outgoing: address, incoming: address)
+                    isOn: true, mayEcho: false, isStaged: false, outgoing: address, incoming: address)
                 check.write(message: 7, count: count)
                 #expect(check.firstDifference(message: 7, count: count) == -1)
                 #expect(check.firstDifference(message: 8, count: count) >= 0)

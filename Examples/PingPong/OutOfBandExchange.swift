@@ -3,7 +3,7 @@
 import PeerMR
 
 /// How two ends find each other without the connection manager.
-struct RendezvousOptions {
+struct OutOfBandOptions {
     var device: String?
     var devicePort: UInt8
     var gidIndex: Int?
@@ -25,16 +25,16 @@ struct Peer: ~Copyable {
     var isExtended: Bool { told.mtu != nil }
 }
 
-extension Station {
+extension Endpoint {
     /// The payload of a full packet that this end would take: what was asked for, or what the memory needs.
-    private func proposedMTU(_ options: RendezvousOptions) throws(PeerMRError) -> PathMTU {
+    private func proposedMTU(_ options: OutOfBandOptions) throws(PeerMRError) -> PathMTU {
         let needed = region.keys.constraint.pathMTUBytes
         let mtu = options.mtu ?? PathMTU(exactlyBytes: needed) ?? .default
         try checkMTU(mtu, options)
         return mtu
     }
 
-    private func checkMTU(_ mtu: PathMTU, _ options: RendezvousOptions) throws(PeerMRError) {
+    private func checkMTU(_ mtu: PathMTU, _ options: OutOfBandOptions) throws(PeerMRError) {
         let own = try context.port(options.devicePort).mtuBytes
         guard own == 0 || mtu.bytes <= own else {
             throw PeerMRError(
@@ -47,8 +47,8 @@ extension Station {
     }
 
     /// As a client: tells the own address, learns the server's, and connects the queue pair to it.
-    mutating func meet(
-        _ socket: consuming StreamSocket, _ options: RendezvousOptions
+    mutating func connectAsClient(
+        _ socket: consuming StreamSocket, _ options: OutOfBandOptions
     ) throws(PeerMRError) -> Peer {
         let gid = try context.chooseGID(
             options.gidIndex, port: options.devicePort, preferring: socket.localAddressBytes())
@@ -62,8 +62,8 @@ extension Station {
     }
 
     /// As a server: learns a client's address, connects the queue pair to it, and tells the own.
-    mutating func receive(
-        _ socket: consuming StreamSocket, _ options: RendezvousOptions
+    mutating func connectAsServer(
+        _ socket: consuming StreamSocket, _ options: OutOfBandOptions
     ) throws(PeerMRError) -> Peer {
         let gid = try context.chooseGID(
             options.gidIndex, port: options.devicePort, preferring: socket.localAddressBytes())
@@ -81,7 +81,7 @@ extension Station {
     }
 
     private func address(
-        _ gid: GIDEntry?, mtu: PathMTU?, _ options: RendezvousOptions
+        _ gid: GIDEntry?, mtu: PathMTU?, _ options: OutOfBandOptions
     ) throws(PeerMRError) -> AddressMessage {
         AddressMessage(
             QueuePairEndpoint(
@@ -91,7 +91,7 @@ extension Station {
     }
 
     private mutating func connect(
-        _ own: AddressMessage, to told: AddressMessage, _ gid: GIDEntry?, mtu: PathMTU, _ options: RendezvousOptions
+        _ own: AddressMessage, to told: AddressMessage, _ gid: GIDEntry?, mtu: PathMTU, _ options: OutOfBandOptions
     ) throws(PeerMRError) {
         try checkMTU(mtu, options)
         if told.endpoint.gid == nil, told.endpoint.localIdentifier == 0 {

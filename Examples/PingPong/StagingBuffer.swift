@@ -2,11 +2,11 @@
 
 import PeerMR
 
-/// Host memory that stands in for a dma-buf where the processor looks at bytes: a dma-buf has no address here.
+/// Host memory for the bytes of a dma-buf that are validated: a dma-buf has no address in this process.
 ///
-/// Both areas of a station lie in it as they lie in the dma-buf. Its bytes come from there, and go there, by way of the
-/// buffer's owner: VFIO's file, or a mapping. Untouched, it is address space and no memory.
-final class StandIn {
+/// Both areas of an endpoint are at the same offsets as in the dma-buf. Bytes are copied through the buffer's owner:
+/// VFIO's file, or a mapping. Untouched, it is address space and no memory.
+final class StagingBuffer {
     private let memory: HostMemory
     /// Why the owner did not hand out bytes, or take them.
     fileprivate var failure: PeerMRError?
@@ -20,45 +20,45 @@ final class StandIn {
 }
 
 // System calls, each of them: only what is validated goes through here, never a message that is not.
-extension Station {
-    /// Brings the bytes that have been written into the stand-in to where the NIC takes them.
+extension Endpoint {
+    /// Brings the bytes that have been written into the staging buffer to where the NIC takes them.
     @inline(never)
     func putThroughOwner(_ address: UInt, count: Int) throws(LoopEnd) {
-        guard let standIn, let bytes = unsafe UnsafeRawPointer(bitPattern: address) else { return }
+        guard let staging, let bytes = unsafe UnsafeRawPointer(bitPattern: address) else { return }
         do throws(PeerMRError) {
             try region.write(
-                unsafe RawSpan(_unsafeStart: bytes, byteCount: count), at: Int(address - standIn.address))
+                unsafe RawSpan(_unsafeStart: bytes, byteCount: count), at: Int(address - staging.address))
         } catch {
-            standIn.failure = error
+            staging.failure = error
             throw .unreachable
         }
     }
 
-    /// Brings the bytes that the NIC has put down into the stand-in.
+    /// Brings the bytes that the NIC has put down into the staging buffer.
     @inline(never)
     func takeThroughOwner(_ address: UInt, count: Int) throws(LoopEnd) {
-        guard let standIn, let bytes = unsafe UnsafeMutableRawPointer(bitPattern: address) else { return }
+        guard let staging, let bytes = unsafe UnsafeMutableRawPointer(bitPattern: address) else { return }
         var span = unsafe MutableRawSpan(_unsafeStart: bytes, byteCount: count)
         do throws(PeerMRError) {
-            try region.read(into: &span, at: Int(address - standIn.address))
+            try region.read(into: &span, at: Int(address - staging.address))
         } catch {
-            standIn.failure = error
+            staging.failure = error
             throw .unreachable
         }
     }
 
     /// Looks whether memory of a device is still there, or is being asked for; some microseconds.
     @inline(never)
-    func lookAtMemory() throws(LoopEnd) {
+    func checkMemory() throws(LoopEnd) {
         guard let loss = region.loss() else { return }
-        standIn?.failure = loss
+        staging?.failure = loss
         throw .unreachable
     }
 
-    /// The end of a loop of this station, in words.
-    func words(for end: LoopEnd) -> PeerMRError {
+    /// The end of a loop of this endpoint, in words.
+    func error(for end: LoopEnd) -> PeerMRError {
         switch end {
-        case .unreachable: standIn?.failure ?? .loop(end)
+        case .unreachable: staging?.failure ?? .loop(end)
         // What a NIC says of memory that is gone is no more than a status.
         case .failed where region.kind != .host: region.loss() ?? .loop(end)
         default: .loop(end)

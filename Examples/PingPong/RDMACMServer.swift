@@ -5,9 +5,9 @@ import PeerMR
 import Synchronization
 
 /// A server for `rping`: one client, or with `--persistent` any number, each in a thread of its own.
-final class PingServer {
+final class RDMACMServer {
     private let path: PathArguments
-    private let options: StationOptions
+    private let options: EndpointOptions
     private let runs: RunOptions
     private let waits: Bool
     private var sessions: [Connection.Identity: Session] = [:]
@@ -15,15 +15,15 @@ final class PingServer {
     /// The longest ping that `rping` sends.
     private static let sizeLimit = 65_536
 
-    init(_ path: PathArguments, _ station: StationOptions, _ runs: RunOptions) {
-        var options = station
+    init(_ path: PathArguments, _ endpoint: EndpointOptions, _ runs: RunOptions) {
+        var options = endpoint
         options.depth = 4
         options.waits = false
-        options.sizeLimit = max(station.sizeLimit, Self.sizeLimit)
+        options.sizeLimit = max(endpoint.sizeLimit, Self.sizeLimit)
         self.options = options
         self.path = path
         self.runs = runs
-        waits = station.waits
+        waits = endpoint.waits
     }
 
     /// Serves until the one client has ended, or for ever.
@@ -81,17 +81,17 @@ final class PingServer {
 /// One client of a server.
 private final class Session: @unchecked Sendable {
     let connection: Connection
-    private var end: PingStation
+    private var end: PingEndpoint
     private let plan: LoopPlan
     private let result = Mutex<Int32?>(nil)
     private var thread: pthread_t?
 
     /// Makes the queue pair and accepts the connection.
-    init(_ connection: Connection, _ options: StationOptions, _ runs: RunOptions, waits: Bool) throws(PeerMRError) {
+    init(_ connection: Connection, _ options: EndpointOptions, _ runs: RunOptions, waits: Bool) throws(PeerMRError) {
         let context = try connection.openContext()
         try context.checkPort(connection.portNumber, size: UInt64(options.sizeLimit))
-        var end = try PingStation(Station(context, connection: connection, options))
-        plan = try .ping(end.station, size: options.sizeLimit, runs, waits: waits, isClient: false, hangUp: -1)
+        var end = try PingEndpoint(Endpoint(context, connection: connection, options))
+        plan = try .ping(end.endpoint, size: options.sizeLimit, runs, waits: waits, isClient: false, peerSocket: -1)
         try end.prepare(plan)
         try connection.accept(privateData: [])
         self.end = end
@@ -130,11 +130,11 @@ private final class Session: @unchecked Sendable {
 
     private func serve() {
         let status = reporting { () throws(PeerMRError) in
-            try end.station.queuePair.check(end.station.region.keys.constraint)
+            try end.endpoint.queuePair.check(end.endpoint.region.keys.constraint)
             let client = connection.peerAddress.map { "\($0)" } ?? "a client"
             say(
-                "serving \(client); memory here: \(end.station.region.kind.rawValue), "
-                    + end.station.region.choice.reason)
+                "serving \(client); memory here: \(end.endpoint.region.kind.rawValue), "
+                    + end.endpoint.region.choice.reason)
             var pings = 0
             var ended = LoopEnd.complete
             while case .complete = ended { ended = end.pong(plan, &pings) }

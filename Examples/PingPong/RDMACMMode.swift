@@ -3,24 +3,24 @@
 import PeerMR
 
 /// Either end of the protocol of `rping`, over the connection manager.
-struct Managed {
+struct RDMACMMode {
     private let path: PathArguments
-    private let station: StationOptions
+    private let endpoint: EndpointOptions
     private let runs: RunOptions
     private let report: Report
 
-    init(_ path: PathArguments, _ messages: MessageArguments, _ station: StationOptions, _ output: OutputArguments)
+    init(_ path: PathArguments, _ messages: MessageArguments, _ endpoint: EndpointOptions, _ output: OutputArguments)
         throws(PeerMRError)
     {
         self.path = path
-        self.station = station
-        runs = messages.runs(output.timeout, isManaged: true)
+        self.endpoint = endpoint
+        runs = messages.runs(output.timeout, usesCM: true)
         report = try output.report()
     }
 
     func run(_ host: String?) throws(PeerMRError) -> Int32 {
         if let host { return try client(host) }
-        return try PingServer(path, station, runs).run()
+        return try RDMACMServer(path, endpoint, runs).run()
     }
 
     /// One run for each size, over one connection.
@@ -33,26 +33,26 @@ struct Managed {
         }
         try connection.resolve(server, from: try path.source())
         let context = try connection.openContext()
-        try context.checkPort(connection.portNumber, size: UInt64(station.sizeLimit))
-        var end = try PingStation(Station(context, connection: connection, options))
-        let first = try plan(end, size: runs.sizes[0], hangUp: events.descriptor)
+        try context.checkPort(connection.portNumber, size: UInt64(endpoint.sizeLimit))
+        var end = try PingEndpoint(Endpoint(context, connection: connection, options))
+        let first = try plan(end, size: runs.sizes[0], peerSocket: events.descriptor)
         try end.prepare(first)
         try connection.connect(privateData: [])
         try wait(for: events)
-        try end.station.queuePair.check(end.station.region.keys.constraint)
+        try end.endpoint.queuePair.check(end.endpoint.region.keys.constraint)
         say(
-            "connected to \(server); memory here: \(end.station.region.kind.rawValue), "
-                + end.station.region.choice.reason)
+            "connected to \(server); memory here: \(end.endpoint.region.kind.rawValue), "
+                + end.endpoint.region.choice.reason)
         for size in runs.sizes {
-            let plan = try plan(end, size: size, hangUp: events.descriptor)
+            let plan = try plan(end, size: size, peerSocket: events.descriptor)
             end.advertise(count: size)
-            let stamps = Stamps(count: runs.count)
-            let ended = unsafe end.ping(plan, stamps.times)
+            let timestamps = Timestamps(count: runs.count)
+            let ended = unsafe end.ping(plan, timestamps.times)
             guard case .complete = ended else { throw .loop(ended) }
             report.add(
                 Run(
-                    "ping", ways: 2, stamps.intervals(after: runs.warmUp, count: runs.count), plan, runs,
-                    end.station.region))
+                    "ping", ways: 2, timestamps.intervals(after: runs.warmUp, count: runs.count), plan, runs,
+                    end.endpoint.region))
         }
         connection.disconnect()
         try report.finish()
@@ -60,20 +60,20 @@ struct Managed {
     }
 
     /// A message for each of the few that are outstanding: `rping` keeps one receive.
-    private var options: StationOptions {
-        var options = station
+    private var options: EndpointOptions {
+        var options = endpoint
         options.depth = 4
         // An event is waited for together with news of the connection: the channel itself must not wait.
         options.waits = false
         return options
     }
 
-    private func plan(_ end: borrowing PingStation, size: Int, hangUp: Int32) throws(PeerMRError) -> LoopPlan {
-        try .ping(end.station, size: size, runs, waits: station.waits, isClient: true, hangUp: hangUp)
+    private func plan(_ end: borrowing PingEndpoint, size: Int, peerSocket: Int32) throws(PeerMRError) -> LoopPlan {
+        try .ping(end.endpoint, size: size, runs, waits: endpoint.waits, isClient: true, peerSocket: peerSocket)
     }
 
     private func wait(for events: EventChannel) throws(PeerMRError) {
-        guard let event = try events.next(within: Int32(clamping: runs.patience * 1000)) else {
+        guard let event = try events.next(within: Int32(clamping: runs.timeout * 1000)) else {
             throw PeerMRError(
                 .disconnected, reason: "the server does not answer the request for a connection",
                 remedy: "see whether ping-pong --cm or rping -s runs there, and the link is up")
@@ -85,20 +85,20 @@ struct Managed {
 extension LoopPlan {
     /// The plan of a ping of `rping`; a server's is for the longest that it takes.
     static func ping(
-        _ station: borrowing Station, size: Int, _ runs: RunOptions, waits: Bool, isClient: Bool, hangUp: Int32
+        _ endpoint: borrowing Endpoint, size: Int, _ runs: RunOptions, waits: Bool, isClient: Bool, peerSocket: Int32
     ) throws(PeerMRError) -> LoopPlan {
-        let outgoing = try station.area(incoming: false, count: size)
-        let incoming = try station.area(incoming: true, count: size)
+        let outgoing = try endpoint.area(incoming: false, count: size)
+        let incoming = try endpoint.area(incoming: true, count: size)
         // A client writes the text of its pings by the processor.
-        guard station.standIn == nil || (!isClient && !runs.validates) else { throw .noTextInBuffers }
+        guard endpoint.staging == nil || (!isClient && !runs.validates) else { throw .noTextInBuffers }
         return LoopPlan(
             operation: .send, isClient: isClient, count: runs.count, size: UInt32(size), waits: waits,
             isInline: false, outgoing: outgoing.entry, incoming: incoming.entry,
             remote: RemoteAddress(address: 0, key: 0),
             check: PatternCheck(
-                isOn: runs.validates, mayEcho: false, isStandIn: false, outgoing: outgoing.address,
+                isOn: runs.validates, mayEcho: false, isStaged: false, outgoing: outgoing.address,
                 incoming: incoming.address),
-            patience: UInt64(runs.patience) * 1_000_000_000, hangUp: hangUp)
+            timeout: UInt64(runs.timeout) * 1_000_000_000, peerSocket: peerSocket)
     }
 }
 

@@ -3,7 +3,7 @@
 import PeerMR
 
 /// What one end is made of.
-struct StationOptions {
+struct EndpointOptions {
     /// Nil for memory of the host.
     var memory: MemoryArgument?
     /// The longest message, in bytes.
@@ -15,17 +15,17 @@ struct StationOptions {
 }
 
 /// One end: a queue pair with its completions, and memory with room for a message to send and one to receive.
-struct Station: ~Copyable {
+struct Endpoint: ~Copyable {
     let context: Context
     let domain: ProtectionDomain
     let channel: CompletionChannel
     let queue: CompletionQueue
     let region: PeerRegion
     /// For the processor, where the memory is a dma-buf; else nil.
-    let standIn: StandIn?
+    let staging: StagingBuffer?
     /// Where the second of the two areas begins: the size limit, rounded up to pages.
     let areaBytes: Int
-    let options: StationOptions
+    let options: EndpointOptions
     var queuePair: QueuePair
     var batch: CompletionBatch
     var state = LoopState()
@@ -34,7 +34,7 @@ struct Station: ~Copyable {
     ///
     /// - Parameter connection: for a queue pair that the connection manager connects; nil for one that is connected by
     ///   hand.
-    init(_ context: Context, connection: Connection?, _ options: StationOptions) throws(PeerMRError) {
+    init(_ context: Context, connection: Connection?, _ options: EndpointOptions) throws(PeerMRError) {
         let domain = try ProtectionDomain(context)
         let channel = try CompletionChannel(context)
         let capacity = QueuePairCapacity(sends: 16, receives: options.depth)
@@ -46,7 +46,7 @@ struct Station: ~Copyable {
         let region = try PeerRegion(
             registering: try specification.open(), on: domain, access: [.localWrite, .remoteRead, .remoteWrite])
         guard region.byteCount >= 2 * areaBytes else { throw .tooSmall(region.byteCount, 2 * areaBytes) }
-        let standIn = region.kind == .dmabuf ? try StandIn(byteCount: 2 * areaBytes) : nil
+        let staging = region.kind == .dmabuf ? try StagingBuffer(byteCount: 2 * areaBytes) : nil
         let queuePair =
             if let connection {
                 try QueuePair(
@@ -61,7 +61,7 @@ struct Station: ~Copyable {
         self.queue = queue
         self.areaBytes = areaBytes
         self.options = options
-        self.standIn = standIn
+        self.staging = staging
         self.region = region
         self.queuePair = queuePair
         batch = CompletionBatch(capacity: 16)
@@ -71,13 +71,13 @@ struct Station: ~Copyable {
     deinit { channel.acknowledge(state.events, of: queue) }
 
     /// The part of the memory for messages that go out, or for those that come in: for the NIC, and for the
-    /// processor as an address, that of the stand-in where there is one.
+    /// processor as an address, that of the staging buffer where there is one.
     func area(incoming: Bool, count: Int) throws(PeerMRError) -> (entry: ScatterGatherElement, address: UInt) {
         let entry: ScatterGatherElement
         do {
             entry = try region.keys.element(at: UInt64(incoming ? areaBytes : 0), count: UInt64(count))
         } catch { throw .partOfMemory(count) }
-        if let standIn { return (entry, standIn.address + UInt(incoming ? areaBytes : 0)) }
+        if let staging { return (entry, staging.address + UInt(incoming ? areaBytes : 0)) }
         return (entry, try slice(incoming: incoming, count: count).address)
     }
 

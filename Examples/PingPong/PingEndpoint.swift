@@ -2,9 +2,9 @@
 
 import PeerMR
 
-/// One end of the protocol of `rping`: a station, and host memory for the messages of 16 bytes.
-struct PingStation: ~Copyable {
-    var station: Station
+/// One end of the protocol of `rping`: an endpoint, and host memory for the messages of 16 bytes.
+struct PingEndpoint: ~Copyable {
+    var endpoint: Endpoint
     private let messages: PeerRegion
     private let slots: [4 of ScatterGatherElement]
     private var isOnMessage = false
@@ -25,8 +25,8 @@ struct PingStation: ~Copyable {
         static let work: UInt64 = 3
     }
 
-    init(_ station: consuming Station) throws(PeerMRError) {
-        let messages = try PeerRegion.allocate(4 * Slot.bytes, of: .host, on: station.domain, access: [.localWrite])
+    init(_ endpoint: consuming Endpoint) throws(PeerMRError) {
+        let messages = try PeerRegion.allocate(4 * Slot.bytes, of: .host, on: endpoint.domain, access: [.localWrite])
         let slots: [4 of ScatterGatherElement]
         do {
             let keys = messages.keys
@@ -39,7 +39,7 @@ struct PingStation: ~Copyable {
         } catch { throw .loop(.refused(.invalidArgument)) }
         self.slots = slots
         self.messages = messages
-        self.station = station
+        self.endpoint = endpoint
     }
 
     /// Posts the receive for the other end's first message; before connecting.
@@ -54,7 +54,7 @@ struct PingStation: ~Copyable {
     func advertise(count: Int) {
         let here = [(Slot.source, false), (Slot.sink, true)]
         for (slot, incoming) in here {
-            let encoded = Advertisement(station.remote(incoming: incoming), byteCount: UInt32(count)).encoded
+            let encoded = Advertisement(endpoint.remote(incoming: incoming), byteCount: UInt32(count)).encoded
             unsafe messages.hostBytes(at: slot * Slot.bytes, count: encoded.count)?.copyBytes(from: encoded)
         }
     }
@@ -62,13 +62,13 @@ struct PingStation: ~Copyable {
 
 // MARK: - The loops
 
-extension PingStation {
-    /// As a client: `count` pings; the time at which each begins goes to `stamps`, which has room for one more.
+extension PingEndpoint {
+    /// As a client: `count` pings; the time at which each begins goes to `timestamps`, which has room for one more.
     @inline(never)
-    mutating func ping(_ plan: LoopPlan, _ stamps: UnsafeMutablePointer<UInt64>) -> LoopEnd {
+    mutating func ping(_ plan: LoopPlan, _ timestamps: UnsafeMutablePointer<UInt64>) -> LoopEnd {
         do throws(LoopEnd) {
             for index in 0..<plan.count {
-                unsafe stamps[index] = monotonicNanoseconds()
+                unsafe timestamps[index] = monotonicNanoseconds()
                 PingText.write(ping: index, to: plan.check.outgoing, count: Int(plan.size))
                 try send(Slot.source)
                 try waitForMessage(plan)
@@ -79,7 +79,7 @@ extension PingStation {
                 guard offset < 0 else { throw .corrupt(message: index, offset: offset) }
             }
         } catch { return error }
-        unsafe stamps[plan.count] = monotonicNanoseconds()
+        unsafe timestamps[plan.count] = monotonicNanoseconds()
         return .complete
     }
 
@@ -92,7 +92,7 @@ extension PingStation {
             try waitForMessage(plan)
             let source = try received(plan)
             do {
-                try station.queuePair.postRead(
+                try endpoint.queuePair.postRead(
                     plan.outgoing.prefix(source.byteCount), from: source.remote, requestID: ID.work)
             } catch { throw .refused(error) }
             try waitForWork(plan)
@@ -105,7 +105,7 @@ extension PingStation {
             try waitForMessage(plan)
             let sink = try received(plan)
             do {
-                try station.queuePair.postWrite(
+                try endpoint.queuePair.postWrite(
                     plan.outgoing.prefix(min(source.byteCount, sink.byteCount)), to: sink.remote, requestID: ID.work)
             } catch { throw .refused(error) }
             try waitForWork(plan)
@@ -116,17 +116,17 @@ extension PingStation {
     }
 
     private mutating func postReceive() throws(LoopEnd) {
-        do { try station.queuePair.postReceive(slots[Slot.received], requestID: ID.message) } catch {
+        do { try endpoint.queuePair.postReceive(slots[Slot.received], requestID: ID.message) } catch {
             throw .refused(error)
         }
     }
 
     private func request() throws(LoopEnd) {
-        do { try station.queue.requestNotification() } catch { throw .refused(error) }
+        do { try endpoint.queue.requestNotification() } catch { throw .refused(error) }
     }
 
     private mutating func send(_ slot: Int) throws(LoopEnd) {
-        do { try station.queuePair.postSend(slots[slot], requestID: ID.send) } catch { throw .refused(error) }
+        do { try endpoint.queuePair.postSend(slots[slot], requestID: ID.send) } catch { throw .refused(error) }
     }
 
     /// What the client has advertised; it must fit into the own memory.
@@ -153,14 +153,14 @@ extension PingStation {
         let began = monotonicNanoseconds()
         var idle: UInt32 = 0
         while forMessage ? !isOnMessage : !isOnWork {
-            let found = try station.poll()
-            for index in 0..<found { try note(station.batch[index]) }
+            let found = try endpoint.poll()
+            for index in 0..<found { try note(endpoint.batch[index]) }
             guard found == 0 else { continue }
             if plan.waits {
                 try sleep(plan, since: began)
             } else {
                 idle &+= 1
-                if idle & 0xffff == 0 { try station.look(plan, since: began) }
+                if idle & 0xffff == 0 { try endpoint.checkTimeout(plan, since: began) }
             }
         }
     }
@@ -182,10 +182,10 @@ extension PingStation {
     private mutating func sleep(_ plan: LoopPlan, since began: UInt64) throws(LoopEnd) {
         let ready: UInt8
         do {
-            ready = try waitReadable([station.channel.descriptor, plan.hangUp, -1, -1], milliseconds: 200)
+            ready = try waitReadable([endpoint.channel.descriptor, plan.peerSocket, -1, -1], milliseconds: 200)
         } catch { throw .refused(error) }
-        guard ready & 1 != 0 else { return try station.look(plan, since: began) }
-        station.channel.drain()
+        guard ready & 1 != 0 else { return try endpoint.checkTimeout(plan, since: began) }
+        endpoint.channel.drain()
         try request()
     }
 }
