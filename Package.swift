@@ -126,6 +126,10 @@ let package = Package(
         .executableTarget(
             name: "MixedScatter", dependencies: ["PeerMR"], path: "Examples/MixedScatter",
             swiftSettings: strict),
+        // What prints the documentation's page of all errors.
+        .executableTarget(
+            name: "error-page", dependencies: ["Verbs", "PeerMRCore", "CLinux"],
+            path: "Documentation/ErrorPage", swiftSettings: strict),
         // A program for the oracle: every pair of a machine, judged in one start.
         .executableTarget(
             name: "route-probe", dependencies: ["PCITopology", "PeerMRCore", system],
@@ -229,7 +233,7 @@ let package = Package(
         .testTarget(
             name: "MustNotCompileTests", dependencies: ["PeerMR", "TestSupport", system],
             swiftSettings: testing),
-        .testTarget(name: "TidyTests", swiftSettings: testing),
+        .testTarget(name: "TidyTests", dependencies: ["error-page", "PeerMRCore"], swiftSettings: testing),
     ],
     swiftLanguageModes: [.v6]
 )

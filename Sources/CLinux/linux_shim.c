@@ -7,6 +7,7 @@
 #include <linux/fs.h>
 #include <linux/magic.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -21,6 +22,11 @@ uint64_t peermr_sysfs_inode(const char *path)
     if (statfs(path, &system) != 0 || system.f_type != SYSFS_MAGIC || stat(path, &status) != 0)
         return 0;
     return status.st_ino;
+}
+
+const char *peermr_errno_name(int number)
+{
+    return strerrorname_np(number);
 }
 
 int peermr_o_direct(void)

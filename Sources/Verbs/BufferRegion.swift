@@ -150,8 +150,8 @@ struct BufferPages {
 
     init(_ part: DMABufRange, access: Access) throws(PeerMRError) {
         let page = UInt64(pageBytes)
-        if access.contains(.onDemand) { throw .onDemandBuffer }
-        guard part.byteCount > 0 else { throw .emptyBufferPart }
+        if access.contains(.onDemand) { throw .onDemandBuffer() }
+        guard part.byteCount > 0 else { throw .emptyBufferPart() }
         let size: UInt64
         if let known = part.known { size = known.bufferBytes } else { size = try Self.size(of: part.descriptor) }
         guard part.offset <= size, part.byteCount <= size - part.offset else {

@@ -16,16 +16,14 @@ public final class CompletionChannel: @unchecked Sendable {
     /// - Throws: EMFILE, ENOMEM. The corresponding C function is `ibv_create_comp_channel`.
     public init(_ context: Context) throws(PeerMRError) {
         guard let raw = unsafe ibv_create_comp_channel(context.raw) else {
-            throw .create(
-                "ibv_create_comp_channel", currentErrno(), "a completion channel",
-                on: context.device)
+            throw .create("ibv_create_comp_channel", currentErrno(), "a completion channel", context.device)
         }
         unsafe self.raw = raw
         self.context = context
         do {
             try OwnedDescriptor.setNonBlocking(unsafe raw.pointee.fd)
         } catch {
-            throw .create("fcntl", error, "a completion channel", on: context.device)
+            throw .create("fcntl", error, "a completion channel", context.device)
         }
     }
 
@@ -70,9 +68,7 @@ public final class CompletionQueue: @unchecked Sendable {
     ) throws(PeerMRError) {
         let made = unsafe ibv_create_cq(context.raw, Int32(clamping: capacity), nil, channel?.raw, 0)
         guard let made = unsafe made else {
-            throw .create(
-                "ibv_create_cq", currentErrno(), "a completion queue of \(capacity) entries",
-                on: context.device)
+            throw .create("ibv_create_cq", currentErrno(), "a completion queue of \(capacity) entries", context.device)
         }
         unsafe raw = made
         self.context = context

@@ -42,7 +42,7 @@ public final class Context: @unchecked Sendable {
     public func attributes() throws(PeerMRError) -> DeviceAttributes {
         var attributes = ibv_device_attr_ex()
         let result = unsafe ibv_query_device_ex(raw, nil, &attributes)
-        guard result == 0 else { throw .query("ibv_query_device_ex", result, device: device) }
+        guard result == 0 else { throw .query("ibv_query_device_ex", Errno(rawValue: result), device) }
         return DeviceAttributes(attributes)
     }
 
@@ -52,7 +52,7 @@ public final class Context: @unchecked Sendable {
     public func port(_ number: UInt8) throws(PeerMRError) -> PortAttributes {
         var attributes = ibv_port_attr()
         let result = unsafe peermr_query_port(raw, number, &attributes)
-        guard result == 0 else { throw .query("ibv_query_port", result, device: device) }
+        guard result == 0 else { throw .query("ibv_query_port", Errno(rawValue: result), device) }
         return PortAttributes(
             isActive: attributes.state == IBV_PORT_ACTIVE,
             mtuBytes: PathMTU(rawValue: attributes.active_mtu.rawValue).bytes,
@@ -67,7 +67,7 @@ public final class Context: @unchecked Sendable {
         var gid = ibv_gid()
         let result = unsafe ibv_query_gid(raw, port, Int32(clamping: index), &gid)
         guard result == 0 else {
-            throw .query("ibv_query_gid", currentErrno().rawValue, device: device)
+            throw .query("ibv_query_gid", currentErrno(), device)
         }
         return unsafe GID(bytes: withUnsafeBytes(of: &gid) { unsafe Array($0) })
     }

@@ -30,24 +30,16 @@ public struct DMABufSupport: Hashable, Sendable {
     /// What the errno of the call with descriptor -1 means.
     init(errno: Errno, device: Device) {
         self.errno = errno
-        remedy = errno == .badFileDescriptor ? nil : PeerMRError.otherImporters
-        switch errno {
-        case .badFileDescriptor:
+        guard errno != .badFileDescriptor else {
             isSupported = true
             reason = "\(device) imports dma-bufs: the call is there, down to its driver"
-        case .notSupportedOnSocket, .notSupported:
-            isSupported = false
-            reason = "\(device) imports no dma-bufs: its driver, or libibverbs' provider library for it, lacks the call"
-        case .protocolNotSupported:
-            isSupported = false
-            reason = "this kernel registers dma-bufs for no device: Linux 5.12 is the first that can"
-        case Errno(rawValue: 25):
-            isSupported = false
-            reason = "the kernel's verbs for \(device) have no ioctl interface, which dma-bufs need"
-        default:
-            isSupported = nil
-            reason = "whether \(device) imports dma-bufs cannot be told from what it says about descriptor -1"
+            remedy = nil
+            return
         }
+        let found = PeerMRError.noDMABufImport(errno, device)
+        isSupported = found.code == .notSupported ? false : nil
+        reason = found.reason
+        remedy = found.remedy
     }
 
     /// The reason, with what the call left in brackets.

@@ -59,7 +59,7 @@ public final class DMAHandle: @unchecked Sendable {
             attributes.comp_mask |= UInt32(PEERMR_DMAH_TPH_MEM_TYPE)
         }
         guard let made = unsafe peermr_alloc_dmah(context.raw, &attributes) else {
-            throw .dmaHandle(currentErrno(), device: context.device)
+            throw .dmaHandle(currentErrno(), context.device)
         }
         unsafe raw = made
         self.context = context

@@ -48,7 +48,7 @@ public struct Device: Hashable, Sendable, CustomStringConvertible {
                 unsafe String(cString: found) == name
             else { continue }
             guard let raw = unsafe ibv_open_device(device) else {
-                throw .openDevice(currentErrno(), name: name)
+                throw .openDevice(currentErrno(), name)
             }
             return unsafe Context(raw: raw, owned: true)
         }

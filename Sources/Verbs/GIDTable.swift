@@ -24,7 +24,7 @@ extension Context {
         let capacity = max(1, try self.port(port).gidCount * max(1, ports))
         var entries = [ibv_gid_entry](repeating: ibv_gid_entry(), count: capacity)
         let count = unsafe ibv_query_gid_table(raw, &entries, capacity, 0)
-        guard count >= 0 else { throw .query("ibv_query_gid_table", Int32(-count), device: device) }
+        guard count >= 0 else { throw .query("ibv_query_gid_table", Errno(rawValue: Int32(-count)), device) }
         return entries.prefix(Int(count)).filter { $0.port_num == port }.map { entry in
             GIDEntry(
                 index: Int(entry.gid_index),
@@ -84,7 +84,7 @@ extension Context {
     public func messageLimit(port number: UInt8) throws(PeerMRError) -> UInt64 {
         var attributes = ibv_port_attr()
         let result = unsafe peermr_query_port(raw, number, &attributes)
-        guard result == 0 else { throw .query("ibv_query_port", result, device: device) }
+        guard result == 0 else { throw .query("ibv_query_port", Errno(rawValue: result), device) }
         return UInt64(attributes.max_msg_sz)
     }
 }

@@ -109,6 +109,6 @@ package struct MappedRegistration: Copyable {
     /// Deregisters a C object of any registration, and says so where that is refused.
     package static func deregister(_ object: UnsafeMutableRawPointer, of device: Device) throws(PeerMRError) {
         let result = unsafe ibv_dereg_mr(object.assumingMemoryBound(to: ibv_mr.self))
-        guard result == 0 else { throw .deregister(Errno(rawValue: result), device: device) }
+        guard result == 0 else { throw .deregister(Errno(rawValue: result), device) }
     }
 }

@@ -19,7 +19,7 @@ public final class ProtectionDomain: @unchecked Sendable {
     /// - Throws: ENOMEM when the device has no more. The corresponding C function is `ibv_alloc_pd`.
     public init(_ context: Context) throws(PeerMRError) {
         guard let raw = unsafe ibv_alloc_pd(context.raw) else {
-            throw .create("ibv_alloc_pd", currentErrno(), "a protection domain", on: context.device)
+            throw .create("ibv_alloc_pd", currentErrno(), "a protection domain", context.device)
         }
         unsafe self.raw = raw
         self.context = context

@@ -75,7 +75,7 @@ extension QueuePair {
         if let index = path.gid {
             var gid = ibv_gid()
             guard unsafe ibv_query_gid(raw.pointee.context, path.port, Int32(clamping: index), &gid) == 0 else {
-                throw .queuePair("ibv_query_gid", currentErrno().rawValue, "connected to itself")
+                throw .queuePair("ibv_query_gid", currentErrno(), "connected to itself")
             }
             ready.ah_attr.is_global = 1
             ready.ah_attr.grh.dgid = gid
@@ -106,7 +106,7 @@ extension QueuePair {
     ) throws(PeerMRError) {
         let bits = mask.reduce(0) { $0 | $1.rawValue }
         let result = unsafe ibv_modify_qp(raw, &attributes, Int32(bits))
-        guard result == 0 else { throw .queuePair("ibv_modify_qp", result, "made ready") }
+        guard result == 0 else { throw .queuePair("ibv_modify_qp", Errno(rawValue: result), "made ready") }
     }
 }
 

@@ -67,7 +67,9 @@ extension QueuePair {
             IBV_QP_STATE.rawValue | IBV_QP_PKEY_INDEX.rawValue | IBV_QP_PORT.rawValue
             | IBV_QP_ACCESS_FLAGS.rawValue
         let result = unsafe ibv_modify_qp(raw, &attributes, Int32(bits))
-        guard result == 0 else { throw .queuePair("ibv_modify_qp", result, "initialised on port \(port)") }
+        guard result == 0 else {
+            throw .queuePair("ibv_modify_qp", Errno(rawValue: result), "initialized on port \(port)")
+        }
     }
 
     /// Takes it from INIT to RTR and RTS: it receives and sends.
@@ -122,7 +124,7 @@ extension QueuePair {
         var attributes = ibv_qp_attr()
         var initial = unsafe ibv_qp_init_attr()
         let result = unsafe ibv_query_qp(raw, &attributes, Int32(IBV_QP_CAP.rawValue), &initial)
-        guard result == 0 else { throw .queuePair("ibv_query_qp", result, "queried") }
+        guard result == 0 else { throw .queuePair("ibv_query_qp", Errno(rawValue: result), "queried") }
         return unsafe Int(initial.cap.max_inline_data)
     }
 }

@@ -59,8 +59,7 @@ public struct QueuePair: ~Copyable, @unchecked Sendable {
     ) throws(PeerMRError) {
         var attributes = unsafe Self.attributes(sendQueue, receiveQueue, capacity)
         guard let made = unsafe ibv_create_qp(domain.raw, &attributes) else {
-            throw .create(
-                "ibv_create_qp", currentErrno(), Self.describe(capacity), on: domain.context.device)
+            throw .create("ibv_create_qp", currentErrno(), Self.describe(capacity), domain.context.device)
         }
         unsafe self.init(raw: made, domain: domain, sendQueue: sendQueue, receiveQueue: receiveQueue, destroy: nil)
     }
@@ -102,15 +101,7 @@ extension QueuePair {
         guard constraint.pathMTUBytes != 0 else { return }
         let found = try pathMTU().bytes
         guard found != constraint.pathMTUBytes else { return }
-        throw PeerMRError(
-            .unsafeConfiguration,
-            reason:
-                "the path MTU is \(found) bytes, and on-demand memory of a software device is moved right only at "
-                + "\(constraint.pathMTUBytes): the driver would corrupt data and report success",
-            remedy:
-                "set the MTU of both network interfaces to \(constraint.pathMTUBytes + 104) or more (ip link set "
-                + "IFNAME mtu 4200), or use host memory"
-        )
+        throw .pathMTU(found, constraint.pathMTUBytes, constraint.pathMTUBytes + 104)
     }
 
     /// The path MTU that the connection has settled on.
@@ -124,7 +115,7 @@ extension QueuePair {
         var attributes = ibv_qp_attr()
         var initial = unsafe ibv_qp_init_attr()
         let result = unsafe ibv_query_qp(raw, &attributes, Int32(mask.rawValue), &initial)
-        guard result == 0 else { throw .queuePair("ibv_query_qp", result, "queried") }
+        guard result == 0 else { throw .queuePair("ibv_query_qp", Errno(rawValue: result), "queried") }
         return attributes
     }
 }

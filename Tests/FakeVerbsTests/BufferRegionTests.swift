@@ -136,8 +136,8 @@ import Testing
             let part = DMABufRange(of: buffer.descriptor, offset: offset, byteCount: count)
             #expect(
                 sentence(part, machine, fake)
-                    == "\(count) bytes from \(offset) on do not lie inside a dma-buf of 65536 bytes; name a part that "
-                    + "does; nothing is ever shortened silently")
+                    == "\(count) bytes at offset \(offset) are not inside a dma-buf of 65536 bytes; name a part that "
+                    + "is; nothing is ever shortened silently")
         }
     }
 
@@ -145,7 +145,7 @@ import Testing
         try withBuffer { machine, buffer, fake in
             #expect(
                 sentence(DMABufRange(of: buffer.descriptor, offset: 0, byteCount: 0), machine, fake)
-                    == "0 bytes of a dma-buf cannot be registered; name a part of one byte or more")
+                    == "0 bytes of a dma-buf cannot be registered; name a part of at least one byte")
         }
     }
 
@@ -175,7 +175,7 @@ import Testing
             defer { ends.forEach { close($0) } }
             #expect(
                 sentence(DMABufRange(of: ends[0], offset: 0, byteCount: 4096), machine, fake)
-                    == "descriptor \(ends[0]) is no dma-buf (lseek: Illegal seek, errno 29); pass what an exporter "
+                    == "descriptor \(ends[0]) is not a dma-buf (lseek: Illegal seek, errno 29); pass what an exporter "
                     + "returned")
         }
     }
@@ -190,7 +190,7 @@ import Testing
             }
             #expect(
                 error?.description
-                    == "descriptor \(buffer.descriptor) is no dma-buf (ibv_reg_dmabuf_mr: Invalid argument, "
+                    == "descriptor \(buffer.descriptor) is not a dma-buf (ibv_reg_dmabuf_mr: Invalid argument, "
                     + "errno 22); pass what an exporter returned")
         }
     }
@@ -201,7 +201,7 @@ import Testing
             let part = DMABufRange(of: buffer.descriptor, offset: 0, byteCount: 4096)
             #expect(
                 sentence(part, machine, fake, access: access)
-                    == "descriptor \(buffer.descriptor) is a dma-buf handed out for reading only, and the access lets a "
+                    == "descriptor \(buffer.descriptor) is a dma-buf exported for reading only, and the access lets a "
                     + "NIC write; export it for reading and writing (O_RDWR, DRM_RDWR), or register it without write "
                     + "access")
             _ = try BufferRegion(registering: part, on: machine.domain, access: [.remoteRead])
@@ -215,8 +215,8 @@ import Testing
             let part = DMABufRange(of: buffer.descriptor, offset: offset, byteCount: 100, ioAddress: address)
             #expect(
                 sentence(part, machine, fake)
-                    == "the I/O address 0x\(String(address, radix: 16)) does not fit the offset \(offset): devices map "
-                    + "pages of 4096 bytes, so both must lie equally far behind a page boundary; choose an I/O address "
+                    == "the I/O address 0x\(String(address, radix: 16)) does not fit the offset \(offset): they must "
+                    + "be congruent modulo the page size, 4096 bytes; choose an I/O address "
                     + "that is a multiple of 4096, plus \(offset % 4096), or leave it out")
         }
     }
@@ -227,7 +227,7 @@ import Testing
                 of: buffer.descriptor, offset: 0, byteCount: 8192, ioAddress: .max - 4095)
             #expect(
                 sentence(part, machine, fake)
-                    == "8192 bytes from the I/O address 0xfffffffffffff000 on end beyond 2^64; choose a lower I/O "
+                    == "8192 bytes at the I/O address 0xfffffffffffff000 end beyond 2^64; choose a lower I/O "
                     + "address, or leave it out")
         }
     }
@@ -238,7 +238,7 @@ import Testing
                 sentence(
                     DMABufRange(of: buffer.descriptor, offset: 0, byteCount: 4096), machine, fake,
                     access: [.localWrite, .onDemand])
-                    == "a dma-buf cannot be registered on demand: its exporter decides where it lies; leave on-demand "
+                    == "a dma-buf cannot be registered on demand: its exporter decides where its memory is; leave on-demand "
                     + "access out")
         }
     }

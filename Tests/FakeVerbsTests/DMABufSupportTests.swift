@@ -92,8 +92,8 @@ import Testing
 
     @Test(
         arguments: [
-            (EOPNOTSUPP, "notSupported", "demands that an importer can give the memory back", "can be revoked"),
-            (ENODEV, "peerLost", "has taken the memory back", "export its memory anew"),
+            (EOPNOTSUPP, "notSupported", "may revoke the memory at any time", "supports revocation"),
+            (ENODEV, "peerLost", "has revoked the memory", "export its memory anew"),
             (121, "notSupported", "allows no DMA between the two devices", "one PCIe switch"),
             (524, "notSupported", "a driver cannot map it", "host bridge"),
             (ENOMEM, "resourceLimit", "no room for its mapping", "smaller parts"),

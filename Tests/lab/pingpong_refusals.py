@@ -134,7 +134,7 @@ def places_that_are_not_there(bench):
         with pong.serve(*QUICK):
             pong.refused(pong.run(*QUICK), "port 18515 is taken", "--port")
         with pong.serve("--cm"):
-            pong.refused(pong.run("--cm"), "port 7174 .*is taken", "--port")
+            pong.refused(pong.run("--cm"), "port 7174 .*is in use", "--port")
         pong.refused(pong.client(*QUICK), "nothing listens on port 18515", "start the server")
         pong.refused(pong.client("--cm"), "refuses the connection|cannot be made", "--port")
         pong.refused(pong.client(*QUICK, host="no-such-host"), "there is no host no-such-host", "getent")
@@ -157,7 +157,7 @@ def memory_that_will_not_do(bench):
         pong.refused(pong.client("--memory", "p2pmem:0000:00:00.0"), "publishes no p2pmem", "controller memory")
         pong.refused(pong.client("--memory", f"p2pmem:{function}", "--size", "512M"), "(no messages|not free|p2pmem)")
         pong.refused(pong.client("--size", "1G"), "(rxe0 has no messages of 1073741824 bytes|not to be had)")
-        pong.refused(pong.client("--receive-depth", 65536), "rxe0 gives no", "ask for less")
+        pong.refused(pong.client("--receive-depth", 65536), "rxe0 cannot create a queue pair", "ask for less")
         with pong.serve(*QUICK):
             pong.refused(pong.client("--memory", f"p2pmem:{function}", "--mtu", 1024, *QUICK),
                          "path MTU is 1024 bytes", "ip link set")

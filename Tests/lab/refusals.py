@@ -91,7 +91,7 @@ def port_in_use(bench):
     path = bench.file("port", noise(5000, 121))
     with bench.serve("--memory", "host"):
         # With --overwrite the drive, which the first has for itself, is no reason.
-        refused(bench.refused_server("--overwrite"), "port 18515 of 10.77.0.2 is taken", "--port")
+        refused(bench.refused_server("--overwrite"), "port 18515 of 10.77.0.2 is in use", "--port")
         equal(bench.put(path).code, 0, "the exit code of put to the first server")
 
 
@@ -130,7 +130,7 @@ def nobody_there(bench):
     path = bench.file("nobody", noise(5000, 141))
     refused(bench.put(path), "nothing listens on 10.77.0.2:18515", "start the server there")
     gone = bench.run(bench.client, [bench.program, "put", "--connect", "10.77.0.99", path], 60)
-    refused(gone, "10.77.0.99 is not to be reached", "ping")
+    refused(gone, "10.77.0.99 cannot be reached", "ping")
 
 
 @test(PAIR)

@@ -76,7 +76,7 @@ def buffers_on_rxe(bench):
     equal((lines["imports"], lines["errno"]), ("false", "95"), "the probe")
     check(int(lines["microseconds"]) < 1000, f"the probe took {lines['microseconds']} µs")
     report = register(bench, "rxe0", "nic:4096", code=1)
-    in_order(report["answers"]["api"]["reason"], "rxe0 gives programs no memory of its own")
+    in_order(report["answers"]["api"]["reason"], "rxe0 has no memory of its own for programs")
 
 
 @test(PAIR)
@@ -159,12 +159,12 @@ def bad_parts(bench):
     for name in ("good", "inside a page", "descriptor 0"):
         equal(lines[name], "no error", name)
     for name, words in (
-            ("wrong offset", "1 bytes from 65536 on do not lie inside a dma-buf of 65536 bytes"),
-            ("wrong length", "65537 bytes from 0 on do not lie inside a dma-buf of 65536 bytes"),
-            ("length 0", "0 bytes of a dma-buf"), ("length 2^63", "9223372036854775808 bytes from 0 on"),
+            ("wrong offset", "1 bytes at offset 65536 are not inside a dma-buf of 65536 bytes"),
+            ("wrong length", "65537 bytes at offset 0 are not inside a dma-buf of 65536 bytes"),
+            ("length 0", "0 bytes of a dma-buf"), ("length 2^63", "9223372036854775808 bytes at offset 0"),
             ("misaligned", "I/O address 0x1 does not fit the offset 0"), ("on demand", "its exporter decides"),
             ("remote write only", "add local write access"), ("closed", "is not open"),
-            ("file", "is no dma-buf"), ("read only", "handed out for reading only")):
+            ("file", "is not a dma-buf"), ("read only", "exported for reading only")):
         check(lines[name].startswith("invalidArgument: ") and "; " in lines[name], f"{name}: {lines[name]}")
         in_order(lines[name], words)
     nothing_is_left(bench)
@@ -195,7 +195,7 @@ def refused_by_the_exporter(bench):
     in_order(report["error"]["reason"], "vfio_pci_core", "give the memory back at any time")
     in_order(report["error"]["remedy"], "mlx5")
     register(bench, DEVICE, "udmabuf:4K")
-    for number, words in ((12, "no room for its mapping"), (19, "taken the memory back"),
+    for number, words in ((12, "no room for its mapping"), (19, "revoked the memory"),
                           (121, "no DMA between"), (524, "cannot map it")):
         switch(bench, "fail_registration", number)
         report = register(bench, DEVICE, "udmabuf:4K", code=1)

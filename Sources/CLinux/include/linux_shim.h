@@ -12,6 +12,9 @@
 #include "dmabuf_shim.h"
 #include "vfio_shim.h"
 
+/* The C name of an errno, for example "ENODEV"; NULL for a number that has none (strerrorname_np(3)). */
+const char *peermr_errno_name(int number);
+
 /* open(2) flags that are hidden behind _GNU_SOURCE. */
 int peermr_o_direct(void);
 

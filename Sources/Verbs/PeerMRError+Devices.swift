@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import SystemPackage
+package import PeerMRCore
+
+extension ErrorSection {
+    package static let devices = ErrorSection(
+        "RDMA devices and queue pairs",
+        [
+            PeerMRError.listDevices, PeerMRError.noDevice, PeerMRError.otherDevices, PeerMRError.openDevice,
+            PeerMRError.query, PeerMRError.create, PeerMRError.queuePair, PeerMRError.portDown,
+            PeerMRError.portWithoutAddress, PeerMRError.pathMTU,
+        ])
+}
+
+extension PeerMRError {
+    static let noDeviceRemedy =
+        "install the NIC's driver, or add a software one: rdma link add rxe0 type rxe netdev IFNAME"
+
+    static var deviceNames: [String] { ((try? Device.all()) ?? []).map(\.name) }
+
+    /// See: man 3 ibv_get_device_list
+    static let listDevices = ErrorTable("ibv_get_device_list") {
+        ErrorRow(
+            [.noFunction], .notSupported, "this kernel offers no RDMA to programs",
+            "load the module: modprobe ib_uverbs")
+        ErrorRow(
+            .system, "the RDMA devices cannot be listed",
+            "see whether /dev/infiniband/uverbs* exist and this user may open them")
+    }
+
+    static let noDevice = ErrorTable(facts: "device") { device in
+        ErrorRow(.notFound, "there is no RDMA device \(device): there is none", noDeviceRemedy)
+    }
+
+    static let otherDevices = ErrorTable(facts: "device", .list("others")) { device, others in
+        ErrorRow(.notFound, "there is no RDMA device \(device): there are \(others)", "name one of those")
+    }
+
+    static func noSuchDevice(_ name: String) -> PeerMRError {
+        let names = deviceNames
+        return names.isEmpty ? noDevice(name) : otherDevices(name, names)
+    }
+
+    /// See: man 3 ibv_open_device
+    static let openDevice = ErrorTable("ibv_open_device", facts: "device") { device in
+        ErrorRow(
+            [.permissionDenied, .notPermitted], .notPermitted, "the RDMA device \(device) cannot be opened",
+            "give this user rights on /dev/infiniband/uverbs*")
+        ErrorRow(.system, "the RDMA device \(device) cannot be opened")
+    }
+
+    static let query = ErrorTable(
+        "ibv_query_device_ex", "ibv_query_port", "ibv_query_gid", "ibv_query_gid_table", facts: "device"
+    ) { device in
+        ErrorRow(
+            .system, "the RDMA device \(device) does not answer a query",
+            "see the kernel log (dmesg): it may have been removed or reset")
+    }
+
+    /// See: man 3 ibv_create_cq, ibv_alloc_pd, ibv_create_qp
+    static let create = ErrorTable(
+        "ibv_alloc_pd", "ibv_create_comp_channel", "fcntl", "ibv_create_cq", "ibv_create_qp", "rdma_create_qp",
+        facts: "object", "device"
+    ) { object, device in
+        ErrorRow(
+            [.noMemory, .invalidArgument], .resourceLimit, "\(device) cannot create \(object)",
+            "ask for less, or see the device's limits: ibv_devinfo -v -d \(device)")
+        ErrorRow(.system, "\(device) cannot create \(object)")
+    }
+
+    /// See: man 3 ibv_modify_qp, ibv_query_qp
+    static let queuePair = ErrorTable(
+        "ibv_modify_qp", "ibv_query_qp", "ibv_query_gid", facts: "connected or queried"
+    ) { action in
+        ErrorRow(
+            .system, "the queue pair cannot be \(action)",
+            "see the kernel log (dmesg): the device may have been removed or reset")
+    }
+
+    static let portDown = ErrorTable(facts: "port", "device") { port, device in
+        ErrorRow(.notFound, "port \(port) of \(device) is down", "bring its link up: ip link set IFNAME up")
+    }
+
+    static let portWithoutAddress = ErrorTable(facts: "port", "device") { port, device in
+        ErrorRow(
+            .notFound, "port \(port) of \(device) has no address",
+            "give its network interface one: ip address add ADDRESS/BITS dev IFNAME")
+    }
+
+    static let pathMTU = ErrorTable(facts: "MTU", "needed MTU", "interface MTU") { found, needed, interface in
+        ErrorRow(
+            .unsafeConfiguration,
+            "the path MTU is \(found) bytes, and on-demand memory of a software device is moved right only at "
+                + "\(needed): the driver would corrupt data and report success",
+            "set the MTU of both network interfaces to \(interface) or more (ip link set IFNAME mtu 4200), or use host "
+                + "memory")
+    }
+}

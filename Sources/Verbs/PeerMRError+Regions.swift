@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import SystemPackage
+package import PeerMRCore
+
+extension ErrorSection {
+    package static let regions = ErrorSection(
+        "Regions of mapped memory", [PeerMRError.registerPinned, PeerMRError.registerOnDemand, PeerMRError.deregister])
+}
+
+/// See: man 3 ibv_reg_mr, and drivers/infiniband/core/umem.c, umem_odp.c
+extension PeerMRError {
+    static let registerPinned = ErrorTable(
+        "ibv_reg_mr", facts: .bytes("byte count"), "device", .hexadecimal("access"), "limit"
+    ) { size, device, access, limit in
+        ErrorRow(
+            [.noMemory, .notPermitted], .resourceLimit,
+            "\(size) cannot be registered on \(device): pinning needs that much locked memory, and RLIMIT_MEMLOCK is "
+                + "\(limit)",
+            "raise it (ulimit -l unlimited, or LimitMEMLOCK= of the service), or grant CAP_IPC_LOCK")
+        // EREMOTEIO is what a region without write access gets for the same pages.
+        ErrorRow(
+            [.badAddress, .remoteIO], .notSupported,
+            "\(size) cannot be registered on \(device): the kernel cannot pin that memory for long, as with peer "
+                + "memory and device mappings",
+            "register p2pmem on demand, or a dma-buf of it")
+        ErrorRow(
+            [.notSupported, .notSupportedOnSocket, .kernelNotSupported], .notSupported,
+            "\(size) cannot be registered on \(device): its driver does not support this")
+        ErrorRow(
+            [.invalidArgument], .invalidArgument,
+            "\(size) cannot be registered on \(device) with access \(access): the length or the access is not allowed",
+            "remote write needs local write too")
+        ErrorRow(.system, "\(size) cannot be registered on \(device)")
+    }
+
+    static let registerOnDemand = ErrorTable(
+        "ibv_reg_mr", facts: .bytes("byte count"), "device", .hexadecimal("access")
+    ) { size, device, access in
+        ErrorRow(
+            [.badAddress], .notSupported,
+            "\(size) cannot be registered on \(device) on demand: the kernel refuses this device DMA to that memory",
+            "put both devices under one PCIe switch; the kernel log says why it refused")
+        ErrorRow(
+            [.remoteIO], .notSupported,
+            "\(size) cannot be registered on \(device): the kernel cannot pin that memory for long, as with peer "
+                + "memory and device mappings",
+            "register p2pmem on demand, or a dma-buf of it")
+        ErrorRow(
+            [.notSupported, .notSupportedOnSocket, .kernelNotSupported], .notSupported,
+            "\(size) cannot be registered on \(device): it has no on-demand paging",
+            "use a device with on-demand paging (mlx5, or Soft-RoCE on Linux 6.15 or newer)")
+        ErrorRow(
+            [.invalidArgument], .invalidArgument,
+            "\(size) cannot be registered on \(device) with access \(access): the length or the access is not allowed",
+            "remote write needs local write too; Soft-RoCE takes less than 2 GiB on demand")
+        ErrorRow(.system, "\(size) cannot be registered on \(device)")
+    }
+
+    static func register(_ errno: Errno, byteCount: Int, access: Access, device: Device) -> PeerMRError {
+        access.contains(.onDemand)
+            ? registerOnDemand(errno, byteCount, device, access.rawValue)
+            : registerPinned(errno, byteCount, device, access.rawValue, memoryLockLimit())
+    }
+
+    static let deregister = ErrorTable("ibv_dereg_mr", facts: "device") { device in
+        ErrorRow(
+            [.resourceBusy], .busy,
+            "a region of \(device) cannot be deregistered: something is bound to it, such as a memory window",
+            "deallocate that first")
+        ErrorRow(.system, "a region of \(device) cannot be deregistered", "see the kernel log (dmesg)")
+    }
+}
