@@ -185,6 +185,14 @@ class Host:
         if line in ("ready", "failed"):
             self.state = line
 
+    @property
+    def died_at_start(self):
+        """Whether the machine ended before the guest's set-up began, and not by a refusal of QEMU.
+
+        A kernel that panics ends QEMU with code 0; bad arguments end it with 1.
+        """
+        return self._machine.poll() not in (None, 1) and not (self.exchange / "setup.out").exists()
+
     def check_alive(self, when):
         """Raise LabError if the machine has ended."""
         if self._machine.poll() is None:

@@ -7,6 +7,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import termios
 import time
@@ -22,6 +23,10 @@ from .layout import Layout
 
 _PREFIX = "peermr-lab-"
 _BOOT_SECONDS = 120
+
+
+class _DiedAtStart(LabError):
+    """A guest was lost before any program of ours ran in it."""
 
 
 class Lab:
@@ -54,7 +59,8 @@ class Lab:
     def boot(self, *specs, join=False, timeout=_BOOT_SECONDS, console=qemu.console):
         """Boot hosts side by side and return them; with `join`, on one network.
 
-        `console` makes QEMU's arguments for where the guests' consoles go.
+        `console` makes QEMU's arguments for where the guests' consoles go. Now and then the
+        emulator loses a guest in its first second: then all of them are booted once more.
         """
         self._check_names(specs)
         kernels = {spec.kernel for spec in specs}
@@ -67,13 +73,22 @@ class Lab:
         joined = join and len(specs) > 1
         self._progress(f"starting {', '.join(spec.name for spec in specs)} "
                        f"({'KVM' if accelerator == 'kvm' else 'software emulation'})")
+        machines = [(spec, kernels[spec.kernel]) for spec in specs]
+        try:
+            return self._boot(machines, joined, accelerator, root, timeout, console)
+        except _DiedAtStart as error:
+            print(f"lab: {str(error).splitlines()[0]} Booting once more.", file=sys.stderr, flush=True)
+            return self._boot(machines, joined, accelerator, root, timeout, console)
+
+    def _boot(self, machines, joined, accelerator, root, timeout, console):
+        """Boot these pairs of spec and kernel side by side, once."""
         started = time.monotonic()
-        cables = _cables(len(specs)) if joined else [[] for _ in specs]
+        cables = _cables(len(machines)) if joined else [[] for _ in machines]
         hosts = []
         try:
-            for number, spec in enumerate(specs, 1):
-                hosts.append(self._start(spec, number, cables[number - 1], accelerator, root,
-                                         kernels[spec.kernel], console))
+            for number, (spec, kernel) in enumerate(machines, 1):
+                hosts.append(self._start(spec, number, cables[number - 1], accelerator, root, kernel,
+                                         console))
             for host in hosts:
                 self._await(host, started, timeout)
         except LabError:
@@ -154,7 +169,10 @@ class Lab:
     def _await(self, host, started, timeout):
         """Wait until the agent of `host` says that it is ready."""
         while host.state == "starting":
-            host.check_alive("while it started")
+            try:
+                host.check_alive("while it started")
+            except LabError as error:
+                raise _DiedAtStart(str(error)) if host.died_at_start else error
             if time.monotonic() > started + timeout:
                 raise LabError(f"The host {host.name} was not ready within {timeout} s.\n"
                                + host.console_hint())
