@@ -155,7 +155,7 @@ let package = Package(
         // What PeerMR's registration costs beside the bare call, without a kernel in it.
         .executableTarget(
             name: "registration-cost", dependencies: ["CFakeVerbs", "PeerMR", "RegistrationBench"],
-            path: "Tests/RegistrationCost", swiftSettings: testing),
+            path: "Benchmarks/Programs/RegistrationCost", swiftSettings: testing),
 
         // The C library as C programs see it: its functions, used and misused. The program is for sanitizers.
         .target(name: "CABI", dependencies: ["CPeerMR", "CFakeVerbs"], path: "Tests/CABI"),
@@ -237,3 +237,19 @@ let package = Package(
     ],
     swiftLanguageModes: [.v6]
 )
+
+// The microbenchmarks see the package's own declarations, so they are targets of this package; what they depend on is
+// fetched only by those who ask for them.
+if Context.environment["PEERMR_BENCHMARKS"] != nil {
+    // Without its default traits it needs no jemalloc; it then counts no allocations.
+    package.dependencies.append(.package(url: "https://github.com/ordo-one/benchmark", from: "1.38.1", traits: []))
+    package.targets.append(
+        .executableTarget(
+            name: "HostSide",
+            dependencies: [
+                "CFakeVerbs", "PCITopology", "PeerMemory", "PeerMR", "PeerMRCore", "PeerTransfer", "Verbs", system,
+                .product(name: "Benchmark", package: "benchmark"),
+            ],
+            path: "Benchmarks/HostSide", swiftSettings: testing,
+            plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]))
+}

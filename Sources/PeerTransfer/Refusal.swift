@@ -4,8 +4,8 @@ import PeerMR
 import SystemPackage
 
 /// Why the server says no, in a form that travels; the client turns it into a sentence.
-struct Refusal: Error, Equatable {
-    enum Code: UInt8 {
+package struct Refusal: Error, Equatable {
+    package enum Code: UInt8 {
         case malformed = 1
         case otherVersion
         case notAllowed

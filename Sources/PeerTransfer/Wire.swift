@@ -25,7 +25,7 @@ public enum Operation: UInt8, Sendable {
 public let slotLimit: UInt16 = 4096
 
 /// From client to server, 44 of the 56 bytes that a connection request may carry.
-struct Hello: Equatable {
+package struct Hello: Equatable {
     var operation: Operation
     /// Where in the server's range, in bytes.
     var offset: UInt64
@@ -54,7 +54,7 @@ struct Hello: Equatable {
     /// Reads what a client has sent.
     ///
     /// - Throws: the refusal that answers it.
-    init(parsing bytes: [UInt8]) throws(Refusal) {
+    package init(parsing bytes: [UInt8]) throws(Refusal) {
         var reader = ByteReader(bytes)
         guard reader.take(UInt32.self) == magic, let version = reader.take(UInt16.self) else {
             throw Refusal(.malformed, detail: UInt64(wireVersion))
@@ -158,7 +158,7 @@ struct Welcome: Equatable {
 }
 
 /// A message of 32 bits: 4 for the kind, 12 for a slot or a code, 16 for a sequence number or a detail.
-enum Message: Equatable {
+package enum Message: Equatable {
     /// A slot's bytes have been written; `sequence` is the chunk's number, modulo 65536.
     case chunk(slot: UInt16, sequence: UInt16)
     /// The receiver of chunks has emptied a slot, or offers it for the first time.
@@ -178,7 +178,7 @@ enum Message: Equatable {
     }
 
     /// Reads an immediate; nil for one that this protocol does not have.
-    init?(immediate: UInt32) {
+    package init?(immediate: UInt32) {
         let slot = UInt16(immediate >> 16 & 0xfff)
         let low = UInt16(truncatingIfNeeded: immediate)
         switch immediate >> 28 {

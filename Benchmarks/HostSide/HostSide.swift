@@ -5,7 +5,13 @@
 import Benchmark
 import CFakeVerbs
 import Foundation
+import PCITopology
 import PeerMR
+import PeerMRCore
+import PeerMemory
+import PeerTransfer
+import SystemPackage
+import Verbs
 
 /// Metrics that say something here: allocations are not counted by this build of the package.
 private func usual(

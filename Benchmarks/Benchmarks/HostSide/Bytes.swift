@@ -1,1 +1,0 @@
-../../../Sources/PeerTransfer/Bytes.swift

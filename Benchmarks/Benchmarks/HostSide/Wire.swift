@@ -1,1 +1,0 @@
-../../../Sources/PeerTransfer/Wire.swift
