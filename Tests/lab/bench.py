@@ -9,7 +9,7 @@ from pathlib import Path
 
 from peerlab import LabError
 
-from checks import check, equal, noise, objects
+from checks import check, equal, noise, objects, probed
 from registry import Failure
 
 PORT = 18515
@@ -53,6 +53,10 @@ class Bench:
         self._processes.append(process)
         self._record.append((host, command, process))
         return process
+
+    def probed(self, *words, host=None, env=None, timeout=120):
+        """Run memory-probe on the server or another host: what it found, by name."""
+        return probed(self.run(host or self.server, [self.probe, *words], timeout, env))
 
     def run(self, host, command, timeout=120, env=None):
         """Run a command on a host to its end."""
@@ -178,6 +182,10 @@ class Bench:
             echo "p2pmem $(cat {self.p2pmem()}/available)"; rdma resource show
             echo "files $(ls /proc/$(pgrep -x nic-to-nvme)/fd 2>/dev/null | wc -l)" """)
         return {kind: int(count) for kind, count in re.findall(r"\b([a-z_0-9]+) (\d+)", text)}
+
+    def regions(self, host=None):
+        """How many memory regions the kernel has of any process; on the server when no host is named."""
+        return len(re.findall(r"\bmrn \d+", self.must(host or self.server, "rdma resource show mr")))
 
     def free_p2pmem(self):
         """How much of the drive's p2pmem is free, in bytes."""

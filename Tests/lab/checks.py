@@ -32,6 +32,14 @@ def soon(look, limit, what, tries=3):
                   f"and less than {limit} is wanted")
 
 
+def probed(result):
+    """What a memory-probe that has ended found, by name. Nothing may be left open."""
+    equal(result.code, 0, "the exit code of memory-probe")
+    found = dict(re.findall(r"^(.+?): (.*)$", result.stdout, re.MULTILINE))
+    equal(found.get("leaked"), "[]", "the descriptors that are left open")
+    return found
+
+
 def here(words, env=None):
     """Run a command on this machine, which has to succeed; returns what it printed."""
     done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False,

@@ -30,22 +30,17 @@ def _compiled(bench, source, language):
     return program
 
 
-def _regions(bench):
-    """The memory regions that the kernel has of any process."""
-    return len(re.findall(r"\bmrn \d+", bench.must(bench.server, "rdma resource show mr")))
-
-
 def _programs(bench, source, arguments, expected):
     """Run a program in both languages on the server; nothing may be left of its regions and of its memory."""
     guest, libraries = bench.server, {"LD_LIBRARY_PATH": f"{_installed(bench)}/lib"}
-    before = (_regions(bench), bench.free_p2pmem())
+    before = (bench.regions(), bench.free_p2pmem())
     for language in _LANGUAGES:
         program = _compiled(bench, source, language)
         result = bench.run(guest, [program, *arguments], env=libraries)
         equal((result.code, result.stderr), (0, ""), f"the end of the program in {language}")
         for line in expected:
             check(re.search(line, result.stdout), f"{line!r} is not in what it said: {result.stdout!r}")
-        equal((_regions(bench), bench.free_p2pmem()), before, "the regions and the free p2pmem afterwards")
+        equal((bench.regions(), bench.free_p2pmem()), before, "the regions and the free p2pmem afterwards")
 
 
 @test(PAIR)

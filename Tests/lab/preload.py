@@ -61,11 +61,6 @@ def pool(bench):
     return f"{bench.p2pmem()}/allocate"
 
 
-def regions(bench):
-    """The memory regions that the kernel has of any process of the server."""
-    return len(re.findall(r"\bmrn \d+", bench.must(bench.server, "rdma resource show mr")))
-
-
 # Soft-RoCE
 
 
@@ -83,7 +78,7 @@ def a_program_on_p2pmem(bench):
     lines, said = plain(bench, "rxe0", memory, 8 * KIB, 20000, env=preloaded(bench, **VOUCHED))
     works(lines, 20000)
     equal(said, "", "what is said when nobody asks")
-    equal((regions(bench), bench.free_p2pmem()), (0, free), "regions and free p2pmem afterwards")
+    equal((bench.regions(), bench.free_p2pmem()), (0, free), "regions and free p2pmem afterwards")
 
 
 @test(PAIR)
@@ -97,7 +92,7 @@ def whole_pages_are_vouched_for(bench):
     bench.later(lambda: bench.server.run("ip link set eth0 mtu 4200"))
     bench.must(bench.server, "ip link set eth0 mtu 1500")
     refused(bench, "rxe0", memory, "packets of 4096 bytes", "no port with that MTU", env=both)
-    equal(regions(bench), 0, "the regions that are registered afterwards")
+    equal(bench.regions(), 0, "the regions that are registered afterwards")
 
 
 @test(PAIR)
@@ -115,7 +110,7 @@ def what_it_leaves_alone(bench):
         words = " ".join(f"{name}={value}" for name, value in env.items())
         result = bench.run(bench.server, f"{limit} env {words} {program(bench)} rxe0 host")
         equal(result.stdout.splitlines()[0], "refused 12", "beyond the lock limit")
-    equal(regions(bench), 0, "the regions that are registered afterwards")
+    equal(bench.regions(), 0, "the regions that are registered afterwards")
 
 
 # perftest: a program that others wrote
@@ -154,7 +149,7 @@ def perftest(bench):
     counted = bench.must(bench.server, [*marking[:1], Path(__file__).with_name("pool_pattern.py"),
                                         pool(bench), count, "0df00d60"])
     equal(counted.split(), ["pages", "16"], "the pages of p2pmem that are full of the client's pattern")
-    equal((regions(bench), bench.free_p2pmem()), (0, count), "regions and free p2pmem afterwards")
+    equal((bench.regions(), bench.free_p2pmem()), (0, count), "regions and free p2pmem afterwards")
 
 
 def received(bench):
@@ -187,7 +182,7 @@ def buffers(bench):
     refused(bench, "labhca0", "udmabuf-closed", "no descriptor of it open any more",
             "keep the descriptor open")
     refused(bench, "labhca0", "udmabuf-reading", "mapped for reading only")
-    equal(regions(bench), 0, "the regions that are registered afterwards")
+    equal(bench.regions(), 0, "the regions that are registered afterwards")
     no_trouble(bench)
 
 

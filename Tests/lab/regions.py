@@ -3,7 +3,7 @@
 import json
 import re
 
-from checks import check, equal, in_order, soon
+from checks import check, equal, in_order, probed, soon
 from hcatool import DEVICE, nothing_is_left, no_trouble, switch, vfio
 from registry import HCA, HCA_AMD, PAIR, test
 
@@ -16,19 +16,6 @@ def register(bench, device, memory, *options, code=0):
                                       "--prove-bytes", "4K", "--json", *options], 120)
     equal(result.code, code, "the exit code of peermr register")
     return json.loads(result.stdout)
-
-
-def probe(bench, *words, timeout=120):
-    """Run memory-probe; what it found by name. Nothing may be left open."""
-    return found(bench.run(bench.server, [bench.probe, *words], timeout))
-
-
-def found(result):
-    """What a memory-probe that has ended told."""
-    equal(result.code, 0, "the exit code of memory-probe")
-    lines = dict(re.findall(r"^(.+?): (.*)$", result.stdout, re.MULTILINE))
-    equal(lines.get("leaked"), "[]", "the descriptors that are left open")
-    return lines
 
 
 def lost(lines, *patterns, name="lost"):
@@ -72,7 +59,7 @@ def buffers_on_rxe(bench):
         in_order(api["reason"], "rxe0 imports no dma-bufs", "software device", "95")
         in_order(api["remedy"], "mlx5", "p2pmem on demand", "host memory")
         equal((report["error"]["code"], report["error"]["errno"]), ("notSupported", 95), "the error")
-    lines = probe(bench, "imports", "rxe0")
+    lines = bench.probed("imports", "rxe0")
     equal((lines["imports"], lines["errno"]), ("false", "95"), "the probe")
     check(int(lines["microseconds"]) < 1000, f"the probe took {lines['microseconds']} µs")
     report = register(bench, "rxe0", "nic:4096", code=1)
@@ -114,7 +101,7 @@ def p2pmem_unplugged_in_use(bench):
     holder = bench.start(bench.server, [bench.probe, "region-hold", "rxe0", f"p2pmem:{bdf}:64K", "60"])
     holder.wait_for("holding", 60)
     bench.must(bench.server, f"echo 1 > /sys/bus/pci/devices/{bdf}/remove")
-    lines = found(holder.wait(90))
+    lines = probed(holder.wait(90))
     lost(lines, f"over p2pmem of {bdf}", "was removed|had the driver nvme, and has none now")
     lost(lines, "is gone", name="owner")
     lost(lines, ".", name="proof")
@@ -136,7 +123,7 @@ def every_exporter_on_the_hca(bench):
               (exporter, PAGE, "yes"), "the buffer")
         nothing_is_left(bench)
     proven(register(bench, DEVICE, "host:4K", "--prove"), "pinned")
-    equal(probe(bench, "region-again", DEVICE, "udmabuf:64K", "100")["registered"], "100", "the regions")
+    equal(bench.probed("region-again", DEVICE, "udmabuf:64K", "100")["registered"], "100", "the regions")
     nothing_is_left(bench)
 
 
@@ -155,7 +142,7 @@ def part_inside_pages(bench):
 @test(HCA)
 def bad_parts(bench):
     """Wrong parts and descriptors, each with the sentence that the user sees; 0 is a descriptor like any."""
-    lines = probe(bench, "region-refusals", DEVICE, "udmabuf:64K")
+    lines = bench.probed("region-refusals", DEVICE, "udmabuf:64K")
     for name in ("good", "inside a page", "descriptor 0"):
         equal(lines[name], "no error", name)
     for name, words in (
@@ -223,7 +210,7 @@ def reset_in_use(bench):
     near = vfio(bench, "near")
 
     def reset():
-        lines = probe(bench, "region-reset", DEVICE, near, "2")
+        lines = bench.probed("region-reset", DEVICE, near, "2")
         equal((lines["before"], lines["anew"]), ("works", "works"), "before and after")
         lost(lines, f"dma-buf of vfio_pci_core of {near}", "taken it back", "access error", "export")
         lost(lines, "taken it back", name="proof")
@@ -239,7 +226,7 @@ def exporter_unbound_in_use(bench):
     holder = bench.start(bench.server, [bench.probe, "region-hold", DEVICE, f"vfio:{near}:2:0:4096", "60"])
     holder.wait_for("holding", 60)
     unbind = bench.start(bench.server, f"echo {near} > /sys/bus/pci/drivers/vfio-pci/unbind")
-    lost(found(holder.wait(90)), "about to lose its memory", "vfio-pci", "let go")
+    lost(probed(holder.wait(90)), "about to lose its memory", "vfio-pci", "let go")
     equal(unbind.wait(30).code, 0, "the exit code of unbinding")
     vfio(bench, "near")
     nothing_is_left(bench)
@@ -254,7 +241,7 @@ def hca_unbound_in_use(bench):
     holder.wait_for("holding", 60)
     bench.later(lambda: bench.server.run(f"echo {function} > {drivers}/bind"))
     bench.must(bench.server, f"echo {function} > {drivers}/unbind")
-    lines = found(holder.wait(90))
+    lines = probed(holder.wait(90))
     for name in ("lost", "again", "proof"):
         lost(lines, f"{DEVICE} is (gone|being removed)", name=name)
     bench.must(bench.server, f"echo {function} > {drivers}/bind")
@@ -269,7 +256,7 @@ def exporter_unplugged_in_use(bench):
     holder = bench.start(bench.server, [bench.probe, "region-hold", DEVICE, f"vfio:{far}:2:0:4096", "60"])
     holder.wait_for("holding", 60)
     bench.server.unplug("far")
-    lost(found(holder.wait(90)), far)
+    lost(probed(holder.wait(90)), far)
     no_trouble(bench)
 
 

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import re
 import time
 import xml.etree.ElementTree as tree
 
@@ -17,11 +16,11 @@ KIB, MIB = 1 << 10, 1 << 20
 
 def measure(bench, host, device, *words, code=0, timeout=240):
     """Run the bench; its JSON, once its shape has been looked at. Nothing may be left registered."""
-    before = regions(bench, host)
+    before = bench.regions(host)
     result = bench.run(host, [bench.tool, "bench", "registration", "--device", device, "--json",
                               *words], timeout)
     equal(result.code, code, "the exit code of peermr bench registration")
-    equal(regions(bench, host), before, "the regions that are registered afterwards")
+    equal(bench.regions(host), before, "the regions that are registered afterwards")
     try:
         found = json.loads(result.stdout)
     except ValueError as error:
@@ -34,11 +33,6 @@ def measure(bench, host, device, *words, code=0, timeout=240):
                 check(times == sorted(times) and times[0] > 0, f"no distribution: {times}")
         check(cell["samples"] > 0, "a cell without a sample is among those with figures")
     return found
-
-
-def regions(bench, host):
-    """The memory regions that the kernel has of any process."""
-    return len(re.findall(r"\bmrn \d+", bench.must(host, "rdma resource show mr")))
 
 
 def cells(found, memory):
@@ -142,7 +136,7 @@ def company(bench):
 def interrupted(bench):
     """Ctrl-C in the middle: what there is, and nothing that is registered."""
     host = bench.server
-    before = regions(bench, host)
+    before = bench.regions(host)
     process = bench.start(host, [bench.tool, "bench", "registration", "--device", "rxe0", "--memory",
                                  "host", "--sizes", "4K..16M", "--seconds", 300, "--baseline",
                                  "--registered", "8M", "--json"])
@@ -155,7 +149,7 @@ def interrupted(bench):
     equal(result.code, 0, "the exit code")
     found = json.loads(result.stdout)
     check(found["interrupted"] and found["cells"], "no figures, or no word of the interruption")
-    equal(regions(bench, host), before, "the regions that are registered afterwards")
+    equal(bench.regions(host), before, "the regions that are registered afterwards")
 
 
 @test(PAIR)
@@ -185,7 +179,7 @@ def bad_input(bench):
         equal(len(said), 1, f"the sentences with {words}")
         cause, _, remedy = said[0].partition("; ")
         check(len(cause) > 30 and len(remedy) > 5, f"cause or remedy is missing: {said[0]}")
-    equal(regions(bench, host), 0, "the regions that are registered afterwards")
+    equal(bench.regions(host), 0, "the regions that are registered afterwards")
 
 
 @test(PAIR)
@@ -200,7 +194,7 @@ def two_at_once(bench):
         result = run.wait(240)
         equal(result.code, 0, "the exit code of one run of two at once")
         check(len(json.loads(result.stdout)["cells"]) >= 3, "cells are missing")
-    equal((regions(bench, host), bench.free_p2pmem()), (0, free), "the regions and the free p2pmem afterwards")
+    equal((bench.regions(host), bench.free_p2pmem()), (0, free), "the regions and the free p2pmem afterwards")
 
 
 @test(HCA)

@@ -15,15 +15,6 @@ with open(sys.argv[1], "rb") as file:
 """
 
 
-def probe(bench, *words, host=None, code=0, env=None):
-    """Run memory-probe; what it found by name. Nothing may be left open."""
-    result = bench.run(host or bench.server, [bench.probe, *words], 120, env)
-    equal(result.code, code, "the exit code of memory-probe")
-    found = dict(re.findall(r"^(.+?): (.*)$", result.stdout, re.MULTILINE))
-    equal(found.get("leaked"), "[]", "the descriptors that are left open")
-    return found
-
-
 def error(found, code, *patterns, name="error"):
     """Fail unless an error of this class was thrown, whose sentence says cause and remedy."""
     check(name in found, f"there is no {name!r} among {found}")
@@ -46,12 +37,12 @@ def bound(bench, name, host=None):
 @test(EXPORTERS)
 def udmabuf(bench):
     """Host memory by /dev/udmabuf: bytes go in and out, whatever their place; so do a mapping's."""
-    found = probe(bench, "open", "udmabuf:1M")
+    found = bench.probed("open", "udmabuf:1M")
     equal((found["kind"], found["exporter"], found["bytes"]), ("dmabuf", "udmabuf", "1048576"),
           "the buffer")
     equal(found["round trip"], "equal", "the round trip")
-    equal(probe(bench, "open", "udmabuf:5000")["bytes"], "8192", "a size that is no page")
-    found = probe(bench, "identity", "udmabuf:64K")
+    equal(bench.probed("open", "udmabuf:5000")["bytes"], "8192", "a size that is no page")
+    found = bench.probed("identity", "udmabuf:64K")
     equal([found[key] for key in ("duplicate", "another", "owner to mapping", "mapping to owner")],
           ["true", "false", "true", "true"], "identity and bytes")
 
@@ -62,30 +53,30 @@ def udmabuf_refusals(bench):
     limit = "/sys/module/udmabuf/parameters/size_limit_mb"
     before = bench.must(bench.server, f"cat {limit}; echo 1 > {limit}").strip()
     bench.later(lambda: bench.server.run(f"echo {before} > {limit}"))
-    error(probe(bench, "open", "udmabuf:2M"), "resourceLimit", "2 MiB.*1 MiB apiece", "EINVAL|22",
+    error(bench.probed("open", "udmabuf:2M"), "resourceLimit", "2 MiB.*1 MiB apiece", "EINVAL|22",
           "size_limit_mb")
-    error(probe(bench, "open", "udmabuf:4G"), "resourceLimit", "4 GiB of host memory", "ask for less")
-    error(probe(bench, "open", "heap:system:4G"), "resourceLimit", "4 GiB of host memory")
+    error(bench.probed("open", "udmabuf:4G"), "resourceLimit", "4 GiB of host memory", "ask for less")
+    error(bench.probed("open", "heap:system:4G"), "resourceLimit", "4 GiB of host memory")
     bench.later(lambda: bench.server.run("mv /dev/away /dev/udmabuf"))
     bench.must(bench.server, "mv /dev/udmabuf /dev/away")
-    error(probe(bench, "open", "udmabuf:1M"), "notFound", "no /dev/udmabuf", "modprobe udmabuf")
+    error(bench.probed("open", "udmabuf:1M"), "notFound", "no /dev/udmabuf", "modprobe udmabuf")
 
 
 @test(EXPORTERS)
 def heap(bench):
     """Host memory by a dma-heap; a heap that there is not is told from those that there are."""
-    found = probe(bench, "open", "heap:system:1M")
+    found = bench.probed("open", "heap:system:1M")
     equal((found["exporter"], found["round trip"]), ("system", "equal"), "the buffer")
-    found = probe(bench, "identity", "heap:system:64K")
+    found = bench.probed("identity", "heap:system:64K")
     equal([found[key] for key in ("duplicate", "another", "owner to mapping", "mapping to owner")],
           ["true", "false", "true", "true"], "identity and bytes")
-    error(probe(bench, "open", "heap:none:1M"), "notFound", "no dma-heap none", "system")
+    error(bench.probed("open", "heap:none:1M"), "notFound", "no dma-heap none", "system")
 
 
 @test(EXPORTERS)
 def cuda(bench):
     """The way of a GPU's memory, over a libcuda that stands in for NVIDIA's; without it, what to do."""
-    error(probe(bench, "open", "cuda:0:2M"), "notFound", "NVIDIA's driver library cannot be opened",
+    error(bench.probed("open", "cuda:0:2M"), "notFound", "NVIDIA's driver library cannot be opened",
           "install NVIDIA's driver")
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if not compiler:
@@ -93,14 +84,14 @@ def cuda(bench):
     subprocess.run([compiler, "-shared", "-fPIC", "-o", bench.scratch / "libcuda.so.1",
                     Path(__file__).with_name("fake_cuda.c")], check=True)
     env = {"LD_LIBRARY_PATH": bench.scratch}
-    found = probe(bench, "open", "cuda:0:3M", env=env)
+    found = bench.probed("open", "cuda:0:3M", env=env)
     equal([found[key] for key in ("kind", "exporter", "bytes", "provider", "round trip")],
           ["dmabuf", "udmabuf", str(4 << 20), "0000:3b:00.0", "equal"], "the buffer")
-    found = probe(bench, "identity", "cuda:0:2M", env=env)
+    found = bench.probed("identity", "cuda:0:2M", env=env)
     equal([found[key] for key in ("duplicate", "owner to mapping", "mapping to owner")],
           ["true", "true", "true"], "identity and bytes")
-    error(probe(bench, "open", "cuda:1:2M", env=env), "notFound", "no GPU 1: CUDA sees 1")
-    error(probe(bench, "open", "cuda:0:2M", env={**env, "FAKE_CUDA_ATTRIBUTE": "0"}), "notSupported",
+    error(bench.probed("open", "cuda:1:2M", env=env), "notFound", "no GPU 1: CUDA sees 1")
+    error(bench.probed("open", "cuda:0:2M", env={**env, "FAKE_CUDA_ATTRIBUTE": "0"}), "notSupported",
           "exports no dma-bufs", "open kernel modules")
 
 
@@ -120,12 +111,12 @@ def user_without_rights(bench):
 @test(EXPORTERS)
 def descriptors(bench):
     """Descriptor 0 is one like any other; what is no dma-buf, closed or beyond the end is refused."""
-    found = probe(bench, "zero", "udmabuf:1M")
+    found = bench.probed("zero", "udmabuf:1M")
     equal((found["adopted"], found["same bytes"], found["written back"], found["same identity"]),
           ("0 udmabuf 1048576", "true", "true", "true"), "the buffer at descriptor 0")
     equal((found["open after the duplicate"], found["open after the adopted"]), ("true", "false"),
           "whether descriptor 0 is open: duplicating leaves it, adopting closes it")
-    found = probe(bench, "refusals", "udmabuf:1M")
+    found = bench.probed("refusals", "udmabuf:1M")
     for name, sentence in (("pipe", r"no dma-buf but pipe:\["), ("file", "no dma-buf but /"),
                            ("closed", "is not open .*errno 9"), ("negative", "-1 is not open"),
                            ("length 0", "0 bytes"), ("length 2^63", "9223372036854775808 bytes"),
@@ -143,16 +134,16 @@ def descriptors(bench):
 def vfio(bench):
     """A BAR of vfio-pci: exported, written and read by its owner, seen by another way to the BAR."""
     address = bound(bench, "shared")
-    found = probe(bench, "open", f"vfio:{address}:2")
+    found = bench.probed("open", f"vfio:{address}:2")
     equal((found["exporter"], found["provider"], found["bytes"], found["round trip"]),
           ("vfio_pci_core", address, str(1 << 20), "equal"), "the buffer")
-    found = probe(bench, "open", f"vfio:{address}:2:5000:9000")
+    found = bench.probed("open", f"vfio:{address}:2:5000:9000")
     equal((found["offset"], found["bytes"], found["whole"], found["round trip"]),
           ("904", "9000", "12288", "equal"), "a part that is not of pages")
-    found = probe(bench, "vfio-ranges", address, "2")
+    found = bench.probed("vfio-ranges", address, "2")
     equal([found[key] for key in ("size", "order", "first half", "second half")],
           ["4", "true", "true", "true"], "a buffer of several parts")
-    found = probe(bench, "vfio-owner", address, "2")
+    found = bench.probed("vfio-owner", address, "2")
     equal((found["exports"], found["size"], found["writable"]), ("true", str(1 << 20), "false"),
           "what the device says")
     error(found, "notSupported", "vfio_pci_core does not let the CPU map", name="mapping")
@@ -167,18 +158,18 @@ def vfio(bench):
 def vfio_lifetime(bench):
     """The memory keeps the device open, through a reset too; the next one can have it at once."""
     address = bound(bench, "shared")
-    found = probe(bench, "vfio-reset", address, "2")
+    found = bench.probed("vfio-reset", address, "2")
     equal(found["after the reset"], "true", "whether the bytes are there after a reset")
     error(found, "busy", "open already", name="second")
-    found = probe(bench, "vfio-busy", address)
+    found = bench.probed("vfio-busy", address)
     error(found, "busy", "/dev/vfio/[0-9]+.*open already", "errno 16", "fuser", name="second")
     equal(found["after it"], "open", "the device after the first has let go")
-    equal(probe(bench, "again", f"vfio:{address}:2", "30")["opened"], "30", "times")
-    equal(probe(bench, "again", "udmabuf:1M", "30")["opened"], "30", "times")
-    equal(probe(bench, "again", "heap:system:1M", "30")["opened"], "30", "times")
+    equal(bench.probed("again", f"vfio:{address}:2", "30")["opened"], "30", "times")
+    equal(bench.probed("again", "udmabuf:1M", "30")["opened"], "30", "times")
+    equal(bench.probed("again", "heap:system:1M", "30")["opened"], "30", "times")
     holder = bench.start(bench.server, [bench.probe, "vfio-hold", address, "60"])
     holder.wait_for("holding", 60)
-    error(probe(bench, "open", f"vfio:{address}:2"), "busy", "open already", "fuser")
+    error(bench.probed("open", f"vfio:{address}:2"), "busy", "open already", "fuser")
     refused = bench.run(bench.server, [bench.tool, "vfio", "unbind", address])
     equal(refused.code, 2, "the exit code of unbinding a function that is open")
     in_order(refused.stderr, "open already", "fuser")
@@ -191,7 +182,7 @@ def vfio_lifetime(bench):
 def vfio_refusals(bench):
     """Wrong BARs, BARs of ports, parts that are outside or not of pages."""
     address = bound(bench, "shared")
-    found = probe(bench, "vfio-refusals", address)
+    found = bench.probed("vfio-refusals", address)
     for name in ("BAR -1", "BAR 6"):
         error(found, "invalidArgument", "has no BAR", "0, 2", name=name)
     for name in ("BAR 1", "BAR 5"):
@@ -203,7 +194,7 @@ def vfio_refusals(bench):
         error(found, "invalidArgument", "not whole pages", "multiples of 4096", name=name)
     equal(found["inside pages"], "904 100 4096", "a part inside a page")
     ports = bound(bench, "ports")
-    error(probe(bench, "open", f"vfio:{ports}:1"), "invalidArgument", "BAR 1 .* is I/O ports",
+    error(bench.probed("open", f"vfio:{ports}:1"), "invalidArgument", "BAR 1 .* is I/O ports",
           "lspci")
 
 
@@ -212,9 +203,9 @@ def not_bound(bench):
     """A function that its own driver has, or none, or that there is not: how to bind it."""
     for name, has in (("disk", "the driver nvme has"), ("shared", "no driver has")):
         address = bench.server.bdf(name)
-        error(probe(bench, "open", f"vfio:{address}:0"), "busy", f"{has} {address}, not vfio-pci",
+        error(bench.probed("open", f"vfio:{address}:0"), "busy", f"{has} {address}, not vfio-pci",
               f"peermr vfio bind {address}", "driver_override", "drivers_probe")
-    error(probe(bench, "open", "vfio:0000:77:00.0:0"), "notFound", "no PCI function 0000:77:00.0",
+    error(bench.probed("open", "vfio:0000:77:00.0:0"), "notFound", "no PCI function 0000:77:00.0",
           "lspci")
 
 
@@ -222,19 +213,19 @@ def not_bound(bench):
 def shared_group(bench):
     """A group with a function that another driver has cannot be opened; without that it can."""
     address, other = bound(bench, "both"), bench.server.bdf("busy")
-    error(probe(bench, "open", f"vfio:{address}:2"), "busy", f"cannot be handed out.*{other} \\(nvme\\)",
+    error(bench.probed("open", f"vfio:{address}:2"), "busy", f"cannot be handed out.*{other} \\(nvme\\)",
           "access control")
     status = bench.must(bench.server, [bench.tool, "vfio", "status", address])
     in_order(status, f"{other}: nvme, which keeps the group from being opened")
     bound(bench, "busy")
-    equal(probe(bench, "open", f"vfio:{address}:2")["round trip"], "equal", "the round trip")
+    equal(bench.probed("open", f"vfio:{address}:2")["round trip"], "equal", "the round trip")
 
 
 @test(EXPORTERS)
 def older_kernel(bench):
     """Before Linux 6.19 vfio-pci exports nothing: told so, with what to use."""
     address = bound(bench, "shared", bench.client)
-    error(probe(bench, "open", f"vfio:{address}:2", host=bench.client), "notSupported",
+    error(bench.probed("open", f"vfio:{address}:2", host=bench.client), "notSupported",
           "does not export BARs", "errno 25", "Linux 6.19")
 
 
@@ -242,7 +233,7 @@ def older_kernel(bench):
 def without_iommu(bench):
     """Without an IOMMU vfio-pci cannot have a function: told so before anything is changed."""
     address = bench.server.bdf("nvme0")
-    error(probe(bench, "open", f"vfio:{address}:0"), "notFound", "no IOMMU group", "intel_iommu=on")
+    error(bench.probed("open", f"vfio:{address}:0"), "notFound", "no IOMMU group", "intel_iommu=on")
     refused = bench.run(bench.server, [bench.tool, "vfio", "bind", address])
     equal(refused.code, 2, "the exit code of binding without an IOMMU")
     in_order(refused.stderr, "no IOMMU group", "intel_iommu=on")
