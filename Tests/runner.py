@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs the rings of tests one after the other, and adds up what they say. `Tests/run` starts it."""
+"""Builds everything, runs the rings of tests, and adds up what they say. `Tests/run` starts it."""
 import argparse
-import contextlib
-import os
 import re
 import signal
 import subprocess
@@ -17,12 +15,10 @@ _HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(_HERE.parent / "Examples" / "lab"))
 
 from peerlab import LabError, build, signals         # noqa: E402
-from peerlab.sandbox import die_with_parent          # noqa: E402
+from jobs import Job, run_jobs, workers              # noqa: E402
 
-_PROGRAMS = ["nic-to-nvme", "hostile-client", "memory-probe", "peermr", "mixed-scatter",
-             "ping-pong", "route-probe", "destruction-order", "registration-cost"]
-_COUNTS = re.compile(r"^(\d+) passed, (\d+) failed$", re.MULTILINE)
-
+# The tests' sources are indented as they please.
+_LINTED = ["Package.swift", "Sources", "Examples", "Benchmarks"]
 
 # What failed, in the words of the test: repeated at the end, where the log of a machine that runs this is looked at.
 _FAILURES = []
@@ -33,8 +29,9 @@ def say(text):
     print(text, flush=True)
 
 
-def _keep(line):
-    """Remember a line of a test's output that says what failed, or that says more of it."""
+def _say_and_keep(line):
+    """Print a line of a test's output, and remember it where it says what failed, or says more of it."""
+    say(line)
     if line.startswith("FAIL"):
         _FAILURES.append([line])
     elif not line.startswith("     | "):
@@ -79,8 +76,19 @@ def _swift_tests(arguments, tree, what):
     return len(passed), len(failed)
 
 
-def warnings():
-    """The package builds without warnings of its own code. Returns (passed, failed)."""
+def formatting():
+    """The Swift sources are formatted and documented as .swift-format has it. Returns (passed, failed)."""
+    say("== the Swift sources, by swift format lint")
+    done = subprocess.run(["swift", "format", "lint", "--strict", "--recursive", "--parallel", *_LINTED], cwd=_HERE.parent,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    say(done.stdout + ("ok" if done.returncode == 0 else "FAIL swift format lint"))
+    if done.returncode != 0:
+        _FAILURES.append(["FAIL swift format lint", *done.stdout.splitlines()])
+    return (1, 0) if done.returncode == 0 else (0, 1)
+
+
+def programs():
+    """The package is built without warnings of its own code. Returns (passed, failed)."""
     say("== the programs, built without warnings")
     found = []
 
@@ -88,9 +96,8 @@ def warnings():
         if re.search(r"(Sources|Examples)/.*: (warning|error):", line):
             found.append(line)
     # Only what is compiled now can warn: in a warm tree the check was made when it was compiled.
-    for product in _PROGRAMS:
-        build.swift(["build", "-c", "release", "--static-swift-stdlib", "--product", product],
-                    build.scratch() / "release", say, f"building {product}", note)
+    build.swift(["build", "-c", "release", "--static-swift-stdlib"], build.scratch() / "release", say,
+                "building the programs", note)
     libraries()
     for line in found:
         say(line)
@@ -100,8 +107,6 @@ def warnings():
 
 def libraries():
     """The C library and the preload library, where the lab's tests look for them."""
-    build.swift(["build", "-c", "release", "--static-swift-stdlib", "--product", "peermr-c"],
-                build.scratch() / "release", say, "building peermr-c")
     root, made = _HERE.parent, _programs() / "lib"
     for command in ([root / "Packaging" / "link-library", _programs(), made],
                     ["make", "-s", "-C", root / "Sources" / "Preload", f"OUT={made}"]):
@@ -111,86 +116,64 @@ def libraries():
             raise LabError(f"{Path(command[0]).name} failed:\n{result.stdout}")
 
 
-def optimised():
-    """What destroys what, and when, in a program built with optimisation: there the order could change."""
-    say("== built with optimisation: the order of destruction, over the fake libibverbs")
-    return _counted([str(_programs() / "destruction-order")])
-
-
-def machine_code():
-    """What the compiler made of the loops that send and receive. Returns (passed, failed)."""
-    say("== built with optimisation: nothing allocates or counts references once per message")
-    return _counted([sys.executable, str(_HERE / "machine_code.py"), "--programs", str(_programs())])
-
-
-def cost():
-    """What PeerMR's registration costs beside the bare call, with optimisation."""
-    say("== built with optimisation: what a registration costs, over the fake libibverbs")
-    return _counted([str(_programs() / "registration-cost")])
-
-
-def documentation():
-    """The catalogue is built without a warning, has every error of the tables, and its examples compile."""
-    say("== the documentation")
-    # The tree of the tests has the modules already.
-    return _counted([sys.executable, str(_HERE.parent / "Documentation" / "build"),
-                     "--scratch", str(build.scratch() / "debug"),
-                     "--output", str(build.scratch() / "documentation")])
-
-
-def c_library():
-    """libpeermr.so: what it needs and exports, and C programs on it over the fake libibverbs."""
-    say("== the C library, used and misused by a C program")
-    return _counted([sys.executable, str(_HERE / "clibrary.py"), "--programs", str(_programs())])
-
-
-def packaging():
-    """What is installed: the version, manual pages, files, and what compiles with them."""
-    say("== what is installed")
-    return _counted([sys.executable, str(_HERE / "packaging.py"), "--programs", str(_programs())])
-
-
-def lab_tests(match):
-    """The device tests, in virtual machines. Returns (passed, failed)."""
-    say("== in the lab: real kernels, verbs and NVMe")
-    command = [sys.executable, str(_HERE / "lab" / "run_lab_tests.py"), "--programs", str(_programs())]
-    return _counted(command + (["--only", match] if match else []))
-
-
-def oracle():
-    """The capability check against what running kernels do. Returns (passed, failed)."""
-    say("== in the lab: what PeerMR says of PCI topologies against what the kernel does")
-    return _counted([sys.executable, str(_HERE / "oracle" / "oracle.py"), "--programs", str(_programs())])
-
-
 def _programs():
     return build.scratch() / "release" / "release"
 
 
-def _counted(command):
-    """Run a program whose last line is its count; one that does not come to it has failed."""
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="replace",
-                             start_new_session=True, preexec_fn=die_with_parent)
-    last = ""
-    try:
-        for line in child.stdout:
-            last = line.rstrip("\n")
-            say(last)
-            _keep(last)
-        code = child.wait()
-    except BaseException:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(child.pid, signal.SIGTERM)
-            child.wait(60)
-        raise
-    counts = _COUNTS.match(last)
-    if not counts:
-        program = next(part for part in command if part != sys.executable)
-        _FAILURES.append([f"{Path(program).name} did not come to its end: that is a failure"])
-        say(_FAILURES[-1][0])
-        return 0, 1
-    passed, failed = int(counts[1]), int(counts[2])
-    return passed, failed if code == 0 or failed else 1
+def _python(title, script, *options):
+    """A job of a program of ours in Python."""
+    return Job(title, [sys.executable, str(_HERE / script), "--programs", str(_programs()), *map(str, options)])
+
+
+def cost():
+    """What measures time runs alone. Returns (passed, failed)."""
+    job = Job("built with optimisation: what a registration costs, over the fake libibverbs",
+              [str(_programs() / "registration-cost")])
+    return run_jobs([job], 1, _say_and_keep)
+
+
+def host_jobs():
+    """What needs no lab. Each keeps one processor busy."""
+    return [
+        Job("the documentation: no warning, every error of the tables, examples that compile",
+            # The tree of the tests has the modules already.
+            [sys.executable, str(_HERE.parent / "Documentation" / "build"),
+             "--scratch", str(build.scratch() / "debug"), "--output", str(build.scratch() / "documentation")]),
+        _python("the C library, used and misused by a C program", "clibrary.py"),
+        _python("what is installed", "packaging.py"),
+        # There the order of destruction could change.
+        Job("built with optimisation: the order of destruction, over the fake libibverbs",
+            [str(_programs() / "destruction-order")]),
+        _python("built with optimisation: nothing allocates or counts references once per message",
+                "machine_code.py"),
+    ]
+
+
+def lab_jobs(match):
+    """The device tests: real kernels, verbs and NVMe in virtual machines."""
+    script = str(_HERE / "lab" / "run_lab_tests.py")
+    words = ["--only", match] if match else []
+    listed = subprocess.run([sys.executable, script, "--jobs", *words], capture_output=True, text=True, check=False)
+    if listed.returncode != 0:
+        raise LabError(listed.stderr.strip())
+    return [_python("in the lab: " + line, "lab/run_lab_tests.py", "--job", line, *words)
+            for line in listed.stdout.splitlines()]
+
+
+def oracle():
+    """The capability check against what running kernels do."""
+    return _python("in the lab: what PeerMR says of PCI topologies against what the kernel does", "oracle/oracle.py")
+
+
+def side_by_side(options):
+    """Everything that takes long and measures no time, the longest first."""
+    jobs = []
+    if options.only != "host":
+        jobs += [oracle()] if not options.match else []
+        jobs += lab_jobs(options.match)
+    if options.only != "lab" and not options.match:
+        jobs += host_jobs()
+    return run_jobs(jobs, workers(), _say_and_keep)
 
 
 def main():
@@ -200,16 +183,11 @@ def main():
     parser.add_argument("--match", metavar="WORD", help="only the lab tests with WORD in their names")
     options = parser.parse_args()
     began = time.monotonic()
-    rings = []
-    if options.only != "lab" and not options.match:
-        rings.append(host_tests)
-    rings.append(warnings)
-    if options.only != "lab" and not options.match:
-        rings += [optimised, machine_code, cost, documentation, c_library, packaging]
-    if options.only != "host":
-        rings.append(lambda: lab_tests(options.match))
-    if options.only != "host" and not options.match:
-        rings.append(oracle)
+    on_host = options.only != "lab" and not options.match
+    rings = [formatting, host_tests] if on_host else []
+    rings.append(programs)
+    rings += [cost] if on_host else []
+    rings.append(lambda: side_by_side(options))
     passed = failed = 0
     with signals.orderly():
         for ring in rings:

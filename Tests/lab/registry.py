@@ -16,6 +16,8 @@ class Setting:
     name: str
     specs: list
     join: bool = False
+    # How many jobs its tests are dealt out to, each with machines of its own.
+    jobs: int = 1
     # Gives further directories to share with the machines, when these are about to be booted.
     shares: object = list
     tests: list = field(default_factory=list)
@@ -36,7 +38,7 @@ _PLAIN_DRIVE = [{"type": "root-port", "children": [{"type": "nvme", "name": "nvm
 PAIR = Setting("pair", [
     HostSpec("alpha", rdma=True),
     HostSpec("beta", rdma=True, layout=DRIVE_LAYOUT, modules=["nvme", "dummy"]),
-], join=True)
+], join=True, jobs=4)
 
 # One host without RDMA, whose drive has no CMB.
 BARE = Setting("bare", [HostSpec("bare", layout=_PLAIN_DRIVE, modules=["nvme", "veth"])])
