@@ -2,7 +2,9 @@
 
 /// The control register of access control services (PCI Express Base Specification, section 7.7.11.3).
 public struct ACSControl: OptionSet, Hashable, Sendable {
+    /// The bits as in the ACS control register.
     public let rawValue: UInt16
+    /// Wraps bits of the ACS control register.
     public init(rawValue: UInt16) { self.rawValue = rawValue }
     /// Requests with a bus number that is not below the port are blocked.
     public static let sourceValidation = ACSControl(rawValue: 0x01)

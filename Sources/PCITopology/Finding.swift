@@ -4,7 +4,9 @@
 public struct Finding: Hashable, Sendable {
     /// What kind of thing it is, for programs.
     public struct Code: RawRepresentable, Hashable, Sendable {
+        /// The name in JSON.
         public let rawValue: String
+        /// Wraps a name.
         public init(rawValue: String) { self.rawValue = rawValue }
 
         /// Client and provider are one function.

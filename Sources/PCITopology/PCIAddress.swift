@@ -60,6 +60,7 @@ public struct PCIAddress: Hashable, Comparable, Sendable, CustomStringConvertibl
         return value
     }
 
+    /// By domain, bus, device and function.
     public static func < (a: PCIAddress, b: PCIAddress) -> Bool {
         (a.domain, a.bus, a.device, a.function) < (b.domain, b.bus, b.device, b.function)
     }

@@ -2,7 +2,9 @@
 
 /// The kind of a PCI Express port, bits 7 to 4 of its capabilities register.
 public struct PortType: RawRepresentable, Hashable, Sendable {
+    /// The port type as PCI Express numbers it.
     public let rawValue: UInt8
+    /// Wraps the number of a port type.
     public init(rawValue: UInt8) { self.rawValue = rawValue }
     /// A PCI Express device that is no port.
     public static let endpoint = PortType(rawValue: 0)

@@ -22,6 +22,7 @@ public struct RootBus: Hashable, Comparable, Sendable, CustomStringConvertible {
         bus = address.bus
     }
 
+    /// By domain, then by bus.
     public static func < (a: RootBus, b: RootBus) -> Bool {
         (a.domain, a.bus) < (b.domain, b.bus)
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// The names of the functions are those of the header.
-// swift-format-ignore-file: AlwaysUseLowerCamelCase
+// Names and documentation of the functions are those of the header.
+// swift-format-ignore-file: AlwaysUseLowerCamelCase, AllPublicDeclarationsHaveDocumentation
 
 public import CPeerMR
 public import CVerbs

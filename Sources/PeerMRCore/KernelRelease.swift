@@ -35,9 +35,11 @@ public struct KernelRelease: Hashable, Comparable, Sendable, CustomStringConvert
         return String(validating: release, as: UTF8.self).flatMap { KernelRelease(release: $0) }
     }
 
+    /// Whether the one is older.
     public static func < (a: KernelRelease, b: KernelRelease) -> Bool {
         (a.major, a.minor) < (b.major, b.minor)
     }
 
+    /// Major and minor version, such as 6.16.
     public var description: String { "\(major).\(minor)" }
 }

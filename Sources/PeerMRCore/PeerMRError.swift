@@ -10,7 +10,9 @@ public import SystemPackage
 public struct PeerMRError: Error, Hashable, Sendable {
     /// The class of the failure, for programs; people read ``reason`` and ``remedy``.
     public struct Code: RawRepresentable, Hashable, Sendable {
+        /// The name in JSON.
         public let rawValue: String
+        /// Wraps a name.
         public init(rawValue: String) { self.rawValue = rawValue }
 
         /// The device, drive, pool or address does not exist here.

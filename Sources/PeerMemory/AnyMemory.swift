@@ -65,6 +65,7 @@ public enum MappedMemory: ~Copyable, RegistrableMemory {
     case host(HostMemory)
     case p2pmem(P2PMemory)
 
+    /// The address of the first byte.
     public var baseAddress: UnsafeMutableRawPointer {
         switch self {
         case .host(let memory): unsafe memory.baseAddress
@@ -72,6 +73,7 @@ public enum MappedMemory: ~Copyable, RegistrableMemory {
         }
     }
 
+    /// The length in bytes.
     public var byteCount: Int {
         switch self {
         case .host(let memory): memory.byteCount

@@ -8,7 +8,9 @@ public import Verbs
 /// Memory of the host, page-aligned and zero: what peer memory is compared with, and what buffers are made of.
 @safe
 public struct HostMemory: ~Copyable, RegistrableMemory, @unchecked Sendable {
+    /// The address of the first byte.
     public let baseAddress: UnsafeMutableRawPointer
+    /// The length in bytes.
     public let byteCount: Int
     /// The driver's file that it is a mapping of, where the application has lent such; nil for the host's own.
     package let device: String?

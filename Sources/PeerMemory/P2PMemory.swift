@@ -15,7 +15,9 @@ public import Verbs
 /// instead, as a region's `read` and `write` do, and it is an error. Devices that use it get errors in any case.
 @safe
 public struct P2PMemory: ~Copyable, RegistrableMemory, @unchecked Sendable {
+    /// The address of the first byte.
     public let baseAddress: UnsafeMutableRawPointer
+    /// The length in bytes.
     public let byteCount: Int
     /// The function whose memory it is.
     public let provider: PCIAddress

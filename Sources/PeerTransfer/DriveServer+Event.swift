@@ -80,6 +80,7 @@ extension DriveServer.Offer: CustomStringConvertible {
 }
 
 extension DriveServer.Event: CustomStringConvertible {
+    /// One line for people.
     public var description: String {
         switch self {
         case .serving(let offer): "\(offer)"
@@ -93,6 +94,7 @@ extension DriveServer.Event: CustomStringConvertible {
 }
 
 extension TransferReport: CustomStringConvertible {
+    /// One line for people.
     public var description: String {
         if let failure {
             return "\(operation.name) by \(client) failed: \(failure); its slots and queue pair are free again"

@@ -2,7 +2,9 @@
 
 /// What a device may do with a memory region. The corresponding C type is `enum ibv_access_flags`.
 public struct Access: OptionSet, Hashable, Sendable {
+    /// The bits of `enum ibv_access_flags`.
     public let rawValue: UInt32
+    /// Wraps bits of `enum ibv_access_flags`.
     public init(rawValue: UInt32) { self.rawValue = rawValue }
 
     /// The own device may write: needed for receives, reads into the region and every remote write.

@@ -6,7 +6,9 @@ internal import CVerbs
 public struct Completion: Hashable, Sendable {
     /// What kind of request ended. Only meaningful where ``status`` is success.
     public struct Operation: RawRepresentable, Hashable, Sendable {
+        /// The value of `enum ibv_wc_opcode`.
         public let rawValue: UInt32
+        /// Wraps a value of `enum ibv_wc_opcode`.
         public init(rawValue: UInt32) { self.rawValue = rawValue }
         /// A send, of a message or of an immediate alone.
         public static let send = Operation(rawValue: 0)
@@ -36,7 +38,9 @@ public struct Completion: Hashable, Sendable {
 
 /// How a work request ended. The corresponding C type is `enum ibv_wc_status`.
 public struct CompletionStatus: RawRepresentable, Hashable, Sendable {
+    /// The value of `enum ibv_wc_status`.
     public let rawValue: UInt32
+    /// Wraps a value of `enum ibv_wc_status`.
     public init(rawValue: UInt32) { self.rawValue = rawValue }
 
     /// It did what it was told.

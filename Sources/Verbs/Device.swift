@@ -12,6 +12,7 @@ public struct Device: Hashable, Sendable, CustomStringConvertible {
     /// Names a device; whether there is such a one shows when it is opened.
     public init(name: String) { self.name = name }
 
+    /// The name.
     public var description: String { name }
 
     /// The RDMA devices that libibverbs finds a provider for, in its order.

@@ -51,7 +51,9 @@ public struct DeviceAttributes: Hashable, Sendable {
 public struct OnDemandPaging: Hashable, Sendable {
     /// Operations that may use an on-demand region. The corresponding C type is `enum ibv_odp_transport_cap_bits`.
     public struct Operations: OptionSet, Hashable, Sendable {
+        /// The bits of `enum ibv_odp_transport_cap_bits`.
         public let rawValue: UInt32
+        /// Wraps bits of `enum ibv_odp_transport_cap_bits`.
         public init(rawValue: UInt32) { self.rawValue = rawValue }
         /// Sending from the region.
         public static let send = Operations(rawValue: 1 << 0)

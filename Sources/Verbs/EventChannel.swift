@@ -76,7 +76,9 @@ public final class EventChannel: @unchecked Sendable {
 public struct ConnectionEvent: Sendable {
     /// What has happened. The corresponding C type is `enum rdma_cm_event_type`.
     public struct Kind: RawRepresentable, Hashable, Sendable, CustomStringConvertible {
+        /// The value of `enum rdma_cm_event_type`.
         public let rawValue: UInt32
+        /// Wraps a value of `enum rdma_cm_event_type`.
         public init(rawValue: UInt32) { self.rawValue = rawValue }
         /// A device leads to the peer.
         public static let addressResolved = Kind(rawValue: 0)
@@ -105,6 +107,7 @@ public struct ConnectionEvent: Sendable {
         /// The queue pair may be used again.
         public static let timeWaitExit = Kind(rawValue: 15)
 
+        /// The name in C.
         public var description: String {
             guard rawValue <= 15,
                 let text = unsafe rdma_event_str(rdma_cm_event_type(rawValue: rawValue))

@@ -84,6 +84,7 @@ public struct SocketAddress: Sendable {
 }
 
 extension SocketAddress: CustomStringConvertible {
+    /// The address as people write it.
     public var description: String {
         host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
     }

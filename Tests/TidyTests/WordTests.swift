@@ -4,8 +4,9 @@ import Testing
 
 /// Words that have no place in the product.
 @Suite struct WordTests {
-    /// Each is put together here, so that this file does not hold what it looks for.
-    private static let forbidden = ["try" + "!", "as" + "!", "fatal" + "Error(", "TO" + "DO", "FIX" + "ME", "XX" + "X"]
+    /// Each is put together here, so that this file does not hold what it looks for. `swift format lint` finds forced
+    /// unwrapping, casts and tries.
+    private static let forbidden = ["fatal" + "Error(", "TO" + "DO", "FIX" + "ME", "XX" + "X"]
 
     @Test(arguments: forbidden)
     func isNowhereInTheProduct(_ word: String) {
