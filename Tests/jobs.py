@@ -68,7 +68,12 @@ def run_jobs(jobs, count, say):
     try:
         while waiting or running:
             while waiting and len(running) < count:
-                running.append(waiting.pop(0).start())
+                job = waiting.pop(0)
+                try:
+                    running.append(job.start())
+                except OSError as error:
+                    say(f"FAIL {job.title}: {error}")
+                    total[1] += 1
             for job in [job for job in running if job.has_ended]:
                 running.remove(job)
                 lines, passed, failed = job.result()

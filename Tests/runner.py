@@ -168,11 +168,12 @@ def oracle():
 def side_by_side(options):
     """Everything that takes long and measures no time, the longest first."""
     jobs = []
-    if options.only != "host":
-        jobs += [oracle()] if not options.match else []
-        jobs += lab_jobs(options.match)
+    if options.only != "host" and not options.match:
+        jobs.append(oracle())
     if options.only != "lab" and not options.match:
         jobs += host_jobs()
+    if options.only != "host":
+        jobs += lab_jobs(options.match)
     return run_jobs(jobs, workers(), _say_and_keep)
 
 

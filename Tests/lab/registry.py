@@ -98,7 +98,7 @@ _HCA_AND_PEERS = [
     {"type": "edu", "name": "narrow", "options": {"dma_mask": 0xfffffff}},
 ]
 HCA = Setting("hca", [HostSpec("hca", cpu="Skylake-Server", iommu="passthrough", labhca=True,
-                               layout=_HCA_AND_PEERS)])
+                               layout=_HCA_AND_PEERS)], jobs=2)
 
 # The same with an AMD processor, whose host bridge joins them, and an IOMMU that translates.
 HCA_AMD = Setting("hca-amd", [HostSpec("hca", cpu="EPYC", iommu="translated", labhca=True,
@@ -109,7 +109,8 @@ COUNTED = Setting("counted", [
     HostSpec("counted", cpu="Skylake-Server", iommu="passthrough", labhca=True, rdma=True, counts=True,
              modules=["nvme"], layout=_HCA_AND_PEERS[:1] + DRIVE_LAYOUT)])
 
-SETTINGS = [PAIR, BARE, STABLE, EXPORTERS, HCA, HCA_AMD, TOOL, ACS, LOOP, COUNTED]
+# The longest first: what ends a run is then short, and no processor waits long for another.
+SETTINGS = [PAIR, HCA, LOOP, COUNTED, TOOL, EXPORTERS, HCA_AMD, BARE, STABLE, ACS]
 
 
 def test(setting, last=False):
