@@ -9,7 +9,7 @@
 # "Stop" is one sentence on standard error with cause and remedy, and exit code 1.
 
 readonly build_packages="
-    libibverbs-dev librdmacm-dev liburing-dev libblkid-dev libssl-dev pkg-config g++ make git python3"
+    libibverbs-dev librdmacm-dev liburing-dev libblkid-dev libssl-dev libarchive-dev pkg-config g++ make git python3"
 readonly lab_packages="
     qemu-system-x86 debootstrap debian-archive-keyring util-linux xz-utils"
 

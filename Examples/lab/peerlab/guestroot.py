@@ -16,7 +16,7 @@ SUITE = "trixie"
 PACKAGES = """
     bash busybox-static iproute2 iputils-ping kmod parted pciutils procps python3-minimal
     util-linux e2fsprogs rdma-core ibverbs-providers ibverbs-utils rdmacm-utils librdmacm1t64
-    libibverbs1 perftest fio nvme-cli liburing2 libblkid1 libssl3t64 xz-utils zstd
+    libibverbs1 perftest fio nvme-cli libarchive13t64 liburing2 libblkid1 libssl3t64 xz-utils zstd
     libcurl4t64 libgcc-s1 libstdc++6 libxml2 tzdata zlib1g
 """.split()
 
