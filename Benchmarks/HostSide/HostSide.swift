@@ -196,7 +196,7 @@ private func parsing() {
 // MARK: - Registration
 
 private func registration() {
-    Benchmark("Registration: host memory, mapped, registered, let go of (fake verbs)", configuration: usual(.kilo)) {
+    Benchmark("Registration: host memory, mapped, registered, deregistered (fake verbs)", configuration: usual(.kilo)) {
         benchmark in
         withMachine { _, domain in
             benchmark.startMeasurement()

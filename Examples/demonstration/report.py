@@ -92,7 +92,7 @@ def show(report, write=print):
 
 
 def save(report, path):
-    """Write the report in one step: whoever reads it never sees half of it."""
+    """Write the report in one step: a reader never sees half of it."""
     directory = path.absolute().parent
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=directory)
     try:

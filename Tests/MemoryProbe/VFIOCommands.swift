@@ -65,7 +65,7 @@ func vfioRefusals(_ words: [String]) throws(PeerMRError) {
     tell("inside pages", "\(inner.offset) \(inner.byteCount) \(inner.buffer.byteCount)")
 }
 
-/// Two cannot have it at once; after the first has let go the next can.
+/// Two cannot open it at once; after the first has closed it the next can.
 func vfioBusy(_ words: [String]) throws(PeerMRError) {
     do {
         let first = try device(words)

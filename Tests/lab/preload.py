@@ -66,7 +66,7 @@ def pool(bench):
 
 @test(PAIR)
 def a_program_on_p2pmem(bench):
-    """EFAULT without the library; with it, and vouched for, a region through which bytes go."""
+    """EFAULT without the library; with it, and PEERMR_WHOLE_PAGES=1, a region through which bytes go."""
     free = bench.free_p2pmem()
     memory = f"p2pmem={pool(bench)}"
     lines, _ = plain(bench, "rxe0", memory)
@@ -82,8 +82,8 @@ def a_program_on_p2pmem(bench):
 
 
 @test(PAIR)
-def whole_pages_are_vouched_for(bench):
-    """Soft-RoCE would put bytes elsewhere and report success: not unless someone vouches, and it can."""
+def whole_pages_are_promised(bench):
+    """Soft-RoCE would put bytes elsewhere and report success: refused unless whole pages are promised and possible."""
     memory = f"p2pmem={pool(bench)}"
     refused(bench, "rxe0", memory, "would move data of this memory wrongly", "multiple of 4096",
             "PEERMR_WHOLE_PAGES=1")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Regions over memory of every kind: registered, proven, and what became of them when it was taken away."""
+"""Regions over memory of every kind: registered, proven, and used while the memory is revoked."""
 import json
 import re
 

@@ -163,7 +163,7 @@ def vfio_lifetime(bench):
     error(found, "busy", "open already", name="second")
     found = bench.probed("vfio-busy", address)
     error(found, "busy", "/dev/vfio/[0-9]+.*open already", "errno 16", "fuser", name="second")
-    equal(found["after it"], "open", "the device after the first has let go")
+    equal(found["after it"], "open", "the device after the first has closed it")
     equal(bench.probed("again", f"vfio:{address}:2", "30")["opened"], "30", "times")
     equal(bench.probed("again", "udmabuf:1M", "30")["opened"], "30", "times")
     equal(bench.probed("again", "heap:system:1M", "30")["opened"], "30", "times")

@@ -43,7 +43,7 @@ def builder(kernel_name, progress):
     if found := _current(kernel_name, recipe):
         return found
     with cache.building(progress):
-        # Whoever had the lock before us may have made it.
+        # The last holder of the lock may have made it.
         if found := _current(kernel_name, recipe):
             return found
         about = {"recipe": recipe, "version": kernel.version}

@@ -3,7 +3,7 @@
 
 A thing is either wholly there or not there at all. It is built in a temporary directory beside its
 final place, and a symbolic link is put over to it by one rename. All building happens under one
-lock, so whoever holds that lock may delete every temporary directory: its builder is dead.
+lock, so its holder may delete every temporary directory: the builder is dead.
 Things in use are protected by a second, shared lock: an old generation is deleted only when
 no machine runs.
 """

@@ -114,7 +114,7 @@ class Host:
     def unplug(self, name):
         """Ask for the layout's node `name` to be taken out, as by the button at its slot.
 
-        It is gone when the guest has let go of it. The node must be behind a root port or a
+        It is gone when the guest has released it. The node must be behind a root port or a
         switch; nothing can be unplugged from the root bus.
         """
         self.bdf(name)      # says what is wrong with the name

@@ -4,7 +4,7 @@
     path = modules.module(directory)        # DIRECTORY/Kbuild has `obj-m := NAME.o`
 
 What was built is kept in the cache under a hash of its source and of the builder, so that it is
-built once, whoever asks and from whichever checkout.
+built once, for all checkouts.
 """
 import hashlib
 import os

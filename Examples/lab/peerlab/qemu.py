@@ -60,7 +60,7 @@ def iommu(kind):
 
 
 def iommu_parameters(kind):
-    """What the kernel is told of it."""
+    """The kernel parameters for it."""
     return IOMMUS.get(kind, [])
 
 
