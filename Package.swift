@@ -63,7 +63,7 @@ let package = Package(
         .target(
             name: "PeerStorage",
             dependencies: [
-                "PeerMR", "PeerMemory", "PCITopology", "CUring", "CBlkid", "CLinux",
+                "PeerMR", "PeerMemory", "PCITopology", "Verbs", "CUring", "CBlkid", "CLinux",
                 "PeerMRCore", system,
             ],
             swiftSettings: strict),
@@ -83,14 +83,6 @@ let package = Package(
             ],
             swiftSettings: strict),
 
-        // What the programs share: JSON, tables, numbers, output files, how a command ends.
-        .target(
-            name: "CommandSupport",
-            dependencies: [
-                "PeerMRCore", system, .product(name: "ArgumentParser", package: "swift-argument-parser"),
-            ],
-            swiftSettings: strict),
-
         // What registration costs, measured: the tool's bench, and the calls of libibverbs alone to compare with.
         .target(name: "CBareVerbs", dependencies: ["CVerbs"]),
         .target(
@@ -104,21 +96,21 @@ let package = Package(
         .executableTarget(
             name: "PeerMRCommand",
             dependencies: [
-                "CommandSupport", "PeerMR", "PCITopology", "RegistrationBench", "CLinux", "PeerMRCore", system,
+                "PeerMR", "PCITopology", "RegistrationBench", "CLinux", "PeerMRCore", system,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/peermr", swiftSettings: strict),
         .executableTarget(
             name: "NICToNVMe",
             dependencies: [
-                "CommandSupport", "PeerMR", "PeerStorage", "PeerTransfer", "CCrypto", "CLinux", "PeerMRCore", system,
+                "PeerMR", "PeerStorage", "PeerTransfer", "CCrypto", "CLinux", "PeerMRCore", system,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Examples/NICToNVMe", exclude: ["README.md"], swiftSettings: strict),
         .executableTarget(
             name: "PingPong",
             dependencies: [
-                "CommandSupport", "PeerMR", "PeerStorage", "PeerMRCore", system,
+                "PeerMR", "PeerStorage", "PeerMRCore", system,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
             ],
@@ -171,17 +163,13 @@ let package = Package(
             name: "PeerMRCoreTests", dependencies: ["PeerMRCore", "TestSupport", system],
             swiftSettings: testing),
         .testTarget(
-            name: "CommandSupportTests", dependencies: ["CommandSupport", "PeerMRCore", "TestSupport", system],
-            swiftSettings: testing),
-        .testTarget(
             name: "PCITopologyTests",
             dependencies: ["PCITopology", "PeerMRCore", "TestSupport", system],
             swiftSettings: testing),
         .testTarget(
             name: "PeerMRCommandTests",
             dependencies: [
-                "CommandSupport", "PeerMRCommand", "PCITopology", "RegistrationBench", "PeerMRCore", "TestSupport",
-                system,
+                "PeerMRCommand", "PCITopology", "RegistrationBench", "PeerMRCore", "TestSupport", system,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: testing),

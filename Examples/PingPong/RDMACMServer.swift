@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import CommandSupport
 import Glibc
 import PeerMR
 import Synchronization
@@ -49,7 +48,7 @@ final class RDMACMServer {
         switch event.kind {
         case .connectRequest:
             guard let connection = event.request else { return }
-            let status = program.status { () throws(PeerMRError) in
+            let status = reporting { () throws(PeerMRError) in
                 sessions[connection.identity] = try Session(connection, options, runs, waits: waits)
                 return 0
             }
@@ -130,7 +129,7 @@ private final class Session: @unchecked Sendable {
     }
 
     private func serve() {
-        let status = program.status { () throws(PeerMRError) in
+        let status = reporting { () throws(PeerMRError) in
             try end.endpoint.queuePair.check(end.endpoint.region.keys.constraint)
             let client = connection.peerAddress.map { "\($0)" } ?? "a client"
             say(

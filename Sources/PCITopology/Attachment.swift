@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+public import PeerMRCore
+
 /// What does the DMA of a device that people know by a name.
 public enum Attachment: Hashable, Sendable {
     /// This PCI function.

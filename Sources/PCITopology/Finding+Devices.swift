@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import PeerMRCore
+
 // Why there is no route from or to a device, or none that can be told.
 extension Finding {
     static func noSuchFunction(_ address: PCIAddress) -> Finding {

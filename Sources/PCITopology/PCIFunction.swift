@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+public import PeerMRCore
+
 /// A PCI function, as sysfs shows it.
 public struct PCIFunction: Hashable, Sendable {
     /// Where it is.

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import PeerMRCore
+
 /// A root bus: what a host bridge leads to.
 public struct RootBus: Hashable, Comparable, Sendable, CustomStringConvertible {
     /// The PCI domain; above 0xffff where the kernel made it up, as for Intel VMD.

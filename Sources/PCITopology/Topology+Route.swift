@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+public import PeerMRCore
+
 extension Topology {
     /// How a client's DMA would reach a provider's memory, in the kernel's own terms, with the reasons.
     ///

@@ -9,4 +9,7 @@ public struct Verdict: Hashable, Sendable {
     public let isSupported: Bool?
     /// Steps between the two, as the kernel counts them; negative where there is no route at all.
     public let distance: Int
+
+    /// Nothing is known.
+    public static let unknown = Verdict(mapType: .unknown, isSupported: nil, distance: -1)
 }

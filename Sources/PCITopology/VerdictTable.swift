@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import PeerMRCore
+
 /// Verdicts by client and provider: a table with open addressing, because a dictionary's hashing alone takes as long
 /// as a lookup may.
 struct VerdictTable {

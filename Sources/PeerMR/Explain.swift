@@ -8,18 +8,6 @@ internal import Verbs
 
 // The one place of this module that turns refusals into words.
 extension PeerMRError {
-    static var addressOfMapping: PeerMRError {
-        PeerMRError(
-            .invalidArgument, reason: "an I/O address can be chosen for a dma-buf only",
-            remedy: "leave it out: mapped memory keeps the address of its mapping")
-    }
-
-    static var hintsOnDemand: PeerMRError {
-        PeerMRError(
-            .notSupported, reason: "memory that is paged on demand takes no hints",
-            remedy: "register without a DMA handle")
-    }
-
     /// A peer mapping that was tried without on-demand paging: what the kernel said, and what would work.
     static func pinnedPeerMemory(_ error: PeerMRError, _ choice: MethodChoice) -> PeerMRError {
         PeerMRError(
@@ -31,27 +19,15 @@ extension PeerMRError {
         )
     }
 
-    /// A driver's own mapping: it has no pages that could be pinned (VM_PFNMAP, mm/gup.c).
-    static func deviceMapping(_ error: PeerMRError, _ path: String) -> PeerMRError {
-        guard error.code == .notSupported else { return error }
-        let object = MappedObject.device(path: path)
-        return PeerMRError(
-            .notSupported, call: error.call, errno: error.errno,
-            reason: "\(object) cannot be registered by its address: it is a device's, and has no pages to pin",
-            remedy:
-                "have the device's driver export it as a dma-buf and register that: for a BAR bind the function to "
-                + "vfio-pci (Linux 6.19 or newer); GPUs' libraries have a call for theirs")
-    }
-
     /// A dma-buf that the kernel refused, with what the check of the route had said before.
     static func bufferRefused(
-        _ error: PeerMRError, _ route: Answer?, _ origin: BufferOrigin, _ device: Device
+        _ error: PeerMRError, _ route: Answer?, _ memory: any Memory, _ device: Device
     ) -> PeerMRError {
         let aboutTheRoute: [Errno] = [.invalidArgument, .notPermitted, .noMemory, Errno(rawValue: 121)]
         guard let route, error.code == .notSupported || error.code == .notPermitted, let errno = error.errno,
-            aboutTheRoute.contains(errno), let provider = origin.owner.provider
+            aboutTheRoute.contains(errno), let provider = memory.provider
         else { return error }
-        let between = "between \(device) and \(provider) (\(origin.exporter))"
+        let between = "between \(device) and \(provider) (\(memory.exporter ?? "?"))"
         switch route.outcome {
         case .no:
             return PeerMRError(
@@ -78,16 +54,9 @@ extension PeerMRError {
             remedy: "name a part that does")
     }
 
-    /// The kernel could not copy from or to a mapping.
-    static func mappingLost(_ errno: Errno, _ provider: PCIAddress?) -> PeerMRError {
-        let whose = provider.map { "the memory of \($0)" } ?? "the memory"
-        guard errno == .badAddress else {
-            return PeerMRError(
-                .system, call: "copy", errno: errno, reason: "\(whose) cannot be copied",
-                remedy: "free memory: the copy goes through a file in memory")
-        }
-        return PeerMRError(
-            .memoryRevoked, call: "copy", errno: errno, reason: "\(whose) is gone: it was removed, or lost its driver",
-            remedy: "let go of this memory, and allocate anew when the device is back")
+    static func noProviderLibrary(_ device: Device) -> PeerMRError {
+        PeerMRError(
+            .notSupported, reason: "libibverbs has no provider library for \(device)",
+            remedy: "install it: apt install ibverbs-providers")
     }
 }

@@ -18,7 +18,8 @@ struct Loopback: ~Copyable {
     private var batch: CompletionBatch
     private let queue: CompletionQueue
     private let device: Device
-    private let scratch: MemoryRegion<MappedMemory>
+    private let scratch: MemoryRegion
+    private let memory: HostMemory
     private var requestID: UInt64 = 0
     /// The longest wait for one transfer.
     private let timeoutMilliseconds: UInt64
@@ -45,14 +46,15 @@ struct Loopback: ~Copyable {
             capacity: QueuePairCapacity(sends: 1, receives: 1))
         try pair.connectLoopback(access: all)
         try pair.check(constraint)
-        let scratch = try MemoryRegion(
-            registering: MappedMemory.host(try HostMemory(allocating: scratchBytes)), on: domain, access: all)
+        let memory = try HostMemory(allocating: scratchBytes)
+        let scratch = try MemoryRegion(registering: memory, on: domain, access: all)
         self.queue = queue
         device = domain.context.device
         self.timeoutMilliseconds = timeoutMilliseconds
         batch = CompletionBatch(capacity: 4)
         self.pair = pair
         self.scratch = scratch
+        self.memory = memory
     }
 
     /// Moves bytes between the beginning of the scratch memory and a region, as the region's access allows: by its
@@ -115,15 +117,15 @@ struct Loopback: ~Copyable {
     func fill(_ bytes: borrowing [UInt8]) {
         unsafe bytes.withUnsafeBytes { from in
             guard let base = from.baseAddress else { return }
-            unsafe scratch.memory.baseAddress.copyMemory(
-                from: base, byteCount: min(from.count, scratch.memory.byteCount))
+            unsafe memory.baseAddress.copyMemory(
+                from: base, byteCount: min(from.count, memory.byteCount))
         }
     }
 
     /// Bytes from the beginning of the scratch memory.
     func contents(_ count: Int) -> [UInt8] {
         unsafe Array(
-            UnsafeRawBufferPointer(start: scratch.memory.baseAddress, count: min(count, scratch.memory.byteCount)))
+            UnsafeRawBufferPointer(start: memory.baseAddress, count: min(count, memory.byteCount)))
     }
 }
 

@@ -63,7 +63,7 @@ extension PeerRegion {
             guard root.exists("sys/bus/pci/devices/\(provider)") else {
                 return .providerGone(provider, describe())
             }
-            let driver = Registration.driver(of: provider, root: root)
+            let driver = root.driver(of: provider)
             if driver != driverAtRegistration {
                 return .driverGone(provider, was: driverAtRegistration, is: driver, describe())
             }

@@ -1,171 +1,103 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import PCITopology
-public import PeerMemory
 public import PeerMRCore
 public import Verbs
 
-/// Which memory a region is wanted over.
-public enum MemoryRequest: Hashable, Sendable {
-    /// The host's.
-    case host
-    /// The peer-to-peer memory of a PCI function.
-    case p2pmem(PCIAddress)
-}
-
-/// What to do where peer memory cannot be had or registered.
-public enum Fallback: Hashable, Sendable {
-    /// Throw, with the reason: the default.
-    case refuse
-    /// Take host memory instead: every byte then goes through a buffer, and is counted as bounced.
-    case bounce
-}
-
 /// Memory and its region, with the method that made it and why.
 public struct PeerRegion: ~Copyable {
-    let storage: RegionStorage
+    let region: MemoryRegion
     /// What addresses work requests need.
     public let keys: RegionKeys
-    /// How the memory became a region, and why so.
-    public let choice: MethodChoice
-    /// Who moves the device's bytes.
-    public let nic: NICKind
+    /// How the memory became a region, and what was known of its provider before.
+    public let plan: RegistrationPlan
     /// What the device, and its peers, may do.
     public let access: Access
-    /// What the check of the route said before a dma-buf of a known device was registered; nil for other memory.
-    public let route: Answer?
     /// How long the registration itself took, in nanoseconds.
     public let registrationNanoseconds: UInt64
-    /// Why host memory stands in for the peer memory that was asked for; nil where it does not.
+    /// Why host memory was registered in place of the peer memory that was asked for; nil where it was not.
     public let bounceReason: PeerMRError?
 
     /// Registers memory with the first method that fits.
     ///
     /// For a dma-buf of a known PCI function the route is judged first: where the kernel then refuses, the error has
-    /// the reason, and where it does not, ``route`` still says what was expected. The buffer's descriptor is closed
-    /// when this returns, whether it worked or not; the kernel keeps the buffer for the region.
+    /// the reason, and where it does not, ``route`` still says what was expected.
     ///
     /// - Parameters:
-    ///   - memory: what to register; the region becomes its owner.
+    ///   - memory: what to register, kept as long as the region lives. Other regions may be over it too.
     ///   - domain: the domain that the region belongs to.
     ///   - access: what the device, and its peers, may do.
     ///   - options: an I/O address and hints, where they matter.
     /// - Throws: `unsafeConfiguration` where it would work wrongly, `notSupported` where it cannot work,
     ///   `resourceLimit` at the memory lock limit. See
-    ///   ``Verbs/MemoryRegion/init(registering:on:access:constraint:handle:)`` and
-    ///   ``Verbs/BufferRegion/init(registering:on:access:handle:keeping:)``.
+    ///   ``Verbs/MemoryRegion/init(registering:on:access:constraint:ioAddress:handle:)``.
     public init(
-        registering memory: consuming AnyMemory, on domain: ProtectionDomain, access: Access,
+        registering memory: any Memory, on domain: ProtectionDomain, access: Access,
         options: RegistrationOptions = RegistrationOptions()
     ) throws(PeerMRError) {
         try self.init(registering: memory, on: domain, access: access, options: options, bounceReason: nil)
     }
 
     init(
-        registering memory: consuming AnyMemory, on domain: ProtectionDomain, access: Access,
-        options: RegistrationOptions, bounceReason: PeerMRError?
+        registering memory: any Memory, on domain: ProtectionDomain, access: Access, options: RegistrationOptions,
+        bounceReason: PeerMRError?
     ) throws(PeerMRError) {
-        self.init(
-            try Registration(of: memory, on: domain, access: access, options: options), access: access,
-            bounceReason: bounceReason)
-    }
-
-    /// Registers memory that stays the application's, where it stands, with the first method that fits.
-    ///
-    /// Devices and peers know it by its address in this process, whatever it is. When the region goes, the memory stays
-    /// mapped, and a dma-buf's descriptor open.
-    ///
-    /// - Parameters:
-    ///   - range: what was recognised there. The application keeps it mapped as long as the region lives.
-    ///   - domain: the domain that the region belongs to.
-    ///   - access: what the device, and its peers, may do.
-    ///   - options: an I/O address and hints, where they matter.
-    /// - Throws: as ``PeerMemory/AnyMemory/init(lending:isWritten:)`` and ``init(registering:on:access:options:)`` do;
-    ///   `notSupported` for a driver's own mapping.
-    @unsafe
-    public init(
-        lending range: LentRange, on domain: ProtectionDomain, access: Access,
-        options: RegistrationOptions = RegistrationOptions()
-    ) throws(PeerMRError) {
-        let isWritten = !access.isDisjoint(with: [.localWrite, .remoteWrite, .remoteAtomic])
-        let memory = unsafe try AnyMemory(lending: range, isWritten: isWritten)
-        try self.init(registering: memory, on: domain, access: access, options: options, bounceReason: nil)
-    }
-
-    /// Registers memory of the device itself, which no other device is in the way of.
-    ///
-    /// - Parameters:
-    ///   - memory: what to register, kept as long as the region lives.
-    ///   - domain: a domain of the same device.
-    ///   - access: what the device, and its peers, may do.
-    /// - Throws: `notSupported` (EOPNOTSUPP). See ``Verbs/DeviceMemoryRegion``.
-    public init(
-        registering memory: DeviceMemory, on domain: ProtectionDomain, access: Access
-    ) throws(PeerMRError) {
-        self.init(try Registration(of: memory, on: domain, access: access), access: access, bounceReason: nil)
-    }
-
-    private init(_ made: consuming Registration, access: Access, bounceReason: PeerMRError?) {
-        keys = made.storage.keys
-        choice = made.choice
-        nic = made.nic
-        self.access = access
-        route = made.route
-        registrationNanoseconds = made.nanoseconds
-        self.bounceReason = bounceReason
-        storage = made.storage
-    }
-
-    /// Allocates memory and registers it.
-    ///
-    /// - Parameters:
-    ///   - byteCount: how much; rounded up to pages.
-    ///   - request: which memory.
-    ///   - domain: where to register it, kept as long as the region lives.
-    ///   - access: what the device, and its peers, may do.
-    ///   - fallback: what to do where peer memory cannot be had.
-    /// - Throws: as the allocation and ``init(registering:on:access:)`` do.
-    public static func allocate(
-        _ byteCount: Int, of request: MemoryRequest, on domain: ProtectionDomain, access: Access,
-        fallback: Fallback = .refuse
-    ) throws(PeerMRError) -> PeerRegion {
-        let refusal: PeerMRError
-        switch request {
-        case .host:
-            let memory = try HostMemory(allocating: byteCount)
-            return try PeerRegion(registering: .host(memory), on: domain, access: access)
-        case .p2pmem(let provider):
-            do {
-                let memory = try P2PMemory(allocating: byteCount, from: provider)
-                return try PeerRegion(registering: .p2pmem(memory), on: domain, access: access)
-            } catch {
-                refusal = error
-            }
+        let plan = try DeviceCache.of(domain.context).plan(
+            for: memory.kind, of: memory.provider, on: domain.context)
+        let start = monotonicNanoseconds()
+        do throws(PeerMRError) {
+            region = try MemoryRegion(
+                registering: memory, on: domain, access: plan.access(access), constraint: plan.choice.constraint,
+                ioAddress: options.ioAddress, handle: options.handle)
+        } catch {
+            throw plan.explain(error, memory, domain.context.device)
         }
-        guard fallback == .bounce else { throw refusal }
-        return try .bounce(byteCount, on: domain, access: access, because: refusal)
+        registrationNanoseconds = monotonicNanoseconds() - start
+        keys = region.keys
+        self.plan = plan
+        self.access = access
+        self.bounceReason = bounceReason
     }
 }
 
 extension PeerRegion {
+    /// The memory, kept as long as the region lives.
+    public var memory: any Memory { region.memory }
+    /// How the memory became a region, and why so.
+    public var choice: MethodChoice { plan.choice }
+    /// Who moves the device's bytes.
+    public var nic: NICKind { plan.nic }
+    /// What the check of the route said before a dma-buf of a known device was registered; nil for other memory.
+    public var route: Answer? { plan.route }
     /// What kind of memory it is.
-    public var kind: MemoryKind { storage.kind }
+    public var kind: MemoryKind { memory.kind }
     /// The PCI function whose memory it is; nil for the host's, and where it is not known.
-    public var provider: PCIAddress? { storage.provider }
-    /// The driver that hands a dma-buf out, as the kernel names it; nil for other memory.
-    public var exporter: String? { storage.origin?.exporter }
+    public var provider: PCIAddress? { memory.provider ?? plan.provider }
+    /// The driver that exports a dma-buf, as the kernel names it; nil for other memory.
+    public var exporter: String? { memory.exporter }
     /// The length in bytes.
     public var byteCount: Int { Int(keys.byteCount) }
     /// The domain that it belongs to.
-    public var domain: ProtectionDomain { storage.domain }
-    /// What the keys open besides the bytes asked for, because devices map pages; see ``Verbs/BufferRegion/padding``.
-    public var padding: (before: UInt64, after: UInt64) { storage.padding }
+    public var domain: ProtectionDomain { region.domain }
+    /// What the keys open besides the memory, because devices map pages; see ``Verbs/MemoryRegion/padding``.
+    public var padding: (before: UInt64, after: UInt64) { region.padding }
+    /// Where a transfer's bytes are to be counted: a dma-buf of the host's own memory is no peer's.
+    public var isPeerToPeer: Bool { memory.kind != .nic && !memory.isHostMemory }
+    /// The driver that the provider had when the memory was opened, or else registered.
+    var driverAtRegistration: String? { memory.providerDriver ?? plan.driver }
+}
 
+// MARK: - The bytes
+
+extension PeerRegion {
     /// A part of the memory, for I/O by another device.
     ///
     /// - Throws: ``Verbs/SliceError/outOfBounds``, and ``Verbs/SliceError/noAddress`` for what is not mapped.
     public func slice(at offset: Int, count: Int) throws(SliceError) -> IOVector {
-        try storage.slice(at: offset, count: count)
+        guard let mapping = region.mapping else { throw .noAddress }
+        guard offset >= 0, count >= 0, offset <= mapping.byteCount, count <= mapping.byteCount - offset else {
+            throw .outOfBounds
+        }
+        return IOVector(address: mapping.address + UInt(offset), byteCount: count)
     }
 
     /// A view of host memory for the CPU; nil for peer memory, which devices move, and outside the region.
@@ -177,50 +109,43 @@ extension PeerRegion {
             start: UnsafeMutableRawPointer(bitPattern: slice.address), count: slice.byteCount)
     }
 
-    /// Copies bytes out of the memory by CPU, on its owner's way and not through the region: for a few bytes, as a test
-    /// or a proof needs them.
+    /// Copies bytes out of the memory by the owner's means and not through the region: for a few bytes, as a test or a
+    /// proof needs them.
     ///
     /// - Parameters:
     ///   - bytes: where they go, and how many.
-    ///   - offset: from the start of the region, in bytes.
-    /// - Throws: `notSupported` where there is no such way, `memoryRevoked` where the memory has been taken back: an
-    ///   error, where a load from a mapping would raise SIGBUS.
+    ///   - offset: from the beginning of the region, in bytes.
+    /// - Throws: `notSupported` where the owner cannot read it, `memoryRevoked` where the memory has been taken back:
+    ///   an error, where a load from a mapping would raise SIGBUS.
     public func read(into bytes: inout MutableRawSpan, at offset: Int) throws(PeerMRError) {
-        try storage.read(into: &bytes, at: offset)
+        try validate(offset, bytes.byteCount)
+        try memory.read(into: &bytes, at: offset)
     }
 
-    /// Copies bytes into the memory by CPU. See ``read(into:at:)``.
+    /// Copies bytes into the memory by the owner's means. See ``read(into:at:)``.
     public func write(_ bytes: RawSpan, at offset: Int) throws(PeerMRError) {
-        try storage.write(bytes, at: offset)
+        try validate(offset, bytes.byteCount)
+        try memory.write(bytes, at: offset)
     }
 
-    /// Where a transfer's bytes are to be counted: a dma-buf of the host's own memory is no peer's.
-    public var isPeerToPeer: Bool { storage.isPeers }
-
-    var origin: BufferOrigin? { storage.origin }
-    var driverAtRegistration: String? { storage.driver }
-}
-
-/// How many bytes went which way, so that a bounce never goes unnoticed.
-public struct TransferCount: Hashable, Sendable {
-    /// Bytes that a NIC moved into or out of peer memory, with no buffer in between.
-    public private(set) var peerToPeer: UInt64 = 0
-    /// Bytes that went through a host buffer although peer memory was asked for.
-    public private(set) var bounced: UInt64 = 0
-    /// Bytes that went through host memory, as asked.
-    public private(set) var host: UInt64 = 0
-
-    /// Nothing yet.
-    public init() {}
-
-    /// Counts bytes that have gone through a region.
-    public mutating func add(_ bytes: UInt64, through region: borrowing PeerRegion) {
-        if region.isPeerToPeer {
-            peerToPeer += bytes
-        } else if region.bounceReason != nil {
-            bounced += bytes
-        } else {
-            host += bytes
+    private func validate(_ offset: Int, _ count: Int) throws(PeerMRError) {
+        guard offset >= 0, offset <= byteCount, count <= byteCount - offset else {
+            throw .outsideRegion(offset, count, keys)
         }
     }
+}
+
+// MARK: - The C object
+
+extension PeerRegion {
+    /// The `struct ibv_mr *`. Valid as long as the region lives; do not deregister it.
+    @unsafe package var rawObject: UnsafeMutableRawPointer { unsafe region.rawObject }
+
+    /// Hands the C object to the application, which deregisters it: from here on this value holds the memory only.
+    @unsafe package borrowing func detach() { unsafe region.detach() }
+
+    /// Deregisters now, so that a refusal is seen. The value is of no use afterwards.
+    ///
+    /// - Throws: `busy` (EBUSY) where a memory window is bound to the region, which then stays as it was.
+    package borrowing func deregister() throws(PeerMRError) { try region.deregister() }
 }

@@ -18,19 +18,19 @@ final class CapabilityBox: @unchecked Sendable {
     let findings: [peermr_finding]
     private let texts = Texts()
 
-    init(_ capability: Capability) {
+    init(_ assessment: Assessment) {
         let texts = texts
-        unsafe answers = [capability.api, capability.exporter, capability.route, capability.data].map { answer in
+        unsafe answers = [assessment.api, assessment.exporter, assessment.route, assessment.data].map { answer in
             unsafe peermr_answer(
                 struct_size: 0, outcome: answer.outcome.inC, reason: texts.keep(answer.reason),
                 remedy: texts.keep(answer.remedy ?? ""))
         }
-        let verdict = capability.path.verdict
+        let verdict = assessment.path?.verdict ?? .unknown
         unsafe route = unsafe peermr_route_result(
-            struct_size: 0, outcome: capability.route.outcome.inC, map_type: verdict.mapType.inC,
-            distance: Int32(clamping: verdict.distance), reason: texts.keep(capability.route.reason),
-            remedy: texts.keep(capability.route.remedy ?? ""))
-        unsafe findings = capability.path.findings.map { finding in
+            struct_size: 0, outcome: assessment.route.outcome.inC, map_type: verdict.mapType.inC,
+            distance: Int32(clamping: verdict.distance), reason: texts.keep(assessment.route.reason),
+            remedy: texts.keep(assessment.route.remedy ?? ""))
+        unsafe findings = (assessment.path?.findings ?? []).map { finding in
             unsafe peermr_finding(
                 struct_size: 0, code: finding.code.inC, name: texts.keep(finding.code.rawValue),
                 device: texts.keep(finding.device ?? ""), detail: texts.keep(finding.detail),
@@ -49,7 +49,7 @@ public func peermr_check(
         guard let context = unsafe context else { throw .null("struct ibv_context") }
         let provider = unsafe try address(provider_bdf, "provider_bdf")
         let device = unsafe Context(adopting: UnsafeMutableRawPointer(context))
-        let box = CapabilityBox(Capability(of: provider, for: device))
+        let box = CapabilityBox(Assessment(of: provider, for: device))
         unsafe out.pointee = Live.capabilities.add(box)
     }
 }

@@ -29,9 +29,8 @@ extension PeerMRError {
             .busy, reason: "another thread's call is using this \(kind.name)", remedy: "wait until it has returned")
     }
 
-    static func memoryIsRegistered(_ count: Int) -> PeerMRError {
-        PeerMRError(
-            .busy, reason: "\(count) regions over this p2pmem live", remedy: "deregister them first")
+    static var memoryIsRegistered: PeerMRError {
+        PeerMRError(.busy, reason: "regions over this p2pmem live", remedy: "deregister them first")
     }
 
     static func structSize(_ name: String, _ size: Int, atLeast: Int) -> PeerMRError {

@@ -5,15 +5,16 @@
 
 public import CPeerMR
 internal import PeerMemory
-internal import Synchronization
 internal import PeerMRCore
 
-/// Peer-to-peer memory that an application holds, and how many regions are over it.
-final class P2PMemoryBox: Sendable {
-    let memory: P2PMemory
-    let regions = Atomic<Int>(0)
+/// Peer-to-peer memory that an application holds. Regions over it hold it as well.
+final class P2PMemoryBox: @unchecked Sendable {
+    private(set) var memory: P2PMemory
 
-    init(_ memory: consuming P2PMemory) { self.memory = memory }
+    init(_ memory: P2PMemory) { self.memory = memory }
+
+    /// Whether regions are over it. Only for the one that ends the box.
+    func isRegistered() -> Bool { !isKnownUniquelyReferenced(&memory) }
 }
 
 @c @implementation
@@ -51,8 +52,7 @@ public func peermr_p2pmem_length(_ memory: OpaquePointer?) -> UInt64 {
 public func peermr_p2pmem_free(_ memory: OpaquePointer?) -> peermr_status {
     report { () throws(PeerMRError) in
         unsafe try Live.memories.end(memory) { (box) throws(PeerMRError) in
-            let regions = box.regions.load(ordering: .acquiring)
-            guard regions == 0 else { throw .memoryIsRegistered(regions) }
+            guard !box.isRegistered() else { throw .memoryIsRegistered }
         }
     }
 }

@@ -8,7 +8,6 @@ internal import CThreadTexts
 public import CVerbs
 internal import PeerMR
 internal import PeerMemory
-internal import Synchronization
 internal import PeerMRCore
 internal import Verbs
 
@@ -17,13 +16,10 @@ internal import Verbs
 final class RegionBox: @unchecked Sendable {
     let region: PeerRegion
     let info: peermr_region_info
-    private let memory: P2PMemoryBox?
     private let texts = Texts()
 
-    /// - Parameters:
-    ///   - memory: what the region is over, which counts it from now on; nil where it is the application's.
-    ///   - address: where the CPU finds it, where the region does not know.
-    init(_ region: consuming PeerRegion, of memory: P2PMemoryBox? = nil, at address: UnsafeMutableRawPointer? = nil) {
+    /// - Parameter address: where the CPU finds the memory, where the region does not know.
+    init(_ region: consuming PeerRegion, at address: UnsafeMutableRawPointer? = nil) {
         let isBounced = region.bounceReason != nil
         let mapped = (try? region.slice(at: 0, count: 0))?.address
         let keys = region.keys
@@ -37,8 +33,6 @@ final class RegionBox: @unchecked Sendable {
             provider_bdf: texts.keep(region.provider.map { "\($0)" } ?? ""),
             reason: texts.keep(region.choice.reason),
             bounce_reason: texts.keep(region.bounceReason.map { "\($0)" } ?? ""))
-        self.memory = isBounced ? nil : memory
-        self.memory?.regions.add(1, ordering: .relaxed)
         self.region = region
     }
 
@@ -46,12 +40,7 @@ final class RegionBox: @unchecked Sendable {
     var object: UnsafeMutablePointer<ibv_mr> { unsafe region.rawObject.assumingMemoryBound(to: ibv_mr.self) }
 
     /// Whether memory of the library goes with the region.
-    var ownsMemory: Bool { memory != nil || region.bounceReason != nil }
-
-    /// The region is gone: its memory may go, too.
-    func letGo() {
-        memory?.regions.subtract(1, ordering: .releasing)
-    }
+    var ownsMemory: Bool { region.memory is P2PMemory || region.bounceReason != nil }
 }
 
 @c @implementation
@@ -92,7 +81,6 @@ public func peermr_deregister(_ region: OpaquePointer?) -> peermr_status {
     report { () throws(PeerMRError) in
         unsafe try Live.regions.end(region) { (box) throws(PeerMRError) in
             try box.region.deregister()
-            box.letGo()
         }
     }
 }

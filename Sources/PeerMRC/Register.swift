@@ -48,15 +48,9 @@ public func peermr_register_p2pmem(
         let out = unsafe try validate(out)
         let domain = unsafe try validateDomain(pd)
         let options = unsafe try Options(options)
+        // Registered while nobody can free it.
         let region = unsafe try Live.memories.use(memory) { (box) throws(PeerMRError) in
-            let bytes = box.memory.byteCount
-            let region = try bouncing(bytes, domain, options) { () throws(PeerMRError) in
-                unsafe try PeerRegion(
-                    registering: .p2pmem(P2PMemory(lending: box.memory)), on: domain, access: options.access,
-                    options: options.registration)
-            }
-            // Counted while nobody can free it.
-            return unsafe RegionBox(region, of: box)
+            unsafe RegionBox(try register(box.memory, domain, options))
         }
         unsafe out.pointee = Live.regions.add(region)
     }
@@ -71,12 +65,11 @@ public func peermr_register_dmabuf(
         let out = unsafe try validate(out)
         let domain = unsafe try validateDomain(pd)
         let options = unsafe try Options(options)
-        let bytes = try byteCount(length)
-        let region = try bouncing(bytes, domain, options) { () throws(PeerMRError) in
+        let region = try bouncing(byteCount(length), domain, options) { () throws(PeerMRError) in
             let memory = try DMABufMemory(
                 duplicating: fd, offset: offset, byteCount: length, provider: options.provider)
             return try PeerRegion(
-                registering: .dmabuf(memory), on: domain, access: options.access, options: options.registration)
+                registering: memory, on: domain, access: options.access, options: options.registration)
         }
         unsafe out.pointee = Live.regions.add(RegionBox(region))
     }
@@ -92,13 +85,11 @@ public func peermr_register_address(
         let domain = unsafe try validateDomain(pd)
         let options = unsafe try Options(options)
         guard let address = unsafe address else { throw .null("address") }
-        let bytes = try byteCount(length)
-        // Nobody knows what to take instead of what is not there: that is refused before the fallback is asked.
-        let range = try LentRange(at: UInt64(UInt(bitPattern: address)), byteCount: length)
-        let region = try bouncing(bytes, domain, options) { () throws(PeerMRError) in
-            unsafe try PeerRegion(
-                lending: range, on: domain, access: options.access, options: options.registration)
-        }
+        // The length is one that memory can have.
+        _ = try byteCount(length)
+        // What is not mapped has no replacement: that is refused before the fallback is asked.
+        let memory = unsafe try UserMemory(at: UInt64(UInt(bitPattern: address)), byteCount: length)
+        let region = try register(memory, domain, options)
         unsafe out.pointee = Live.regions.add(RegionBox(region, at: address))
     }
 }
@@ -110,6 +101,14 @@ private func validateDomain(_ pd: UnsafeMutablePointer<ibv_pd>?) throws(PeerMREr
         throw .domainWithoutContext
     }
     return domain
+}
+
+private func register(
+    _ memory: any Memory, _ domain: ProtectionDomain, _ options: Options
+) throws(PeerMRError) -> PeerRegion {
+    try bouncing(memory.byteCount, domain, options) { () throws(PeerMRError) in
+        try PeerRegion(registering: memory, on: domain, access: options.access, options: options.registration)
+    }
 }
 
 /// Registers, or takes host memory where that is refused and the application wants so.

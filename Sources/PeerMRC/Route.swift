@@ -18,9 +18,8 @@ public func peermr_route(
         let out = unsafe try Structs.validate(out, "peermr_route_result")
         let client = unsafe try address(client_bdf, "client_bdf")
         let provider = unsafe try address(provider_bdf, "provider_bdf")
-        let capability = Capability.path(of: provider, for: .function(client))
-        let answer = capability.answer
-        let verdict = capability.route.verdict
+        let route = Assessment.path(of: provider, for: .function(client))
+        let (answer, verdict) = (Answer(route), route.verdict)
         guard let texts = unsafe ThreadTexts.result(answer.reason, answer.remedy ?? "")?.pointee.texts else { return }
         unsafe Structs.fill(
             out,

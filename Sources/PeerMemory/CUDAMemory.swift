@@ -1,167 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import CLinux
-internal import Glibc
-internal import PCITopology
-internal import SystemPackage
 public import PeerMRCore
+internal import Verbs
 
-extension DMABufMemory {
-    /// Allocates memory of an NVIDIA GPU and exports it as a dma-buf.
-    ///
-    /// - Parameters:
-    ///   - ordinal: which GPU, as CUDA counts them (`CUDA_VISIBLE_DEVICES` counts).
-    ///   - byteCount: how much, in bytes; rounded up to 2 MiB, the page of GPU memory, so that the dma-buf begins and
-    ///     ends on pages.
-    ///   - library: NVIDIA's driver library; see ``CUDALibrary/load(_:)``.
-    /// - Throws: `notFound` where there is no GPU of that number, `notSupported` where its driver does not export
-    ///   dma-bufs (the closed kernel modules do not), `resourceLimit` where so much memory is not free. The
-    ///   corresponding function is `cuMemGetHandleForAddressRange`.
-    public static func cuda(
-        ordinal: Int32, allocating byteCount: UInt64, library: CUDALibrary
-    ) throws(PeerMRError) -> DMABufMemory {
-        let owner = try CUDAMemoryOwner(library, ordinal: ordinal, byteCount: byteCount)
-        return try DMABufMemory(HostBuffer.adopt(try owner.export()), owner: owner)
-    }
-}
-
-/// Memory of a GPU: copied in and out by the GPU's own driver.
+/// Memory of an NVIDIA GPU, exported as a dma-buf, and copied in and out by the GPU's own driver.
 ///
 /// It lives in the primary context of its GPU, which programs share with the CUDA runtime; a thread's current context
 /// is the same after each call as before.
-final class CUDAMemoryOwner: DMABufOwner {
-    /// CU_DEVICE_ATTRIBUTE_DMA_BUF_SUPPORTED, CU_POINTER_ATTRIBUTE_SYNC_MEMOPS and
-    /// CU_MEM_RANGE_HANDLE_TYPE_DMA_BUF_FD of cuda.h.
-    private enum Constant {
-        static let exportsBuffers: Int32 = 124
-        static let synchronousCopies: Int32 = 6
-        static let bufferDescriptor: Int32 = 1
-    }
-    private static let pageBytes: UInt64 = 2 << 20
+public final class CUDAMemory: DMABufBacked {
+    /// The dma-buf.
+    public let buffer: DMABuf
+    /// Where the memory begins in its dma-buf, in bytes.
+    public var offset: UInt64 { 0 }
+    public var byteCount: Int { Int(allocation.byteCount) }
+    /// The PCI function whose memory it is, where that is known.
+    public var provider: PCIAddress? { allocation.provider }
+    private let allocation: CUDAAllocation
 
-    let provider: PCIAddress?
-    let byteCount: UInt64
-    private let library: CUDALibrary
-    private let device: Int32
-    private let context: CUDAContext
-    private let address: UInt64
-
-    init(_ library: CUDALibrary, ordinal: Int32, byteCount: UInt64) throws(PeerMRError) {
-        guard byteCount > 0, byteCount <= UInt64(Int.max) - Self.pageBytes else { throw .impossibleBuffer(byteCount) }
-        let rounded = (byteCount + Self.pageBytes - 1) / Self.pageBytes * Self.pageBytes
-        let count = try library.deviceCount()
-        guard (0..<count).contains(ordinal) else { throw .noCUDADevice(ordinal, count: count) }
-        var device: Int32 = 0
-        try unsafe library.check("cuDeviceGet", library.functions.device(&device, ordinal))
-        provider = Self.address(of: device, library)
-        var exports: Int32 = 0
-        // Drivers that do not know the attribute do not export either.
-        let known = unsafe library.functions.attribute(&exports, Constant.exportsBuffers, device)
-        guard known == 0, exports != 0 else { throw .cudaExportsNothing(ordinal, provider) }
-        let context = try CUDAContext(library, device)
-        var address: UInt64 = 0
-        try context.whileCurrent { () throws(PeerMRError) in
-            try unsafe library.check(
-                "cuMemAlloc", library.functions.allocate(&address, Int(rounded)),
-                "\(ByteCount.describe(rounded)) of GPU \(ordinal)")
-        }
-        self.library = library
-        self.device = device
-        self.context = context
-        self.byteCount = rounded
-        self.address = address
-        // A copy that has returned must be over for the NIC too: cuda.h asks for this with GPUDirect RDMA.
-        try context.whileCurrent { () throws(PeerMRError) in
-            var on: UInt32 = 1
-            try unsafe library.check(
-                "cuPointerSetAttribute", library.functions.setAttribute(&on, Constant.synchronousCopies, address))
-        }
+    /// Allocates memory of a GPU, and exports it.
+    ///
+    /// - Parameters:
+    ///   - byteCount: how much, in bytes; rounded up to 2 MiB, the page of GPU memory, so that the dma-buf begins and
+    ///     ends on pages.
+    ///   - ordinal: which GPU, as CUDA counts them (`CUDA_VISIBLE_DEVICES` counts).
+    ///   - library: NVIDIA's driver library; see ``CUDALibrary/load(_:)``.
+    /// - Throws: `notFound` where there is no GPU of that number, `notSupported` where its driver does not export
+    ///   dma-bufs (the closed kernel modules do not), `resourceLimit` without that much free memory. The corresponding
+    ///   functions are `cuMemAlloc` and `cuMemGetHandleForAddressRange`.
+    public init(allocating byteCount: UInt64, ordinal: Int32, library: CUDALibrary) throws(PeerMRError) {
+        let allocation = try CUDAAllocation(library, ordinal: ordinal, byteCount: byteCount)
+        buffer = try DMABuf(new: try allocation.export())
+        self.allocation = allocation
     }
 
-    deinit {
-        let (library, address) = (library, address)
-        try? context.whileCurrent { () throws(PeerMRError) in _ = library.functions.free(address) }
+    /// Copies bytes out of the memory. See ``Verbs/Memory/read(into:at:)``.
+    public func read(into bytes: inout MutableRawSpan, at offset: Int) throws(PeerMRError) {
+        try allocation.read(into: &bytes, at: try place(offset, bytes.byteCount))
     }
 
-    /// The PCI address that CUDA writes as `00000000:3B:00.0` or `0000:3b:00.0`.
-    private static func address(of device: Int32, _ library: CUDALibrary) -> PCIAddress? {
-        var text = [CChar](repeating: 0, count: 32)
-        let result = unsafe text.withUnsafeMutableBufferPointer { buffer in
-            unsafe buffer.baseAddress.map { unsafe library.functions.busAddress($0, Int32(buffer.count), device) }
-        }
-        guard result == 0 else { return nil }
-        let bytes = text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
-        return PCIAddress(String(decoding: bytes, as: UTF8.self))
-    }
-
-    /// The descriptor of a dma-buf over all of the memory; the caller's.
-    func export() throws(PeerMRError) -> Int32 {
-        var descriptor: Int32 = -1
-        try context.whileCurrent { () throws(PeerMRError) in
-            let result = unsafe library.functions.exportRange(
-                &descriptor, address, Int(byteCount), Constant.bufferDescriptor, 0)
-            try library.check("cuMemGetHandleForAddressRange", result, provider.map { "the GPU \($0)" } ?? "the GPU")
-        }
-        guard descriptor >= 0 else { throw .cudaGaveNoDescriptor }
-        // CUDA does not say whether it is close-on-exec.
-        _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
-        return descriptor
-    }
-
-    func read(into bytes: inout MutableRawSpan, at offset: UInt64) throws(PeerMRError) {
-        guard !bytes.isEmpty else { return }
-        try DMABufInfo.validatePart(offset, UInt64(bytes.byteCount), of: byteCount)
-        try unsafe bytes.withUnsafeMutableBytes { (local) throws(PeerMRError) in
-            guard let start = local.baseAddress else { return }
-            try context.whileCurrent { () throws(PeerMRError) in
-                try unsafe library.check(
-                    "cuMemcpyDtoH", library.functions.copyOut(start, address + offset, local.count))
-                try library.check("cuCtxSynchronize", library.functions.synchronise())
-            }
-        }
-    }
-
-    func write(_ bytes: RawSpan, at offset: UInt64) throws(PeerMRError) {
-        guard !bytes.isEmpty else { return }
-        try DMABufInfo.validatePart(offset, UInt64(bytes.byteCount), of: byteCount)
-        try unsafe bytes.withUnsafeBytes { (local) throws(PeerMRError) in
-            guard let start = local.baseAddress else { return }
-            try context.whileCurrent { () throws(PeerMRError) in
-                try unsafe library.check(
-                    "cuMemcpyHtoD", library.functions.copyIn(address + offset, start, local.count))
-                try library.check("cuCtxSynchronize", library.functions.synchronise())
-            }
-        }
-    }
-}
-
-/// The primary context of a GPU, held.
-@safe
-final class CUDAContext {
-    private let library: CUDALibrary
-    private let device: Int32
-    private let raw: OpaquePointer
-
-    init(_ library: CUDALibrary, _ device: Int32) throws(PeerMRError) {
-        var raw: OpaquePointer?
-        try unsafe library.check("cuDevicePrimaryCtxRetain", library.functions.retainContext(&raw, device))
-        guard let raw = unsafe raw else { throw .cudaGaveNoContext }
-        self.library = library
-        self.device = device
-        unsafe self.raw = raw
-    }
-
-    deinit {
-        _ = library.functions.releaseContext(device)
-    }
-
-    /// Runs something with this context as the thread's, and puts back what was.
-    func whileCurrent(_ body: () throws(PeerMRError) -> Void) throws(PeerMRError) {
-        try unsafe library.check("cuCtxPushCurrent", library.functions.pushContext(raw))
-        defer {
-            var before: OpaquePointer?
-            _ = unsafe library.functions.popContext(&before)
-        }
-        try body()
+    /// Copies bytes into the memory. See ``Verbs/Memory/write(_:at:)``.
+    public func write(_ bytes: RawSpan, at offset: Int) throws(PeerMRError) {
+        try allocation.write(bytes, at: try place(offset, bytes.byteCount))
     }
 }

@@ -1,25 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import PCITopology
+internal import CLinux
+internal import Glibc
 internal import SystemPackage
 public import PeerMRCore
+internal import Verbs
 
-/// A dma-buf: memory that its driver hands out by descriptor, for other devices to reach.
+/// A descriptor of a dma-buf: memory that its driver exports for other devices to reach.
 ///
-/// The descriptor is owned and closed with the value; a region keeps the buffer in the kernel without it.
-public struct DMABuf: ~Copyable, Sendable {
+/// The descriptor is owned, and closed when the last memory that uses it is gone.
+public final class DMABuf: Sendable {
     private let file: OwnedDescriptor
-    /// The driver that hands it out, as the kernel names it (`exp_name` in `/proc/self/fdinfo`); `udmabuf`, for
-    /// example, and `unknown` where `/proc` cannot be read.
+    /// The driver that exports it, as the kernel names it (`exp_name` in `/proc/self/fdinfo`): `udmabuf`, for example,
+    /// and `unknown` where `/proc` cannot be read.
     public let exporter: String
     /// The size that the kernel has for it, in bytes.
     public let byteCount: UInt64
-    /// What tells it from every other buffer that is alive.
+    /// What tells it from every other buffer that is alive, however many descriptors it has.
     public let identity: Identity
     /// Whether the descriptor may write; where it may not, the CPU cannot map it for writing either.
     public let isWritable: Bool
 
-    /// What tells a buffer from every other one, however many descriptors it has: for caches of regions.
+    /// What tells a buffer from every other one.
     ///
     /// The kernel may give the number to another buffer once this one is gone, so keep the buffer while it is used.
     public struct Identity: Hashable, Sendable {
@@ -29,73 +31,102 @@ public struct DMABuf: ~Copyable, Sendable {
         public let inode: UInt64
     }
 
-    /// A buffer by its parts.
-    init(file: consuming OwnedDescriptor, facts: DMABufInfo) {
-        self.file = file
-        exporter = facts.exporter
-        byteCount = facts.byteCount
-        identity = facts.identity
-        isWritable = facts.isWritable
-    }
-
-    /// The descriptor, valid as long as the value lives. Do not close it.
+    /// The descriptor, valid as long as the object lives. Do not close it.
     public var descriptor: Int32 { file.rawValue }
-}
 
-/// The owner of a dma-buf's memory, and its own way to the bytes: what a proof compares with.
-///
-/// Holding it keeps the memory.
-public protocol DMABufOwner: AnyObject {
-    /// The PCI function whose memory it is; nil for the host's, and where it is not known.
-    var provider: PCIAddress? { get }
-    /// Copies bytes out of the memory, as its owner sees them.
+    /// Whether the exporter is one that hands out memory of the host: udmabuf, and the system heap.
+    var isOfHostExporter: Bool { ["udmabuf", "system"].contains(exporter) }
+
+    /// Takes over an open descriptor of a dma-buf, whoever exported it.
     ///
-    /// - Parameters:
-    ///   - bytes: where they go, and how many.
-    ///   - offset: from the start of the dma-buf, in bytes.
-    /// - Throws: `notSupported` where the owner has no way to the bytes, `memoryRevoked` when the memory has been taken
-    ///   back, `invalidArgument` where the part does not lie inside.
-    func read(into bytes: inout MutableRawSpan, at offset: UInt64) throws(PeerMRError)
-    /// Copies bytes into the memory. See ``read(into:at:)``.
-    func write(_ bytes: RawSpan, at offset: UInt64) throws(PeerMRError)
-}
-
-/// A part of a dma-buf, to be registered, and who owns it.
-public struct DMABufMemory: ~Copyable {
-    /// The buffer.
-    public let buffer: DMABuf
-    /// Where the part begins in it, in bytes.
-    public let offset: UInt64
-    /// How long the part is, in bytes.
-    public let byteCount: Int
-    /// Who owns the memory.
-    public let owner: any DMABufOwner
-    /// Where the application has the part mapped, if it was lent by its address: devices shall know it by that.
-    package var mappedAddress: UInt64?
-
-    /// A part of a buffer.
-    ///
-    /// - Parameters:
-    ///   - buffer: the buffer; its descriptor is closed where this throws.
-    ///   - owner: who owns the memory, kept as long as this value lives.
-    ///   - offset: where the part begins, in bytes.
-    ///   - byteCount: how long it is, in bytes.
-    /// - Throws: `invalidArgument` where it does not lie inside the buffer, or is empty.
-    public init(
-        _ buffer: consuming DMABuf, owner: any DMABufOwner, offset: UInt64, byteCount: UInt64
-    ) throws(PeerMRError) {
-        try DMABufInfo.validatePart(offset, byteCount, of: buffer.byteCount)
-        self.buffer = buffer
-        self.owner = owner
-        self.offset = offset
-        self.byteCount = Int(byteCount)
+    /// - Parameter descriptor: owned by this object from success on; where this throws it is still the caller's.
+    /// - Throws: `invalidArgument` where it is not open (EBADF), or no dma-buf but a file, a pipe, ….
+    public convenience init(adopting descriptor: Int32) throws(PeerMRError) {
+        let info = try DMABufInfo(of: descriptor)
+        self.init(OwnedDescriptor(adopting: descriptor), info)
     }
 
-    /// All of a buffer.
+    /// Makes a descriptor of its own for the dma-buf of one that stays the caller's.
     ///
-    /// - Throws: `invalidArgument` where it is empty.
-    public init(_ buffer: consuming DMABuf, owner: any DMABufOwner) throws(PeerMRError) {
-        let byteCount = buffer.byteCount
-        try self.init(buffer, owner: owner, offset: 0, byteCount: byteCount)
+    /// - Throws: as ``init(adopting:)`` does, and `resourceLimit` (EMFILE) without a free descriptor.
+    public convenience init(duplicating descriptor: Int32) throws(PeerMRError) {
+        let info = try DMABufInfo(of: descriptor)
+        let second = peermr_duplicate(descriptor)
+        guard second >= 0 else { throw .duplicate(currentErrno(), descriptor) }
+        self.init(OwnedDescriptor(adopting: second), info)
+    }
+
+    /// Takes over a descriptor that the kernel has just given: nobody else would close it.
+    convenience init(new descriptor: Int32) throws(PeerMRError) {
+        let file = OwnedDescriptor(adopting: descriptor)
+        let info = try DMABufInfo(of: file.rawValue)
+        self.init(file, info)
+    }
+
+    init(_ file: consuming OwnedDescriptor, _ info: DMABufInfo) {
+        self.file = file
+        exporter = info.exporter
+        byteCount = info.byteCount
+        identity = info.identity
+        isWritable = info.isWritable
+    }
+
+    /// Validates a range of the buffer; no sum is made that could overflow.
+    ///
+    /// - Parameter byteCount: its length; nil for all that follows `offset`.
+    /// - Returns: its length in bytes.
+    func validate(offset: UInt64, byteCount: UInt64?) throws(PeerMRError) -> Int {
+        try Self.validate(offset: offset, byteCount: byteCount, of: self.byteCount)
+    }
+
+    static func validate(offset: UInt64, byteCount: UInt64?, of whole: UInt64) throws(PeerMRError) -> Int {
+        let count = byteCount ?? whole - min(offset, whole)
+        guard count > 0 else { throw .emptyPart(whole) }
+        guard count <= UInt64(Int.max), offset <= whole, count <= whole - offset else {
+            throw .partOutside(offset, count, whole)
+        }
+        return Int(count)
+    }
+}
+
+/// What the kernel says about a descriptor of a dma-buf.
+struct DMABufInfo {
+    let exporter: String
+    let byteCount: UInt64
+    let identity: DMABuf.Identity
+    let isWritable: Bool
+
+    /// Asks the kernel. 0 is a descriptor like any other.
+    init(of descriptor: Int32) throws(PeerMRError) {
+        guard let identity = DMABuf.Identity(of: descriptor) else { throw .noDescriptor(currentErrno(), descriptor) }
+        guard peermr_is_dmabuf(descriptor) == 1 else {
+            throw .noDMABuffer(descriptor, SystemRoot.live.linkTarget("proc/self/fd/\(descriptor)"))
+        }
+        // The end is what registration goes by; the size in fdinfo is for people.
+        let end = lseek(descriptor, 0, Int32(SEEK_END))
+        guard end >= 0 else { throw .sizeUnknown(currentErrno(), descriptor) }
+        exporter = Self.exporter(in: SystemRoot.live.attribute("proc/self/fdinfo/\(descriptor)") ?? "")
+        byteCount = UInt64(end)
+        self.identity = identity
+        isWritable = peermr_is_writable(descriptor) == 1
+    }
+
+    /// The exporter's name in the text of `/proc/PID/fdinfo/FD` (drivers/dma-buf/dma-buf.c, `dma_buf_show_fdinfo`).
+    static func exporter(in text: String) -> String {
+        for line in text.split(separator: "\n") where line.hasPrefix("exp_name:") {
+            let name = line.dropFirst("exp_name:".count).drop { $0 == " " || $0 == "\t" }
+            if !name.isEmpty { return String(name) }
+        }
+        return "unknown"
+    }
+}
+
+extension DMABuf.Identity {
+    /// The identity of a file of any kind; nil, with errno, where the descriptor is not open.
+    init?(of descriptor: Int32) {
+        var device: UInt64 = 0
+        var inode: UInt64 = 0
+        guard unsafe peermr_file_identity(descriptor, &device, &inode) == 0 else { return nil }
+        self.init(device: device, inode: inode)
     }
 }

@@ -35,12 +35,12 @@ extension DMABufMemory {
     ///   - heap: from which.
     ///   - root: where `/dev` and `/proc` are; tests put another there.
     /// - Throws: `notFound` (ENOENT) where there is no such heap, `notPermitted` (EACCES) without rights on it,
-    ///   `resourceLimit` (ENOMEM) where so much memory is not to be had. The corresponding request is
+    ///   `resourceLimit` (ENOMEM) without that much memory. The corresponding request is
     ///   `DMA_HEAP_IOCTL_ALLOC`.
     public static func heap(
         _ heap: DMAHeap, allocating byteCount: UInt64, root: SystemRoot = .live
     ) throws(PeerMRError) -> DMABufMemory {
-        let rounded = try HostBuffer.rounded(byteCount, root)
+        let rounded = try HostAllocation.available(byteCount, root)
         let device: OwnedDescriptor
         do {
             device = try OwnedDescriptor(opening: root.appending("dev/dma_heap/\(heap.name)"), flags: O_RDWR)
@@ -49,8 +49,6 @@ extension DMABufMemory {
         }
         let descriptor = peermr_heap_allocate(device.rawValue, rounded)
         guard descriptor >= 0 else { throw .allocateFromHeap(currentErrno(), heap, rounded) }
-        let buffer = try HostBuffer.adopt(descriptor)
-        let owner = try MappedBufferOwner(of: buffer)
-        return try DMABufMemory(buffer, owner: owner)
+        return try DMABufMemory(DMABuf(new: descriptor))
     }
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import PCITopology
 internal import PeerMRCore
 
 // NVIDIA's driver library: (call, CUresult) into words. There is no errno.

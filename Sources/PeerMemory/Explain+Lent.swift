@@ -1,10 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import PCITopology
+internal import SystemPackage
 internal import PeerMRCore
 
 // What stands at an address that an application names, and why it cannot be registered: into words.
 extension PeerMRError {
+    /// A driver's own mapping: it has no pages that could be pinned (VM_PFNMAP, mm/gup.c).
+    static func deviceMapping(_ error: PeerMRError, _ path: String) -> PeerMRError {
+        guard error.code == .notSupported else { return error }
+        let object = MappedObject.device(path: path)
+        return PeerMRError(
+            .notSupported, call: error.call, errno: error.errno,
+            reason: "\(object) cannot be registered by its address: it is a device's, and has no pages to pin",
+            remedy:
+                "have the device's driver export it as a dma-buf and register that: for a BAR bind the function to "
+                + "vfio-pci (Linux 6.19 or newer); GPUs' libraries have a call for theirs")
+    }
+
+    /// The kernel could not copy from or to a mapping.
+    static func mappingLost(_ errno: Errno, _ provider: PCIAddress?) -> PeerMRError {
+        let whose = provider.map { "the memory of \($0)" } ?? "the memory"
+        guard errno == .badAddress else {
+            return PeerMRError(
+                .system, call: "copy", errno: errno, reason: "\(whose) cannot be copied",
+                remedy: "free memory: the copy goes through a file in memory")
+        }
+        return PeerMRError(
+            .memoryRevoked, call: "copy", errno: errno, reason: "\(whose) is gone: it was removed, or lost its driver",
+            remedy: "let go of this memory, and allocate anew when the device is back")
+    }
+
     static var noMemoryMap: PeerMRError {
         PeerMRError(
             .system, reason: "what this process has mapped cannot be read from /proc/self/maps",
@@ -70,7 +95,7 @@ extension PeerMRError {
             remedy: "use Linux 5.12 or newer, which RDMA on dma-bufs needs too")
     }
 
-    static func privateMapping(_ range: LentRange) -> PeerMRError {
+    static func privateMapping(_ range: MappedRange) -> PeerMRError {
         PeerMRError(
             .notSupported,
             reason:
@@ -79,7 +104,7 @@ extension PeerMRError {
             remedy: "map it with MAP_SHARED")
     }
 
-    static func readOnlyMapping(_ range: LentRange) -> PeerMRError {
+    static func readOnlyMapping(_ range: MappedRange) -> PeerMRError {
         PeerMRError(
             .notPermitted,
             reason:
@@ -87,7 +112,7 @@ extension PeerMRError {
             remedy: "map it with PROT_WRITE, or register it without write access")
     }
 
-    static func descriptorClosed(_ range: LentRange) -> PeerMRError {
+    static func descriptorClosed(_ range: MappedRange) -> PeerMRError {
         PeerMRError(
             .notFound,
             reason:
@@ -98,7 +123,7 @@ extension PeerMRError {
     }
 
     static func implausibleOffset(
-        _ range: LentRange, _ offset: UInt64, _ exporter: String, _ whole: UInt64
+        _ range: MappedRange, _ offset: UInt64, _ exporter: String, _ whole: UInt64
     ) -> PeerMRError {
         PeerMRError(
             .notSupported,

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import PCITopology
 internal import SystemPackage
 internal import PeerMRCore
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import PCITopology
 internal import SystemPackage
 internal import PeerMRCore
 
@@ -10,6 +9,12 @@ extension PeerMRError {
         PeerMRError(
             .invalidArgument, reason: "\(byteCount) bytes of memory cannot be allocated",
             remedy: "ask for one byte or more, and for less than the address space holds")
+    }
+
+    static func outsideMemory(_ offset: Int, _ count: Int, _ whole: Int) -> PeerMRError {
+        PeerMRError(
+            .invalidArgument, reason: "\(count) bytes from \(offset) on are not inside memory of \(whole) bytes",
+            remedy: "name a range that is")
     }
 
     static func noPool(_ provider: PCIAddress, _ root: SystemRoot) -> PeerMRError {

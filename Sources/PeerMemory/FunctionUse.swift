@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import Glibc
-internal import PCITopology
 internal import SystemPackage
+internal import PCITopology
 internal import PeerMRCore
 
 /// What of a PCI function is in use, so that taking its driver away would hurt someone.

@@ -7,33 +7,20 @@ public import Verbs
 
 /// Memory of the host, page-aligned and zero: what peer memory is compared with, and what buffers are made of.
 @safe
-public struct HostMemory: ~Copyable, RegistrableMemory, @unchecked Sendable {
+public final class HostMemory: MappingBacked, @unchecked Sendable {
     /// The address of the first byte.
     public let baseAddress: UnsafeMutableRawPointer
     /// The length in bytes.
     public let byteCount: Int
-    /// The driver's file that it is a mapping of, where the application has lent such; nil for the host's own.
-    package let device: String?
-    private let isOwned: Bool
-
-    /// Memory that stays someone else's, who keeps it longer than this value lives.
-    @unsafe
-    package init(lending baseAddress: UnsafeMutableRawPointer, byteCount: Int, device: String? = nil) {
-        unsafe self.baseAddress = baseAddress
-        self.byteCount = byteCount
-        self.device = device
-        isOwned = false
-    }
+    /// What kind of memory it is.
+    public var kind: MemoryKind { .host }
 
     /// Maps anonymous memory, which fork(2) does not hand to children.
     ///
     /// - Parameter byteCount: how much; rounded up to pages.
     /// - Throws: ENOMEM. See mmap(2).
     public init(allocating byteCount: Int) throws(PeerMRError) {
-        guard byteCount > 0, byteCount <= Int.max - pageBytes else {
-            throw .impossibleAllocation(byteCount)
-        }
-        let rounded = (byteCount + pageBytes - 1) / pageBytes * pageBytes
+        let rounded = try HostAllocation.rounded(byteCount)
         let mapped = unsafe mmap(
             nil, rounded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
         guard let mapped = unsafe mapped, unsafe mapped != MAP_FAILED else {
@@ -46,12 +33,10 @@ public struct HostMemory: ~Copyable, RegistrableMemory, @unchecked Sendable {
         _ = unsafe madvise(mapped, rounded, Int32(MADV_DONTFORK))
         unsafe baseAddress = mapped
         self.byteCount = rounded
-        device = nil
-        isOwned = true
     }
 
     deinit {
-        if isOwned { _ = unsafe munmap(baseAddress, byteCount) }
+        _ = unsafe munmap(baseAddress, byteCount)
     }
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import PCITopology
+public import PeerMRCore
 
 /// What stands at an address of this process, as far as registration needs to know.
 public enum MappedObject: Hashable, Sendable {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import PCITopology
 internal import SystemPackage
 public import PeerMRCore
+public import Verbs
 
 /// Memory as people name it on a command line: what kind, from where, how much.
 ///
@@ -38,6 +38,16 @@ public enum MemorySpecification: Hashable, Sendable {
         public init(offset: UInt64, byteCount: UInt64) {
             self.offset = offset
             self.byteCount = byteCount
+        }
+    }
+
+    /// What kind of memory it is.
+    public var kind: MemoryKind {
+        switch self {
+        case .host: .host
+        case .p2pmem: .p2pmem
+        case .vfio, .udmabuf, .heap, .cuda, .descriptor: .dmabuf
+        case .nic: .nic
         }
     }
 
@@ -103,25 +113,19 @@ extension MemorySpecification {
     /// - Parameter root: where `/dev`, `/sys` and `/proc` are; tests put another there.
     /// - Throws: as the source does; `notSupported` for ``nic(byteCount:)``, which is allocated from an RDMA device
     ///   that is open.
-    public func open(root: SystemRoot = .live) throws(PeerMRError) -> AnyMemory {
+    public func open(root: SystemRoot = .live) throws(PeerMRError) -> any Memory {
         switch self {
-        case .host(let byteCount):
-            return .host(try HostMemory(allocating: try Self.count(byteCount)))
+        case .host(let byteCount): return try HostMemory(allocating: try Self.count(byteCount))
         case .p2pmem(let provider, let byteCount):
-            return .p2pmem(try P2PMemory(allocating: try Self.count(byteCount), from: provider, root: root))
+            return try P2PMemory(allocating: try Self.count(byteCount), from: provider, root: root)
         case .vfio(let address, let bar, let part):
-            let device = try VFIODevice(address, root: root)
-            guard let part else { return .dmabuf(try device.export(bar: bar)) }
-            return .dmabuf(try device.export(bar: bar, offset: part.offset, byteCount: part.byteCount))
-        case .udmabuf(let byteCount):
-            return .dmabuf(try .udmabuf(allocating: byteCount, root: root))
-        case .heap(let heap, let byteCount):
-            return .dmabuf(try .heap(heap, allocating: byteCount, root: root))
+            return try VFIODevice(address, root: root).export(bar: bar, part: part)
+        case .udmabuf(let byteCount): return try UDMABufMemory(allocating: byteCount, root: root)
+        case .heap(let heap, let byteCount): return try DMABufMemory.heap(heap, allocating: byteCount, root: root)
         case .cuda(let ordinal, let byteCount):
-            return .dmabuf(try .cuda(ordinal: ordinal, allocating: byteCount, library: try CUDALibrary.load()))
+            return try CUDAMemory(allocating: byteCount, ordinal: ordinal, library: try CUDALibrary.load())
         case .descriptor(let number, let part):
-            return .dmabuf(
-                try DMABufMemory(duplicating: number, offset: part?.offset ?? 0, byteCount: part?.byteCount))
+            return try DMABufMemory(duplicating: number, offset: part?.offset ?? 0, byteCount: part?.byteCount)
         case .nic:
             throw PeerMRError(
                 .notSupported, reason: "memory of an RDMA device is allocated from the device, once that is open",
@@ -147,8 +151,10 @@ private struct SpecificationReader {
     }
 
     private func malformed(_ what: String) -> PeerMRError {
+        // What the user wrote, safe to print.
+        let shown = text.unicodeScalars.prefix(80).map { $0.value < 32 || $0.value == 127 ? "?" : String($0) }.joined()
         return PeerMRError(
-            .invalidArgument, reason: "the memory \(text.quoted) \(what)",
+            .invalidArgument, reason: "the memory \"\(shown)\" \(what)",
             remedy: form.isEmpty
                 ? "write one of \(MemorySpecification.forms.joined(separator: ", "))" : "write \(form)")
     }

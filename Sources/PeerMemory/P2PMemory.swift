@@ -2,50 +2,28 @@
 
 internal import CLinux
 internal import Glibc
-public import PCITopology
 internal import SystemPackage
 public import PeerMRCore
 public import Verbs
 
 /// Memory allocated from a function's ``P2PPool``, mapped into this process.
 ///
-/// The pages go back to the pool when the value dies and no I/O or child process holds them any more.
+/// The pages go back to the pool when the object is gone and no I/O or child process holds them any more.
 /// The CPU reaches them over PCIe, uncached: look at a few bytes if you must, and let devices move the rest.
 /// When the function is unplugged or its driver unbound, touching the mapping raises SIGBUS: have the kernel copy
 /// instead, as a region's `read` and `write` do, and it is an error. Devices that use it get errors in any case.
 @safe
-public struct P2PMemory: ~Copyable, RegistrableMemory, @unchecked Sendable {
+public final class P2PMemory: MappingBacked, @unchecked Sendable {
     /// The address of the first byte.
     public let baseAddress: UnsafeMutableRawPointer
     /// The length in bytes.
     public let byteCount: Int
-    /// The function whose memory it is.
-    public let provider: PCIAddress
-    /// The function's driver when it was allocated; without that driver it is gone.
-    package let driver: String?
-    private let isOwned: Bool
-
-    /// Memory that stays another value's, which lives longer than this one: for measuring registration alone.
-    @unsafe
-    package init(lending memory: borrowing P2PMemory) {
-        unsafe baseAddress = memory.baseAddress
-        byteCount = memory.byteCount
-        provider = memory.provider
-        driver = memory.driver
-        isOwned = false
-    }
-
-    /// Memory that the application has mapped itself, and keeps mapped longer than this value lives.
-    @unsafe
-    package init(
-        lending baseAddress: UnsafeMutableRawPointer, byteCount: Int, provider: PCIAddress, root: SystemRoot
-    ) {
-        unsafe self.baseAddress = baseAddress
-        self.byteCount = byteCount
-        self.provider = provider
-        driver = Self.driver(of: provider, root: root)
-        isOwned = false
-    }
+    /// What kind of memory it is.
+    public var kind: MemoryKind { .p2pmem }
+    /// The PCI function whose memory it is, where that is known.
+    public let provider: PCIAddress?
+    /// The provider's driver when the memory was opened.
+    public let providerDriver: String?
 
     /// Allocates a contiguous run, and overwrites what its last owner left in it with zeros.
     ///
@@ -59,10 +37,7 @@ public struct P2PMemory: ~Copyable, RegistrableMemory, @unchecked Sendable {
     public init(
         allocating byteCount: Int, from provider: PCIAddress, root: SystemRoot = .live
     ) throws(PeerMRError) {
-        guard byteCount > 0, byteCount <= Int.max - pageBytes else {
-            throw .impossibleAllocation(byteCount)
-        }
-        let rounded = (byteCount + pageBytes - 1) / pageBytes * pageBytes
+        let rounded = try HostAllocation.rounded(byteCount)
         guard let pool = P2PPool(of: provider, root: root) else {
             throw .noPool(provider, root)
         }
@@ -82,21 +57,16 @@ public struct P2PMemory: ~Copyable, RegistrableMemory, @unchecked Sendable {
         unsafe baseAddress = mapped
         self.byteCount = rounded
         self.provider = provider
-        driver = Self.driver(of: provider, root: root)
-        isOwned = true
+        providerDriver = root.driver(of: provider)
         wipe()
     }
 
     deinit {
-        if isOwned { _ = unsafe munmap(baseAddress, byteCount) }
-    }
-
-    private static func driver(of provider: PCIAddress, root: SystemRoot) -> String? {
-        root.linkTarget("sys/bus/pci/devices/\(provider)/driver")?.lastComponent?.string
+        _ = unsafe munmap(baseAddress, byteCount)
     }
 
     /// Writes zeros over all of it, by CPU: about as slow as a device's uncached memory is.
-    public borrowing func wipe() {
+    public func wipe() {
         unsafe peermr_device_zero(baseAddress, byteCount)
     }
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import PCITopology
 public import PeerMRCore
 
 /// The peer-to-peer memory that a PCI function publishes: an NVMe controller memory buffer, for example.

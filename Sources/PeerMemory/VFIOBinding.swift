@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import Glibc
-public import PCITopology
 internal import SystemPackage
 public import PeerMRCore
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CLinux
-internal import PCITopology
 internal import SystemPackage
 public import PeerMRCore
 
@@ -22,9 +21,7 @@ extension VFIODevice {
 
     /// Exports parts of a BAR as one dma-buf, in which they stand one after the other.
     ///
-    /// The memory keeps this device open. The owner's way to the bytes is the device's own file (pread, pwrite), since
-    /// vfio-pci does not let its dma-bufs be mapped; it fails with an error, and never with SIGBUS, when the memory has
-    /// been taken back.
+    /// The memory keeps this device open.
     ///
     /// - Parameters:
     ///   - bar: 0 to 5.
@@ -35,7 +32,7 @@ extension VFIODevice {
     ///   corresponding request is `VFIO_DEVICE_FEATURE_DMA_BUF`.
     public func export(
         bar: Int, ranges: [Range] = [], writable: Bool = true
-    ) throws(PeerMRError) -> DMABufMemory {
+    ) throws(PeerMRError) -> VFIOMemory {
         let region = try region(bar: bar)
         let parts = ranges.isEmpty ? [Range(offset: 0, byteCount: region.byteCount)] : ranges
         try Self.check(parts, in: region, of: address)
@@ -46,8 +43,7 @@ extension VFIODevice {
                 self.descriptor, UInt32(bar), writable ? 1 : 0, list.baseAddress, UInt32(list.count))
         }
         guard descriptor >= 0 else { throw .export(currentErrno(), address, bar) }
-        let owner = VFIORegionOwner(self, region, parts)
-        return try DMABufMemory(HostBuffer.adopt(descriptor), owner: owner)
+        return VFIOMemory(try DMABuf(new: descriptor), self, region, parts)
     }
 
     /// Exports the whole pages around a part of a BAR, and keeps where the part begins in them.
@@ -57,7 +53,7 @@ extension VFIODevice {
     ///   - offset: where the part begins in the BAR, in bytes; any.
     ///   - byteCount: how long it is, in bytes; any above 0.
     /// - Throws: as ``export(bar:ranges:writable:)``.
-    public func export(bar: Int, offset: UInt64, byteCount: UInt64) throws(PeerMRError) -> DMABufMemory {
+    public func export(bar: Int, offset: UInt64, byteCount: UInt64) throws(PeerMRError) -> VFIOMemory {
         let region = try region(bar: bar)
         guard byteCount > 0, offset < region.byteCount, byteCount <= region.byteCount - offset else {
             throw .partOfBAR(address, bar, region.byteCount, offset, byteCount)
@@ -66,7 +62,15 @@ extension VFIODevice {
         let first = offset / page * page
         let end = min((offset + byteCount + page - 1) / page * page, region.byteCount)
         let whole = try export(bar: bar, ranges: [Range(offset: first, byteCount: end - first)])
-        return try whole.part(offset: offset - first, byteCount: byteCount)
+        return try VFIOMemory(whole, offset: offset - first, byteCount: byteCount)
+    }
+
+    /// Exports all of a BAR, or a part of it.
+    ///
+    /// - Throws: as ``export(bar:ranges:writable:)``.
+    public func export(bar: Int, part: MemorySpecification.Part?) throws(PeerMRError) -> VFIOMemory {
+        guard let part else { return try export(bar: bar) }
+        return try export(bar: bar, offset: part.offset, byteCount: part.byteCount)
     }
 
     static func check(_ ranges: [Range], in region: Region, of address: PCIAddress) throws(PeerMRError) {
@@ -89,86 +93,5 @@ extension VFIODevice {
             }
             total = sum
         }
-    }
-}
-
-extension DMABufMemory {
-    /// A part of this part, with the same owner.
-    ///
-    /// - Throws: `invalidArgument` where it does not lie inside, or is empty; the descriptor is closed then.
-    public consuming func part(offset: UInt64, byteCount: UInt64) throws(PeerMRError) -> DMABufMemory {
-        try DMABufInfo.validatePart(offset, byteCount, of: UInt64(self.byteCount))
-        let owner = owner
-        let start = self.offset + offset
-        return try DMABufMemory(buffer, owner: owner, offset: start, byteCount: byteCount)
-    }
-}
-
-/// The memory of a BAR: read and written through the device's file, as the parts of the dma-buf lie in the BAR.
-final class VFIORegionOwner: DMABufOwner {
-    private let device: VFIODevice
-    private let region: VFIODevice.Region
-    private let ranges: [VFIODevice.Range]
-    private let byteCount: UInt64
-
-    init(_ device: VFIODevice, _ region: VFIODevice.Region, _ ranges: [VFIODevice.Range]) {
-        self.device = device
-        self.region = region
-        self.ranges = ranges
-        byteCount = ranges.reduce(0) { $0 + $1.byteCount }
-    }
-
-    var provider: PCIAddress? { device.address }
-
-    func read(into bytes: inout MutableRawSpan, at offset: UInt64) throws(PeerMRError) {
-        guard !bytes.isEmpty else { return }
-        try DMABufInfo.validatePart(offset, UInt64(bytes.byteCount), of: byteCount)
-        do throws(Errno) {
-            var done = 0
-            for piece in Self.pieces(of: ranges, offset, UInt64(bytes.byteCount)) {
-                let count = Int(piece.byteCount)
-                var part = bytes._mutatingExtracting(done..<done + count)
-                try DescriptorBytes.read(device.descriptor, into: &part, at: region.fileOffset + piece.offset)
-                done += count
-            }
-        } catch {
-            throw .regionBytes("pread", error, device.address, region.bar)
-        }
-    }
-
-    func write(_ bytes: RawSpan, at offset: UInt64) throws(PeerMRError) {
-        guard !bytes.isEmpty else { return }
-        try DMABufInfo.validatePart(offset, UInt64(bytes.byteCount), of: byteCount)
-        do throws(Errno) {
-            var done = 0
-            for piece in Self.pieces(of: ranges, offset, UInt64(bytes.byteCount)) {
-                let count = Int(piece.byteCount)
-                let part = bytes.extracting(done..<done + count)
-                try DescriptorBytes.write(device.descriptor, part, at: region.fileOffset + piece.offset)
-                done += count
-            }
-        } catch {
-            throw .regionBytes("pwrite", error, device.address, region.bar)
-        }
-    }
-
-    /// Where a part of the dma-buf lies in the BAR.
-    static func pieces(
-        of ranges: [VFIODevice.Range], _ offset: UInt64, _ byteCount: UInt64
-    ) -> [VFIODevice.Range] {
-        var found: [VFIODevice.Range] = []
-        var skip = offset
-        var left = byteCount
-        for range in ranges where left > 0 {
-            guard skip < range.byteCount else {
-                skip -= range.byteCount
-                continue
-            }
-            let count = min(left, range.byteCount - skip)
-            found.append(VFIODevice.Range(offset: range.offset + skip, byteCount: count))
-            left -= count
-            skip = 0
-        }
-        return found
     }
 }

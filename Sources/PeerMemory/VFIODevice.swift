@@ -2,7 +2,6 @@
 
 internal import CLinux
 internal import Glibc
-public import PCITopology
 internal import SystemPackage
 public import PeerMRCore
 
@@ -13,7 +12,7 @@ public import PeerMRCore
 ///
 /// Binding is a step of its own, which nothing here does by itself: see ``VFIOBinding``. The API is that of groups and
 /// containers (`/dev/vfio/GROUP`) with the type 1 IOMMU; a function without an IOMMU is refused.
-public final class VFIODevice {
+public final class VFIODevice: Sendable {
     /// The function.
     public let address: PCIAddress
     /// The number of its IOMMU group.

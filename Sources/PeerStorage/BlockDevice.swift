@@ -2,8 +2,8 @@
 
 internal import CLinux
 internal import Glibc
-public import PCITopology
 public import SystemPackage
+internal import PCITopology
 public import PeerMRCore
 
 /// A run of bytes of a block device, whole blocks only.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import PeerMemory
+public import Verbs
 public import SystemPackage
 public import PeerMRCore
 

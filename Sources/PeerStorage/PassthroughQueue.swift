@@ -2,7 +2,7 @@
 
 internal import CUring
 internal import Glibc
-public import PeerMemory
+public import Verbs
 public import SystemPackage
 public import PeerMRCore
 

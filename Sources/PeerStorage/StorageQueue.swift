@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CUring
-public import PeerMemory
+public import Verbs
 public import SystemPackage
 public import PeerMRCore
 

@@ -3,6 +3,7 @@
 public import PeerMR
 public import PeerStorage
 public import SystemPackage
+public import PeerMRCore
 
 extension DriveServer {
     /// What happens on a server. The description is a sentence for people.

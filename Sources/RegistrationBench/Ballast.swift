@@ -38,8 +38,8 @@ final class Ballast {
         while offset < pages.byteCount {
             let count = min(piece, pages.byteCount - offset)
             do throws(PeerMRError) {
-                let memory = unsafe HostMemory(lending: pages.address + offset, byteCount: count)
-                held.append(Held(try PeerRegion(registering: .host(memory), on: domain, access: [.localWrite])))
+                let memory = HostPagesPart(of: pages, at: offset, byteCount: count)
+                held.append(Held(try PeerRegion(registering: memory, on: domain, access: [.localWrite])))
             } catch {
                 deregister()
                 throw error
@@ -50,9 +50,4 @@ final class Ballast {
 
     /// Deregisters all of it.
     func deregister() { held = [] }
-
-    deinit {
-        // Before the pages go.
-        held = []
-    }
 }

@@ -115,7 +115,7 @@ struct Sampler: Sendable {
     private enum Side { case peermr, bare }
 
     private func sample(
-        _ memory: borrowing PreparedMemory, _ side: Side, _ method: Method?
+        _ memory: PreparedMemory, _ side: Side, _ method: Method?
     ) throws(PeerMRError) -> (SampleTimes, Method) {
         if side == .bare, let method {
             return (try memory.timeBare(on: domain, access: plan.access, method: method), method)

@@ -16,10 +16,10 @@ package struct CellResult: Sendable {
     package let cell: Cell
     /// PeerMR's.
     package var timings = Timings()
-    /// Those of the calls of libibverbs alone; nothing is recorded without a baseline. For a dma-buf `register` has the
-    /// closing of the descriptor in it, as PeerMR's has.
+    /// Those of the calls of libibverbs alone; nothing is recorded without a baseline.
     package var bare = Timings()
-    /// Closing the descriptor of a dma-buf, in nanoseconds; recorded for dma-bufs with a baseline.
+    /// Closing a descriptor of a dma-buf, in nanoseconds, which is in no other figure; recorded for dma-bufs with a
+    /// baseline.
     package var bareClose = Distribution()
     /// How the memory became regions; nil where none came to be.
     package var method: Method?

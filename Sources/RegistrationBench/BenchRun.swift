@@ -106,7 +106,7 @@ package final class BenchRun {
 
     /// Asked for more than it has, Linux kills processes rather than say no.
     private func refusal(of cell: Cell) -> PeerMRError? {
-        guard cell.memory.takesHostMemory, let available = SystemRoot.live.availableBytes else { return nil }
+        guard cell.memory.takesHostMemory, let available = SystemRoot.live.availableMemoryBytes else { return nil }
         let (each, overflow) = cell.byteCount.multipliedReportingOverflow(by: UInt64(cell.threads))
         return overflow || each > available / 4 * 3 ? .beyondMachine(overflow ? .max : each, available) : nil
     }
@@ -149,7 +149,7 @@ package final class BenchRun {
     private func ballast(_ byteCount: UInt64) throws(PeerMRError) -> Ballast? {
         guard byteCount > 0 else { return nil }
         if let known = ballasts[byteCount] { return known }
-        if let available = SystemRoot.live.availableBytes, byteCount > available / 4 * 3 {
+        if let available = SystemRoot.live.availableMemoryBytes, byteCount > available / 4 * 3 {
             throw .beyondMachine(byteCount, available)
         }
         let new = try Ballast(byteCount)
@@ -190,7 +190,7 @@ extension CellResult {
             timings.deregister.record(times.deregistering)
         }
         for times in batch.bare {
-            bare.register.record(times.registering + times.closing)
+            bare.register.record(times.registering)
             bare.deregister.record(times.deregistering)
             if method == .dmaBuf { bareClose.record(times.closing) }
         }

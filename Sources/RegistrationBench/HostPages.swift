@@ -3,6 +3,8 @@
 internal import Glibc
 internal import SystemPackage
 internal import PeerMRCore
+internal import PeerMemory
+internal import Verbs
 
 /// The sort of pages that host memory is made of.
 package enum PageSort: String, Hashable, Sendable {
@@ -22,9 +24,10 @@ package enum PageSort: String, Hashable, Sendable {
 
 /// A mapping of host memory, of ordinary or huge pages.
 @safe
-final class HostPages {
-    let address: UnsafeMutableRawPointer
+final class HostPages: MappingBacked, @unchecked Sendable {
+    let baseAddress: UnsafeMutableRawPointer
     let byteCount: Int
+    let kind = MemoryKind.host
     private let mappedAddress: UnsafeMutableRawPointer
     private let mappedBytes: Int
     private let isHugeTLB: Bool
@@ -65,11 +68,11 @@ final class HostPages {
         self.byteCount = byteCount
         isHuge = huge
         let inner = extra == 0 ? 0 : (extra - Int(UInt(bitPattern: mapped) % UInt(extra))) % extra
-        unsafe address = unsafe mapped + inner
+        unsafe baseAddress = unsafe mapped + inner
         _ = unsafe madvise(mapped, mappedBytes, Int32(MADV_DONTFORK))
         if huge, !isHugeTLB {
             // From <linux/mman.h>: MADV_HUGEPAGE. A kernel without it refuses, and sort() tells.
-            _ = unsafe madvise(address, rounded, 14)
+            _ = unsafe madvise(baseAddress, rounded, 14)
         }
     }
 
@@ -81,7 +84,7 @@ final class HostPages {
     func touch() {
         var offset = 0
         while offset < byteCount {
-            unsafe address.storeBytes(of: 1, toByteOffset: offset, as: UInt8.self)
+            unsafe baseAddress.storeBytes(of: 1, toByteOffset: offset, as: UInt8.self)
             offset += pageBytes
         }
     }
@@ -120,13 +123,19 @@ extension SystemRoot {
         let bytes = contents(relative, limit: 16 << 20) ?? []
         return String(decoding: bytes, as: UTF8.self).split(separator: "\n")
     }
+}
 
-    /// What the kernel thinks can be had without swapping, in bytes; nil where it does not say.
-    var availableBytes: UInt64? {
-        for line in attribute("proc/meminfo")?.split(separator: "\n") ?? [] where line.hasPrefix("MemAvailable:") {
-            let words = line.split(separator: " ")
-            return words.count > 1 ? UInt64(words[1]).flatMap { $0 <= .max / 1024 ? $0 * 1024 : nil } : nil
-        }
-        return nil
+/// A part of such a mapping, which it keeps.
+@safe
+final class HostPagesPart: MappingBacked, @unchecked Sendable {
+    let baseAddress: UnsafeMutableRawPointer
+    let byteCount: Int
+    let kind = MemoryKind.host
+    private let pages: HostPages
+
+    init(of pages: HostPages, at offset: Int, byteCount: Int) {
+        unsafe baseAddress = unsafe pages.baseAddress + offset
+        self.byteCount = byteCount
+        self.pages = pages
     }
 }

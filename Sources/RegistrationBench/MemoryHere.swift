@@ -21,7 +21,7 @@ extension MemoryName {
             names.append(MemoryName(.p2pmem(pool.provider, byteCount: 1), isLimited: false))
         }
         let buffers = buffers(root)
-        let answer = Capability.buffers(of: context)
+        let answer = Assessment(of: .dmabuf, on: context).api
         if answer.outcome == .no {
             for name in buffers {
                 absent.append(

@@ -19,4 +19,7 @@ public struct Access: OptionSet, Hashable, Sendable {
     public static let onDemand = Access(rawValue: 1 << 6)
     /// Writes may pass each other on PCIe: faster on some machines, and only for those who wait for completions.
     public static let relaxedOrdering = Access(rawValue: 1 << 20)
+
+    /// Whether anything of it writes to the memory.
+    package var isWriting: Bool { !isDisjoint(with: [.localWrite, .remoteWrite, .remoteAtomic]) }
 }

@@ -11,18 +11,18 @@ public final class Context: @unchecked Sendable {
     let raw: UnsafeMutablePointer<ibv_context>
     private let owned: Bool
     /// What has been found out about the device, so that nobody asks again.
-    package let facts: DeviceInfo
+    package let info: DeviceInfo
 
     /// Wraps an open context.
     ///
     /// - Parameters:
     ///   - owned: false for a context of librdmacm, which keeps it open as long as the process lives, and for one of
     ///     the application's.
-    ///   - facts: what is known of the device.
-    init(raw: UnsafeMutablePointer<ibv_context>, owned: Bool, facts: DeviceInfo = DeviceInfo()) {
+    ///   - info: what is known of the device.
+    init(raw: UnsafeMutablePointer<ibv_context>, owned: Bool, info: DeviceInfo = DeviceInfo()) {
         unsafe self.raw = raw
         self.owned = owned
-        self.facts = facts
+        self.info = info
     }
 
     deinit {

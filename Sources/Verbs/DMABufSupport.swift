@@ -55,7 +55,7 @@ extension Context {
     /// Takes some microseconds, and allocates a protection domain for that long.
     /// The corresponding C function is `ibv_reg_dmabuf_mr`, with descriptor -1.
     public func dmaBufSupport() -> DMABufSupport {
-        facts.dmaBufSupport.withLock { remembered in
+        info.dmaBufSupport.withLock { remembered in
             if let remembered { return remembered }
             let domain: ProtectionDomain
             do throws(PeerMRError) {

@@ -1,114 +1,183 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CVerbs
+internal import Synchronization
 internal import SystemPackage
 public import PeerMRCore
 
-/// Memory that can become a region: a run of bytes that stays where it is as long as the value lives.
-public protocol RegistrableMemory: ~Copyable {
-    /// The first byte.
-    var baseAddress: UnsafeMutableRawPointer { get }
-    /// How many bytes there are.
-    var byteCount: Int { get }
-}
-
-/// A memory region. It owns its memory: the device is told to forget it before the memory goes.
+/// A memory region, over memory of any kind. The device forgets it before the memory can go.
 @safe
-public struct MemoryRegion<Memory: RegistrableMemory & ~Copyable>: ~Copyable {
-    private let registration: MappedRegistration
+public struct MemoryRegion: ~Copyable {
+    private let raw: UnsafeMutablePointer<ibv_mr>
     /// The domain, kept as long as the region lives.
     public let domain: ProtectionDomain
     /// The memory, kept as long as the region lives.
-    public let memory: Memory
+    public let memory: any Memory
     /// What addresses work requests need: plain numbers, valid as long as the region lives.
     public let keys: RegionKeys
-    private let handle: DMAHandle?
-
-    /// Registers memory.
+    /// What the keys open besides the memory, because devices map pages: bytes of a dma-buf before it and after it.
     ///
-    /// Pinned, unless `access` has ``Access/onDemand``: the pages are locked into RAM now and count against
-    /// RLIMIT_MEMLOCK.
+    /// A peer with the remote key reaches them too; give keys only to those who may.
+    public let padding: (before: UInt64, after: UInt64)
+    /// The mapping that is registered; nil where the memory is not mapped.
+    public let mapping: IOVector?
+    private let handle: DMAHandle?
+    private let isDetached = Atomic<Bool>(false)
+
+    /// Registers memory, by the call that it is made for.
+    ///
+    /// - Mapped memory is pinned (`ibv_reg_mr`), unless `access` has ``Access/onDemand``: its pages are locked into RAM
+    ///   now and count against RLIMIT_MEMLOCK.
+    /// - A range of a dma-buf (`ibv_reg_dmabuf_mr`) that does not begin or end on a page is widened to pages for the
+    ///   device; ``keys`` keep to the range, and ``padding`` says what was added.
+    /// - Memory of the device (`ibv_reg_dm_mr`) has I/O addresses from 0.
     ///
     /// - Parameters:
-    ///   - memory: what to register; the region becomes its owner. It is freed when registration fails.
+    ///   - memory: what to register, all of it.
     ///   - domain: the domain that the region belongs to.
     ///   - access: what the device may do. Remote access lets a peer change or read the memory at any time.
     ///   - constraint: the transfers that the device does right on this region; see ``TransferConstraint``.
-    ///   - handle: hints for the device's writes; nil for none.
-    /// - Throws: EFAULT where pages cannot be pinned (peer memory), ENOMEM or EPERM at the memory lock limit, EINVAL
-    ///   for remote write without local write, EOPNOTSUPP.
-    ///   The corresponding C functions are `ibv_reg_mr` and, with a handle, `ibv_reg_mr_ex`.
+    ///   - ioAddress: the address by which the device is to know the first byte of a dma-buf; nil for the mapping's
+    ///     address, or the offset in a dma-buf that has none.
+    ///   - handle: hints for the device's writes; nil for none. They exclude on-demand paging.
+    /// - Throws: `notSupported` where the kernel, the device, the exporter or the route between them cannot do it
+    ///   (EFAULT for peer memory that cannot be pinned, EOPNOTSUPP, EINVAL, EREMOTEIO), `resourceLimit` at the memory
+    ///   lock limit (ENOMEM, EPERM), `memoryRevoked` (ENODEV) where the exporter has taken the memory back,
+    ///   `invalidArgument` for remote write without local write, for a range that the buffer does not have, and for an
+    ///   I/O address that is not congruent to the offset modulo the page size. With a handle the corresponding C
+    ///   function is `ibv_reg_mr_ex`.
     public init(
-        registering memory: consuming Memory, on domain: ProtectionDomain,
-        access: Access = [.localWrite], constraint: TransferConstraint = .any, handle: DMAHandle? = nil
+        registering memory: any Memory, on domain: ProtectionDomain, access: Access = [.localWrite],
+        constraint: TransferConstraint = .any, ioAddress: UInt64? = nil, handle: DMAHandle? = nil
     ) throws(PeerMRError) {
-        let made = unsafe try MappedRegistration(
-            of: memory.baseAddress, byteCount: memory.byteCount, on: domain, access: access, constraint: constraint,
-            handle: handle)
-        unsafe registration = made
+        let start: UInt64
+        let byteCount: UInt64
+        switch try memory.backing(for: access) {
+        case .mapped(let range):
+            start = UInt64(range.address)
+            byteCount = UInt64(range.byteCount)
+            guard ioAddress == nil || ioAddress == start else { throw .addressWithoutDMABuf() }
+            unsafe raw = try Self.register(range, domain, access, handle)
+            padding = (0, 0)
+            mapping = range
+        case .dmaBuf(var range):
+            if let ioAddress { range.ioAddress = ioAddress }
+            let pages = try DMABufPages(range, access: access)
+            unsafe raw = try Self.register(range, pages, domain, access, handle)
+            // Never the address that libibverbs writes into its object: that is the offset in the buffer.
+            start = pages.ioAddress + pages.padding.before
+            byteCount = range.byteCount
+            padding = pages.padding
+            mapping = nil
+        case .deviceMemory(let deviceMemory):
+            guard ioAddress ?? 0 == 0 else { throw .addressWithoutDMABuf() }
+            guard handle == nil else { throw .hintsForDeviceMemory() }
+            unsafe raw = try Self.register(deviceMemory, domain, access)
+            start = 0
+            byteCount = UInt64(deviceMemory.byteCount)
+            padding = (0, 0)
+            mapping = nil
+        }
         self.domain = domain
         self.memory = memory
         self.handle = handle
-        unsafe keys = made.keys
+        keys = RegionKeys(
+            address: start, byteCount: byteCount, localKey: unsafe raw.pointee.lkey,
+            remoteKey: unsafe raw.pointee.rkey, constraint: constraint)
     }
 
     deinit {
-        unsafe registration.end()
+        if !isDetached.load(ordering: .relaxed) { _ = unsafe ibv_dereg_mr(raw) }
     }
 }
 
-/// What a ``MemoryRegion`` asks of the device, without the memory: a layer that has one type of memory is spared what
-/// generic values cost, which is some hundred nanoseconds each time.
-///
-/// Who makes one keeps domain, memory and handle, and ends it once, before any of these goes.
-@unsafe
-package struct MappedRegistration: Copyable {
-    private let raw: UnsafeMutablePointer<ibv_mr>
-    /// What addresses work requests need.
-    package let keys: RegionKeys
+// MARK: - The calls
 
-    /// Registers memory; see ``MemoryRegion/init(registering:on:access:constraint:handle:)``.
-    package init(
-        of address: UnsafeMutableRawPointer, byteCount: Int, on domain: ProtectionDomain, access: Access,
-        constraint: TransferConstraint, handle: DMAHandle?
-    ) throws(PeerMRError) {
-        guard let raw = unsafe Self.register(address, byteCount, domain, access, handle) else {
+extension MemoryRegion {
+    @unsafe private static func register(
+        _ range: IOVector, _ domain: ProtectionDomain, _ access: Access, _ handle: DMAHandle?
+    ) throws(PeerMRError) -> UnsafeMutablePointer<ibv_mr> {
+        let address = unsafe UnsafeMutableRawPointer(bitPattern: range.address)
+        let made: UnsafeMutablePointer<ibv_mr>?
+        if let handle {
+            guard !access.contains(.onDemand) else { throw .hintsOnDemand() }
+            var attributes = unsafe peermr_mr_init_attr()
+            unsafe attributes.length = range.byteCount
+            unsafe attributes.access = Int32(access.rawValue)
+            unsafe attributes.addr = address
+            unsafe attributes.dmah = handle.raw
+            unsafe attributes.comp_mask = UInt64(PEERMR_MR_ADDR | PEERMR_MR_DMAH)
+            unsafe made = unsafe peermr_reg_mr_ex(domain.raw, &attributes)
+        } else {
+            unsafe made = unsafe ibv_reg_mr(domain.raw, address, range.byteCount, Int32(access.rawValue))
+        }
+        guard let made = unsafe made else {
             throw .register(
-                currentErrno(), byteCount: byteCount, access: access, device: domain.context.device)
+                currentErrno(), byteCount: range.byteCount, access: access, device: domain.context.device)
         }
-        unsafe self.raw = raw
-        unsafe keys = RegionKeys(
-            address: UInt64(UInt(bitPattern: address)), byteCount: UInt64(byteCount),
-            localKey: raw.pointee.lkey, remoteKey: raw.pointee.rkey, constraint: constraint)
+        return unsafe made
     }
 
-    private static func register(
-        _ address: UnsafeMutableRawPointer, _ byteCount: Int, _ domain: ProtectionDomain, _ access: Access,
-        _ handle: DMAHandle?
-    ) -> UnsafeMutablePointer<ibv_mr>? {
-        guard let handle else {
-            return unsafe ibv_reg_mr(domain.raw, address, byteCount, Int32(access.rawValue))
+    @unsafe private static func register(
+        _ range: DMABufRange, _ pages: DMABufPages, _ domain: ProtectionDomain, _ access: Access, _ handle: DMAHandle?
+    ) throws(PeerMRError) -> UnsafeMutablePointer<ibv_mr> {
+        let made: UnsafeMutablePointer<ibv_mr>?
+        if let handle {
+            var attributes = unsafe peermr_mr_init_attr()
+            unsafe attributes.length = Int(pages.byteCount)
+            unsafe attributes.access = Int32(access.rawValue)
+            unsafe attributes.iova = pages.ioAddress
+            unsafe attributes.fd = range.descriptor
+            unsafe attributes.fd_offset = pages.offset
+            unsafe attributes.dmah = handle.raw
+            unsafe attributes.comp_mask = UInt64(
+                PEERMR_MR_IOVA | PEERMR_MR_FD | PEERMR_MR_FD_OFFSET | PEERMR_MR_DMAH)
+            unsafe made = unsafe peermr_reg_mr_ex(domain.raw, &attributes)
+        } else {
+            unsafe made = unsafe ibv_reg_dmabuf_mr(
+                domain.raw, pages.offset, Int(pages.byteCount), pages.ioAddress, range.descriptor,
+                Int32(access.rawValue))
         }
-        var attributes = unsafe peermr_mr_init_attr()
-        unsafe attributes.length = byteCount
-        unsafe attributes.access = Int32(access.rawValue)
-        unsafe attributes.addr = address
-        unsafe attributes.dmah = handle.raw
-        unsafe attributes.comp_mask = UInt64(PEERMR_MR_ADDR | PEERMR_MR_DMAH)
-        return unsafe peermr_reg_mr_ex(domain.raw, &attributes)
+        guard let made = unsafe made else {
+            let errno = currentErrno()
+            let refusal = BufferRefusal(
+                call: handle == nil ? "ibv_reg_dmabuf_mr" : "ibv_reg_mr_ex", device: domain.context.device,
+                part: range, access: access, exporter: BufferRefusal.exporter(of: range.descriptor),
+                imports: domain.context.dmaBufSupport().isSupported)
+            throw .registerBuffer(errno, refusal)
+        }
+        return unsafe made
     }
 
-    /// The C object. Valid until the end.
-    package var rawObject: UnsafeMutableRawPointer { unsafe UnsafeMutableRawPointer(raw) }
+    @unsafe private static func register(
+        _ memory: DeviceMemory, _ domain: ProtectionDomain, _ access: Access
+    ) throws(PeerMRError) -> UnsafeMutablePointer<ibv_mr> {
+        // Device memory has no address in this process to begin at.
+        let flags = access.rawValue | IBV_ACCESS_ZERO_BASED.rawValue
+        guard let made = unsafe ibv_reg_dm_mr(domain.raw, memory.raw, 0, memory.byteCount, flags) else {
+            throw .deviceMemory("ibv_reg_dm_mr", currentErrno(), UInt64(memory.byteCount), domain.context.device)
+        }
+        return unsafe made
+    }
+}
 
-    /// Deregisters. Once only.
-    package func end() {
-        _ = unsafe ibv_dereg_mr(raw)
+// MARK: - The C object
+
+extension MemoryRegion {
+    /// The `struct ibv_mr *`. Valid as long as the region lives; do not deregister it.
+    @unsafe package var rawObject: UnsafeMutableRawPointer { unsafe UnsafeMutableRawPointer(raw) }
+
+    /// Hands the C object to the application, which deregisters it: from here on this value holds the memory only.
+    @unsafe package borrowing func detach() {
+        isDetached.store(true, ordering: .relaxed)
     }
 
-    /// Deregisters a C object of any registration, and says so where that is refused.
-    package static func deregister(_ object: UnsafeMutableRawPointer, of device: Device) throws(PeerMRError) {
-        let result = unsafe ibv_dereg_mr(object.assumingMemoryBound(to: ibv_mr.self))
-        guard result == 0 else { throw .deregister(Errno(rawValue: result), device) }
+    /// Deregisters now, so that a refusal is seen. The value is of no use afterwards.
+    ///
+    /// - Throws: `busy` (EBUSY) where a memory window is bound to the region, which then stays as it was.
+    package borrowing func deregister() throws(PeerMRError) {
+        let result = unsafe ibv_dereg_mr(raw)
+        guard result == 0 else { throw .deregister(Errno(rawValue: result), domain.context.device) }
+        unsafe detach()
     }
 }

@@ -21,7 +21,7 @@ extension Ailment {
         }
         found += libraries(machine)
         for device in machine.rdma {
-            let answer = Capability.api(ofRDMADevice: device.name, topology: machine.topology)
+            let answer = Assessment.api(ofRDMADevice: device.name, topology: machine.topology)
             switch answer.outcome {
             case .yes: break
             case .no:

@@ -10,7 +10,7 @@ extension Ailment {
         let topology = machine.topology
         var found: [Ailment] = []
         if let kernel = topology.kernel {
-            if kernel < Capability.firstKernelWithUserMemory {
+            if kernel < Assessment.firstKernelWithUserMemory {
                 found.append(
                     Ailment(
                         .blocks, "kernelWithoutUserMemory", nil, "Linux \(kernel) gives programs no p2pmem",

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import CommandSupport
 import PeerMR
 import RegistrationBench
 import PeerMRCore

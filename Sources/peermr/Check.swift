@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
-import CommandSupport
 import PCITopology
 import PeerMR
 import PeerMRCore
@@ -29,15 +28,15 @@ struct Check: ParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() throws {
-        try common.run { () throws(PeerMRError) -> Int32 in
+        try common.reporting { () throws(PeerMRError) -> Int32 in
             let root = try common.system()
             let address = try Names.provider(provider, root)
             let device = try Names.client(client, root)
-            let capability = Capability(of: address, for: device, root: root)
+            let assessment = Assessment(of: address, for: device, root: root)
             let attachment = device.attachment(root: root)
             let report = CheckReport(
                 provider: address, client: device, functions: attachment?.functions ?? [],
-                capability: capability)
+                assessment: assessment)
             if common.json { printJSON(report.json) } else { writeAll(1, report.text) }
             return report.status
         }
@@ -49,9 +48,9 @@ struct CheckReport {
     let provider: PCIAddress
     let client: Client
     let functions: [PCIAddress]
-    let capability: Capability
+    let assessment: Assessment
 
-    var verdict: Verdict { capability.path.verdict }
+    var verdict: Verdict { assessment.path?.verdict ?? .unknown }
 
     /// The exit status: that of the route.
     var status: Int32 {
@@ -64,8 +63,8 @@ struct CheckReport {
 
     private var answers: [(String, Answer)] {
         [
-            ("api", capability.api), ("exporter", capability.exporter), ("route", capability.route),
-            ("data", capability.data),
+            ("api", assessment.api), ("exporter", assessment.exporter), ("route", assessment.route),
+            ("data", assessment.data),
         ]
     }
 
@@ -77,7 +76,7 @@ struct CheckReport {
             ("supported", verdict.isSupported.map { .flag($0) } ?? .null),
             ("distance", verdict.distance < 0 ? .null : .count(verdict.distance)),
             ("answers", .object(answers.map { ($0, $1.json) })),
-            ("findings", .list(capability.path.findings.map(\.json))),
+            ("findings", .list((assessment.path?.findings ?? []).map(\.json))),
         ])
     }
 
@@ -102,7 +101,7 @@ struct CheckReport {
         text += Table.plain(rows)
         text += "\nFindings:\n"
         var found: [[String]] = []
-        for finding in capability.path.findings {
+        for finding in (assessment.path?.findings ?? []) {
             found.append([finding.code.rawValue, finding.detail])
             if let remedy = finding.remedy { found.append(["", "→ \(remedy)"]) }
         }

@@ -60,14 +60,6 @@ struct Machine {
 }
 
 extension PCIFunction {
-    /// A controller of non-volatile memory: class 0108.
-    var isNVMe: Bool { classCode.map { $0 >> 8 == 0x0108 } ?? false }
-
-    /// Display (03), processing (12) and NVMe devices may have memory for others.
-    var isLikelyProvider: Bool {
-        isNVMe || (classCode.map { [0x03, 0x12].contains($0 >> 16) } ?? false)
-    }
-
     /// What it is, in a word.
     var kind: String {
         guard let classCode else { return "unknown" }

@@ -11,7 +11,6 @@
 //   peermr vfio bind 0000:03:00.0        gives a function to vfio-pci, so that its memory can be exported
 
 import ArgumentParser
-import CommandSupport
 import Glibc
 import PeerMR
 
@@ -31,9 +30,6 @@ struct PeerMRCommand: ParsableCommand {
             SnapshotCommand.self, VFIOCommand.self,
         ])
 }
-
-/// What says its errors, and ends with ``Status/badInput`` for them.
-let program = Program("peermr") { _ in Status.badInput }
 
 @main
 enum Main {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import CommandSupport
 import PCITopology
 import PeerMR
 import PeerMRCore
@@ -9,16 +8,13 @@ import PeerMRCore
 struct RegistrationReport {
     let specification: MemorySpecification
     let device: Device
-    private(set) var api: Answer
-    private(set) var exporter = Answer(.unknown, "not asked: the device lacks the call")
-    private(set) var route = Answer(.unknown, "not asked")
+    private(set) var assessment: Assessment
     private(set) var proof: Proof?
     private(set) var made: Made?
     /// Why there is no region, or no proof.
     private(set) var error: PeerMRError?
-    private let wanted: ProofOptions?
 
-    /// A region that stood, in numbers.
+    /// A region that was registered, in numbers.
     struct Made {
         let method: PeerMR.Method
         let exporter: String?
@@ -34,89 +30,30 @@ struct RegistrationReport {
     ) {
         self.specification = specification
         device = context.device
-        self.wanted = wanted
-        api = Self.api(for: specification, context)
+        assessment = Assessment(of: specification.kind, on: context)
         do throws(PeerMRError) {
-            try register(context, access, ioAddress)
+            let memory = try open(on: context)
+            assessment = Assessment(of: memory, on: context)
+            let region = try PeerRegion(
+                registering: memory, on: try ProtectionDomain(context), access: access,
+                options: RegistrationOptions(ioAddress: ioAddress))
+            made = Made(
+                method: region.choice.method, exporter: region.exporter, provider: region.provider, keys: region.keys,
+                padding: region.padding, nanoseconds: region.registrationNanoseconds)
+            if let wanted { proof = try region.prove(wanted) }
         } catch {
             self.error = error
         }
     }
 
-    private mutating func register(
-        _ context: Context, _ access: Access, _ ioAddress: UInt64?
-    ) throws(PeerMRError) {
-        let domain = try ProtectionDomain(context)
-        if case .nic(let byteCount) = specification {
-            let memory: DeviceMemory
-            do throws(PeerMRError) {
-                memory = try DeviceMemory(allocating: byteCount, on: context)
-            } catch {
-                api = Answer(.no, error.reason, remedy: error.remedy)
-                throw error
-            }
-            api = Answer(.yes, "\(device) gives programs memory of its own")
-            exporter = Answer(.yes, "\(device) gave \(ByteCount.describe(byteCount)) of it")
-            route = Answer(.yes, "it is the device's own: nothing lies between")
-            return try finish(PeerRegion(registering: memory, on: domain, access: access))
-        }
+    private mutating func open(on context: Context) throws(PeerMRError) -> any Memory {
         // A device that cannot import a dma-buf says so before anything is allocated or opened for it.
-        if specification.isBuffer, api.outcome == .no {
-            _ = try MethodChoice.choose(for: .dmabuf, facts: try RegistrationInfo(of: context, for: .dmabuf))
-        }
-        let memory = try open()
-        let provider = memory.provider
-        route = Self.route(specification, device, provider)
-        try finish(
-            PeerRegion(
-                registering: memory, on: domain, access: access, options: RegistrationOptions(ioAddress: ioAddress)))
-    }
-
-    private mutating func open() throws(PeerMRError) -> AnyMemory {
+        if specification.kind == .dmabuf, case .failure(let refusal)? = assessment.plan { throw refusal }
         do throws(PeerMRError) {
-            let memory = try specification.open()
-            let size = ByteCount.describe(memory.byteCount)
-            exporter =
-                switch memory {
-                case .host: Answer(.yes, "\(size) of the host's memory")
-                case .p2pmem(let memory): Answer(.yes, "\(memory.provider) gave \(size) of its p2pmem")
-                case .dmabuf(let memory): Answer(.yes, "\(memory.buffer.exporter) hands out \(size)")
-                }
-            return memory
+            return try specification.open(on: context)
         } catch {
-            exporter = Answer(.no, error.reason, remedy: error.remedy)
+            assessment.record(refusal: error)
             throw error
-        }
-    }
-
-    private mutating func finish(_ region: borrowing PeerRegion) throws(PeerMRError) {
-        made = Made(
-            method: region.choice.method, exporter: region.exporter, provider: region.provider, keys: region.keys,
-            padding: region.padding, nanoseconds: region.registrationNanoseconds)
-        if let wanted { proof = try region.prove(wanted) }
-    }
-
-    /// Whether the device has the call that this memory needs.
-    private static func api(for specification: MemorySpecification, _ context: Context) -> Answer {
-        switch specification {
-        case .host: return Answer(.yes, "\(context.device) registers host memory, as every RDMA device does")
-        case .p2pmem(let provider, _):
-            return Capability(of: provider, for: .rdmaDevice(context.device.name), memory: .p2pmem).api
-        case .nic: return Answer(.unknown, "not asked")
-        default: return Capability.buffers(of: context)
-        }
-    }
-
-    private static func route(
-        _ specification: MemorySpecification, _ device: Device, _ provider: PCIAddress?
-    ) -> Answer {
-        if let provider { return Capability.route(of: provider, for: .rdmaDevice(device.name)) }
-        return switch specification {
-        case .host, .udmabuf, .heap: Answer(.yes, "the memory is the host's: no other device lies between")
-        default:
-            Answer(
-                .unknown, "the kernel does not tell whose memory a dma-buf is",
-                remedy: "peermr check PROVIDER \(device), where you know")
         }
     }
 
@@ -129,16 +66,6 @@ struct RegistrationReport {
     }
 }
 
-extension MemorySpecification {
-    /// Whether it is had as a dma-buf.
-    fileprivate var isBuffer: Bool {
-        switch self {
-        case .host, .p2pmem, .nic: false
-        default: true
-        }
-    }
-}
-
 // MARK: - Output
 
 extension RegistrationReport {
@@ -148,7 +75,7 @@ extension RegistrationReport {
     }
 
     private var answers: [(String, Answer)] {
-        [("api", api), ("exporter", exporter), ("route", route), ("data", data)]
+        [("api", assessment.api), ("exporter", assessment.exporter), ("route", assessment.route), ("data", data)]
     }
 
     var json: JSONValue {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import PCITopology
+import PeerMRCore
 
 /// The picture as SVG: the tree from left to right, one row for each device at an end, routes as arcs at the right.
 struct SVGPicture {

@@ -4,7 +4,7 @@ import PeerMR
 
 /// Makes a region whose parents have no name of their own.
 @inline(never)
-private func makeRegion() throws(PeerMRError) -> MemoryRegion<HostMemory> {
+private func makeRegion() throws(PeerMRError) -> MemoryRegion {
     try MemoryRegion(
         registering: HostMemory(allocating: 8192), on: ProtectionDomain(Device(name: "fake0").open()))
 }
@@ -23,7 +23,7 @@ private final class Box<Value: ~Copyable> {
     init(_ value: consuming Value) { self.value = consume value }
 }
 
-private func lookAt(_ region: consuming MemoryRegion<HostMemory>) -> UInt64 { region.keys.byteCount }
+private func lookAt(_ region: consuming MemoryRegion) -> UInt64 { region.keys.byteCount }
 
 /// What a program of this package holds at once, in an order of its own.
 private final class Holder {
@@ -63,7 +63,7 @@ extension Scenario {
         },
         Scenario("a region that is thrown away", region) { _ = try makeRegion() },
         Scenario("a region in an optional", region) {
-            var region: MemoryRegion<HostMemory>? = try makeRegion()
+            var region: MemoryRegion? = try makeRegion()
             try expect(teardown.isEmpty, "gone before it was let go of")
             region = nil
             try expect(teardown == Self.region, "\(teardown)")

@@ -56,7 +56,7 @@ import Testing
     /// The answers for a device that has no such call: a no at the API, at once, and with a way out.
     @Test func aNoNamesTheDeviceAndWhatWouldWork() throws {
         try withFakeVerbs { _ in
-            let answer = Capability.buffers(of: try Device(name: "fake0").open())
+            let answer = Assessment(of: .dmabuf, on: try Device(name: "fake0").open()).api
             #expect(answer.outcome == .no)
             #expect(answer.reason.hasPrefix("fake0 imports no dma-bufs"))
             #expect(answer.reason.contains("errno 95"))
@@ -68,7 +68,7 @@ import Testing
     @Test func aYesSaysWhy() throws {
         try withFakeVerbs { _ in
             fake_verbs_set_buffer_probe(EBADF)
-            let answer = Capability.buffers(of: try Device(name: "fake0").open())
+            let answer = Assessment(of: .dmabuf, on: try Device(name: "fake0").open()).api
             #expect(answer == Answer(.yes, "fake0 imports dma-bufs: the call is there, down to its driver"))
         }
     }
@@ -83,7 +83,7 @@ import Testing
             let buffer = try TestBuffer(65536)
             fake.fail("ibv_reg_dmabuf_mr", errno)
             found = #expect(throws: PeerMRError.self) {
-                _ = try PeerRegion(registering: .dmabuf(try buffer.memory()), on: machine.domain, access: access)
+                _ = try PeerRegion(registering: try buffer.memory(), on: machine.domain, access: access)
             }
             #expect(openDescriptors(of: buffer.descriptor) == 1, "ours is closed")
         }
@@ -118,11 +118,10 @@ import Testing
             fake_verbs_set_buffer_probe(EBADF)
             let machine = try Machine()
             let buffer = try TestBuffer(65536)
-            let owner = TestOwner(buffer.descriptor, provider: PCIAddress("ffff:ff:1f.7"))
+            let memory = try buffer.memory(provider: PCIAddress("ffff:ff:1f.7"))
             fake.fail("ibv_reg_dmabuf_mr", Errno(rawValue: errno))
             let error = #expect(throws: PeerMRError.self) {
-                _ = try PeerRegion(
-                    registering: .dmabuf(try buffer.memory(owner: owner)), on: machine.domain, access: [.localWrite])
+                _ = try PeerRegion(registering: memory, on: machine.domain, access: [.localWrite])
             }
             // The file is no dma-buf to the kernel, which EINVAL is explained with first.
             let isQuoted = error?.reason.contains("between fake0 and ffff:ff:1f.7 (") == true

@@ -64,7 +64,7 @@ struct Machine {
             capacity: QueuePairCapacity(sends: 4, receives: 4))
     }
 
-    func region(_ byteCount: Int = 4096) throws(PeerMRError) -> MemoryRegion<HostMemory> {
+    func region(_ byteCount: Int = 4096) throws(PeerMRError) -> MemoryRegion {
         try MemoryRegion(registering: HostMemory(allocating: byteCount), on: domain)
     }
 }

@@ -19,7 +19,7 @@ import Testing
         _ machine: borrowing Machine, access: Access = [.localWrite, .remoteWrite]
     ) throws(PeerMRError) -> PeerRegion {
         try PeerRegion(
-            registering: .p2pmem(P2PMemory(allocating: 16384, from: provider, root: folder.root)),
+            registering: P2PMemory(allocating: 16384, from: provider, root: folder.root),
             on: machine.domain, access: access)
     }
 

@@ -10,7 +10,7 @@ import Testing
     private func withBuffer(
         _ byteCount: Int = 1 << 20, access: Access = [.localWrite, .remoteWrite, .remoteRead],
         refusal: PeerMRError? = nil,
-        _ body: (borrowing PeerRegion, TestBuffer, TestOwner) throws -> Void
+        _ body: (borrowing PeerRegion, TestBuffer, TestMemory) throws -> Void
     ) throws {
         try withFakeVerbs { _ in
             fake_verbs_set_buffer_probe(EBADF)
@@ -18,10 +18,9 @@ import Testing
             let machine = try Machine()
             let buffer = try TestBuffer(byteCount)
             buffer.fill((0..<byteCount).map { UInt8(truncatingIfNeeded: $0 / 3) })
-            let owner = TestOwner(buffer.descriptor, refusal: refusal)
-            let region = try PeerRegion(
-                registering: .dmabuf(buffer.memory(owner: owner)), on: machine.domain, access: access)
-            try body(region, buffer, owner)
+            let memory = try buffer.memory(refusal: refusal)
+            let region = try PeerRegion(registering: memory, on: machine.domain, access: access)
+            try body(region, buffer, memory)
         }
     }
 

@@ -63,9 +63,11 @@ private func isMapped(_ address: UInt64) -> Bool {
 
     /// The fake can tell: it is asked here about memory that is gone.
     @Test func memoryThatGoesTooEarlyIsNoticed() throws {
-        struct Gone: ~Copyable, RegistrableMemory {
+        final class Gone: MappingBacked, @unchecked Sendable {
             let baseAddress: UnsafeMutableRawPointer
             let byteCount = 4096
+            let kind = MemoryKind.host
+            init(baseAddress: UnsafeMutableRawPointer) { self.baseAddress = baseAddress }
         }
         fake_verbs_begin()
         defer { fake_verbs_end() }

@@ -169,7 +169,7 @@ import Testing
             fake_verbs_set_kernel("7.3.4")
             let domain = try ProtectionDomain(try Device(name: "fake0").open())
             func register() throws -> Method {
-                try PeerRegion(registering: .host(HostMemory(allocating: 4096)), on: domain, access: []).choice.method
+                try PeerRegion(registering: HostMemory(allocating: 4096), on: domain, access: []).choice.method
             }
             #expect(try register() == .pinned)
             let began = fake_verbs_allocations()

@@ -24,14 +24,14 @@ final class TestBuffer {
 
     deinit { close(descriptor) }
 
-    /// A part, as an application has it.
+    /// A part, as an exporter has it.
     func memory(
-        offset: UInt64 = 0, byteCount: UInt64? = nil, owner: TestOwner? = nil
-    ) throws(PeerMRError) -> DMABufMemory {
-        let buffer = try DMABuf(duplicating: descriptor)
-        let count = byteCount ?? UInt64(self.byteCount) - offset
-        return try DMABufMemory(
-            buffer, owner: owner ?? TestOwner(descriptor), offset: offset, byteCount: count)
+        offset: UInt64 = 0, byteCount: UInt64? = nil, provider: PCIAddress? = nil, refusal: PeerMRError? = nil,
+        gone: (@Sendable () -> Void)? = nil
+    ) throws(PeerMRError) -> TestMemory {
+        TestMemory(
+            try DMABuf(duplicating: descriptor), offset, Int(byteCount ?? UInt64(self.byteCount) - offset), provider,
+            refusal, gone)
     }
 
     /// The bytes, read as a file.
@@ -44,15 +44,22 @@ final class TestBuffer {
     func fill(_ bytes: [UInt8]) { _ = pwrite(descriptor, bytes, bytes.count, 0) }
 }
 
-/// The owner of a test buffer, which may lose it, or have no way to the bytes.
-final class TestOwner: DMABufOwner {
+/// Memory of a test buffer, which may be lost, or have no way to the bytes.
+final class TestMemory: DMABufBacked, @unchecked Sendable {
+    let buffer: DMABuf
+    let offset: UInt64
+    let byteCount: Int
     let provider: PCIAddress?
     var refusal: PeerMRError?
-    private let descriptor: Int32
-    private let gone: (() -> Void)?
+    private let gone: (@Sendable () -> Void)?
 
-    init(_ descriptor: Int32, provider: PCIAddress? = nil, refusal: PeerMRError? = nil, gone: (() -> Void)? = nil) {
-        self.descriptor = descriptor
+    init(
+        _ buffer: DMABuf, _ offset: UInt64, _ byteCount: Int, _ provider: PCIAddress?, _ refusal: PeerMRError?,
+        _ gone: (@Sendable () -> Void)?
+    ) {
+        self.buffer = buffer
+        self.offset = offset
+        self.byteCount = byteCount
         self.provider = provider
         self.refusal = refusal
         self.gone = gone
@@ -60,15 +67,30 @@ final class TestOwner: DMABufOwner {
 
     deinit { gone?() }
 
-    func read(into bytes: inout MutableRawSpan, at offset: UInt64) throws(PeerMRError) {
+    func read(into bytes: inout MutableRawSpan, at offset: Int) throws(PeerMRError) {
         if let refusal { throw refusal }
-        bytes.withUnsafeMutableBytes { _ = pread(descriptor, $0.baseAddress, $0.count, Int(offset)) }
+        let place = Int(self.offset) + offset
+        bytes.withUnsafeMutableBytes { _ = pread(buffer.descriptor, $0.baseAddress, $0.count, place) }
     }
 
-    func write(_ bytes: RawSpan, at offset: UInt64) throws(PeerMRError) {
+    func write(_ bytes: RawSpan, at offset: Int) throws(PeerMRError) {
         if let refusal { throw refusal }
-        bytes.withUnsafeBytes { _ = pwrite(descriptor, $0.baseAddress, $0.count, Int(offset)) }
+        let place = Int(self.offset) + offset
+        bytes.withUnsafeBytes { _ = pwrite(buffer.descriptor, $0.baseAddress, $0.count, place) }
     }
+}
+
+/// A range of any descriptor, for what ``Verbs/MemoryRegion`` does with it.
+final class TestRange: Memory {
+    let range: DMABufRange
+    let kind = MemoryKind.dmabuf
+    var byteCount: Int { Int(clamping: range.byteCount) }
+
+    init(_ range: DMABufRange) { self.range = range }
+
+    func backing(for access: Access) -> MemoryBacking { .dmaBuf(range) }
+    func read(into bytes: inout MutableRawSpan, at offset: Int) throws(PeerMRError) {}
+    func write(_ bytes: RawSpan, at offset: Int) throws(PeerMRError) {}
 }
 
 /// How many descriptors this process has open on a file.

@@ -4,12 +4,11 @@ import Glibc
 import PeerMR
 
 /// The dma-buf of a specification.
-func memory(_ text: String) throws(PeerMRError) -> DMABufMemory {
-    let opened = try MemorySpecification(text).open()
-    switch consume opened {
-    case .dmabuf(let memory): return memory
-    default: MemoryProbe.stop("\(text) is no dma-buf")
+func memory(_ text: String) throws(PeerMRError) -> any DMABufBacked {
+    guard let memory = try MemorySpecification(text).open() as? any DMABufBacked else {
+        MemoryProbe.stop("\(text) is no dma-buf")
     }
+    return memory
 }
 
 /// Opens memory, says what it is, and moves bytes in and out at its beginning, across a page, and at its end.
@@ -20,33 +19,34 @@ func openMemory(_ words: [String]) throws(PeerMRError) {
     tell("kind", opened.kind.rawValue)
     tell("bytes", "\(opened.byteCount)")
     tell("provider", opened.provider.map { "\($0)" } ?? "none")
-    guard case .dmabuf(let memory) = consume opened else { return }
+    guard let memory = opened as? any DMABufBacked else { return }
     tell("exporter", memory.buffer.exporter)
     tell("whole", "\(memory.buffer.byteCount)")
     tell("offset", "\(memory.offset)")
-    tell("round trip", try roundTrip(memory.owner, memory.offset, memory.byteCount))
+    tell("round trip", try roundTrip(memory))
 }
 
 /// Everything that was written at odd places is there, and nothing beside it changed.
-private func roundTrip(_ owner: any DMABufOwner, _ start: UInt64, _ count: Int) throws(PeerMRError) -> String {
+private func roundTrip(_ memory: any Memory) throws(PeerMRError) -> String {
+    let count = memory.byteCount
     let all = pattern(count, 1)
-    try owner.put(all, at: start)
-    guard try owner.bytes(at: start, count: count) == all else { return "unequal at once" }
+    try memory.put(all, at: 0)
+    guard try memory.bytes(at: 0, count: count) == all else { return "unequal at once" }
     var wanted = all
     for (place, length) in [(0, 1), (1, 7), (4090, 13), (count - 3, 3), (count / 2 - 5, 4097), (8191, 2)]
     where place >= 0 && place + length <= count {
         let piece = pattern(length, UInt64(place))
-        try owner.put(piece, at: start + UInt64(place))
+        try memory.put(piece, at: place)
         wanted.replaceSubrange(place..<place + length, with: piece)
-        guard try owner.bytes(at: start + UInt64(place), count: length) == piece else { return "unequal at \(place)" }
+        guard try memory.bytes(at: place, count: length) == piece else { return "unequal at \(place)" }
     }
-    return try owner.bytes(at: start, count: count) == wanted ? "equal" : "unequal after all"
+    return try memory.bytes(at: 0, count: count) == wanted ? "equal" : "unequal after all"
 }
 
 /// A dma-buf at descriptor 0, adopted and duplicated.
 func descriptorZero(_ words: [String]) throws(PeerMRError) {
     let first = try memory(words[0])
-    try first.owner.put(pattern(64, 7), at: 100)
+    try first.put(pattern(64, 7), at: 100)
     let input = dup(0)
     guard dup2(first.buffer.descriptor, 0) == 0 else { MemoryProbe.stop("dup2 failed") }
     do {
@@ -57,12 +57,12 @@ func descriptorZero(_ words: [String]) throws(PeerMRError) {
     do {
         let third = try DMABufMemory(adopting: 0)
         tell("adopted", "\(third.buffer.descriptor) \(third.buffer.exporter) \(third.byteCount)")
-        tell("same bytes", "\(try third.owner.bytes(at: 100, count: 64) == pattern(64, 7))")
+        tell("same bytes", "\(try third.bytes(at: 100, count: 64) == pattern(64, 7))")
         tell("same identity", "\(third.buffer.identity == first.buffer.identity)")
-        try third.owner.put(pattern(64, 8), at: 100)
+        try third.put(pattern(64, 8), at: 100)
     }
     tell("open after the adopted", "\(fcntl(0, F_GETFD) >= 0)")
-    tell("written back", "\(try first.owner.bytes(at: 100, count: 64) == pattern(64, 8))")
+    tell("written back", "\(try first.bytes(at: 100, count: 64) == pattern(64, 8))")
     if input >= 0 {
         dup2(input, 0)
         close(input)
@@ -94,10 +94,10 @@ func dmaBufRefusals(_ words: [String]) throws(PeerMRError) {
             _ = try DMABufMemory(adopting: descriptor, offset: offset, byteCount: byteCount)
         }
     }
-    tell("usable", "\(try roundTrip(good.owner, 0, Int(whole)))")
-    let owner = good.owner
-    tellError("owner past the end") { () throws(PeerMRError) in _ = try owner.bytes(at: whole, count: 1) }
-    tellError("owner at 2^63") { () throws(PeerMRError) in try owner.put([1], at: 1 << 63) }
+    tell("usable", "\(try roundTrip(good))")
+    tellError("owner past the end") { () throws(PeerMRError) in _ = try good.bytes(at: Int(whole), count: 1) }
+    tellError("owner at 2^63 - 1") { () throws(PeerMRError) in try good.put([1], at: .max) }
+    tellError("owner before it") { () throws(PeerMRError) in try good.put([1], at: -1) }
 }
 
 /// One buffer has one identity, and the owner's bytes are those that a mapping shows.
@@ -108,12 +108,12 @@ func identity(_ words: [String]) throws(PeerMRError) {
     tell("duplicate", "\(copy.identity == first.buffer.identity)")
     tell("another", "\(second.buffer.identity == first.buffer.identity)")
     tell("writable", "\(copy.isWritable)")
-    let view = try MappedBufferOwner(of: copy)
+    let view = try DMABufMemory(copy)
     let bytes = pattern(first.byteCount, 11)
-    try first.owner.put(bytes, at: 0)
+    try first.put(bytes, at: 0)
     tell("owner to mapping", "\(try view.bytes(at: 0, count: bytes.count) == bytes)")
     try view.put(pattern(5000, 12), at: 4000)
-    tell("mapping to owner", "\(try first.owner.bytes(at: 4000, count: 5000) == pattern(5000, 12))")
+    tell("mapping to owner", "\(try first.bytes(at: 4000, count: 5000) == pattern(5000, 12))")
 }
 
 /// Opens and closes memory many times.
@@ -121,7 +121,7 @@ func openAgain(_ words: [String]) throws(PeerMRError) {
     let times = Int(words[1]) ?? 0
     for _ in 0..<times {
         let memory = try memory(words[0])
-        try memory.owner.put([1, 2, 3], at: 0)
+        try memory.put([1, 2, 3], at: 0)
     }
     tell("opened", "\(times)")
 }

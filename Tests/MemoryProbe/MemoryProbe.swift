@@ -78,9 +78,9 @@ func pattern(_ count: Int, _ seed: UInt64) -> [UInt8] {
     }
 }
 
-extension DMABufOwner {
+extension Memory {
     /// Reads as an array.
-    func bytes(at offset: UInt64, count: Int) throws(PeerMRError) -> [UInt8] {
+    func bytes(at offset: Int, count: Int) throws(PeerMRError) -> [UInt8] {
         var bytes = [UInt8](repeating: 0xee, count: count)
         var span = bytes.mutableSpan
         var raw = unsafe span.mutableBytes
@@ -89,7 +89,7 @@ extension DMABufOwner {
     }
 
     /// Writes an array.
-    func put(_ bytes: [UInt8], at offset: UInt64) throws(PeerMRError) {
+    func put(_ bytes: [UInt8], at offset: Int) throws(PeerMRError) {
         try unsafe write(bytes.span.bytes, at: offset)
     }
 }

@@ -94,7 +94,7 @@ func regionReset(_ words: [String]) throws(PeerMRError) {
     let device = try VFIODevice(address)
     do {
         let memory = try device.export(bar: bar, offset: 0, byteCount: 4096)
-        let region = try PeerRegion(registering: .dmabuf(memory), on: domain, access: allAccess)
+        let region = try PeerRegion(registering: memory, on: domain, access: allAccess)
         try region.check(timeoutMilliseconds: 30_000)
         tell("before", "works")
         try device.reset()
@@ -106,7 +106,7 @@ func regionReset(_ words: [String]) throws(PeerMRError) {
         }
     }
     let again = try PeerRegion(
-        registering: .dmabuf(try device.export(bar: bar, offset: 0, byteCount: 4096)), on: domain, access: allAccess)
+        registering: try device.export(bar: bar, offset: 0, byteCount: 4096), on: domain, access: allAccess)
     try again.check(timeoutMilliseconds: 30_000)
     tell("anew", "works")
 }
@@ -114,9 +114,7 @@ func regionReset(_ words: [String]) throws(PeerMRError) {
 /// What cannot be registered of a dma-buf, on a device that imports them: DEVICE MEMORY.
 func regionRefusals(_ words: [String]) throws(PeerMRError) {
     let domain = try domain(words)
-    guard case .dmabuf(let memory) = try MemorySpecification(words[1]).open() else {
-        MemoryProbe.stop("\(words[1]) is no dma-buf")
-    }
+    let memory = try memory(words[1])
     let descriptor = memory.buffer.descriptor
     let size = memory.buffer.byteCount
     func attempt(
@@ -124,9 +122,8 @@ func regionRefusals(_ words: [String]) throws(PeerMRError) {
         _ access: Access = allAccess
     ) {
         tellError(name) { () throws(PeerMRError) in
-            _ = try BufferRegion(
-                registering: DMABufRange(of: number, offset: offset, byteCount: count, ioAddress: address), on: domain,
-                access: access)
+            let range = DMABufRange(of: number, offset: offset, byteCount: count, ioAddress: address)
+            _ = try MemoryRegion(registering: Unchecked(range), on: domain, access: access)
         }
     }
     attempt("good", descriptor, 0, size)
@@ -178,4 +175,17 @@ func regionAgain(_ words: [String]) throws(PeerMRError) {
     let domain = try domain(words)
     for _ in 0..<(Int(words[2]) ?? 1) { _ = try region(words, domain) }
     tell("registered", words[2])
+}
+
+/// A range of any descriptor, as nothing has checked it.
+private final class Unchecked: Memory {
+    let kind = MemoryKind.dmabuf
+    let byteCount = 0
+    private let range: DMABufRange
+
+    init(_ range: DMABufRange) { self.range = range }
+
+    func backing(for access: Access) -> MemoryBacking { .dmaBuf(range) }
+    func read(into bytes: inout MutableRawSpan, at offset: Int) throws(PeerMRError) {}
+    func write(_ bytes: RawSpan, at offset: Int) throws(PeerMRError) {}
 }

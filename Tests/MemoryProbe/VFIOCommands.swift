@@ -17,30 +17,30 @@ func vfioOwner(_ words: [String]) throws(PeerMRError) {
     tell("size", "\(try device.region(bar: bar(words)).byteCount)")
     let memory = try device.export(bar: bar(words), writable: false)
     tell("writable", "\(memory.buffer.isWritable)")
-    let view = try MappedBufferOwner(of: memory.buffer, provider: device.address)
+    let view = try DMABufMemory(memory.buffer, provider: device.address)
     tellError("mapping") { () throws(PeerMRError) in _ = try view.bytes(at: 0, count: 8) }
     tellError("writing") { () throws(PeerMRError) in try view.put([1], at: 0) }
     // The first bytes of the BAR, for a look from outside.
-    try memory.owner.put(Array("peermr was here".utf8), at: 4096)
+    try memory.put(Array("peermr was here".utf8), at: 4096)
 }
 
 /// Parts of a BAR stand one after the other in the dma-buf, and one may be named twice.
 func vfioRanges(_ words: [String]) throws(PeerMRError) {
     let device = try device(words)
-    let page = UInt64(pageBytes)
+    let p = pageBytes
+    let page = UInt64(p)
     let whole = try device.export(bar: bar(words))
     let all = pattern(Int(4 * page), 21)
-    try whole.owner.put(all, at: 0)
+    try whole.put(all, at: 0)
     let ranges = [(2, 1), (0, 1), (2, 2)].map { VFIODevice.Range(offset: $0.0 * page, byteCount: $0.1 * page) }
     let parts = try device.export(bar: bar(words), ranges: ranges)
     tell("size", "\(parts.buffer.byteCount / page)")
-    let p = Int(page)
     let wanted = all[2 * p..<3 * p] + all[..<p] + all[2 * p..<4 * p]
-    tell("order", "\(try parts.owner.bytes(at: 0, count: 4 * p) == Array(wanted))")
+    tell("order", "\(try parts.bytes(at: 0, count: 4 * p) == Array(wanted))")
     // Across the border of two parts.
-    try parts.owner.put(pattern(100, 22), at: page - 50)
-    tell("first half", "\(try whole.owner.bytes(at: 3 * page - 50, count: 50) == Array(pattern(100, 22)[..<50]))")
-    tell("second half", "\(try whole.owner.bytes(at: 0, count: 50) == Array(pattern(100, 22)[50...]))")
+    try parts.put(pattern(100, 22), at: p - 50)
+    tell("first half", "\(try whole.bytes(at: 3 * p - 50, count: 50) == Array(pattern(100, 22)[..<50]))")
+    tell("second half", "\(try whole.bytes(at: 0, count: 50) == Array(pattern(100, 22)[50...]))")
 }
 
 /// BARs that are not there, parts that lie outside, parts that are not of pages.
@@ -78,14 +78,14 @@ func vfioBusy(_ words: [String]) throws(PeerMRError) {
 
 /// Memory outlives the variable of its device; after a reset it can be reached again.
 func vfioReset(_ words: [String]) throws(PeerMRError) {
-    let memory: DMABufMemory
+    let memory: VFIOMemory
     do {
         let device = try device(words)
         memory = try device.export(bar: bar(words))
-        try memory.owner.put(pattern(300, 31), at: 10)
+        try memory.put(pattern(300, 31), at: 10)
         try device.reset()
     }
-    tell("after the reset", "\(try memory.owner.bytes(at: 10, count: 300) == pattern(300, 31))")
+    tell("after the reset", "\(try memory.bytes(at: 10, count: 300) == pattern(300, 31))")
     tellError("second") { () throws(PeerMRError) in _ = try device(words) }
 }
 

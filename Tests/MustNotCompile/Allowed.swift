@@ -10,8 +10,14 @@ func registersAndPosts(_ pair: inout QueuePair, _ domain: ProtectionDomain, _ pe
     detach(region)
 }
 
-func detach(_ region: consuming MemoryRegion<HostMemory>) {}
+func detach(_ region: consuming MemoryRegion) {}
 
-func keepsAWindow(_ region: borrowing PeerRegion) -> RegionKeys { region.keys }
+func keepsKeys(_ region: borrowing PeerRegion) -> RegionKeys { region.keys }
+
+func registersTwice(_ memory: any Memory, _ domain: ProtectionDomain) throws -> UInt64 {
+    let first = try PeerRegion(registering: memory, on: domain, access: [])
+    let second = try PeerRegion(registering: memory, on: domain, access: [.remoteRead])
+    return first.keys.byteCount + second.keys.byteCount + UInt64(memory.byteCount)
+}
 
 func keepsRegionsApart(_ region: consuming PeerRegion) -> PeerRegion? { region }

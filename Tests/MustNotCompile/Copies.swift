@@ -4,7 +4,7 @@
 
 import PeerMR
 
-func copiesARegion(_ region: consuming MemoryRegion<HostMemory>) {  // expected-error {{'region' consumed more than once}}
+func copiesARegion(_ region: consuming MemoryRegion) {  // expected-error {{'region' consumed more than once}}
     let first = region
     let second = region
     _ = (first.keys, second.keys)
@@ -17,12 +17,6 @@ func copiesAQueuePair(_ pair: consuming QueuePair) {  // expected-error {{'pair'
 }
 
 func look(_ first: borrowing QueuePair, _ second: borrowing QueuePair) {}
-
-func copiesPeerMemory(_ memory: consuming P2PMemory) {  // expected-error {{'memory' consumed more than once}}
-    let first = memory
-    let second = memory
-    _ = (first.byteCount, second.byteCount)
-}
 
 func copiesAPeerRegion(_ region: consuming PeerRegion) {  // expected-error {{'region' consumed more than once}}
     let first = region
@@ -40,10 +34,6 @@ func copiesADescriptor(_ file: consuming OwnedDescriptor) {  // expected-error {
     let first = file
     let second = file
     _ = (first.rawValue, second.rawValue)
-}
-
-func copiesWhatIsLent(_ memory: borrowing HostMemory) -> HostMemory {  // expected-error {{'memory' is borrowed and cannot be consumed}}
-    memory
 }
 
 func copiesAQueuePairThatIsLent(_ pair: borrowing QueuePair) -> QueuePair {  // expected-error {{'pair' is borrowed and cannot be consumed}}

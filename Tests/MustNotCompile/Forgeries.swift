@@ -8,11 +8,11 @@ func makesAnEntryOfNumbers() {
     _ = ScatterGatherElement(address: 1, count: 2, key: 3)  // expected-error {{'ScatterGatherElement' initializer is inaccessible}}
 }
 
-func makesAWindowOfNumbers() {
+func makesKeysOfNumbers() {
     _ = RegionKeys(address: 0, byteCount: 1, localKey: 1, remoteKey: 1, constraint: .any)  // expected-error {{'RegionKeys' initializer is inaccessible}}
 }
 
-func changesAWindow(_ keys: inout RegionKeys) {
+func changesKeys(_ keys: inout RegionKeys) {
     keys.address = 0  // expected-error {{cannot assign to property: 'address' is a 'let' constant}}
 }
 
@@ -45,10 +45,10 @@ func reachesForTheCObject(_ context: Context) {
 }
 
 func reachesPastThePeerRegion(_ region: borrowing PeerRegion) {
-    _ = region.storage  // expected-error {{'storage' is inaccessible due to 'internal' protection level}}
+    _ = region.region  // expected-error {{'region' is inaccessible due to 'internal' protection level}}
 }
 
-func keepsRegionsInAnArray(_ regions: [MemoryRegion<HostMemory>]) {}  // expected-error {{does not conform to protocol 'Copyable'}}
+func keepsRegionsInAnArray(_ regions: [MemoryRegion]) {}  // expected-error {{does not conform to protocol 'Copyable'}}
 
 func takesASliceErrorForAnother(_ keys: RegionKeys) {
     do { _ = try keys.element(at: 0, count: 1) } catch {

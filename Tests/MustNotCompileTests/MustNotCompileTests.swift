@@ -21,7 +21,7 @@ import Testing
             + unexpected.map { "line \($0.line) fails: \($0.text)" }
     }
 
-    @Test(arguments: [("Copies.swift", 8), ("UsesAfterConsumption.swift", 7), ("Forgeries.swift", 13)])
+    @Test(arguments: [("Copies.swift", 6), ("UsesAfterConsumption.swift", 3), ("Forgeries.swift", 13)])
     func isRefused(_ name: String, _ count: Int) throws {
         let path = "\(try Compiler().samples)/\(name)"
         #expect(try differences(path) == [])

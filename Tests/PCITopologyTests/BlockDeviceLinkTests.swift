@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import PCITopology
+import PeerMRCore
 import SystemPackage
 import TestSupport
 import Testing

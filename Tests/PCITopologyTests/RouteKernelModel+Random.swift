@@ -2,6 +2,7 @@
 
 @testable import PCITopology
 import TestSupport
+import PeerMRCore
 
 extension KernelModel {
     /// Host bridges, ports and others: on the list always, in newer kernels, for one bridge, for none.

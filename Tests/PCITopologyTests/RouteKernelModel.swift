@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import PCITopology
+import PeerMRCore
 
 /// A machine as the kernel holds it in memory, with the kernel's decision written down once more: naively, and not as
 /// PCITopology does it.

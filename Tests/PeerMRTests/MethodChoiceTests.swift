@@ -11,7 +11,7 @@ import Testing
     ]
     static let all: OnDemandPaging.Operations = [.send, .receive, .write, .read]
 
-    private func facts(
+    private func info(
         onDemand: Bool = true, operations: OnDemandPaging.Operations = all, nic: NICKind = .device,
         kernel: KernelRelease? = KernelRelease(7, 3)
     ) -> RegistrationInfo {
@@ -24,8 +24,8 @@ import Testing
     @Test(arguments: kernels, [NICKind.device, .software])
     func hostMemoryIsPinnedWhateverTheMachine(_ kernel: KernelRelease?, _ nic: NICKind) throws {
         for onDemand in [false, true] {
-            let facts = facts(onDemand: onDemand, nic: nic, kernel: kernel)
-            let choice = try MethodChoice.choose(for: .host, facts: facts)
+            let info = info(onDemand: onDemand, nic: nic, kernel: kernel)
+            let choice = try MethodChoice.choose(for: .host, info: info)
             #expect(choice.method == .pinned)
             #expect(choice.constraint == .any)
             #expect(!choice.reason.isEmpty)
@@ -34,7 +34,7 @@ import Testing
 
     @Test(arguments: [KernelRelease(6, 16), KernelRelease(6, 17), KernelRelease(7, 0), KernelRelease(7, 3)])
     func p2pmemIsOnDemandWhereTheKernelChecks(_ kernel: KernelRelease) throws {
-        let choice = try MethodChoice.choose(for: .p2pmem, facts: facts(kernel: kernel))
+        let choice = try MethodChoice.choose(for: .p2pmem, info: info(kernel: kernel))
         #expect(choice.method == .onDemand)
         #expect(choice.constraint == .any)
         #expect(choice.reason.contains("mlx5_0"))
@@ -42,7 +42,7 @@ import Testing
 
     /// Soft-RoCE moves on-demand data right in one shape only (sw/rxe/rxe_odp.c), and reports success in all.
     @Test func aSoftwareDeviceIsKeptToWholePages() throws {
-        let choice = try MethodChoice.choose(for: .p2pmem, facts: facts(nic: .software))
+        let choice = try MethodChoice.choose(for: .p2pmem, info: info(nic: .software))
         #expect(choice.method == .onDemand)
         #expect(choice.constraint == .wholePages)
     }
@@ -52,7 +52,7 @@ import Testing
         arguments: [nil, KernelRelease(5, 15), KernelRelease(6, 12), KernelRelease(6, 15)], [NICKind.device, .software])
     func aKernelThatDoesNotCheckIsRefused(_ kernel: KernelRelease?, _ nic: NICKind) {
         let error = #expect(throws: PeerMRError.self) {
-            try MethodChoice.choose(for: .p2pmem, facts: facts(nic: nic, kernel: kernel))
+            try MethodChoice.choose(for: .p2pmem, info: info(nic: nic, kernel: kernel))
         }
         #expect(error?.code == .unsafeConfiguration)
         #expect(error?.reason.hasPrefix(kernel.map { "Linux \($0) " } ?? "this kernel ") == true)
@@ -62,7 +62,7 @@ import Testing
     @Test(arguments: kernels, [NICKind.device, .software])
     func p2pmemWithoutOnDemandPagingIsTriedPinned(_ kernel: KernelRelease?, _ nic: NICKind) throws {
         let choice = try MethodChoice.choose(
-            for: .p2pmem, facts: facts(onDemand: false, operations: [], nic: nic, kernel: kernel))
+            for: .p2pmem, info: info(onDemand: false, operations: [], nic: nic, kernel: kernel))
         #expect(choice.method == .pinned)
         #expect(choice.constraint == .any)
         #expect(choice.reason.contains("mlx5_0 has no on-demand paging"))
@@ -74,24 +74,24 @@ import Testing
             [.send, .receive, .read], [.send, .write, .read], [.receive, .write, .read], [.atomic],
         ] as [OnDemandPaging.Operations])
     func onDemandPagingMustCoverAllThatIsUsed(_ operations: OnDemandPaging.Operations) throws {
-        let choice = try MethodChoice.choose(for: .p2pmem, facts: facts(operations: operations))
+        let choice = try MethodChoice.choose(for: .p2pmem, info: info(operations: operations))
         #expect(choice.method == .pinned)
     }
 
     @Test func atomicsAreNotNeededAndDoNotHurt() throws {
         let more = Self.all.union([.atomic, OnDemandPaging.Operations(rawValue: 1 << 20)])
-        #expect(try MethodChoice.choose(for: .p2pmem, facts: facts(operations: more)).method == .onDemand)
+        #expect(try MethodChoice.choose(for: .p2pmem, info: info(operations: more)).method == .onDemand)
     }
 
     /// The operations without the general bit mean nothing.
     @Test func theGeneralCapabilityDecides() throws {
-        let choice = try MethodChoice.choose(for: .p2pmem, facts: facts(onDemand: false))
+        let choice = try MethodChoice.choose(for: .p2pmem, info: info(onDemand: false))
         #expect(choice.method == .pinned)
     }
 
     /// A dma-buf has no pages that ibv_reg_mr could take.
     @Test func aDMABufIsNeverPinnedAsIfItWereTheHosts() {
-        let choice = try? MethodChoice.choose(for: .dmabuf, facts: facts())
+        let choice = try? MethodChoice.choose(for: .dmabuf, info: info())
         #expect(choice?.method != .pinned)
         #expect(choice?.method != .onDemand)
     }

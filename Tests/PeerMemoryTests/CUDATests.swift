@@ -39,15 +39,15 @@ import Testing
         return (0..<4).map { count($0) }
     }
 
-    private func owner(_ byteCount: UInt64 = 5000, ordinal: Int32 = 0) throws -> CUDAMemoryOwner {
-        try CUDAMemoryOwner(try CUDALibrary.load(try build()), ordinal: ordinal, byteCount: byteCount)
+    private func owner(_ byteCount: UInt64 = 5000, ordinal: Int32 = 0) throws -> CUDAAllocation {
+        try CUDAAllocation(try CUDALibrary.load(try build()), ordinal: ordinal, byteCount: byteCount)
     }
 
     @Test func bytesGoInAndOut() throws {
         let path = try build()
         let bytes = (0..<5000).map { UInt8(truncatingIfNeeded: $0 &* 7) }
         do {
-            let owner = try CUDAMemoryOwner(try CUDALibrary.load(path), ordinal: 0, byteCount: 3 << 20)
+            let owner = try CUDAAllocation(try CUDALibrary.load(path), ordinal: 0, byteCount: 3 << 20)
             #expect(owner.byteCount == 4 << 20, "whole pages of the GPU")
             #expect(owner.provider == PCIAddress("0000:3b:00.0"))
             #expect(try live(path) == [1, 1, 0, 0])
@@ -72,7 +72,7 @@ import Testing
         let library = try CUDALibrary.load(try build())
         let before = openFiles("/memfd:fake-gpu")
         let error = #expect(throws: PeerMRError.self) {
-            _ = try DMABufMemory.cuda(ordinal: 0, allocating: 4096, library: library)
+            _ = try CUDAMemory(allocating: 4096, ordinal: 0, library: library)
         }
         // There is no /dev/udmabuf where these tests run: the fake gave a file.
         if access("/dev/udmabuf", R_OK) != 0 {
@@ -81,7 +81,7 @@ import Testing
         }
         setenv("FAKE_CUDA_NO_DESCRIPTOR", "1", 1)
         let none = #expect(throws: PeerMRError.self) {
-            _ = try DMABufMemory.cuda(ordinal: 0, allocating: 4096, library: library)
+            _ = try CUDAMemory(allocating: 4096, ordinal: 0, library: library)
         }
         #expect(none?.reason.contains("gave no descriptor") == true)
     }
@@ -140,7 +140,7 @@ import Testing
         let path = try build()
         setenv("FAKE_CUDA_FAIL", "\(name)=\(result)", 1)
         let error = #expect(throws: PeerMRError.self) {
-            _ = try CUDAMemoryOwner(try CUDALibrary.load(path), ordinal: 0, byteCount: 4096)
+            _ = try CUDAAllocation(try CUDALibrary.load(path), ordinal: 0, byteCount: 4096)
         }
         #expect(error?.code == code)
         #expect(error?.reason.contains(word) == true)

@@ -47,7 +47,7 @@ import Testing
 
     @Test(arguments: [(0, 4096), (0, 1), (4095, 1), (1, 4095)] as [(UInt64, UInt64)])
     func aPartInside(_ offset: UInt64, _ byteCount: UInt64) throws {
-        try DMABufInfo.validatePart(offset, byteCount, of: 4096)
+        _ = try DMABuf.validate(offset: offset, byteCount: byteCount, of: 4096)
     }
 
     @Test(
@@ -55,15 +55,15 @@ import Testing
             (0, 0), (4096, 0), (0, 4097), (4096, 1), (1, 4096), (1 << 63, 1), (0, 1 << 63), (.max, .max), (1, .max),
         ] as [(UInt64, UInt64)])
     func aPartOutside(_ offset: UInt64, _ byteCount: UInt64) {
-        let error = #expect(throws: PeerMRError.self) { try DMABufInfo.validatePart(offset, byteCount, of: 4096) }
+        let error = #expect(throws: PeerMRError.self) { _ = try DMABuf.validate(offset: offset, byteCount: byteCount, of: 4096) }
         #expect(error?.code == .invalidArgument)
         #expect(error?.reason.contains("\(byteCount) bytes") == true && error?.reason.contains("4096") == true)
     }
 
     /// The largest buffer there could be has parts up to its last byte.
     @Test func noSumOverflows() throws {
-        try DMABufInfo.validatePart(UInt64(Int64.max) - 1, 1, of: UInt64(Int64.max))
-        #expect(throws: PeerMRError.self) { try DMABufInfo.validatePart(.max, 2, of: .max) }
+        _ = try DMABuf.validate(offset: UInt64(Int64.max) - 1, byteCount: 1, of: UInt64(Int64.max))
+        #expect(throws: PeerMRError.self) { _ = try DMABuf.validate(offset: .max, byteCount: 2, of: .max) }
     }
 
     /// Memory that its owner has taken back would end this process, were it touched.
@@ -90,24 +90,29 @@ import Testing
         #expect(to == from)
     }
 
-    @Test func theOwnerOfSealedMemory() throws {
-        let owner = SealedMemoryOwner(OwnedDescriptor(adopting: peermr_sealed_memory("owner", 8192)), byteCount: 8192)
+    @Test func bytesOfSealedMemory() throws {
+        let file = OwnedDescriptor(adopting: peermr_sealed_memory("owner", 8192))
         let bytes = (0..<5000).map { UInt8(truncatingIfNeeded: $0) }
-        try owner.write(bytes.span.bytes, at: 3192)
+        try DescriptorBytes.write(file.rawValue, bytes.span.bytes, at: 3192)
         var back = [UInt8](repeating: 0, count: 5000)
         var span = back.mutableSpan
         var raw = span.mutableBytes
-        try owner.read(into: &raw, at: 3192)
+        try DescriptorBytes.read(file.rawValue, into: &raw, at: 3192)
         #expect(back == bytes)
-        #expect(throws: PeerMRError.self) { try owner.write(bytes.span.bytes, at: 3193) }
-        #expect(throws: PeerMRError.self) { try owner.write(bytes.span.bytes, at: 1 << 63) }
+        #expect(throws: Errno.ioError) {
+            var beyond = [UInt8](repeating: 0, count: 5000)
+            var span = beyond.mutableSpan
+            var raw = span.mutableBytes
+            try DescriptorBytes.read(file.rawValue, into: &raw, at: 3193)
+        }
+        #expect(throws: Errno.self) { try DescriptorBytes.write(file.rawValue, bytes.span.bytes, at: 1 << 63) }
     }
 
     // Host memory as dma-bufs
 
     @Test func aMachineWithoutUDMABuffers() {
         let error = #expect(throws: PeerMRError.self) {
-            _ = try DMABufMemory.udmabuf(allocating: 4096, root: folder.root)
+            _ = try UDMABufMemory(allocating: 4096, root: folder.root)
         }
         #expect(error?.code == .notFound)
         #expect(error?.remedy?.contains("modprobe udmabuf") == true)
@@ -117,7 +122,7 @@ import Testing
         folder.file("dev/udmabuf", "")
         folder.file("sys/module/udmabuf/parameters/size_limit_mb", "64\n")
         let error = #expect(throws: PeerMRError.self) {
-            _ = try DMABufMemory.udmabuf(allocating: 4096, root: folder.root)
+            _ = try UDMABufMemory(allocating: 4096, root: folder.root)
         }
         #expect(error?.call == "UDMABUF_CREATE")
         #expect(error?.errno == .inappropriateIOCTLForDevice)
@@ -134,7 +139,7 @@ import Testing
     @Test func moreThanTheMachineHas() {
         folder.file("proc/meminfo", "MemTotal: 4096 kB\nMemAvailable:   1024 kB\n")
         for allocate in [
-            { _ = try DMABufMemory.udmabuf(allocating: 2 << 20, root: folder.root) },
+            { _ = try UDMABufMemory(allocating: 2 << 20, root: folder.root) },
             { _ = try DMABufMemory.heap(try DMAHeap("system"), allocating: 2 << 20, root: folder.root) },
         ] {
             let error = #expect(throws: PeerMRError.self) { try allocate() }
@@ -145,7 +150,7 @@ import Testing
 
     @Test(arguments: [0, 1 << 63, UInt64.max, UInt64(Int64.max)])
     func whatIsNoSizeIsRefused(_ byteCount: UInt64) {
-        #expect(throws: PeerMRError.self) { _ = try DMABufMemory.udmabuf(allocating: byteCount, root: folder.root) }
+        #expect(throws: PeerMRError.self) { _ = try UDMABufMemory(allocating: byteCount, root: folder.root) }
     }
 
     @Test func heaps() throws {

@@ -39,25 +39,27 @@ import Verbs
         #expect(throws: PeerMRError.self) { _ = try HostMemory(allocating: Int.max) }
     }
 
-    @Test func aSliceIsInside() throws {
+    /// The bytes as a region's `read` and `write` reach them, by the kernel.
+    @Test func bytesAreCopiedInside() throws {
         let memory = try HostMemory(allocating: 8192)
-        let slice = try memory.slice(at: 4096, count: 100)
-        #expect(slice.address == UInt(bitPattern: memory.baseAddress) + 4096)
-        #expect(slice.byteCount == 100)
-        #expect(try memory.slice(at: 8192, count: 0).byteCount == 0)
-        #expect(try memory.slice(at: 0, count: 8192).byteCount == 8192)
+        let three: [UInt8] = [1, 2, 3]
+        try memory.write(three.span.bytes, at: 8189)
+        var bytes: [UInt8] = [0, 0]
+        var span = bytes.mutableSpan
+        var raw = span.mutableBytes
+        try memory.read(into: &raw, at: 8190)
+        #expect(bytes == [2, 3])
+        for offset in [8191, 8192, 8193, -1, Int.max, Int.min] {
+            #expect(throws: PeerMRError.self) { try memory.write(three.span.bytes, at: offset) }
+        }
     }
 
-    @Test(arguments: [(0, 8193), (8192, 1), (8193, 0), (-1, 1), (0, -1), (Int.max, 1), (1, Int.max), (Int.min, 0)])
-    func aSliceOutsideIsRefused(_ offset: Int, _ count: Int) throws {
-        let memory = try HostMemory(allocating: 8192)
-        #expect(throws: SliceError.outOfBounds) { try memory.slice(at: offset, count: count) }
-    }
-
-    @Test func anyMemorySaysWhatItIs() throws {
-        let memory = AnyMemory.host(try HostMemory(allocating: 4096))
+    @Test func itSaysWhatItIs() throws {
+        let memory: any Memory = try HostMemory(allocating: 4096)
         #expect(memory.kind == .host)
         #expect(memory.provider == nil)
         #expect(memory.byteCount == 4096)
+        #expect(memory.isHostMemory)
+        #expect(memory.identity == .object(ObjectIdentifier(memory)))
     }
 }

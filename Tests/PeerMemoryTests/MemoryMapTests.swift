@@ -125,7 +125,7 @@ import Testing
     @Test func theRunningProcess() throws {
         let memory = try HostMemory(allocating: 65536)
         let address = UInt64(UInt(bitPattern: memory.baseAddress))
-        #expect(try LentRange(at: address + 5, byteCount: 65536 - 5).object == .host)
+        #expect(try MappedRange(at: address + 5, byteCount: 65536 - 5).object == .host)
         #expect(try MemoryMap.lines(covering: 0..<UInt64.max, root: .live).count > 20)
     }
 }

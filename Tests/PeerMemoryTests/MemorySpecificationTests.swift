@@ -5,6 +5,7 @@ import PCITopology
 import PeerMRCore
 import TestSupport
 import Testing
+import Verbs
 
 @testable import PeerMemory
 

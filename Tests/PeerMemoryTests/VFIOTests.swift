@@ -274,7 +274,7 @@ import Testing
         let places = ranges.flatMap { part in (0..<part.byteCount).map { part.offset + $0 } }
         for offset in 0..<places.count {
             for count in 1...(places.count - offset) {
-                let pieces = VFIORegionOwner.pieces(of: ranges, UInt64(offset), UInt64(count))
+                let pieces = VFIOMemory.pieces(of: ranges, UInt64(offset), UInt64(count))
                 let found = pieces.flatMap { piece in (0..<piece.byteCount).map { piece.offset + $0 } }
                 #expect(found == Array(places[offset..<offset + count]))
             }

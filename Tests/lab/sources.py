@@ -125,7 +125,7 @@ def descriptors(bench):
                            ("one byte over", "1048577 bytes from 0 on do not lie inside"),
                            ("at the end", "1 bytes from 1048576 on"), ("one byte late", "from 1 on"),
                            ("owner past the end", "1 bytes from 1048576"),
-                           ("owner at 2^63", "from 9223372036854775808")):
+                           ("owner at 2^63 - 1", "from 9223372036854775807")):
         error(found, "invalidArgument", sentence, name=name)
     equal((found["still open"], found["usable"]), ("true", "equal"), "what was refused, afterwards")
 

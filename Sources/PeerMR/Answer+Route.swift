@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import PCITopology
+
+extension Answer {
+    /// What a route comes to: the reasons that decide it, and the first remedy among them.
+    public init(_ path: Route) {
+        switch path.verdict.isSupported {
+        case true?:
+            let how =
+                switch path.verdict.mapType {
+                case .busAddress: "the kernel maps it by bus address: requests stay below the root complex"
+                case .throughHostBridge: "the kernel maps it through the host bridge"
+                case .notSupported, .unknown:
+                    "the kernel allows it, by bus address or through the host bridge: which one could not be read"
+                }
+            self.init(.yes, how)
+        case false?: self.init(.no, path.findings, deciding: \.isBlocking)
+        case nil: self.init(.unknown, path.findings, deciding: \.isInconclusive)
+        }
+    }
+
+    private init(_ outcome: Outcome, _ findings: [Finding], deciding: (Finding) -> Bool) {
+        let reasons = findings.filter(deciding)
+        let reason = (reasons.isEmpty ? findings : reasons).map(\.detail).joined(separator: "; ")
+        self.init(outcome, reason, remedy: reasons.compactMap(\.remedy).first)
+    }
+}

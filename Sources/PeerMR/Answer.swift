@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// One of the four answers: yes, no or unknown, why, and what changes it.
+public struct Answer: Hashable, Sendable {
+    /// What is answered.
+    public enum Outcome: String, Hashable, Sendable, CaseIterable {
+        case yes, no, unknown
+    }
+
+    /// What is answered.
+    public let outcome: Outcome
+    /// Why, in a sentence.
+    public let reason: String
+    /// What changes it, as an instruction or a command; nil where nothing does, or nothing needs to.
+    public let remedy: String?
+
+    /// An answer given by its parts.
+    public init(_ outcome: Outcome, _ reason: String, remedy: String? = nil) {
+        self.outcome = outcome
+        self.reason = reason
+        self.remedy = remedy
+    }
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import PCITopology
+public import PeerMRCore
+public import Verbs
+
+/// Whether a client can use memory: four questions, each with an answer of its own, and the plan that a registration
+/// follows.
+///
+/// The answers are independent on purpose. A route that the kernel allows is of no use when nobody exports the memory,
+/// and a registration that succeeds proves no data.
+public struct Assessment: Sendable {
+    /// Do the kernel, the libraries and the client's driver have the calls?
+    public internal(set) var api: Answer
+    /// Does the provider export its memory?
+    public internal(set) var exporter: Answer
+    /// Would the kernel let the client do DMA to the provider?
+    public internal(set) var route: Answer
+    /// Did bytes arrive?
+    public internal(set) var data = Answer(
+        .unknown, "not proven: no data was moved",
+        remedy: "move data through a region and compare it on the other side")
+    /// The route that ``route`` is about, with the kernel's map type and what led to it; nil where the memory has no
+    /// provider that is known.
+    public let path: Route?
+    /// How the memory is registered, or why it cannot be; nil for a client that is no open RDMA device.
+    public let plan: Result<RegistrationPlan, PeerMRError>?
+    /// What kind of memory it is about.
+    public let kind: MemoryKind
+}
+
+// MARK: - A provider
+
+extension Assessment {
+    /// A client and a provider, here or on a captured machine.
+    ///
+    /// On the running machine an RDMA device is opened, once, and asked.
+    ///
+    /// - Parameters:
+    ///   - provider: the function whose memory it is.
+    ///   - client: the device that would read or write it.
+    ///   - memory: what kind of memory; nil for p2pmem where the provider publishes any, otherwise for a dma-buf where
+    ///     its driver may export one. It decides what ``api`` is about.
+    ///   - topology: the machine that both are in; nil to read what is needed from `root`.
+    ///   - root: where sysfs is. The calls of a device can be asked for on the running machine only.
+    public init(
+        of provider: PCIAddress, for client: Client, memory: MemoryKind? = nil, topology: Topology? = nil,
+        root: SystemRoot = .live
+    ) {
+        let device: Result<Context, PeerMRError>? =
+            if case .rdmaDevice(let name) = client, root.isLive { Self.open(name) } else { nil }
+        self.init(of: provider, for: client, memory, topology, root, device)
+    }
+
+    /// The same for an RDMA device that is open.
+    package init(of provider: PCIAddress, for context: Context) {
+        self.init(of: provider, for: .rdmaDevice(context.device.name), nil, nil, .live, .success(context))
+    }
+
+    private init(
+        of provider: PCIAddress, for client: Client, _ memory: MemoryKind?, _ topology: Topology?, _ root: SystemRoot,
+        _ device: Result<Context, PeerMRError>?
+    ) {
+        let attachment = client.attachment(root: root) ?? .unreadable
+        let topology = topology ?? Topology(root: root, around: [provider] + attachment.functions)
+        let path = topology.route(from: attachment, called: "\(client)", to: provider)
+        let kind = memory ?? Self.likelyKind(of: provider, topology, root)
+        let plan = device?.flatMap { context in Self.plan(for: kind, of: nil, on: context) }
+        self.path = path
+        self.kind = kind
+        self.plan = plan
+        route = Answer(path)
+        exporter = Self.exporter(provider, topology, root)
+        api = Self.api(of: client, attachment, kind, topology, device, plan)
+    }
+
+    /// Only whether the kernel would let a client do DMA to a provider, without the other three answers.
+    public static func route(
+        of provider: PCIAddress, for client: Client, root: SystemRoot = .live
+    ) -> Answer {
+        Answer(path(of: provider, for: client, root: root))
+    }
+
+    /// The route alone, with what led to it.
+    package static func path(of provider: PCIAddress, for client: Client, root: SystemRoot = .live) -> Route {
+        let attachment = client.attachment(root: root) ?? .unreadable
+        return Topology(root: root, around: [provider] + attachment.functions)
+            .route(from: attachment, called: "\(client)", to: provider)
+    }
+
+    static func plan(
+        for kind: MemoryKind, of provider: PCIAddress?, on context: Context
+    ) -> Result<RegistrationPlan, PeerMRError> {
+        Result { () throws(PeerMRError) in
+            try DeviceCache.of(context).plan(for: kind, of: provider, on: context)
+        }
+    }
+
+    static func open(_ name: String) -> Result<Context, PeerMRError> {
+        Result { () throws(PeerMRError) in
+            let device = Device(name: name)
+            guard try Device.all().contains(device) else { throw .noProviderLibrary(device) }
+            return try device.open()
+        }
+    }
+}
+
+// MARK: - Memory
+
+extension Assessment {
+    /// What can be said of a kind of memory before any is opened: whether the device has the call.
+    public init(of kind: MemoryKind, on context: Context) {
+        let plan = Self.plan(for: kind, of: nil, on: context)
+        self.kind = kind
+        self.plan = plan
+        path = nil
+        api = Self.api(of: kind, on: context, plan)
+        exporter = Answer(.unknown, "not asked: the device lacks the call")
+        route = Answer(.unknown, "not asked")
+    }
+
+    /// Memory that is open, for an RDMA device that is.
+    public init(of memory: any Memory, on context: Context) {
+        let provider = memory.provider
+        let plan = Self.plan(for: memory.kind, of: provider, on: context)
+        let size = ByteCount.describe(memory.byteCount)
+        let path = provider.map { Self.path(of: $0, for: .rdmaDevice(context.device.name)) }
+        kind = memory.kind
+        self.plan = plan
+        self.path = path
+        api = Self.api(of: memory.kind, on: context, plan)
+        exporter =
+            switch memory.kind {
+            case .host: Answer(.yes, "\(size) of the host's memory")
+            case .p2pmem: Answer(.yes, "\(provider.map { "\($0)" } ?? "the drive") gave \(size) of its p2pmem")
+            case .dmabuf: Answer(.yes, "\(memory.exporter ?? "a driver") exports \(size)")
+            case .nic: Answer(.yes, "\(context.device) gave \(size) of it")
+            }
+        route =
+            if let path { Answer(path) } else { Self.routeWithoutProvider(memory, context.device) }
+    }
+
+    private static func routeWithoutProvider(_ memory: any Memory, _ device: Device) -> Answer {
+        if memory.kind == .nic { return Answer(.yes, "it is the device's own: nothing lies between") }
+        if memory.isHostMemory { return Answer(.yes, "the memory is the host's: no other device lies between") }
+        return Answer(
+            .unknown, "the kernel does not tell whose memory a dma-buf is",
+            remedy: "peermr check PROVIDER \(device), where you know")
+    }
+
+    /// Records why no memory could be opened.
+    public mutating func record(refusal: PeerMRError) {
+        let answer = Answer(.no, refusal.reason, remedy: refusal.remedy)
+        if kind == .nic { api = answer } else { exporter = answer }
+    }
+
+    /// Records what a proof has found.
+    public mutating func record(_ proof: Proof) { data = proof.answer }
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import SystemPackage
+public import PeerMRCore
+public import Verbs
+
+/// A method, why it was chosen, and what it is bound to.
+public struct MethodChoice: Hashable, Sendable {
+    /// The method.
+    public let method: Method
+    /// The transfers that are right with it.
+    public let constraint: TransferConstraint
+    /// Why this one, as half a sentence.
+    public let reason: String
+}
+
+extension MethodChoice {
+    /// Linux 6.16 is the first that asks pci_p2pdma when an on-demand region maps peer memory (mm/hmm.c,
+    /// `hmm_dma_map_pfn`). Before, it was mapped like RAM, whatever lay between the devices.
+    public static let firstCheckingKernel = KernelRelease(6, 16)
+
+    /// Picks the method for memory of a kind.
+    ///
+    /// - Throws: `unsafeConfiguration` where the kernel would map peer memory without a check, `notSupported` for a
+    ///   dma-buf on a device that imports none.
+    public static func choose(
+        for kind: MemoryKind, info: RegistrationInfo
+    ) throws(PeerMRError) -> MethodChoice {
+        switch kind {
+        case .host:
+            return MethodChoice(
+                method: .pinned, constraint: .any, reason: "pages of the host can be pinned")
+        case .dmabuf: return try chooseForBuffer(info)
+        case .nic:
+            return MethodChoice(
+                method: .deviceMemory, constraint: .any, reason: "it is memory of \(info.device) itself")
+        case .p2pmem: return try chooseForPeer(info)
+        }
+    }
+
+    /// A device that may import dma-bufs is asked; one that says no is not.
+    private static func chooseForBuffer(_ info: RegistrationInfo) throws(PeerMRError) -> MethodChoice {
+        guard let found = info.dmaBufSupport else {
+            return MethodChoice(method: .dmaBuf, constraint: .any, reason: "it is a dma-buf")
+        }
+        // mlx5 looks at the descriptor before it looks whether it can page, which its dma-bufs need
+        // (drivers/infiniband/hw/mlx5/mr.c, mlx5_ib_reg_user_mr_dmabuf).
+        if found.isSupported == true, info.driver == "mlx5_core", !info.onDemand.isSupported {
+            throw PeerMRError(
+                .notSupported,
+                reason: "\(info.device) imports dma-bufs only with on-demand paging, which it lacks here",
+                remedy: "turn it on in the firmware's settings (ODP), or use host memory")
+        }
+        guard found.isSupported != false else {
+            throw PeerMRError(
+                .notSupported, call: "ibv_reg_dmabuf_mr", errno: found.errno,
+                reason: info.nic == .software
+                    ? "\(found.reason): it is a software device, whose bytes the CPU moves" : found.reason,
+                remedy: found.remedy)
+        }
+        return MethodChoice(
+            method: .dmaBuf, constraint: .any,
+            reason: found.isSupported == true ? "\(info.device) imports dma-bufs" : found.sentence)
+    }
+
+    private static func chooseForPeer(
+        _ info: RegistrationInfo
+    ) throws(PeerMRError) -> MethodChoice {
+        guard info.onDemand.isSupported,
+            info.onDemand.reliableConnection.isSuperset(of: [.send, .receive, .write, .read])
+        else {
+            return MethodChoice(
+                method: .pinned, constraint: .any,
+                reason: "\(info.device) has no on-demand paging for reliable connections")
+        }
+        guard let kernel = info.kernel, kernel >= firstCheckingKernel else {
+            throw .uncheckedMapping(info)
+        }
+        return MethodChoice(
+            method: .onDemand, constraint: info.nic == .software ? .wholePages : .any,
+            reason: "p2pmem cannot be pinned for long, and \(info.device) can page on demand")
+    }
+}
+
+extension PeerMRError {
+    fileprivate static func uncheckedMapping(_ info: RegistrationInfo) -> PeerMRError {
+        let kernel = info.kernel.map { "Linux \($0)" } ?? "this kernel"
+        return PeerMRError(
+            .unsafeConfiguration,
+            reason:
+                "\(kernel) maps peer memory for \(info.device) without checking that the two devices can reach "
+                + "each other, so data may go astray and be reported as arrived",
+            remedy: "use Linux \(MethodChoice.firstCheckingKernel) or newer, or host memory")
+    }
+}

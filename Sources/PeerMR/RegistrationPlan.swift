@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import PCITopology
+internal import PeerMemory
+internal import SystemPackage
+public import PeerMRCore
+internal import Verbs
+
+/// How memory of a kind is registered with a device: the method and why, and what is known of the memory's provider.
+///
+/// It is made by ``Assessment``, remembered for the device, and followed by ``PeerRegion``.
+public final class RegistrationPlan: Sendable {
+    /// The method, why it was chosen, and the transfers that are right with it.
+    public let choice: MethodChoice
+    /// Who moves the device's bytes.
+    public let nic: NICKind
+    /// The PCI function whose memory it is: of a dma-buf where that is known, of the device's own memory.
+    public let provider: PCIAddress?
+    /// What the kernel would do with DMA to a dma-buf of a known provider; nil for other memory.
+    public let route: Answer?
+    /// The provider's driver when the plan was made; nil where it has none.
+    let driver: String?
+
+    init(
+        _ choice: MethodChoice, _ nic: NICKind, provider: PCIAddress? = nil, driver: String? = nil,
+        route: Answer? = nil
+    ) {
+        self.choice = choice
+        self.nic = nic
+        self.provider = provider
+        self.driver = driver
+        self.route = route
+    }
+
+    /// The access that the call is made with.
+    func access(_ wanted: Access) -> Access {
+        choice.method == .onDemand ? wanted.union(.onDemand) : wanted
+    }
+
+    /// What a refusal of the kernel means, with all that was known before.
+    func explain(_ error: PeerMRError, _ memory: any Memory, _ device: Device) -> PeerMRError {
+        switch choice.method {
+        case .dmaBuf: .bufferRefused(error, route, memory, device)
+        case .pinned where memory.kind == .p2pmem: .pinnedPeerMemory(error, choice)
+        case .pinned, .onDemand, .deviceMemory: memory.explain(error)
+        }
+    }
+}

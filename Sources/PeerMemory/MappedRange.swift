@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import PeerMRCore
+internal import Verbs
+
+/// A range of this process's addresses, and the object that is mapped there.
+///
+/// It records what was seen at one time, and holds nothing.
+struct MappedRange: Hashable, Sendable {
+    /// The address of the first byte in this process.
+    let address: UInt64
+    /// The length in bytes.
+    let byteCount: UInt64
+    /// What is mapped there.
+    let object: MappedObject
+    /// Where the range begins in its object, in bytes.
+    let offset: UInt64
+    /// Whether all of it may be written, and what is written reaches the object.
+    let isWritable: Bool
+    let isShared: Bool
+    let root: SystemRoot
+
+    /// Looks the range up in `/proc/self/maps`, once. It may span several mappings of one object.
+    ///
+    /// - Throws: `invalidArgument` for an empty range, for one beyond the end of the address space, with holes in it,
+    ///   over several objects, or over parts of one dma-buf that do not follow each other there; `memoryRevoked` for
+    ///   p2pmem whose device is no longer there; `notSupported` for a dma-buf of a kernel that cannot tell one from
+    ///   another; `system` where `/proc` cannot be read.
+    init(at address: UInt64, byteCount: UInt64, root: SystemRoot = .live) throws(PeerMRError) {
+        guard byteCount > 0 else { throw .emptyRange(address) }
+        guard byteCount <= UInt64(Int.max), address <= .max - byteCount else {
+            throw .rangeWraps(address, byteCount)
+        }
+        let range = address..<address + byteCount
+        let lines = try MemoryMap.lines(covering: range, root: root)
+        try Self.validateWhole(range, lines)
+        guard let first = lines.first else { throw .nothingMapped(range, at: address) }
+        let object = MappedObject(first)
+        try Self.validateOne(range, object, lines)
+        if first.path.hasPrefix("anon_inode:dmabuf") { throw .namelessBuffer(address) }
+        if case .p2pmem(let provider) = object { try Self.validateAlive(provider, first.inode, root) }
+        self.address = address
+        self.byteCount = byteCount
+        self.object = object
+        offset = first.offset &+ (address - first.addresses.lowerBound)
+        isWritable = lines.allSatisfy(\.isWritable)
+        isShared = lines.allSatisfy(\.isShared)
+        self.root = root
+    }
+
+    /// No part of the range is without memory.
+    private static func validateWhole(_ range: Range<UInt64>, _ lines: [MemoryMapLine]) throws(PeerMRError) {
+        var reached = range.lowerBound
+        for line in lines {
+            guard line.addresses.lowerBound <= reached else { throw .nothingMapped(range, at: reached) }
+            reached = line.addresses.upperBound
+        }
+        guard reached >= range.upperBound else { throw .nothingMapped(range, at: reached) }
+    }
+
+    /// All of the range is of one object, and of a dma-buf in its order.
+    private static func validateOne(
+        _ range: Range<UInt64>, _ object: MappedObject, _ lines: [MemoryMapLine]
+    ) throws(PeerMRError) {
+        guard let first = lines.first else { return }
+        for line in lines.dropFirst() {
+            let other = MappedObject(line)
+            let start = line.addresses.lowerBound
+            // Pools have one number as long as their device is there: another number is an earlier life of it.
+            guard other == object, object == .host || line.inode == first.inode else {
+                throw .mixedRange(range, object, other, from: start)
+            }
+            guard case .dmabuf = object else { continue }
+            guard line.offset == first.offset &+ (start - first.addresses.lowerBound) else {
+                throw .disorderlyRange(range, object, from: start)
+            }
+        }
+    }
+
+    /// The pool that was mapped is still there: a mapping of one that was removed keeps its path, and has no memory.
+    private static func validateAlive(
+        _ provider: PCIAddress, _ inode: UInt64, _ root: SystemRoot
+    ) throws(PeerMRError) {
+        let door = "\(P2PPool.folder(of: provider))/allocate"
+        // Where sysfs is not mounted nothing can be said.
+        guard root.exists("sys/bus/pci/devices") else { return }
+        guard root.exists(door) else { throw .poolGone(provider) }
+        guard let number = root.kernelNumber(ofDirectory: door) else { return }
+        guard number == inode else { throw .poolGone(provider) }
+    }
+}
+
+extension MappedRange {
+    /// What goes through a private mapping would end in other memory than the CPU sees; what is mapped for reading is
+    /// not to be written by devices either.
+    func validate(_ access: Access) throws(PeerMRError) {
+        guard isShared else { throw .privateMapping(self) }
+        guard isWritable || !access.isWriting else { throw .readOnlyMapping(self) }
+    }
+
+    /// Drivers of GPUs map their buffers through their own file, at an offset of which they have made something else:
+    /// from 4 GiB on (drivers/gpu/drm/drm_prime.c, `drm_gem_prime_mmap`). Such an offset is no place in the buffer.
+    func validateOffset(in buffer: DMABuf) throws(PeerMRError) {
+        guard offset < 1 << 32 || buffer.isOfHostExporter, offset <= buffer.byteCount,
+            byteCount <= buffer.byteCount - offset
+        else { throw .implausibleOffset(self, offset, buffer.exporter, buffer.byteCount) }
+    }
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import SystemPackage
+public import PeerMRCore
+public import Verbs
+
+/// Memory that this process has mapped: what `ibv_reg_mr` takes, and other devices' drivers too.
+public protocol MappingBacked: Memory {
+    /// The first byte.
+    var baseAddress: UnsafeMutableRawPointer { get }
+}
+
+extension MappingBacked {
+    /// How a device gets at the memory. See ``Verbs/Memory/backing(for:)``.
+    public func backing(for access: Access) throws(PeerMRError) -> MemoryBacking {
+        .mapped(IOVector(address: unsafe UInt(bitPattern: baseAddress), byteCount: byteCount))
+    }
+
+    /// Copies bytes out of the memory. See ``Verbs/Memory/read(into:at:)``.
+    public func read(into bytes: inout MutableRawSpan, at offset: Int) throws(PeerMRError) {
+        try KernelCopy.read(address(offset, bytes.byteCount), into: &bytes, provider)
+    }
+
+    /// Copies bytes into the memory. See ``Verbs/Memory/write(_:at:)``.
+    public func write(_ bytes: RawSpan, at offset: Int) throws(PeerMRError) {
+        try KernelCopy.write(bytes, address(offset, bytes.byteCount), provider)
+    }
+
+    private func address(_ offset: Int, _ count: Int) throws(PeerMRError) -> UInt {
+        guard offset >= 0, offset <= byteCount, count <= byteCount - offset else {
+            throw .outsideMemory(offset, count, byteCount)
+        }
+        return unsafe UInt(bitPattern: baseAddress) + UInt(offset)
+    }
+}
+
+extension SystemRoot {
+    /// The driver of a PCI function; nil where it has none.
+    package func driver(of function: PCIAddress) -> String? {
+        linkTarget("sys/bus/pci/devices/\(function)/driver")?.lastComponent?.string
+    }
+}

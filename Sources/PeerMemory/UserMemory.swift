@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CLinux
+internal import Synchronization
+internal import SystemPackage
+public import PeerMRCore
+public import Verbs
+
+/// Memory that the application has mapped itself, known by its address: registered where it is, and never unmapped or
+/// closed by this object.
+///
+/// The application keeps it mapped as long as the object lives, and any region over it. Devices and peers know it by
+/// its address in this process, whatever it is. A dma-buf is reached by a descriptor that the process still has open;
+/// its duplicate is held until this object goes.
+public final class UserMemory: Memory {
+    /// The address of the first byte in this process.
+    public var address: UInt { UInt(range.address) }
+    public var byteCount: Int { Int(range.byteCount) }
+    /// What is mapped there.
+    public var object: MappedObject { range.object }
+    /// The provider's driver when the memory was opened.
+    public let providerDriver: String?
+    private let range: MappedRange
+    private let buffer = Mutex<DMABuf?>(nil)
+
+    /// Looks up what is mapped at an address of this process, in `/proc/self/maps`.
+    ///
+    /// The range may span several mappings of one object.
+    ///
+    /// - Parameters:
+    ///   - address: the address of the first byte.
+    ///   - byteCount: how many bytes.
+    ///   - root: where `/proc` and `/sys` are; tests put another there.
+    /// - Throws: `invalidArgument` for an empty range, for one beyond the end of the address space, with holes in it,
+    ///   over several objects, or over parts of one dma-buf that do not follow each other there; `memoryRevoked` for
+    ///   p2pmem whose device is no longer there; `notSupported` for a dma-buf of a kernel that cannot tell one from
+    ///   another; `system` where `/proc` cannot be read.
+    @unsafe
+    public init(at address: UInt64, byteCount: UInt64, root: SystemRoot = .live) throws(PeerMRError) {
+        let range = try MappedRange(at: address, byteCount: byteCount, root: root)
+        if case .p2pmem(let provider) = range.object {
+            providerDriver = root.driver(of: provider)
+        } else {
+            providerDriver = nil
+        }
+        self.range = range
+    }
+
+    /// What kind of memory it is.
+    public var kind: MemoryKind {
+        switch object {
+        case .host, .device: .host
+        case .p2pmem: .p2pmem
+        case .dmabuf: .dmabuf
+        }
+    }
+
+    /// The PCI function whose memory it is, where that is known.
+    public var provider: PCIAddress? {
+        if case .p2pmem(let provider) = object { provider } else { nil }
+    }
+
+    /// The driver that exports the dma-buf; nil for other memory.
+    public var exporter: String? { buffer.withLock { $0?.exporter } }
+
+    /// Whether it is known to be memory of the host.
+    public var isHostMemory: Bool { kind == .host || buffer.withLock { $0?.isOfHostExporter } == true }
+
+    /// What tells the memory from any other that is alive.
+    public var identity: MemoryIdentity {
+        guard case .dmabuf(let identity, _) = object else { return .object(ObjectIdentifier(self)) }
+        return .dmaBuf(device: identity.device, inode: identity.inode)
+    }
+}
+
+extension UserMemory {
+    /// - Throws: `notFound` where no descriptor of the dma-buf is open any more, `notPermitted` where devices were to
+    ///   write to what is mapped for reading, `notSupported` for a private mapping, whose copy devices would miss.
+    public func backing(for access: Access) throws(PeerMRError) -> MemoryBacking {
+        switch object {
+        case .host, .device: break
+        case .p2pmem: try range.validate(access)
+        case .dmabuf(let identity, _):
+            try range.validate(access)
+            let buffer = try opened(identity)
+            return .dmaBuf(
+                DMABufRange(
+                    of: buffer.descriptor, offset: range.offset, byteCount: range.byteCount, ioAddress: range.address,
+                    bufferBytes: buffer.byteCount, isWritable: buffer.isWritable))
+        }
+        return .mapped(IOVector(address: address, byteCount: byteCount))
+    }
+
+    /// Copies bytes out of the memory. See ``Verbs/Memory/read(into:at:)``.
+    public func read(into bytes: inout MutableRawSpan, at offset: Int) throws(PeerMRError) {
+        try validate(offset, bytes.byteCount)
+        guard case .dmabuf(let identity, _) = object else {
+            return try KernelCopy.read(address + UInt(offset), into: &bytes, provider)
+        }
+        try opened(identity).read(into: &bytes, at: range.offset + UInt64(offset))
+    }
+
+    /// Copies bytes into the memory. See ``Verbs/Memory/write(_:at:)``.
+    public func write(_ bytes: RawSpan, at offset: Int) throws(PeerMRError) {
+        try validate(offset, bytes.byteCount)
+        guard case .dmabuf(let identity, _) = object else {
+            return try KernelCopy.write(bytes, address + UInt(offset), provider)
+        }
+        try opened(identity).write(bytes, at: range.offset + UInt64(offset))
+    }
+
+    /// A driver's own mapping has no pages that could be pinned.
+    public func explain(_ refusal: PeerMRError) -> PeerMRError {
+        guard case .device(let path) = object else { return refusal }
+        return .deviceMapping(refusal, path)
+    }
+
+    private func validate(_ offset: Int, _ count: Int) throws(PeerMRError) {
+        guard offset >= 0, offset <= byteCount, count <= byteCount - offset else {
+            throw .outsideMemory(offset, count, byteCount)
+        }
+    }
+
+    /// A descriptor of the object's own for the dma-buf, looked for once.
+    private func opened(_ identity: DMABuf.Identity) throws(PeerMRError) -> DMABuf {
+        try buffer.withLock { (buffer) throws(PeerMRError) -> DMABuf in
+            if let buffer { return buffer }
+            let found = try DMABuf(of: identity, in: range)
+            try range.validateOffset(in: found)
+            buffer = found
+            return found
+        }
+    }
+}
+
+extension DMABuf {
+    /// A duplicate of a descriptor that this process has open on the dma-buf of a mapping; of several, one that may
+    /// write.
+    fileprivate convenience init(of identity: Identity, in range: MappedRange) throws(PeerMRError) {
+        var readable: OwnedDescriptor?
+        for name in range.root.entries("proc/self/fd") ?? [] {
+            guard let descriptor = Int32(name), Identity(of: descriptor) == identity else { continue }
+            // Another thread may have closed it, and opened something else by that number.
+            let duplicate = peermr_duplicate(descriptor)
+            guard duplicate >= 0 else {
+                let errno = currentErrno()
+                if errno == .badFileDescriptor { continue }
+                throw .duplicate(errno, descriptor)
+            }
+            let file = OwnedDescriptor(adopting: duplicate)
+            guard Identity(of: duplicate) == identity else { continue }
+            readable = consume file
+            if peermr_is_writable(duplicate) == 1 { break }
+        }
+        guard let file = readable.take() else { throw .descriptorClosed(range) }
+        let info = try DMABufInfo(of: file.rawValue)
+        self.init(file, info)
+    }
+}

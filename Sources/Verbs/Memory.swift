@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import PeerMRCore
+
+/// Memory that can be registered: the host's, a drive's controller memory buffer, another driver's dma-buf, the NIC's.
+///
+/// It is an object, and a ``MemoryRegion`` holds it: several regions over one memory are ordinary, and the memory is
+/// released after the last of them. A new kind of exporter is a class that conforms to this protocol; for one that
+/// hands out dma-bufs ``PeerMemory/DMABufBacked`` does most of it.
+public protocol Memory: AnyObject, Sendable {
+    /// What kind of memory it is.
+    var kind: MemoryKind { get }
+    /// The PCI function whose memory it is; nil for the host's, and where that is not known.
+    var provider: PCIAddress? { get }
+    /// The provider's driver when the memory was opened; nil where that was not looked up. Without that driver the
+    /// memory is gone.
+    var providerDriver: String? { get }
+    /// The driver that exports a dma-buf, as the kernel names it; nil for other memory.
+    var exporter: String? { get }
+    /// Whether it is known to be memory of the host, whatever hands it out: bytes in it are no peer's.
+    var isHostMemory: Bool { get }
+    /// The length in bytes.
+    var byteCount: Int { get }
+    /// What tells the memory from any other that is alive.
+    var identity: MemoryIdentity { get }
+
+    /// How a device gets at the memory.
+    ///
+    /// - Parameter access: what the device, and its peers, are to do with it.
+    /// - Throws: where the memory does not allow that access (`notPermitted`), or can no longer be reached.
+    func backing(for access: Access) throws(PeerMRError) -> MemoryBacking
+
+    /// Copies bytes out of the memory by the owner's means, not through a region.
+    ///
+    /// - Parameters:
+    ///   - bytes: where they go, and how many.
+    ///   - offset: from the beginning of the memory, in bytes.
+    /// - Throws: `notSupported` where the owner cannot read it, `memoryRevoked` when it was taken back,
+    ///   `invalidArgument` where the range is not inside.
+    func read(into bytes: inout MutableRawSpan, at offset: Int) throws(PeerMRError)
+
+    /// Copies bytes into the memory by the owner's means. See ``read(into:at:)``.
+    func write(_ bytes: RawSpan, at offset: Int) throws(PeerMRError)
+
+    /// What is to be said of a refused registration, where the memory knows more about it than the call.
+    func explain(_ refusal: PeerMRError) -> PeerMRError
+}
+
+extension Memory {
+    /// The PCI function whose memory it is, where that is known.
+    public var provider: PCIAddress? { nil }
+    /// The provider's driver when the memory was opened.
+    public var providerDriver: String? { nil }
+    /// The driver that exports the dma-buf; nil for other memory.
+    public var exporter: String? { nil }
+    /// Whether it is known to be memory of the host.
+    public var isHostMemory: Bool { kind == .host }
+    /// What tells the memory from any other that is alive.
+    public var identity: MemoryIdentity { .object(ObjectIdentifier(self)) }
+    /// What is to be said of a refused registration: here no more than the call says.
+    public func explain(_ refusal: PeerMRError) -> PeerMRError { refusal }
+}
+
+/// What kind of memory it is.
+public enum MemoryKind: String, Hashable, Sendable, CaseIterable {
+    /// Memory of the host.
+    case host
+    /// A mapping of a PCI function's peer-to-peer memory.
+    case p2pmem
+    /// A buffer that another driver exports as a descriptor.
+    case dmabuf
+    /// Memory of the RDMA device itself.
+    case nic
+}
+
+/// What tells memory from any other that is alive, as a key for what is remembered about it.
+public enum MemoryIdentity: Hashable, Sendable {
+    /// An object of this process. Another object may get its number when it is gone: keep it while the key is used.
+    case object(ObjectIdentifier)
+    /// A dma-buf: the number of the kernel's file system of dma-bufs, and the buffer's in it, whichever descriptor
+    /// leads to it.
+    case dmaBuf(device: UInt64, inode: UInt64)
+}
+
+/// How a device gets at memory: one case for each way to register it.
+public enum MemoryBacking: Sendable {
+    /// A mapping of this process, for `ibv_reg_mr`.
+    case mapped(IOVector)
+    /// A range of a dma-buf, for `ibv_reg_dmabuf_mr`.
+    case dmaBuf(DMABufRange)
+    /// Memory of the RDMA device, for `ibv_reg_dm_mr`.
+    case deviceMemory(DeviceMemory)
+
+    /// A mapping of this process, by its bytes.
+    ///
+    /// - Parameter bytes: mapped as long as the memory lives that this is the backing of; nothing can check that.
+    @unsafe public static func mapped(_ bytes: UnsafeMutableRawBufferPointer) -> MemoryBacking {
+        .mapped(IOVector(address: UInt(bitPattern: bytes.baseAddress), byteCount: bytes.count))
+    }
+}
+
+/// A range of this process's memory, as a system call takes it. Numbers only: keep the memory alive while a device uses
+/// them. The corresponding C type is `struct iovec`.
+public struct IOVector: BitwiseCopyable, Hashable, Sendable {
+    /// The address of the first byte in this process.
+    public let address: UInt
+    /// The length in bytes.
+    public let byteCount: Int
+
+    package init(address: UInt, byteCount: Int) {
+        self.address = address
+        self.byteCount = byteCount
+    }
+}
