@@ -50,7 +50,9 @@ package struct Hello: Equatable {
         writer.put(UInt16(0))
         return writer.bytes
     }
+}
 
+extension Hello {
     /// Reads what a client has sent.
     ///
     /// - Throws: the refusal that answers it.
@@ -74,18 +76,6 @@ package struct Hello: Equatable {
             operation: operation, offset: offset, byteCount: byteCount,
             buffer: RemoteAddress(address: address, key: key), slotBytes: slotBytes,
             slotCount: slotCount)
-    }
-
-    init(
-        operation: Operation, offset: UInt64, byteCount: UInt64, buffer: RemoteAddress,
-        slotBytes: UInt32, slotCount: UInt16
-    ) {
-        self.operation = operation
-        self.offset = offset
-        self.byteCount = byteCount
-        self.buffer = buffer
-        self.slotBytes = slotBytes
-        self.slotCount = slotCount
     }
 }
 
@@ -121,7 +111,9 @@ struct Welcome: Equatable {
         writer.put(UInt8(isBounce ? 1 : 0))
         return writer.bytes
     }
+}
 
+extension Welcome {
     /// Reads what a server has answered; nil where it is not this protocol.
     init?(parsing bytes: [UInt8]) {
         var reader = ByteReader(bytes)
@@ -139,21 +131,6 @@ struct Welcome: Equatable {
             buffer: RemoteAddress(address: address, key: key),
             memory: MemoryKind.allCases[Int(memory)], method: Method.allCases[Int(method)],
             nic: nic == 1 ? .software : .device, isBounce: bounce == 1)
-    }
-
-    init(
-        slotCount: UInt16, slotBytes: UInt32, capacity: UInt64, blockBytes: UInt32,
-        buffer: RemoteAddress, memory: MemoryKind, method: Method, nic: NICKind, isBounce: Bool
-    ) {
-        self.slotCount = slotCount
-        self.slotBytes = slotBytes
-        self.capacity = capacity
-        self.blockBytes = blockBytes
-        self.buffer = buffer
-        self.memory = memory
-        self.method = method
-        self.nic = nic
-        self.isBounce = isBounce
     }
 }
 
