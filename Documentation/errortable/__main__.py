@@ -32,7 +32,6 @@ _TITLES = {
     "PeerMemory/Explain+VFIO.swift": "vfio-pci and its dma-bufs",
     "PeerMemory/Explain+CUDA.swift": "NVIDIA GPUs",
     "PeerStorage/Explain.swift": "Drives",
-    "PeerMRCore/Explain+Sockets.swift": "TCP between programs",
     "PeerMRC/Explain.swift": "Using the C library",
     "RegistrationBench/Explain.swift": "The bench of registration",
 }

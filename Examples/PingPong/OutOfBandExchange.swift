@@ -17,7 +17,7 @@ struct OutOfBandOptions {
 
 /// The other end, as the exchange of addresses has shown it.
 struct Peer: ~Copyable {
-    let socket: StreamSocket
+    let socket: TCPSocket
     let own: AddressMessage
     let told: AddressMessage
 
@@ -48,7 +48,7 @@ extension Endpoint {
 
     /// As a client: tells the own address, learns the server's, and connects the queue pair to it.
     mutating func connectAsClient(
-        _ socket: consuming StreamSocket, _ options: OutOfBandOptions
+        _ socket: consuming TCPSocket, _ options: OutOfBandOptions
     ) throws(PeerMRError) -> Peer {
         let gid = try context.chooseGID(
             options.gidIndex, port: options.devicePort, preferring: socket.localAddressBytes())
@@ -63,7 +63,7 @@ extension Endpoint {
 
     /// As a server: learns a client's address, connects the queue pair to it, and tells the own.
     mutating func connectAsServer(
-        _ socket: consuming StreamSocket, _ options: OutOfBandOptions
+        _ socket: consuming TCPSocket, _ options: OutOfBandOptions
     ) throws(PeerMRError) -> Peer {
         let gid = try context.chooseGID(
             options.gidIndex, port: options.devicePort, preferring: socket.localAddressBytes())

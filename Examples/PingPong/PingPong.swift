@@ -57,7 +57,7 @@ struct PingPong: ParsableCommand {
         let report = try output.report()
         var endpoint = try endpoint(options)
         try endpoint.prepare(separate: true)
-        let socket = try StreamSocket(connectingTo: host, port: path.tcpPort, milliseconds: output.timeoutMilliseconds)
+        let socket = try TCPSocket(connectingTo: host, port: path.tcpPort, milliseconds: output.timeoutMilliseconds)
         if options.waits { wakeRegularly() }
         let peer = try endpoint.connectAsClient(socket, path.outOfBandOptions(output.timeoutMilliseconds))
         tell(peer, endpoint.region)
@@ -67,7 +67,7 @@ struct PingPong: ParsableCommand {
     }
 
     private func server() throws(PeerMRError) -> Int32 {
-        let listener = try StreamListener(port: path.tcpPort, address: path.bind)
+        let listener = try TCPListener(port: path.tcpPort, address: path.bind)
         if messages.events { wakeRegularly() }
         while true {
             let status = reporting { () throws(PeerMRError) in

@@ -27,11 +27,9 @@ struct RDMACMMode {
     private func client(_ host: String) throws(PeerMRError) -> Int32 {
         let events = try EventChannel()
         let connection = try Connection(events)
-        let address = try numericAddress(of: host)
-        guard let server = SocketAddress(address, port: path.tcpPort) else {
-            throw PeerMRError(.invalidArgument, reason: "\(address) is no address", remedy: "give a numeric address")
-        }
-        try connection.resolve(server, from: try path.source())
+        let server = try SocketAddress(resolving: host, port: path.tcpPort)
+        let source = try path.bind.map { name throws(PeerMRError) in try SocketAddress(resolving: name, port: 0) }
+        try connection.resolve(server, from: source)
         let context = try connection.openContext()
         try context.checkPort(connection.portNumber, size: UInt64(endpoint.sizeLimit))
         var end = try PingEndpoint(Endpoint(context, connection: connection, options))
@@ -110,17 +108,6 @@ extension Connection {
                 .notFound, reason: "the connection has no RDMA device", remedy: "see rdma link show at both ends")
         }
         return context
-    }
-}
-
-extension PathArguments {
-    /// The address of `--bind`; nil where there is none.
-    func source() throws(PeerMRError) -> SocketAddress? {
-        guard let bind else { return nil }
-        guard let address = SocketAddress(try numericAddress(of: bind), port: 0) else {
-            throw PeerMRError(.invalidArgument, reason: "\(bind) is no address", remedy: "give a numeric address")
-        }
-        return address
     }
 }
 

@@ -30,11 +30,7 @@ final class RDMACMServer {
     func run() throws(PeerMRError) -> Int32 {
         let events = try EventChannel()
         let listener = try Connection(events)
-        let host = try path.bind.map { name throws(PeerMRError) in try numericAddress(of: name) } ?? "0.0.0.0"
-        guard let address = SocketAddress(host, port: path.tcpPort) else {
-            throw PeerMRError(
-                .invalidArgument, reason: "\(host) is no address", remedy: "give --bind a numeric address")
-        }
+        let address = try SocketAddress(resolving: path.bind ?? "0.0.0.0", port: path.tcpPort)
         try listener.listen(on: address)
         say("waiting for clients on \(address)")
         while true {
