@@ -151,16 +151,7 @@ final class DriveResponder<Queue: DriveQueue & ~Copyable>: Responder {
 
     /// Waits for completions of the NIC.
     private func wait(_ plan: LoopPlan, _ endpoint: inout Endpoint) throws(LoopEnd) {
-        let began = monotonicNanoseconds()
-        var idle: UInt32 = 0
-        var found = try endpoint.poll()
-        while found == 0 {
-            if plan.waits { try endpoint.sleep(plan, since: began) }
-            idle &+= 1
-            if idle & 0xfff == 0 { try endpoint.checkTimeout(plan, since: began) }
-            found = try endpoint.poll()
-        }
-        for index in 0..<found {
+        for index in 0..<(try endpoint.wait(plan, since: monotonicNanoseconds(), sleepsFirst: false)) {
             let completion = endpoint.batch[index]
             guard completion.status.isSuccess else {
                 throw .failed(completion.status, vendor: completion.vendorSyndrome)

@@ -95,7 +95,6 @@ extension Endpoint {
         var taken = 0
         var waitsForSend = false
         var waitsForReceive = true
-        var idle: UInt32 = 0
         var heard = monotonicNanoseconds()
         do throws(LoopEnd) {
             try begin(plan)
@@ -108,14 +107,8 @@ extension Endpoint {
             // What came before an event was asked for has none: the first look is without sleep.
             var sleeps = false
             while sent < plan.count || received < plan.count {
-                if sleeps { try sleep(plan, since: heard) }
+                let found = try wait(plan, since: heard, sleepsFirst: sleeps)
                 sleeps = plan.waits
-                let found = try poll()
-                if found == 0 {
-                    idle &+= 1
-                    if idle & 0xffff == 0 { try checkTimeout(plan, since: heard) }
-                    continue
-                }
                 for index in 0..<found {
                     let completion = batch[index]
                     guard completion.status.isSuccess else {
@@ -158,13 +151,7 @@ extension Endpoint {
                 do {
                     try queuePair.postRead(plan.incoming.prefix(plan.size), from: plan.remote, requestID: sendID)
                 } catch { throw .refused(error) }
-                var idle: UInt32 = 0
-                while true {
-                    if plan.waits { try sleep(plan, since: began) }
-                    if try poll() > 0 { break }
-                    idle &+= 1
-                    if idle & 0xffff == 0 { try checkTimeout(plan, since: began) }
-                }
+                _ = try wait(plan, since: began, sleepsFirst: plan.waits)
                 let completion = batch[0]
                 guard completion.status.isSuccess else {
                     throw .failed(completion.status, vendor: completion.vendorSyndrome)
@@ -216,8 +203,24 @@ extension Endpoint {
         do { return try queue.poll(into: &batch) } catch { throw .refused(error) }
     }
 
+    /// Waits for completions: polls, and sleeps in between if the plan says so. They are in `batch`.
+    ///
+    /// - Parameter sleepsFirst: false where completions may be there for which no event comes.
+    @inline(__always)
+    mutating func wait(_ plan: LoopPlan, since heard: UInt64, sleepsFirst: Bool) throws(LoopEnd) -> Int {
+        var idle: UInt32 = 0
+        if sleepsFirst { try sleep(plan, since: heard) }
+        while true {
+            let found = try poll()
+            if found > 0 { return found }
+            idle &+= 1
+            if idle & 0xffff == 0 { try checkTimeout(plan, since: heard) }
+            if plan.waits { try sleep(plan, since: heard) }
+        }
+    }
+
     /// Waits for an event, and asks for the next before the poll that follows.
-    mutating func sleep(_ plan: LoopPlan, since heard: UInt64) throws(LoopEnd) {
+    private mutating func sleep(_ plan: LoopPlan, since heard: UInt64) throws(LoopEnd) {
         while true {
             let came: Bool
             do { came = try channel.waitForEvent() } catch { throw .refused(error) }
@@ -243,7 +246,7 @@ extension Endpoint {
         if plan.check.isStaged { try takeThroughOwner(plan.check.incoming, count: count) }
         // ibv_rc_pingpong sends back what it has received last; what it sends first is its own.
         let expected = state.peerEchoes ? message - 1 : message
-        let offset = plan.check.firstDifference(message: expected, count: count)
+        let offset = Pattern.firstDifference(message: expected, at: plan.check.incoming, count: count)
         guard offset >= 0 else { return }
         if message == 0, plan.check.mayEcho {
             state.peerEchoes = true
@@ -254,7 +257,7 @@ extension Endpoint {
 
     /// Puts the pattern of a message where the NIC takes it.
     func write(_ plan: LoopPlan, message: Int) throws(LoopEnd) {
-        plan.check.write(message: message, count: Int(plan.size))
+        Pattern.write(message: message, to: plan.check.outgoing, count: Int(plan.size))
         if plan.check.isStaged { try putThroughOwner(plan.check.outgoing, count: Int(plan.size)) }
     }
 

@@ -1,9 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 
+/// Bytes of messages, each computed by itself.
+protocol MessagePattern {
+    static func byte(at index: Int, of message: Int, count: Int) -> UInt8
+}
+
+extension MessagePattern {
+    /// Writes a message; by the processor, also where the memory is a device's.
+    @inline(never)
+    static func write(message: Int, to address: UInt, count: Int) {
+        guard let bytes = unsafe UnsafeMutablePointer<UInt8>(bitPattern: address) else { return }
+        for index in 0..<count { unsafe bytes[index] = byte(at: index, of: message, count: count) }
+    }
+
+    /// Where the first byte is that differs from a message; -1 where none does.
+    @inline(never)
+    static func firstDifference(message: Int, at address: UInt, count: Int) -> Int {
+        guard let bytes = unsafe UnsafePointer<UInt8>(bitPattern: address) else { return 0 }
+        for index in 0..<count where unsafe bytes[index] != byte(at: index, of: message, count: count) { return index }
+        return -1
+    }
+}
+
 /// Bytes that tell where they belong, and to which message.
 ///
 /// The first byte of each page is 0 in messages of more than one byte: `ibv_rc_pingpong --chk` wants it so.
-enum Pattern {
+enum Pattern: MessagePattern {
     @inline(__always)
     static func byte(at index: Int, of message: Int, count: Int) -> UInt8 {
         if index & 4095 == 0, count > 1 { return 0 }
@@ -13,7 +35,7 @@ enum Pattern {
     }
 }
 
-/// Writes the pattern into memory, and compares memory with it, by the processor: also where the memory is a device's.
+/// Which bytes are validated, and where they are in this process.
 struct PatternCheck: BitwiseCopyable {
     /// Whether anything is written or compared at all.
     var isOn: Bool
@@ -21,31 +43,10 @@ struct PatternCheck: BitwiseCopyable {
     var mayEcho: Bool
     /// Whether the addresses are those of a ``StagingBuffer``, whose bytes go through their owner.
     var isStaged: Bool
-    /// The address of what is sent, in this process.
+    /// The address of what is sent.
     var outgoing: UInt
-    /// The address of what is received, in this process.
+    /// The address of what is received.
     var incoming: UInt
-
-    /// Puts the pattern of a message where it is sent from.
-    @inline(never)
-    func write(message: Int, count: Int) {
-        guard let bytes = unsafe UnsafeMutablePointer<UInt8>(bitPattern: outgoing) else { return }
-        for index in 0..<count {
-            unsafe bytes[index] = Pattern.byte(at: index, of: message, count: count)
-        }
-    }
-
-    /// Looks at every byte of a message that was received.
-    ///
-    /// - Returns: where the first byte is that differs; -1 where none does.
-    @inline(never)
-    func firstDifference(message: Int, count: Int) -> Int {
-        guard let bytes = unsafe UnsafePointer<UInt8>(bitPattern: incoming) else { return 0 }
-        for index in 0..<count where unsafe bytes[index] != Pattern.byte(at: index, of: message, count: count) {
-            return index
-        }
-        return -1
-    }
 
     /// Overwrites what was received, so that the same bytes must come again.
     @inline(never)

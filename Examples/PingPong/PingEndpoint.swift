@@ -69,13 +69,13 @@ extension PingEndpoint {
         do throws(LoopEnd) {
             for index in 0..<plan.count {
                 unsafe timestamps[index] = monotonicNanoseconds()
-                PingText.write(ping: index, to: plan.check.outgoing, count: Int(plan.size))
+                PingText.write(message: index, to: plan.check.outgoing, count: Int(plan.size))
                 try send(Slot.source)
                 try waitForMessage(plan)
                 try send(Slot.sink)
                 try waitForMessage(plan)
                 guard plan.check.isOn else { continue }
-                let offset = PingText.firstDifference(ping: index, at: plan.check.incoming, count: Int(plan.size))
+                let offset = PingText.firstDifference(message: index, at: plan.check.incoming, count: Int(plan.size))
                 guard offset < 0 else { throw .corrupt(message: index, offset: offset) }
             }
         } catch { return error }
@@ -98,7 +98,7 @@ extension PingEndpoint {
             try waitForWork(plan)
             if plan.check.isOn {
                 let offset = PingText.firstDifference(
-                    ping: pings, at: plan.check.outgoing, count: Int(source.byteCount))
+                    message: pings, at: plan.check.outgoing, count: Int(source.byteCount))
                 guard offset < 0 else { throw .corrupt(message: pings, offset: offset) }
             }
             try send(Slot.goAhead)

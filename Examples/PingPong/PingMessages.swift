@@ -30,63 +30,33 @@ struct Advertisement: Hashable {
 
 /// The text that `rping` sends as its ping: `rdma-ping-7: `, then letters of which each ping begins with the next, and
 /// a zero as the last byte.
-enum PingText {
+enum PingText: MessagePattern {
     /// The fewest bytes that `rping` takes.
     static let shortest = 24
     private static let first: UInt8 = 65
     private static let last: UInt8 = 122
 
-    /// Writes the text of a ping; by the processor, also where the memory is a device's.
-    @inline(never)
-    static func write(ping: Int, to address: UInt, count: Int) {
-        guard let bytes = unsafe UnsafeMutablePointer<UInt8>(bitPattern: address) else { return }
-        for index in 0..<count { unsafe bytes[index] = byte(at: index, of: ping, count: count) }
-    }
-
-    /// Where the first byte is that differs from the text of a ping; -1 where none does.
-    @inline(never)
-    static func firstDifference(ping: Int, at address: UInt, count: Int) -> Int {
-        guard let bytes = unsafe UnsafePointer<UInt8>(bitPattern: address) else { return 0 }
-        for index in 0..<count where unsafe bytes[index] != byte(at: index, of: ping, count: count) { return index }
-        return -1
-    }
-
     /// One byte of the text, computed for itself alone.
     static func byte(at index: Int, of ping: Int, count: Int) -> UInt8 {
-        if index == count - 1 { return 0 }
-        let digits = decimalDigits(ping)
-        let head = 10 + digits + 2
-        switch index {
-        case 0..<10: return prefixByte(index)
-        case 10..<10 + digits: return digit(ping, 10 + digits - 1 - index)
-        case 10 + digits: return 58
-        case 11 + digits: return 32
-        default:
-            let letters = Int(last - first) + 1
-            return first + UInt8((ping + index - head) % letters)
-        }
-    }
-
-    private static func prefixByte(_ index: Int) -> UInt8 {
-        // "rdma-ping-" as two numbers: a string would count references.
-        index < 8
-            ? UInt8(truncatingIfNeeded: 0x7264_6d61_2d70_696e as UInt64 >> UInt64(56 - index * 8))
-            : UInt8(truncatingIfNeeded: 0x672d as UInt64 >> UInt64((9 - index) * 8))
-    }
-
-    private static func decimalDigits(_ number: Int) -> Int {
-        var count = 1
-        var left = number / 10
-        while left > 0 {
-            count += 1
+        // A String would count references.
+        let head: StaticString = "rdma-ping-"
+        let start = head.utf8CodeUnitCount
+        var end = start + 1
+        var left = ping
+        while left >= 10 {
             left /= 10
+            end += 1
         }
-        return count
-    }
-
-    private static func digit(_ number: Int, _ place: Int) -> UInt8 {
-        var left = number
-        for _ in 0..<place { left /= 10 }
-        return 48 + UInt8(left % 10)
+        switch index {
+        case count - 1: return 0
+        case 0..<start: return unsafe head.utf8Start[index]
+        case start..<end:
+            left = ping
+            for _ in index + 1..<end { left /= 10 }
+            return 48 + UInt8(left % 10)
+        case end: return UInt8(ascii: ":")
+        case end + 1: return UInt8(ascii: " ")
+        default: return first + UInt8((ping + index - end - 2) % Int(last - first + 1))
+        }
     }
 }

@@ -24,11 +24,11 @@ struct PatternTests {
             var bytes = [UInt8](repeating: 0xff, count: count)
             bytes.withUnsafeMutableBytes { buffer in
                 let address = UInt(bitPattern: buffer.baseAddress)
-                PingText.write(ping: ping, to: address, count: count)
-                #expect(PingText.firstDifference(ping: ping, at: address, count: count) == -1)
-                #expect(PingText.firstDifference(ping: ping + 1, at: address, count: count) >= 10)
+                PingText.write(message: ping, to: address, count: count)
+                #expect(PingText.firstDifference(message: ping, at: address, count: count) == -1)
+                #expect(PingText.firstDifference(message: ping + 1, at: address, count: count) >= 10)
             }
-            #expect(bytes == text(ping: ping, count: count))
+            #expect(bytes == text(message: ping, count: count))
         }
     }
 
@@ -40,18 +40,18 @@ struct PatternTests {
                 let address = UInt(bitPattern: buffer.baseAddress)
                 let check = PatternCheck(
                     isOn: true, mayEcho: false, isStaged: false, outgoing: address, incoming: address)
-                check.write(message: 7, count: count)
-                #expect(check.firstDifference(message: 7, count: count) == -1)
-                #expect(check.firstDifference(message: 8, count: count) >= 0)
+                Pattern.write(message: 7, to: address, count: count)
+                #expect(Pattern.firstDifference(message: 7, at: address, count: count) == -1)
+                #expect(Pattern.firstDifference(message: 8, at: address, count: count) >= 0)
                 for index in 0..<count {
                     buffer[index] ^= 0x20
-                    #expect(check.firstDifference(message: 7, count: count) == index)
+                    #expect(Pattern.firstDifference(message: 7, at: address, count: count) == index)
                     buffer[index] ^= 0x20
                 }
                 for index in 0..<count - 1 { buffer[index] = buffer[index + 1] }
-                if count > 2 { #expect(check.firstDifference(message: 7, count: count) >= 0) }
+                if count > 2 { #expect(Pattern.firstDifference(message: 7, at: address, count: count) >= 0) }
                 check.scrub(count: count)
-                #expect(check.firstDifference(message: 7, count: count) == 0)
+                #expect(Pattern.firstDifference(message: 7, at: address, count: count) == 0)
             }
         }
     }
