@@ -17,6 +17,17 @@ let testing: [SwiftSetting] = Array(strict.dropFirst(2))
 
 let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
 
+/// A program of one file, to learn from.
+func example(_ program: String, _ file: String) -> Target {
+    let files = ["MixedScatter", "NICToDrive", "PeerPingPong", "RegisterDMABuf", "RegisterP2PMem"]
+    return .executableTarget(
+        name: program,
+        dependencies: [
+            "PeerMR", "PeerStorage", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        ],
+        path: "Examples/Single", exclude: files.filter { $0 != file }.map { "\($0).swift" }, swiftSettings: strict)
+}
+
 let package = Package(
     name: "peermr",
     products: [
@@ -26,7 +37,6 @@ let package = Package(
         .library(name: "Verbs", targets: ["Verbs"]),
         // The C library: an archive, which Packaging/link-library makes libpeermr.so of.
         .library(name: "peermr-c", type: .static, targets: ["PeerMRC"]),
-        .executable(name: "mixed-scatter", targets: ["MixedScatter"]),
         .executable(name: "nic-to-nvme", targets: ["NICToNVMe"]),
         .executable(name: "peermr", targets: ["PeerMRCommand"]),
         .executable(name: "ping-pong", targets: ["PingPong"]),
@@ -115,13 +125,13 @@ let package = Package(
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
             ],
             path: "Examples/PingPong", exclude: ["README.md", "compare"], swiftSettings: strict),
-        .executableTarget(
-            name: "MixedScatter", dependencies: ["PeerMR"], path: "Examples/MixedScatter",
-            swiftSettings: strict),
         // What prints the documentation's page of all errors.
         .executableTarget(
             name: "error-page", dependencies: ["Verbs", "PeerMRCore", "CLinux"],
             path: "Documentation/ErrorPage", swiftSettings: strict),
+        example("mixed-scatter", "MixedScatter"), example("nic-to-drive", "NICToDrive"),
+        example("peer-pingpong", "PeerPingPong"), example("register-dmabuf", "RegisterDMABuf"),
+        example("register-p2pmem", "RegisterP2PMem"),
         // A program for the oracle: every pair of a machine, judged in one start.
         .executableTarget(
             name: "route-probe", dependencies: ["PCITopology", "PeerMRCore", system],

@@ -8,7 +8,7 @@ extension PeerMRError {
         let option: String
         switch (call, code) {
         case ("open", .busy), ("blkid_do_safeprobe", .busy): option = "--overwrite"
-        case ("rdma_listen", .busy), ("bind", .busy), ("connect", .refused): option = "--port"
+        case ("rdma_listen", .busy): option = "--port"
         case ("ibv_modify_qp", .disconnected), ("ibv_modify_qp", .invalidArgument): option = "--gid-index"
         default: return self
         }

@@ -28,7 +28,7 @@ struct PatternTests {
                 #expect(PingText.firstDifference(message: ping, at: address, count: count) == -1)
                 #expect(PingText.firstDifference(message: ping + 1, at: address, count: count) >= 10)
             }
-            #expect(bytes == text(message: ping, count: count))
+            #expect(bytes == text(ping: ping, count: count))
         }
     }
 

@@ -37,7 +37,7 @@ class Bench:
         self.pong = str(programs / "ping-pong")
         self.probe = str(programs / "memory-probe")
         self.tool = str(programs / "peermr")
-        self.mixed = str(programs / "mixed-scatter")
+        self.programs = programs
         self.libraries = programs / "lib"
         self.image = next(iter(self.server.drives.values()), None)
         self._record = []

@@ -88,7 +88,7 @@ def mixed_lists_on_rxe(bench):
     """A header of the host's and a payload of the CMB are one message, out and back in."""
     bdf = bench.server.bdf("nvme0")
     for memory, kind in ((f"p2pmem:{bdf}:64K", "p2pmem"), ("host:64K", "host")):
-        result = bench.run(bench.server, [bench.mixed, "rxe0", memory], 60)
+        result = bench.run(bench.server, [bench.programs / "mixed-scatter", "rxe0", memory], 60)
         equal(result.code, 0, "the exit code of mixed-scatter")
         in_order(result.stdout, r"gathered: \d+ bytes of host memory, all as sent",
                  f"scattered, payload: 65536 bytes of {kind} memory, all as sent")
@@ -197,7 +197,7 @@ def mixed_lists_on_the_hca(bench):
     """A header of the host's and a payload of a BAR are one message, moved by the device's DMA."""
     near = vfio(bench, "near")
     for memory in (f"vfio:{near}:2:0:4096", f"vfio:{near}:2:6000:1000", "udmabuf:4K"):
-        result = bench.run(bench.server, [bench.mixed, DEVICE, memory], 90)
+        result = bench.run(bench.server, [bench.programs / "mixed-scatter", DEVICE, memory], 90)
         equal(result.code, 0, "the exit code of mixed-scatter")
         in_order(result.stdout, "gathered: .* all as sent",
                  r"scattered, payload: \d+ bytes of dmabuf memory, all as sent")

@@ -4,32 +4,24 @@
 // another device's; the NIC sends them as one message, and takes one apart the same way. No byte of the payload goes
 // through the host.
 //
-//   mixed-scatter DEVICE MEMORY
-//   mixed-scatter mlx5_0 p2pmem:0000:03:00.0:64K      the controller memory buffer of an NVMe drive
-//   mixed-scatter mlx5_0 vfio:0000:04:00.0:2          a BAR of a device bound to vfio-pci
+//   swift run -c release mixed-scatter mlx5_0 p2pmem:0000:03:00.0:64K      the controller memory buffer of a drive
+//   swift run -c release mixed-scatter mlx5_0 vfio:0000:04:00.0:2          a BAR of a device bound to vfio-pci
 //
-// The NIC talks to itself, so that one machine is enough. Exit status: 0 when all bytes came as they went.
+// The NIC talks to itself, so one machine is enough.
 
-import Glibc
+import ArgumentParser
 import PeerMR
 
 @main
-struct MixedScatter {
-    static func main() {
-        let words = CommandLine.arguments
-        guard words.count == 3 else { stop("usage: mixed-scatter DEVICE MEMORY", 2) }
-        do throws(PeerMRError) {
-            var exchange = try Exchange(device: words[1], memory: words[2])
-            try exchange.gather()
-            try exchange.scatter()
-        } catch {
-            stop("\(error)", 1)
-        }
-    }
+struct MixedScatter: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "mixed-scatter")
+    @Argument(help: "The RDMA device, as rdma link show names it.") var device: String
+    @Argument(help: "The memory of the payload.") var memory: String
 
-    static func stop(_ reason: String, _ status: Int32) -> Never {
-        say("mixed-scatter: \(reason)", to: 2)
-        exit(status)
+    func run() throws {
+        var exchange = try Exchange(device: device, memory: memory)
+        try exchange.gather()
+        try exchange.scatter()
     }
 }
 
@@ -43,7 +35,7 @@ struct Exchange: ~Copyable {
     private let headerBytes: Int
     private let payloadBytes: Int
 
-    init(device: String, memory: String) throws(PeerMRError) {
+    init(device: String, memory: String) throws {
         let specification = try MemorySpecification(memory)
         let domain = try ProtectionDomain(try Device(name: device).open())
         let payload = try PeerRegion(registering: try specification.open(), on: domain, access: [.localWrite])
@@ -69,7 +61,7 @@ struct Exchange: ~Copyable {
     }
 
     /// Header from the host and payload from the device, in one SEND; they arrive in plain memory.
-    mutating func gather() throws(PeerMRError) {
+    mutating func gather() throws {
         let words = pattern(headerBytes, 1)
         let bytes = pattern(payloadBytes, 2)
         try unsafe header.write(words.span.bytes, at: 0)
@@ -81,7 +73,7 @@ struct Exchange: ~Copyable {
     }
 
     /// One message from plain memory; its beginning lands in the host's memory, the rest in the device's.
-    mutating func scatter() throws(PeerMRError) {
+    mutating func scatter() throws {
         let bytes = pattern(headerBytes + payloadBytes, 3)
         try unsafe plain.write(bytes.span.bytes, at: 0)
         let one: [1 of ScatterGatherElement] = [try entry(plain, bytes.count)]
@@ -94,54 +86,39 @@ struct Exchange: ~Copyable {
     /// Sends one message to ourselves. The lists need not outlive the call that posts them; the memory must.
     private mutating func transfer(
         from sources: Span<ScatterGatherElement>, to targets: Span<ScatterGatherElement>
-    ) throws(PeerMRError) {
-        do throws(Errno) {
-            try pair.postReceive(scatteringTo: targets, requestID: 1)
-            try pair.postSend(gathering: sources, requestID: 2)
-            var batch = CompletionBatch(capacity: 4)
-            var open = 2
-            let deadline = monotonicNanoseconds() + 30_000_000_000
-            while open > 0 && monotonicNanoseconds() < deadline {
-                let count = try queue.poll(into: &batch)
-                if count == 0 { usleep(100) }
-                for index in 0..<count {
-                    if let error = payload.explain(batch[index]) { MixedScatter.stop("\(error)", 1) }
-                    open -= 1
-                }
+    ) throws {
+        try pair.postReceive(scatteringTo: targets, requestID: 1)
+        try pair.postSend(gathering: sources, requestID: 2)
+        var batch = CompletionBatch(capacity: 4)
+        var open = 2
+        let deadline = ContinuousClock.now + .seconds(30)
+        while open > 0 {
+            for index in 0..<(try queue.poll(into: &batch)) {
+                if let error = payload.explain(batch[index]) { throw error }
+                open -= 1
             }
-            if open > 0 { MixedScatter.stop("the message did not arrive within 30 s", 1) }
-        } catch {
-            throw PeerMRError(.system, errno: error, reason: "the NIC does not take the message")
+            guard ContinuousClock.now < deadline else { throw Failure(description: "the NIC says nothing for 30 s") }
         }
     }
 
-    private func compare(
-        _ what: String, _ region: borrowing PeerRegion, _ expected: [UInt8]
-    ) throws(PeerMRError) {
+    private func compare(_ what: String, _ region: borrowing PeerRegion, _ expected: [UInt8]) throws {
         var seen = [UInt8](repeating: 0, count: expected.count)
         var span = seen.mutableSpan
         var raw = unsafe span.mutableBytes
         try region.read(into: &raw, at: 0)
-        guard seen == expected else { MixedScatter.stop("\(what): the bytes differ", 1) }
-        say("\(what): \(expected.count) bytes of \(region.kind.rawValue) memory, all as sent")
+        guard seen == expected else { throw Failure(description: "\(what): the bytes differ") }
+        print("\(what): \(expected.count) bytes of \(region.kind.rawValue) memory, all as sent")
     }
 }
 
 /// A piece of a region, from its beginning.
-private func entry(_ region: borrowing PeerRegion, _ count: Int) throws(PeerMRError) -> ScatterGatherElement {
-    do throws(SliceError) {
-        return try region.keys.element(at: 0, count: UInt64(count))
-    } catch {
-        throw PeerMRError(.invalidArgument, reason: "\(count) bytes cannot be addressed: \(error)")
-    }
+private func entry(_ region: borrowing PeerRegion, _ count: Int) throws -> ScatterGatherElement {
+    try region.keys.element(at: 0, count: UInt64(count))
 }
 
-/// Bytes that differ from their neighbours, other ones for each seed.
+/// Bytes that differ from their neighbors, other ones for each seed.
 private func pattern(_ count: Int, _ seed: Int) -> [UInt8] {
     (0..<count).map { UInt8(truncatingIfNeeded: ($0 * 31 + $0 >> 8) ^ (seed * 77)) }
 }
 
-private func say(_ line: String, to descriptor: Int32 = 1) {
-    let bytes = Array("\(line)\n".utf8)
-    _ = unsafe bytes.withUnsafeBytes { unsafe write(descriptor, $0.baseAddress, $0.count) }
-}
+struct Failure: Error, CustomStringConvertible { let description: String }
