@@ -124,7 +124,7 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
             ],
-            path: "Examples/PingPong", exclude: ["README.md", "compare"], swiftSettings: strict),
+            path: "Examples/PingPong", exclude: ["README.md"], swiftSettings: strict),
         // What prints the documentation's page of all errors.
         .executableTarget(
             name: "error-page", dependencies: ["Verbs", "PeerMRCore", "CLinux"],
