@@ -76,7 +76,7 @@ struct PathArguments: ParsableArguments {
     @Flag(help: "Serve one client after the other; with --cm several at once.") var persistent = false
 
     func validate() throws {
-        guard mtu == nil || PathMTU(exactlyBytes: mtu ?? 0) != nil else {
+        guard mtu == nil || pathMTU != nil else {
             throw ValidationError("--mtu must be 256, 512, 1024, 2048 or 4096.")
         }
         guard (gidIndex ?? 0) >= 0, gidIndex ?? 0 < 256 else {
@@ -91,11 +91,8 @@ struct PathArguments: ParsableArguments {
 
     var tcpPort: UInt16 { port ?? (cm ? 7174 : 18_515) }
 
-    func outOfBandOptions(_ milliseconds: Int32) -> OutOfBandOptions {
-        OutOfBandOptions(
-            device: device, devicePort: devicePort, gidIndex: gidIndex, mtu: mtu.flatMap { PathMTU(exactlyBytes: $0) },
-            serviceLevel: serviceLevel, port: tcpPort, milliseconds: milliseconds)
-    }
+    /// The path MTU that was asked for; nil to settle on 1024 bytes, or what the memory needs.
+    var pathMTU: PathMTU? { mtu.flatMap { PathMTU(exactlyBytes: $0) } }
 }
 
 /// What goes to and fro.

@@ -2,19 +2,6 @@
 
 import PeerMR
 
-/// How two ends find each other without the connection manager.
-struct OutOfBandOptions {
-    var device: String?
-    var devicePort: UInt8
-    var gidIndex: Int?
-    /// Nil to settle on 1024 bytes, or what the memory needs.
-    var mtu: PathMTU?
-    var serviceLevel: UInt8
-    var port: UInt16
-    /// How long the other end may take to answer over TCP.
-    var milliseconds: Int32
-}
-
 /// The other end, as the exchange of addresses has shown it.
 struct Peer: ~Copyable {
     let socket: TCPSocket
@@ -27,15 +14,15 @@ struct Peer: ~Copyable {
 
 extension Endpoint {
     /// The payload of a full packet that this end would take: what was asked for, or what the memory needs.
-    private func proposedMTU(_ options: OutOfBandOptions) throws(PeerMRError) -> PathMTU {
+    private func proposedMTU(_ path: PathArguments) throws(PeerMRError) -> PathMTU {
         let needed = region.keys.constraint.pathMTUBytes
-        let mtu = options.mtu ?? PathMTU(exactlyBytes: needed) ?? .default
-        try checkMTU(mtu, options)
+        let mtu = path.pathMTU ?? PathMTU(exactlyBytes: needed) ?? .default
+        try checkMTU(mtu, path)
         return mtu
     }
 
-    private func checkMTU(_ mtu: PathMTU, _ options: OutOfBandOptions) throws(PeerMRError) {
-        let own = try context.port(options.devicePort).mtuBytes
+    private func checkMTU(_ mtu: PathMTU, _ path: PathArguments) throws(PeerMRError) {
+        let own = try context.port(path.devicePort).mtuBytes
         guard own == 0 || mtu.bytes <= own else {
             throw PeerMRError(
                 .invalidArgument,
@@ -48,52 +35,52 @@ extension Endpoint {
 
     /// As a client: tells the own address, learns the server's, and connects the queue pair to it.
     mutating func connectAsClient(
-        _ socket: consuming TCPSocket, _ options: OutOfBandOptions
+        _ socket: consuming TCPSocket, _ path: PathArguments, milliseconds: Int32
     ) throws(PeerMRError) -> Peer {
         let gid = try context.chooseGID(
-            options.gidIndex, port: options.devicePort, preferring: socket.localAddressBytes())
-        let own = try address(gid, mtu: proposedMTU(options), options)
+            path.gidIndex, port: path.devicePort, preferring: socket.localAddressBytes())
+        let own = try address(gid, mtu: proposedMTU(path), path)
         try socket.send(own.encoded)
         let told = try AddressMessage(
-            decoding: socket.receive(AddressMessage.byteCount, milliseconds: options.milliseconds))
-        try connect(own, to: told, gid, mtu: told.mtu ?? own.mtu ?? .default, options)
+            decoding: socket.receive(AddressMessage.byteCount, milliseconds: milliseconds))
+        try connect(own, to: told, gid, mtu: told.mtu ?? own.mtu ?? .default, path)
         try socket.send(AddressMessage.done)
         return Peer(socket: socket, own: own, told: told)
     }
 
     /// As a server: learns a client's address, connects the queue pair to it, and tells the own.
     mutating func connectAsServer(
-        _ socket: consuming TCPSocket, _ options: OutOfBandOptions
+        _ socket: consuming TCPSocket, _ path: PathArguments, milliseconds: Int32
     ) throws(PeerMRError) -> Peer {
         let gid = try context.chooseGID(
-            options.gidIndex, port: options.devicePort, preferring: socket.localAddressBytes())
+            path.gidIndex, port: path.devicePort, preferring: socket.localAddressBytes())
         let told = try AddressMessage(
-            decoding: socket.receive(AddressMessage.byteCount, milliseconds: options.milliseconds))
+            decoding: socket.receive(AddressMessage.byteCount, milliseconds: milliseconds))
         // Of two ends that are this program, one may have memory that needs longer packets.
-        let proposed = try proposedMTU(options)
+        let proposed = try proposedMTU(path)
         let mtu = told.mtu.map { $0.bytes > proposed.bytes ? $0 : proposed } ?? proposed
-        let own = try address(gid, mtu: told.mtu == nil ? nil : mtu, options)
-        try connect(own, to: told, gid, mtu: mtu, options)
+        let own = try address(gid, mtu: told.mtu == nil ? nil : mtu, path)
+        try connect(own, to: told, gid, mtu: mtu, path)
         try socket.send(own.encoded)
-        let done = try socket.receive(AddressMessage.done.count, milliseconds: options.milliseconds)
+        let done = try socket.receive(AddressMessage.done.count, milliseconds: milliseconds)
         guard !done.isEmpty else { throw .closedEarly("before it had this end's address") }
         return Peer(socket: socket, own: own, told: told)
     }
 
     private func address(
-        _ gid: GIDEntry?, mtu: PathMTU?, _ options: OutOfBandOptions
+        _ gid: GIDEntry?, mtu: PathMTU?, _ path: PathArguments
     ) throws(PeerMRError) -> AddressMessage {
         AddressMessage(
             QueuePairEndpoint(
-                localIdentifier: try context.port(options.devicePort).localIdentifier, number: queuePair.number,
+                localIdentifier: try context.port(path.devicePort).localIdentifier, number: queuePair.number,
                 sequence: AddressMessage.drawSequence(), gid: gid?.gid),
             mtu: mtu)
     }
 
     private mutating func connect(
-        _ own: AddressMessage, to told: AddressMessage, _ gid: GIDEntry?, mtu: PathMTU, _ options: OutOfBandOptions
+        _ own: AddressMessage, to told: AddressMessage, _ gid: GIDEntry?, mtu: PathMTU, _ path: PathArguments
     ) throws(PeerMRError) {
-        try checkMTU(mtu, options)
+        try checkMTU(mtu, path)
         if told.endpoint.gid == nil, told.endpoint.localIdentifier == 0 {
             throw PeerMRError(
                 .protocolViolation, reason: "the other end told neither a LID nor a GID",
@@ -102,7 +89,7 @@ extension Endpoint {
         try queuePair.connect(
             to: told.endpoint,
             over: PathAttributes(
-                port: options.devicePort, gidIndex: gid?.index, mtu: mtu, serviceLevel: options.serviceLevel,
+                port: path.devicePort, gidIndex: gid?.index, mtu: mtu, serviceLevel: path.serviceLevel,
                 sequence: own.endpoint.sequence))
         try queuePair.check(region.keys.constraint)
     }

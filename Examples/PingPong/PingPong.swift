@@ -59,7 +59,7 @@ struct PingPong: ParsableCommand {
         try endpoint.prepare(separate: true)
         let socket = try TCPSocket(connectingTo: host, port: path.tcpPort, milliseconds: output.timeoutMilliseconds)
         if options.waits { wakeRegularly() }
-        let peer = try endpoint.connectAsClient(socket, path.outOfBandOptions(output.timeoutMilliseconds))
+        let peer = try endpoint.connectAsClient(socket, path, milliseconds: output.timeoutMilliseconds)
         tell(peer, endpoint.region)
         try endpoint.measure(with: peer, messages.runs(output.timeout)) { report.add($0) }
         try report.finish()
@@ -78,7 +78,7 @@ struct PingPong: ParsableCommand {
                 say("waiting for a client on port \(path.tcpPort)")
                 let socket = try listener.accept()
                 if !path.persistent { listener.refuseOthers() }
-                let peer = try endpoint.connectAsServer(socket, path.outOfBandOptions(output.timeoutMilliseconds))
+                let peer = try endpoint.connectAsServer(socket, path, milliseconds: output.timeoutMilliseconds)
                 tell(peer, endpoint.region)
                 try endpoint.serve(with: peer, messages.runs(output.timeout), responder) { report.add($0) }
                 try report.finish()

@@ -26,7 +26,7 @@ struct ArgumentTests {
                 "-e", "-g", "1", "host",
             ])
         #expect(command.path.tcpPort == 7000)
-        #expect(command.path.outOfBandOptions(1).mtu?.bytes == 2048)
+        #expect(command.path.pathMTU?.bytes == 2048)
         #expect(command.path.gidIndex == 1)
         #expect(command.messages.sizes(usesCM: false) == [65_536])
         #expect(command.messages.events)
