@@ -167,6 +167,7 @@ def persistent(bench):
         figures(pong.client(*QUICK, "--validate"), 4096)
         check(server.running, "the persistent server has ended")
         check("error: the client asks for" in server.stderr(), "the server does not tell of the refusal")
+        server.wait_for(r"(?s)(waiting for a client.*){4}", 20)
         equal(server.stderr().count("waiting for a client"), 4, "how often it waited for a client")
 
 
