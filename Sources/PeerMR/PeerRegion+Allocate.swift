@@ -12,7 +12,7 @@ public enum MemoryRequest: Hashable, Sendable {
     case p2pmem(PCIAddress)
 }
 
-/// What to do where peer memory cannot be had or registered.
+/// What to do where peer memory cannot be allocated or registered.
 public enum Fallback: Hashable, Sendable {
     /// Throw, with the reason: the default.
     case refuse
@@ -28,8 +28,8 @@ extension PeerRegion {
     ///   - request: which memory.
     ///   - domain: where to register it, kept as long as the region lives.
     ///   - access: what the device, and its peers, may do.
-    ///   - fallback: what to do where peer memory cannot be had.
-    /// - Throws: as the allocation and ``init(registering:on:access:)`` do.
+    ///   - fallback: what to do where peer memory cannot be allocated or registered.
+    /// - Throws: as the allocation and ``init(registering:on:access:options:)`` do.
     public static func allocate(
         _ byteCount: Int, of request: MemoryRequest, on domain: ProtectionDomain, access: Access,
         fallback: Fallback = .refuse

@@ -34,7 +34,11 @@ public final class DMABufMemory: DMABufBacked {
 
     /// A range of a buffer whose descriptor this object takes over.
     ///
-    /// - Parameter descriptor: owned by this object from success on; where this throws it is still the caller's.
+    /// - Parameters:
+    ///   - descriptor: owned by this object from success on; where this throws it is still the caller's.
+    ///   - offset: where the range begins, in bytes.
+    ///   - byteCount: how long it is, in bytes; nil for all that follows `offset`.
+    ///   - provider: the PCI function whose memory it is, where the caller knows.
     /// - Throws: as ``DMABuf/init(adopting:)`` and ``init(_:offset:byteCount:provider:)`` do.
     public convenience init(
         adopting descriptor: Int32, offset: UInt64 = 0, byteCount: UInt64? = nil, provider: PCIAddress? = nil

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import PCITopology
 import TestSupport
 import Testing
 import PeerMRCore
