@@ -15,14 +15,14 @@ _HEADER = Path(__file__).resolve().parents[2] / "Sources" / "CPeerMR" / "include
 _DATE = "November 21, 2026"
 # Where the first sentence of the header is too long for a title.
 _TITLES = {
-    "peermr_deregister": "ends a region",
+    "peermr_deregister": "deregisters a region",
     "peermr_outcome_name": "the names of values",
     "peermr_p2pmem_address": "the first byte of p2pmem, where it is mapped",
     "peermr_p2pmem_allocate": "allocates peer-to-peer memory of a PCI function",
-    "peermr_p2pmem_free": "unmaps p2pmem and gives it back",
+    "peermr_p2pmem_free": "unmaps p2pmem and returns it to the pool",
     "peermr_p2pmem_length": "the length of p2pmem",
     "peermr_prove": "moves random bytes through a region and compares them",
-    "peermr_region_detach": "gives the ibv_mr of a region away",
+    "peermr_region_detach": "hands the ibv_mr of a region to the caller",
     "peermr_region_mr": "the plain ibv_mr of a region",
     "peermr_register_address": "registers memory of this process by its address",
     "peermr_register_p2pmem": "registers p2pmem with the method that works",
@@ -160,7 +160,7 @@ def _errors(paragraphs):
                 after = re.sub("Otherwise as above", "", after).strip(" .,")
                 why = inner + (f". {after}." if after else "")
             lines += [f".It Dv {status}"] + (_sentences(why) if why else ["see above"])
-        return lines + [".El"] + ([".Pp"] + _sentences("Besides, with what " + also) if also else [])
+        return lines + [".El"] + ([".Pp"] + _sentences("Also, with what " + also) if also else [])
     return []
 
 
