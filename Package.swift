@@ -149,7 +149,7 @@ let package = Package(
             dependencies: ["PCITopology", "PeerMRCore", "TestSupport", system],
             path: "Tests/RouteBenchmark", swiftSettings: testing),
 
-        // What destroys what, and when: run by the tests, and as a program that is built with optimisation.
+        // What destroys what, and when: run by the tests, and as a program that is built with optimization.
         .executableTarget(
             name: "destruction-order", dependencies: ["CFakeVerbs", "PeerMR"], path: "Tests/DestructionOrder",
             swiftSettings: testing),

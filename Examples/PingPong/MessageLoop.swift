@@ -63,7 +63,7 @@ enum LoopEnd: Error {
     case otherSize(UInt32)
     /// A byte that is not the one that was sent.
     case corrupt(message: Int, offset: Int)
-    /// The owner of the memory hands out no bytes, or takes none; see ``Endpoint/error(for:)``.
+    /// The owner of the memory reads no bytes, or writes none; see ``Endpoint/error(for:)``.
     case unreachable
     /// Nothing came for too long.
     case timedOut
@@ -237,7 +237,7 @@ extension Endpoint {
         if plan.peerSocket >= 0, hasPeerClosed(plan.peerSocket) { throw .peerClosed }
         let quiet = monotonicNanoseconds() - heard
         if quiet > plan.timeout { throw .timedOut }
-        // Whoever unbinds the memory's device waits until it is let go of.
+        // Unbinding the memory's device waits until the program closes it.
         if plan.check.isStaged, quiet > 100_000_000 { try checkMemory() }
     }
 

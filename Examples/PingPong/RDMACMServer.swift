@@ -59,7 +59,7 @@ final class RDMACMServer {
         }
     }
 
-    /// Lets go of the sessions that have ended.
+    /// Destroys the sessions that have ended.
     ///
     /// - Returns: the exit status of one of them; nil where none has ended.
     private func reap() -> Int32? {

@@ -5,7 +5,7 @@
  *     make
  *     ./c-register mlx5_0 0000:01:00.0        an RDMA device; a function that publishes p2pmem, such as an NVMe drive
  *
- * It asks first whether it can work, registers 1 MiB, lets the NIC prove that bytes arrive, and lets go of all of it.
+ * It asks first whether it can work, registers 1 MiB, makes the NIC prove that bytes arrive, and frees everything.
  * The ibv_pd is the application's own, and so is the ibv_mr as long as the region lives.
  */
 #include <infiniband/verbs.h>

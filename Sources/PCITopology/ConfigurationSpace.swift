@@ -2,7 +2,7 @@
 
 /// What could be read of a function's configuration space.
 ///
-/// Without CAP_SYS_ADMIN the kernel hands out the first 64 bytes (drivers/pci/pci-sysfs.c); the size of the file says
+/// Without CAP_SYS_ADMIN the kernel shows the first 64 bytes (drivers/pci/pci-sysfs.c); the size of the file says
 /// all the same whether there is an extended part, which is where ACS is.
 public struct ConfigurationSpace: Hashable, Sendable {
     /// The bytes that could be read.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Something that led to an answer, or that stands in the way of one.
+/// Something that led to an answer, or that prevents one.
 public struct Finding: Hashable, Sendable {
     /// What kind of thing it is, for programs.
     public struct Code: RawRepresentable, Hashable, Sendable {
@@ -47,7 +47,7 @@ public struct Finding: Hashable, Sendable {
         public static let isBridge = Code(rawValue: "isBridge")
         /// A function does not answer.
         public static let deadDevice = Code(rawValue: "deadDevice")
-        /// An IOMMU stands in the way, or is passed by.
+        /// An IOMMU prevents it, or is bypassed.
         public static let iommu = Code(rawValue: "iommu")
         /// The provider publishes no p2pmem.
         public static let noPool = Code(rawValue: "noPool")

@@ -37,7 +37,7 @@ enum KernelBuild {
 
     /// Whether the kernel's type information (BTF) names the function; nil where it has none that can be understood.
     ///
-    /// It is megabytes, handed out by the page. All names stand together at its end, those of functions last: a search
+    /// It is megabytes, read by the page. All names stand together at its end, those of functions last: a search
     /// from the end back is over after some hundred pages.
     private static func typeInformation(_ root: SystemRoot) -> Bool? {
         let wanted = Array(function.utf8)
@@ -63,7 +63,7 @@ enum KernelBuild {
         return found ?? nil
     }
 
-    /// A part of a file that is handed out in pieces; nil where it ends too soon.
+    /// A part of a file that is read in pieces; nil where it ends too soon.
     private static func whole(_ range: Range<Int>, _ read: (Int, Int) -> [UInt8]) -> [UInt8]? {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(range.count)

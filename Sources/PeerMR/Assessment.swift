@@ -4,10 +4,9 @@ public import PCITopology
 public import PeerMRCore
 public import Verbs
 
-/// Whether a client can use memory: four questions, each with an answer of its own, and the plan that a registration
-/// follows.
+/// Whether a client can use memory: four answers, and the plan that a registration follows.
 ///
-/// The answers are independent on purpose. A route that the kernel allows is of no use when nobody exports the memory,
+/// The answers are independent on purpose. A route that the kernel allows is of no use when nothing exports the memory,
 /// and a registration that succeeds proves no data.
 public struct Assessment: Sendable {
     /// Do the kernel, the libraries and the client's driver have the calls?

@@ -19,7 +19,7 @@ final class DeviceCache: Sendable {
         var lookedAt: UInt64 = 0
     }
 
-    /// Who moves the device's bytes.
+    /// What moves the device's bytes: hardware or software.
     let nic: NICKind
     /// The PCI function that does its DMA; nil where there is none.
     let function: PCIAddress?

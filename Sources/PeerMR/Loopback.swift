@@ -108,7 +108,7 @@ struct Loopback: ~Copyable {
             }
             guard monotonicNanoseconds() < deadline else { throw .noCompletion(timeoutMilliseconds, device) }
             rounds += 1
-            // Most transfers end at once; the rest shall not take the CPU from who does the work.
+            // Most transfers end at once; the rest must not take the CPU from the thread that does the work.
             if rounds > 100 { usleep(rounds < 1000 ? 20 : 500) }
         }
     }

@@ -4,7 +4,7 @@ public import PeerMRCore
 public import Verbs
 internal import PCITopology
 
-/// Who moves the bytes of an RDMA device.
+/// What moves the bytes of an RDMA device: hardware or software.
 public enum NICKind: String, Hashable, Sendable {
     /// The NIC does the DMA.
     case device

@@ -6,14 +6,13 @@ internal import SystemPackage
 public import PeerMRCore
 public import Verbs
 
-// A region that is there, over memory that is not: how that shows, and what to say.
+// A region over memory that is gone: how that shows, and its cause.
 extension PeerRegion {
-    /// What the end of a request that used this region means; nil where it succeeded.
+    /// The cause of a completion with an error; nil where the request succeeded.
     ///
-    /// A NIC says no more than "access error". This looks at what became of the memory: whether its device is there
-    /// and has its driver, and whether the owner still reaches the bytes. For a dma-buf whose exporter has taken it
-    /// back for a while only (a reset, a sleep) the region is lost, too: a NIC that was told to forget the memory does
-    /// not remember it.
+    /// A NIC says no more than "access error". This looks at the memory: whether its device exists and has its driver,
+    /// and whether the owner still reaches the bytes. A dma-buf that its exporter revoked for a while only (a reset, a
+    /// sleep) is lost too: the NIC does not map the memory again.
     ///
     /// Not for the data path: call it for the first completion that failed, and not for those flushed after it.
     public borrowing func explain(_ completion: Completion) -> PeerMRError? {
@@ -53,7 +52,8 @@ extension PeerRegion {
             remedy: "see the kernel log (dmesg), and the device's port (rdma link)")
     }
 
-    /// What sysfs and the owner say about the memory; nil where they find nothing wrong. Takes some microseconds.
+    /// The cause, from sysfs and the owner, when the memory was revoked; nil where they find nothing wrong. Takes some
+    /// microseconds.
     ///
     /// - Returns: `memoryRevoked`, with what happened.
     public borrowing func loss() -> PeerMRError? { loss(root: .live) }

@@ -64,7 +64,7 @@ extension PeerRegion {
     public var memory: any Memory { region.memory }
     /// How the memory became a region, and why so.
     public var choice: MethodChoice { plan.choice }
-    /// Who moves the device's bytes.
+    /// What moves the device's bytes: hardware or software.
     public var nic: NICKind { plan.nic }
     /// What the check of the route said before a dma-buf of a known device was registered; nil for other memory.
     public var route: Answer? { plan.route }

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// What is known about the data of a region: that it was registered says nothing of where bytes go.
+/// What is known about the data of a region: a registration that succeeds does not show where the bytes go.
 public struct Proof: Hashable, Sendable {
-    /// What has become of it.
+    /// The outcome.
     public enum State: String, Hashable, Sendable, CaseIterable {
         /// Registered, and nothing was moved.
         case registered
-        /// Bytes went both ways, as far as the access allows, and were seen on the other side.
+        /// Bytes went both ways, as far as the access allows, and arrived.
         case proven
         /// Bytes did not arrive, or others did.
         case disproven
-        /// The owner has no way to the bytes: the NIC got back what it had written, from wherever that was.
+        /// The owner cannot read the bytes: the NIC read back what it had written, wherever that was.
         case unknown
     }
 
@@ -24,19 +24,19 @@ public struct Proof: Hashable, Sendable {
         case notTested
     }
 
-    /// What has become of it.
+    /// The outcome.
     public let state: State
-    /// What the NIC wrote, looked at by the memory's owner.
+    /// Whether the bytes that the NIC wrote arrived, as the memory's owner reads them.
     public let intoMemory: Way
-    /// What the memory's owner wrote, read by the NIC.
+    /// Whether the NIC reads the bytes that the memory's owner wrote.
     public let outOfMemory: Way
     /// Where in the region the first wrong byte is; nil where none was found.
     public let firstDifference: Int?
-    /// How many bytes of the region were looked at.
+    /// How many bytes of the region were compared.
     public let byteCount: Int
     /// How long it took, in nanoseconds.
     public let nanoseconds: UInt64
-    /// Why, in a sentence without a full stop.
+    /// The reason, without a full stop.
     public let reason: String
 
     /// Nothing has been tried.
@@ -61,9 +61,9 @@ public struct Proof: Hashable, Sendable {
     }
 }
 
-/// How a region is to be proven.
+/// How to prove a region.
 public struct ProofOptions: Hashable, Sendable {
-    /// How much of it, in bytes, at its beginning and once more at its end; less where the region is shorter.
+    /// How many bytes at its beginning and once more at its end; fewer where the region is shorter.
     public var byteCount: Int
     /// The longest wait for the NIC to finish one transfer, of which there are some ten, in milliseconds.
     public var timeoutMilliseconds: Int

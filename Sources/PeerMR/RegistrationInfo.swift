@@ -10,7 +10,7 @@ public struct RegistrationInfo: Hashable, Sendable {
     public var device: Device
     /// Its on-demand paging.
     public var onDemand: OnDemandPaging
-    /// Who moves its bytes.
+    /// What moves its bytes: hardware or software.
     public var nic: NICKind
     /// The running kernel; nil where its release cannot be read.
     public var kernel: KernelRelease?

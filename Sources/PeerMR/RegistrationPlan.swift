@@ -8,11 +8,11 @@ internal import Verbs
 
 /// How memory of a kind is registered with a device: the method and why, and what is known of the memory's provider.
 ///
-/// It is made by ``Assessment``, remembered for the device, and followed by ``PeerRegion``.
+/// ``Assessment`` makes it, a cache keeps it for the device, and ``PeerRegion`` follows it.
 public final class RegistrationPlan: Sendable {
     /// The method, why it was chosen, and the transfers that are right with it.
     public let choice: MethodChoice
-    /// Who moves the device's bytes.
+    /// What moves the device's bytes: hardware or software.
     public let nic: NICKind
     /// The PCI function whose memory it is: of a dma-buf where that is known, of the device's own memory.
     public let provider: PCIAddress?

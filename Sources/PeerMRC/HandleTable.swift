@@ -21,8 +21,8 @@ enum HandleKind: UInt, CaseIterable {
 
 /// The numbers that applications hold instead of addresses.
 ///
-/// None is ever given out again, so that one that was freed is known as such for good. The top makes them addresses
-/// that no memory can have: who follows one crashes at once.
+/// None is ever reused, so that one that was freed is known as such for good. The top makes them addresses
+/// that no memory can have: following one crashes at once.
 enum Handle {
     private static let top = UInt(0x7065) << (UInt.bitWidth - 16)
     private static let kindBits: UInt = 4

@@ -3,7 +3,7 @@
 internal import Glibc
 public import SystemPackage
 
-/// A file descriptor with one owner, closed when the owner lets go of it.
+/// A file descriptor with one owner, closed when this value is destroyed.
 public struct OwnedDescriptor: ~Copyable, Sendable {
     /// The descriptor, valid as long as this value lives. Do not close it.
     public let rawValue: Int32

@@ -34,10 +34,10 @@ public final class DMABuf: Sendable {
     /// The descriptor, valid as long as the object lives. Do not close it.
     public var descriptor: Int32 { file.rawValue }
 
-    /// Whether the exporter is one that hands out memory of the host: udmabuf, and the system heap.
+    /// Whether the exporter is one that exports memory of the host: udmabuf, and the system heap.
     var isOfHostExporter: Bool { ["udmabuf", "system"].contains(exporter) }
 
-    /// Takes over an open descriptor of a dma-buf, whoever exported it.
+    /// Takes over an open descriptor of a dma-buf, of any exporter.
     ///
     /// - Parameter descriptor: owned by this object from success on; where this throws it is still the caller's.
     /// - Throws: `invalidArgument` where it is not open (EBADF), or no dma-buf but a file, a pipe, ….

@@ -3,7 +3,7 @@
 public import PeerMRCore
 internal import Verbs
 
-/// A range of a dma-buf that is known by its descriptor alone, whoever exported it.
+/// A range of a dma-buf that is known by its descriptor alone, of any exporter.
 ///
 /// The owner's way to the bytes is a mapping of the descriptor, where the exporter allows that: see ``DMABuf``.
 public final class DMABufMemory: DMABufBacked {

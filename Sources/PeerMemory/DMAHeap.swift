@@ -5,7 +5,7 @@ internal import Glibc
 internal import SystemPackage
 public import PeerMRCore
 
-/// A heap of host memory that the kernel hands out as dma-bufs: `system` on most machines, and others for memory that
+/// A heap of host memory that the kernel exports as dma-bufs: `system` on most machines, and others for memory that
 /// lies in one piece or that devices of a confidential guest may see.
 public struct DMAHeap: Hashable, Sendable {
     /// The name of its node in `/dev/dma_heap`.

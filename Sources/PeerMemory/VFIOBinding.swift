@@ -31,7 +31,7 @@ public struct VFIOBinding: Hashable, Sendable {
 
     private var folder: String { "sys/bus/pci/devices/\(address)" }
 
-    /// Who has a function, and what else its IOMMU group holds.
+    /// The driver of a function, and what else is in its IOMMU group.
     public struct State: Hashable, Sendable {
         /// The function.
         public let address: PCIAddress
@@ -41,7 +41,7 @@ public struct VFIOBinding: Hashable, Sendable {
         public let driverOverride: String?
         /// Its IOMMU group; nil without an IOMMU.
         public let group: Int?
-        /// The other functions of the group, with their drivers: vfio hands out the group as one.
+        /// The other functions of the group, with their drivers: vfio opens the group as one.
         public let neighbours: [Neighbour]
 
         /// Whether it can be opened by way of vfio.
@@ -80,7 +80,7 @@ public struct VFIOBinding: Hashable, Sendable {
         public let remedy: String
     }
 
-    /// Reads who has the function.
+    /// Reads which driver the function is bound to.
     ///
     /// - Throws: `notFound` where it is gone.
     public func state() throws(PeerMRError) -> State {

@@ -12,7 +12,7 @@ public struct TransferOutcome: Sendable {
     public let memory: MemoryKind
     /// How the server's slots were registered.
     public let method: Method
-    /// Who moves the bytes of the server's RDMA device.
+    /// What moves the bytes of the server's RDMA device: hardware or software.
     public let nic: NICKind
     /// Whether the server took host memory although it was asked for peer memory.
     public let isBounce: Bool

@@ -32,7 +32,7 @@ extension DriveServer {
         public let address: SocketAddress
         /// The RDMA device.
         public let device: Device
-        /// Who moves the device's bytes.
+        /// What moves the device's bytes: hardware or software.
         public let nic: NICKind
         /// What the slots are made of.
         public let memory: MemoryKind

@@ -12,7 +12,7 @@ extension DriveServer {
     public struct Options: Sendable {
         /// What the slots are made of.
         public var memory: MemoryRequest
-        /// What to do where peer memory cannot be had.
+        /// What to do where peer memory cannot be allocated or registered.
         public var fallback: Fallback
         /// The size of a slot, in bytes: whole pages, and whole blocks of the drive.
         public var slotBytes: UInt32

@@ -33,7 +33,7 @@ public final class DriveServer {
     /// Listens on an address; allocates and registers slots once, so that what cannot work is said at once.
     ///
     /// - Parameters:
-    ///   - options: the memory of the slots, their size and number, and who is served.
+    ///   - options: the memory of the slots, their size and number, and the clients that are served.
     ///   - queue: the drive and the range that is offered, and nothing else of it; the server becomes its owner.
     ///   - address: one of an interface that an RDMA device stands on.
     ///   - stop: a descriptor that becomes readable when the server is to stop; negative for none. Not closed.
@@ -147,7 +147,7 @@ public final class DriveServer {
             drive: drive, domain: domain, report: report)
     }
 
-    /// Lets go of a session: queue pair, region and slots go with it.
+    /// Ends a session, with its queue pair, region and slots.
     private func finish() {
         guard let ended = session else { return }
         if ended.failure != nil { failures += 1 }

@@ -90,7 +90,7 @@ extension Session {
     var isComplete: Bool { transfer?.isComplete ?? false }
     /// Whether its transfer is over, one way or the other, and only its connection is left to take down.
     var isEnding: Bool { failure != nil || isComplete }
-    /// Whether nothing of it is under way any more, so that it can be let go of.
+    /// Whether no work of it is outstanding, so that it can be destroyed.
     var isOver: Bool { isDisconnected && drive.queue.inFlight == 0 }
 
     /// Readable when completions have come; -1 after the end.

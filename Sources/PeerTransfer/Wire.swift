@@ -89,7 +89,7 @@ struct Welcome: Equatable {
     var blockBytes: UInt32
     /// The server's slots: where the client writes to, for `put`.
     var buffer: RemoteAddress
-    /// What the slots are made of, how they were registered, who moves the bytes, and whether it is a bounce.
+    /// The memory of the slots, how they were registered, what moves the bytes, and whether it is a bounce.
     var memory: MemoryKind
     var method: Method
     var nic: NICKind

@@ -44,7 +44,7 @@ enum Workers {
 
     /// Runs it on `count` threads, on this one where that is 1, and waits for all of them.
     ///
-    /// - Throws: `resourceLimit` where the threads are not to be had.
+    /// - Throws: `resourceLimit` where the threads cannot be made.
     static func run(_ sampler: Sampler, count: Int) throws(PeerMRError) -> [Batch] {
         guard count > 1 else { return [sampler.run()] }
         let shared = Shared(sampler, count)

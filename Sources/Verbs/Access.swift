@@ -17,7 +17,7 @@ public struct Access: OptionSet, Hashable, Sendable {
     public static let remoteAtomic = Access(rawValue: 1 << 3)
     /// Pages are faulted in when the device needs them, instead of pinned at registration.
     public static let onDemand = Access(rawValue: 1 << 6)
-    /// Writes may pass each other on PCIe: faster on some machines, and only for those who wait for completions.
+    /// Writes may pass each other on PCIe: faster on some machines, and only for programs that wait for completions.
     public static let relaxedOrdering = Access(rawValue: 1 << 20)
 
     /// Whether anything of it writes to the memory.

@@ -5,7 +5,7 @@ internal import CVerbs
 internal import Synchronization
 
 extension Context {
-    /// Wraps a context that is the application's, who closes it, and keeps it open as long as this one lives.
+    /// Wraps a context of the application, which keeps it open as long as this object lives, and closes it.
     ///
     /// What is found out about its device is remembered from one adoption to the next; see ``AdoptedDevices``.
     ///

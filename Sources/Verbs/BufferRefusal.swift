@@ -8,7 +8,7 @@ struct BufferRefusal {
     let device: Device
     let part: DMABufRange
     let access: Access
-    /// Who hands the buffer out; nil where the descriptor is no dma-buf.
+    /// The driver that exports the buffer; nil where the descriptor is no dma-buf.
     let exporter: String?
     /// Whether the device imports dma-bufs at all; nil where that is not known.
     let imports: Bool?

@@ -65,12 +65,12 @@ public struct CompletionStatus: RawRepresentable, Hashable, Sendable {
     /// Whether it did what it was told.
     public var isSuccess: Bool { rawValue == 0 }
 
-    /// Who has to look into it.
+    /// Where to look for the cause.
     public enum Class: String, Sendable {
         case success, local, remote, transport, flushed, unknown
     }
 
-    /// Who has to look into it.
+    /// Where to look for the cause.
     public var failureClass: Class {
         switch rawValue {
         case 0: .success

@@ -7,7 +7,7 @@ public import SystemPackage
 /// Waiting in one system call, for loops in which a second one would show.
 ///
 /// The C library's call that takes an event is itself a read that can wait; a poll(2) before it is only needed by
-/// those who wait for several things at once.
+/// programs that wait for several things at once.
 extension CompletionChannel {
     /// Makes ``waitForEvent()`` wait; afterwards ``drain()`` waits, too.
     ///

@@ -53,7 +53,7 @@ extension DMABufRange {
         return UInt64(end)
     }
 
-    /// The kernel's importers ignore how a descriptor was opened, so a NIC could write what was handed out for reading
+    /// The kernel's importers ignore how a descriptor was opened, so a NIC could write what was exported for reading
     /// only.
     fileprivate func validate(_ access: Access) throws(PeerMRError) {
         guard access.isWriting else { return }

@@ -5,14 +5,14 @@ internal import Synchronization
 public import SystemPackage
 internal import PeerMRCore
 
-/// Whether a device imports dma-bufs, found out by asking for the impossible: a region over descriptor -1.
+/// Whether a device imports dma-bufs, found out by registering descriptor -1.
 ///
-/// Who gets as far as looking at the descriptor has the call all the way down: libibverbs, its provider library, the
-/// kernel and the driver. It says nothing of an exporter, of the way between two devices, or of pinning.
+/// A refusal of the descriptor itself shows that libibverbs, its provider library, the kernel and the driver have the
+/// call. It says nothing about an exporter, the route between two devices, or pinning.
 public struct DMABufSupport: Hashable, Sendable {
-    /// Yes, no, or nil where the answer is none that we know.
+    /// Yes, no, or nil where the answer is not known.
     public let isSupported: Bool?
-    /// What the call left; nil where it was not made.
+    /// The errno of the call; nil where it was not made.
     public let errno: Errno?
     /// Why, as a sentence without a full stop, with the device in it.
     public let reason: String

@@ -122,7 +122,7 @@ public struct ConnectionEvent: Sendable {
     public let status: Int32
     /// Which connection it is about: compare with ``Connection/identity``.
     public let identity: Connection.Identity
-    /// The connection that asks, for ``Kind/connectRequest``: accept or reject it, or let go of it, which rejects it.
+    /// The connection that asks, for ``Kind/connectRequest``: accept or reject it; destroying it rejects it.
     public let request: Connection?
     /// What the peer sent along, padded with zeros; empty where there is none.
     public let privateData: [UInt8]

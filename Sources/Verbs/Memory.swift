@@ -6,7 +6,7 @@ public import PeerMRCore
 ///
 /// It is an object, and a ``MemoryRegion`` holds it: several regions over one memory are ordinary, and the memory is
 /// released after the last of them. A new kind of exporter is a class that conforms to this protocol; for one that
-/// hands out dma-bufs ``PeerMemory/DMABufBacked`` does most of it.
+/// exports dma-bufs, ``PeerMemory/DMABufBacked`` does most of it.
 public protocol Memory: AnyObject, Sendable {
     /// What kind of memory it is.
     var kind: MemoryKind { get }
@@ -21,7 +21,7 @@ public protocol Memory: AnyObject, Sendable {
     var isHostMemory: Bool { get }
     /// The length in bytes.
     var byteCount: Int { get }
-    /// What tells the memory from any other that is alive.
+    /// Distinguishes the memory from any other that exists.
     var identity: MemoryIdentity { get }
 
     /// How a device gets at the memory.
@@ -42,7 +42,7 @@ public protocol Memory: AnyObject, Sendable {
     /// Copies bytes into the memory by the owner's means. See ``read(into:at:)``.
     func write(_ bytes: RawSpan, at offset: Int) throws(PeerMRError)
 
-    /// What is to be said of a refused registration, where the memory knows more about it than the call.
+    /// Explains a refused registration, where the memory knows more about it than the call.
     func explain(_ refusal: PeerMRError) -> PeerMRError
 }
 
@@ -55,9 +55,9 @@ extension Memory {
     public var exporter: String? { nil }
     /// Whether it is known to be memory of the host.
     public var isHostMemory: Bool { kind == .host }
-    /// What tells the memory from any other that is alive.
+    /// Distinguishes the memory from any other that exists.
     public var identity: MemoryIdentity { .object(ObjectIdentifier(self)) }
-    /// What is to be said of a refused registration: here no more than the call says.
+    /// Explains a refused registration: here with no more than the call says.
     public func explain(_ refusal: PeerMRError) -> PeerMRError { refusal }
 }
 
@@ -73,7 +73,7 @@ public enum MemoryKind: String, Hashable, Sendable, CaseIterable {
     case nic
 }
 
-/// What tells memory from any other that is alive, as a key for what is remembered about it.
+/// Distinguishes memory from any other that exists, as a key of a cache.
 public enum MemoryIdentity: Hashable, Sendable {
     /// An object of this process. Another object may get its number when it is gone: keep it while the key is used.
     case object(ObjectIdentifier)

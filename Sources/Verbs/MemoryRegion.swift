@@ -17,7 +17,7 @@ public struct MemoryRegion: ~Copyable {
     public let keys: RegionKeys
     /// What the keys open besides the memory, because devices map pages: bytes of a dma-buf before it and after it.
     ///
-    /// A peer with the remote key reaches them too; give keys only to those who may.
+    /// A peer with the remote key reaches them too; give keys only to peers that may.
     public let padding: (before: UInt64, after: UInt64)
     /// The mapping that is registered; nil where the memory is not mapped.
     public let mapping: IOVector?

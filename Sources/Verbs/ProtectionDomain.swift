@@ -26,8 +26,8 @@ public final class ProtectionDomain: @unchecked Sendable {
         owned = true
     }
 
-    /// Wraps a domain that is the application's, who deallocates it, and keeps it and its context open as long as this
-    /// domain lives.
+    /// Wraps a domain of the application, which keeps it and its context open as long as this object lives, and
+    /// deallocates it.
     ///
     /// - Parameter raw: a `struct ibv_pd *` of libibverbs, which nothing can check.
     /// - Returns: nil where it has no context.

@@ -78,7 +78,7 @@ extension QueuePair {
     /// has posted no receive is asked again for ever.
     ///
     /// - Throws: `invalidArgument` (EINVAL) where device or kernel refuse the path: another kind of GID at the other
-    ///   end, an MTU above the port's; `disconnected` (ETIMEDOUT, ENETUNREACH) where no route or neighbour is found.
+    ///   end, an MTU above the port's; `disconnected` (ETIMEDOUT, ENETUNREACH) where no route or neighbor is found.
     ///   The corresponding C function is `ibv_modify_qp`.
     public mutating func connect(to peer: QueuePairEndpoint, over path: PathAttributes) throws(PeerMRError) {
         var ready = ibv_qp_attr()

@@ -55,7 +55,7 @@ int labhca_req_notify_cq(struct ib_cq *ibcq, enum ib_cq_notify_flags flags)
 	return missed;
 }
 
-/* Add a completion, and wake who waits for one. */
+/* Add a completion, and wake waiters. */
 void labhca_complete(struct ib_cq *ibcq, const struct ib_wc *wc, bool solicited)
 {
 	struct labhca_cq *cq = to_labhca_cq(ibcq);
