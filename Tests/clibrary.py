@@ -44,7 +44,7 @@ int main(void)
 
 @test
 def header_compiles(_library, work):
-    """peermr.h is clean C99 and C++11 for each compiler here, and its initialisers fill every member."""
+    """peermr.h is clean C99 and C++11 for each compiler here, and its initializers fill every member."""
     for compilers, standard, suffix in ((["gcc", "clang"], "c99", "c"), (["g++", "clang++"], "c++11", "cc")):
         source = work / f"header.{suffix}"
         source.write_text(_EVERY_STRUCT)

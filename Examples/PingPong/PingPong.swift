@@ -49,7 +49,7 @@ struct PingPong: ParsableCommand {
         let context = try Context.open(path.device)
         try context.checkPort(path.devicePort, size: UInt64(options.sizeLimit))
         var endpoint = try Endpoint(context, connection: nil, options)
-        try endpoint.queuePair.initialise(port: path.devicePort, access: [.remoteRead, .remoteWrite])
+        try endpoint.queuePair.initialize(port: path.devicePort, access: [.remoteRead, .remoteWrite])
         return endpoint
     }
 

@@ -91,7 +91,7 @@ final class CUDAAllocation: Sendable {
             try context.whileCurrent { () throws(PeerMRError) in
                 try unsafe library.check(
                     "cuMemcpyDtoH", library.functions.copyOut(start, address + offset, local.count))
-                try library.check("cuCtxSynchronize", library.functions.synchronise())
+                try library.check("cuCtxSynchronize", library.functions.synchronize())
             }
         }
     }
@@ -104,7 +104,7 @@ final class CUDAAllocation: Sendable {
             try context.whileCurrent { () throws(PeerMRError) in
                 try unsafe library.check(
                     "cuMemcpyHtoD", library.functions.copyIn(address + offset, start, local.count))
-                try library.check("cuCtxSynchronize", library.functions.synchronise())
+                try library.check("cuCtxSynchronize", library.functions.synchronize())
             }
         }
     }

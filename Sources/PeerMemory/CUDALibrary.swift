@@ -33,7 +33,7 @@ public final class CUDALibrary: @unchecked Sendable {
             throw .oldCUDALibrary(path, lacks: error.name)
         }
         let library = unsafe CUDALibrary(path: path, handle: handle, functions: functions)
-        try library.check("cuInit", functions.initialise(0))
+        try library.check("cuInit", functions.initialize(0))
         return library
     }
 
@@ -73,7 +73,7 @@ struct CUDAFunctions {
     typealias Pointer = UInt64
     typealias Context = OpaquePointer
 
-    let initialise: @convention(c) (UInt32) -> Int32
+    let initialize: @convention(c) (UInt32) -> Int32
     let errorName: @convention(c) (Int32, UnsafeMutablePointer<UnsafePointer<CChar>?>) -> Int32
     let deviceCount: @convention(c) (UnsafeMutablePointer<Int32>) -> Int32
     let device: @convention(c) (UnsafeMutablePointer<Int32>, Int32) -> Int32
@@ -83,7 +83,7 @@ struct CUDAFunctions {
     let releaseContext: @convention(c) (Int32) -> Int32
     let pushContext: @convention(c) (Context) -> Int32
     let popContext: @convention(c) (UnsafeMutablePointer<Context?>) -> Int32
-    let synchronise: @convention(c) () -> Int32
+    let synchronize: @convention(c) () -> Int32
     let allocate: @convention(c) (UnsafeMutablePointer<Pointer>, Int) -> Int32
     let free: @convention(c) (Pointer) -> Int32
     let setAttribute: @convention(c) (UnsafeRawPointer, Int32, Pointer) -> Int32
@@ -97,7 +97,7 @@ struct CUDAFunctions {
     }
 
     init(in handle: UnsafeMutableRawPointer) throws(Missing) {
-        unsafe initialise = try Self.symbol("cuInit", handle)
+        unsafe initialize = try Self.symbol("cuInit", handle)
         unsafe errorName = try Self.symbol("cuGetErrorName", handle)
         unsafe deviceCount = try Self.symbol("cuDeviceGetCount", handle)
         unsafe device = try Self.symbol("cuDeviceGet", handle)
@@ -107,7 +107,7 @@ struct CUDAFunctions {
         unsafe releaseContext = try Self.symbol("cuDevicePrimaryCtxRelease_v2", handle)
         unsafe pushContext = try Self.symbol("cuCtxPushCurrent_v2", handle)
         unsafe popContext = try Self.symbol("cuCtxPopCurrent_v2", handle)
-        unsafe synchronise = try Self.symbol("cuCtxSynchronize", handle)
+        unsafe synchronize = try Self.symbol("cuCtxSynchronize", handle)
         unsafe allocate = try Self.symbol("cuMemAlloc_v2", handle)
         unsafe free = try Self.symbol("cuMemFree_v2", handle)
         unsafe setAttribute = try Self.symbol("cuPointerSetAttribute", handle)

@@ -42,14 +42,14 @@ public struct VFIOBinding: Hashable, Sendable {
         /// Its IOMMU group; nil without an IOMMU.
         public let group: Int?
         /// The other functions of the group, with their drivers: vfio opens the group as one.
-        public let neighbours: [Neighbour]
+        public let neighbors: [Neighbor]
 
         /// Whether it can be opened by way of vfio.
         public var isVFIO: Bool { Self.isVFIO(driver) }
 
-        /// Those neighbours whose drivers keep the group from being opened.
-        public var obstacles: [Neighbour] {
-            neighbours.filter { !Self.isHarmless($0.driver) }
+        /// Those neighbors whose drivers keep the group from being opened.
+        public var obstacles: [Neighbor] {
+            neighbors.filter { !Self.isHarmless($0.driver) }
         }
 
         static func isVFIO(_ driver: String?) -> Bool {
@@ -63,7 +63,7 @@ public struct VFIOBinding: Hashable, Sendable {
     }
 
     /// Another function of the group.
-    public struct Neighbour: Hashable, Sendable {
+    public struct Neighbor: Hashable, Sendable {
         /// The function.
         public let address: PCIAddress
         /// The driver that has it; nil for none.
@@ -86,18 +86,18 @@ public struct VFIOBinding: Hashable, Sendable {
     public func state() throws(PeerMRError) -> State {
         guard root.exists(folder) else { throw .noFunction(address) }
         let group = root.linkTarget("\(folder)/iommu_group")?.lastComponent.flatMap { Int($0.string) }
-        var neighbours: [Neighbour] = []
+        var neighbors: [Neighbor] = []
         if let group {
             for name in root.entries("sys/kernel/iommu_groups/\(group)/devices") ?? [] {
                 guard let other = PCIAddress(name), other != address else { continue }
-                neighbours.append(Neighbour(address: other, driver: driver(of: other)))
+                neighbors.append(Neighbor(address: other, driver: driver(of: other)))
             }
         }
         let text = root.attribute("\(folder)/driver_override")
         return State(
             address: address, driver: driver(of: address),
             driverOverride: text == "(null)" || text?.isEmpty == true ? nil : text, group: group,
-            neighbours: neighbours.sorted { $0.address < $1.address })
+            neighbors: neighbors.sorted { $0.address < $1.address })
     }
 
     /// Looks for what of the function is in use: mounted, swapped to or part of a volume, or a network interface that

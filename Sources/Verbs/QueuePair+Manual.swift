@@ -47,7 +47,7 @@ public struct PathAttributes: Hashable, Sendable {
     }
 }
 
-/// Connection by hand, without the connection manager: initialise, post receives, tell the peer, connect.
+/// Connection by hand, without the connection manager: initialize, post receives, tell the peer, connect.
 extension QueuePair {
     /// The number that a peer addresses it by.
     public var number: UInt32 { unsafe raw.pointee.qp_num }
@@ -58,7 +58,7 @@ extension QueuePair {
     ///   - port: the device's port, from 1 on.
     ///   - access: what a peer may do over this queue pair, if the region allows it too.
     /// - Throws: EINVAL for a port that the device does not have. The corresponding C function is `ibv_modify_qp`.
-    public mutating func initialise(port: UInt8, access: Access) throws(PeerMRError) {
+    public mutating func initialize(port: UInt8, access: Access) throws(PeerMRError) {
         var attributes = ibv_qp_attr()
         attributes.qp_state = IBV_QPS_INIT
         attributes.port_num = port

@@ -87,7 +87,7 @@ extension VFIOBinding.State {
             (
                 "neighbours",
                 .list(
-                    neighbours.map {
+                    neighbors.map {
                         .object([("function", .text("\($0.address)")), ("driver", .optional($0.driver))])
                     })
             ),
@@ -102,7 +102,7 @@ extension VFIOBinding.State {
         var rows = [["driver", driver ?? "none"]]
         if let driverOverride { rows.append(["only for", driverOverride]) }
         rows.append(["IOMMU group", group.map { "\($0)" } ?? "none: no IOMMU, so vfio-pci cannot have it"])
-        for other in neighbours {
+        for other in neighbors {
             let blocks = obstacles.contains(other) ? ", which keeps the group from being opened" : ""
             rows.append(["with it", "\(other.address): \(other.driver ?? "no driver")\(blocks)"])
         }

@@ -16,8 +16,8 @@ import Testing
     let address = PCIAddress("0000:03:00.0")!
     private static let place = "sys/bus/pci/devices/0000:03:00.0"
 
-    /// A function in group 7, with a neighbour.
-    private func function(driver: String?, neighbour: String? = nil, group: Int? = 7) {
+    /// A function in group 7, with a neighbor.
+    private func function(driver: String?, neighbor: String? = nil, group: Int? = 7) {
         folder.folder(Self.place)
         folder.folder("sys/bus/pci/drivers/vfio-pci")
         folder.file("\(Self.place)/driver_override", "(null)\n")
@@ -30,10 +30,10 @@ import Testing
         guard let group else { return }
         folder.folder("sys/kernel/iommu_groups/\(group)/devices/0000:03:00.0")
         folder.link("\(Self.place)/iommu_group", to: "../../../../kernel/iommu_groups/\(group)")
-        if let neighbour {
-            folder.folder("sys/bus/pci/drivers/\(neighbour)")
+        if let neighbor {
+            folder.folder("sys/bus/pci/drivers/\(neighbor)")
             folder.folder("sys/kernel/iommu_groups/\(group)/devices/0000:03:00.1")
-            folder.link("sys/bus/pci/devices/0000:03:00.1/driver", to: "../../drivers/\(neighbour)")
+            folder.link("sys/bus/pci/devices/0000:03:00.1/driver", to: "../../drivers/\(neighbor)")
         }
     }
 
@@ -101,19 +101,19 @@ import Testing
     }
 
     @Test func theStateOfAFunction() throws {
-        function(driver: "vfio-pci", neighbour: "nvme")
+        function(driver: "vfio-pci", neighbor: "nvme")
         let state = try state()
         #expect(state.driver == "vfio-pci" && state.isVFIO && state.group == 7)
         #expect(state.driverOverride == nil)
-        #expect(state.neighbours.map { "\($0.address)" } == ["0000:03:00.1"])
+        #expect(state.neighbors.map { "\($0.address)" } == ["0000:03:00.1"])
         #expect(state.obstacles.map(\.driver) == ["nvme"])
         let error = PeerMRError.groupNotViable(state, 7)
         #expect(error.reason.contains("0000:03:00.1 (nvme)"))
     }
 
     @Test(arguments: ["pcieport", "pci-stub", "vfio-pci", "mlx5_vfio_pci", "nvgrace-gpu-vfio-pci"])
-    func neighboursThatDoNoHarm(_ driver: String) throws {
-        function(driver: "vfio-pci", neighbour: driver)
+    func neighborsThatDoNoHarm(_ driver: String) throws {
+        function(driver: "vfio-pci", neighbor: driver)
         #expect(try state().obstacles.isEmpty)
     }
 
@@ -282,7 +282,7 @@ import Testing
     }
 
     @Test func everyErrnoGivesAWholeSentence() throws {
-        function(driver: "nvme", neighbour: "nvme")
+        function(driver: "nvme", neighbor: "nvme")
         let state = try state()
         for number in Array(Int32(1)...133) + [524] {
             let errno = Errno(rawValue: number)
