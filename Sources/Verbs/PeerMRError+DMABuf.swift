@@ -81,7 +81,7 @@ extension PeerMRError {
 
     static let otherImporters =
         "use a device whose driver imports them (mlx5, irdma, efa, bnxt_re, mana); with this one, p2pmem on demand "
-            + "where it can page, or host memory"
+        + "where it can page, or host memory"
 
     /// What the call with descriptor -1 leaves; see ``DMABufSupport``.
     static let noDMABufImport = ErrorTable("ibv_reg_dmabuf_mr", "ibv_reg_mr_ex", facts: "device") { device in
