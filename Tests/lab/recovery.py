@@ -90,7 +90,7 @@ def client_stopped(bench):
         number = pid(bench, bench.client)
         began = time.monotonic()
         bench.must(bench.client, ["kill", "-STOP", number])
-        failed(server, "no headway for 5 s", "--timeout")
+        failed(server, "no headway for 5 s", "time limit")
         check(time.monotonic() - began > 4, "the server gave the client up before its time")
         bench.must(bench.client, ["kill", "-CONT", number])
         bench.settles(lambda: bench.run(bench.client, ["pgrep", "-x", "nic-to-nvme"]).code, 1,

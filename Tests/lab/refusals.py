@@ -195,7 +195,7 @@ def small_packets(bench):
     mtu(bench, 1500)
     with bench.serve() as server:
         refused(bench.put(path), "path MTU to 10.77.0.2:18515 is 1024 bytes", "only at 4096",
-                "corrupt", "mtu 4200.*--memory host")
+                "corrupt", "mtu 4200.*host memory")
         server.waits_for("failed: the path MTU is 1024 bytes.*mtu 4200")
         refused(bench.get(bench.scratch / "packets-back", 4096), "path MTU .* is 1024 bytes")
         events = server.transfers(2)
