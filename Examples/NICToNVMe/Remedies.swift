@@ -10,7 +10,7 @@ extension PeerMRError {
         case ("open", .busy), ("blkid_do_safeprobe", .busy): option = "--overwrite"
         case ("rdma_listen", .busy), ("rdma_connect", .refused): option = "--port"
         // Only a server's answer is a refusal without a call.
-        case ("", .refused): option = "--allow there"
+        case (nil, .refused): option = "--allow there"
         default: return self
         }
         let remedy = [remedy, "(\(option))"].compactMap { $0 }.joined(separator: " ")

@@ -15,4 +15,11 @@ import Testing
     @Test func aFullDiskSaysSo() {
         #expect(PeerMRError.file(.noSpace, "written").remedy == "make room for it")
     }
+
+    @Test func aServersRefusalNamesTheOption() {
+        let refusal = PeerMRError(.refused, reason: "no", remedy: "let the server serve this host")
+        #expect(refusal.namingOption.remedy == "let the server serve this host (--allow there)")
+        let other = PeerMRError(.refused, call: "connect", reason: "no", remedy: "start it")
+        #expect(other.namingOption.remedy == "start it")
+    }
 }
