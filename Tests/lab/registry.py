@@ -51,7 +51,7 @@ STABLE = Setting("stable", [
 # One host with both ends of ping-pong, and a drive with a CMB: a processor for each end.
 LOOP = Setting("loop", [
     HostSpec("loop", rdma=True, smp=2, layout=DRIVE_LAYOUT, modules=["nvme"]),
-], shares=lambda: [legacy_debian.legacy_root()])
+], jobs=2, shares=lambda: [legacy_debian.legacy_root()])
 
 # Functions to bind to vfio-pci behind a vIOMMU: a BAR of memory, one of ports, a drive, and two in
 # one group; on the older kernel, which does not export BARs, only the first.
@@ -110,7 +110,7 @@ COUNTED = Setting("counted", [
              modules=["nvme"], layout=_HCA_AND_PEERS[:1] + DRIVE_LAYOUT)])
 
 # The longest first: what ends a run is then short, and no processor waits long for another.
-SETTINGS = [PAIR, HCA, LOOP, COUNTED, TOOL, EXPORTERS, HCA_AMD, BARE, STABLE, ACS]
+SETTINGS = [LOOP, PAIR, HCA, TOOL, EXPORTERS, BARE, HCA_AMD, COUNTED, STABLE, ACS]
 
 
 def test(setting, last=False):
