@@ -14,6 +14,7 @@ public enum Client: Hashable, Sendable, CustomStringConvertible {
     /// A PCI function.
     case function(PCIAddress)
 
+    /// Its name or address.
     public var description: String {
         switch self {
         case .rdmaDevice(let name), .blockDevice(let name), .controller(let name): name

@@ -12,6 +12,7 @@ public final class CUDAMemory: DMABufBacked {
     public let buffer: DMABuf
     /// Where the memory begins in its dma-buf, in bytes.
     public var offset: UInt64 { 0 }
+    /// The length in bytes.
     public var byteCount: Int { Int(allocation.byteCount) }
     /// The PCI function whose memory it is, where that is known.
     public var provider: PCIAddress? { allocation.provider }

@@ -11,6 +11,7 @@ public final class DMABufMemory: DMABufBacked {
     public let buffer: DMABuf
     /// Where the memory begins in its dma-buf, in bytes.
     public let offset: UInt64
+    /// The length in bytes.
     public let byteCount: Int
     /// The PCI function whose memory it is, as the caller has said: the kernel does not tell.
     public let provider: PCIAddress?

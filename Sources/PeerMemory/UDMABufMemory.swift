@@ -15,6 +15,7 @@ public final class UDMABufMemory: DMABufBacked {
     public let buffer: DMABuf
     /// Where the memory begins in its dma-buf, in bytes.
     public var offset: UInt64 { 0 }
+    /// The length in bytes.
     public let byteCount: Int
     private let file: OwnedDescriptor
 

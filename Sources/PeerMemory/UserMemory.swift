@@ -15,6 +15,7 @@ public import Verbs
 public final class UserMemory: Memory {
     /// The address of the first byte in this process.
     public var address: UInt { UInt(range.address) }
+    /// The length in bytes.
     public var byteCount: Int { Int(range.byteCount) }
     /// What is mapped there.
     public var object: MappedObject { range.object }

@@ -13,6 +13,7 @@ public final class VFIOMemory: DMABufBacked {
     public let buffer: DMABuf
     /// Where the memory begins in its dma-buf, in bytes.
     public let offset: UInt64
+    /// The length in bytes.
     public let byteCount: Int
     private let device: VFIODevice
     private let region: VFIODevice.Region
