@@ -93,6 +93,14 @@ let package = Package(
             ],
             swiftSettings: strict),
 
+        // What the programs share: JSON, tables, numbers, output files, how a command ends.
+        .target(
+            name: "CommandSupport",
+            dependencies: [
+                "PeerMRCore", system, .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict),
+
         // What registration costs, measured: the tool's bench, and the calls of libibverbs alone to compare with.
         .target(name: "CBareVerbs", dependencies: ["CVerbs"]),
         .target(
@@ -106,21 +114,21 @@ let package = Package(
         .executableTarget(
             name: "PeerMRCommand",
             dependencies: [
-                "PeerMR", "PCITopology", "RegistrationBench", "CLinux", "PeerMRCore", system,
+                "CommandSupport", "PeerMR", "PCITopology", "RegistrationBench", "CLinux", "PeerMRCore", system,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/peermr", swiftSettings: strict),
         .executableTarget(
             name: "NICToNVMe",
             dependencies: [
-                "PeerMR", "PeerStorage", "PeerTransfer", "CCrypto", "CLinux", "PeerMRCore", system,
+                "CommandSupport", "PeerMR", "PeerStorage", "PeerTransfer", "CCrypto", "CLinux", "PeerMRCore", system,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Examples/NICToNVMe", exclude: ["README.md"], swiftSettings: strict),
         .executableTarget(
             name: "PingPong",
             dependencies: [
-                "PeerMR", "PeerStorage", "PeerMRCore", system,
+                "CommandSupport", "PeerMR", "PeerStorage", "PeerMRCore", system,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
             ],
@@ -173,13 +181,17 @@ let package = Package(
             name: "PeerMRCoreTests", dependencies: ["PeerMRCore", "TestSupport", system],
             swiftSettings: testing),
         .testTarget(
+            name: "CommandSupportTests", dependencies: ["CommandSupport", "PeerMRCore", "TestSupport", system],
+            swiftSettings: testing),
+        .testTarget(
             name: "PCITopologyTests",
             dependencies: ["PCITopology", "PeerMRCore", "TestSupport", system],
             swiftSettings: testing),
         .testTarget(
             name: "PeerMRCommandTests",
             dependencies: [
-                "PeerMRCommand", "PCITopology", "RegistrationBench", "PeerMRCore", "TestSupport", system,
+                "CommandSupport", "PeerMRCommand", "PCITopology", "RegistrationBench", "PeerMRCore", "TestSupport",
+                system,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: testing),

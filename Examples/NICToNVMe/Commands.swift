@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import CommandSupport
 import CLinux
 import Glibc
 import PeerMR
@@ -17,18 +18,6 @@ struct Bytes: ExpressibleByArgument {
         self.count = count
     }
     var defaultValueDescription: String { ByteCount.describe(count) }
-}
-
-/// Runs a command's body: a failure is one sentence on standard error, and exit status 1 (130 after a signal).
-func reporting(_ body: () throws(PeerMRError) -> Int32) throws {
-    var status: Int32
-    do throws(PeerMRError) {
-        status = try body()
-    } catch {
-        say("error: \(error.namingOption)")
-        status = error == .stopped ? 130 : 1
-    }
-    if status != 0 { throw ExitCode(status) }
 }
 
 /// The slots, as both sides are told of them.
@@ -93,7 +82,7 @@ struct Serve: ParsableCommand {
     }
 
     func run() throws {
-        try reporting { () throws(PeerMRError) in
+        try program.run { () throws(PeerMRError) in
             guard let address = SocketAddress(listen, port: common.port),
                 let allowList = AllowList(allow)
             else { return 2 }
@@ -138,7 +127,7 @@ struct ClientArguments: ParsableArguments {
     @Option(help: "The own address to connect from.") var bind: String?
     @Option(help: "Where in the server's range: a multiple of the drive's block.") var offset = Bytes(0)
     @Flag(inversion: .prefixedNo, help: "Draw a progress bar; on a terminal by default.")
-    var progress: Bool = ProgressBar.isTerminal
+    var progress: Bool = StatusLine.isTerminal
     @OptionGroup var common: SlotOptions
 
     func validate() throws {
@@ -187,7 +176,7 @@ struct Put: ParsableCommand {
     @Argument(help: "The file to send.") var file: String
 
     func run() throws {
-        try reporting { () throws(PeerMRError) in
+        try program.run { () throws(PeerMRError) in
             let source = try openSource(file)
             defer { try? source.close() }
             let byteCount = try size(of: source, file)
@@ -233,7 +222,7 @@ struct Get: ParsableCommand {
     @Option(help: "The SHA-256 that the bytes must have, in hexadecimal.") var sha256: String?
 
     func run() throws {
-        try reporting { () throws(PeerMRError) in
+        try program.run { () throws(PeerMRError) in
             let stop = OwnedDescriptor(adopting: peermr_termination_descriptor())
             let options = try client.options(stop)
             let file = try output.map { path throws(PeerMRError) in try OutputFile(path) }

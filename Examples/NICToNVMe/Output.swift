@@ -1,24 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Glibc
+import CommandSupport
 import PeerMR
 import PeerTransfer
-import Synchronization
 import PeerMRCore
 
-/// A line for people, on standard error; it begins on a line of its own, also after an unfinished progress bar.
-func say(_ text: String) {
-    let newline = isBarOpen.exchange(false, ordering: .relaxed) ? "\n" : ""
-    writeAll(2, "\(newline)nic-to-nvme: \(text)\n")
-}
+/// What says its errors, and ends with 1 for them, with 130 after a signal.
+let program = Program("nic-to-nvme", adding: \.namingOption) { $0 == .stopped ? 130 : 1 }
 
-/// Whether a progress bar has been drawn whose line is not finished.
-private let isBarOpen = Atomic(false)
+/// A line for people, on standard error.
+func say(_ text: String) { program.say(text) }
 
 /// One object on one line of standard output.
-func printJSON(_ fields: [(String, JSONValue)]) {
-    writeAll(1, JSONValue.object(fields).encoded + "\n")
-}
+func printJSON(_ fields: [(String, JSONValue)]) { printJSON(.object(fields)) }
 
 /// A transfer as the server counted it.
 func printJSON(_ report: TransferReport) {
@@ -54,12 +48,7 @@ struct ProgressBar {
         let filled = Int(done * 30 / total)
         let bar = String(repeating: "#", count: filled) + String(repeating: ".", count: 30 - filled)
         let rate = ByteCount.describe(UInt64(Double(done) / (Double(now - began + 1) / 1e9)))
-        writeAll(
-            2, "\r\(verb) [\(bar)] \(done * 100 / total) %  \(ByteCount.describe(done))  \(rate)/s   ")
-        if done == total { writeAll(2, "\n") }
-        isBarOpen.store(done != total, ordering: .relaxed)
+        StatusLine.draw("\(verb) [\(bar)] \(done * 100 / total) %  \(ByteCount.describe(done))  \(rate)/s   ")
+        if done == total { StatusLine.finish() }
     }
-
-    /// Whether standard error is a terminal.
-    static var isTerminal: Bool { isatty(2) == 1 }
 }

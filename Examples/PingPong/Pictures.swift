@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CommandSupport
 import Glibc
 import Histogram
 import PeerMR
@@ -154,7 +155,7 @@ struct HistogramPicture {
             plot.line(x, Plot.top, x, Plot.bottom, "stroke=\"\(color)\" stroke-width=\"1.5\" stroke-dasharray=\"5 3\"")
             let y = Plot.top + 14 + Double(index) * 22
             plot.line(Plot.right + 14, y - 4, Plot.right + 34, y - 4, "stroke=\"\(color)\" stroke-width=\"2\"")
-            plot.text("\(figure.name) \(microseconds(figure.value)) µs", Plot.right + 40, y)
+            plot.text("\(figure.name) \(NumberFormat.microseconds(figure.value)) µs", Plot.right + 40, y)
         }
     }
 
@@ -205,7 +206,7 @@ struct SweepPicture {
             }
             let y = Plot.top + 14 + Double(4 - index) * 22
             plot.line(Plot.right + 14, y - 4, Plot.right + 34, y - 4, "stroke=\"\(color)\" stroke-width=\"2\"")
-            let figure = runs.last.map { microseconds($0.figures[index].value) } ?? ""
+            let figure = runs.last.map { NumberFormat.microseconds($0.figures[index].value) } ?? ""
             plot.text("\(name) \(figure) µs", Plot.right + 40, y)
         }
         plot.text("at \(short(Int(last))) bytes", Plot.right + 14, Plot.top + 14 + 5 * 22, "class=\"quiet\"")
@@ -223,3 +224,5 @@ struct SweepPicture {
         return size >= 1024 && size % 1024 == 0 ? "\(size >> 10)K" : "\(size)"
     }
 }
+
+private func decimal(_ value: Double, _ digits: Int) -> String { NumberFormat.fixed(value, digits) }

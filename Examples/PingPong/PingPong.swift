@@ -9,6 +9,7 @@
 //   ping-pong --memory p2pmem:0000:01:00.0 --sweep 64:1M 10.0.0.2
 
 import ArgumentParser
+import CommandSupport
 import PeerMR
 
 @main
@@ -35,13 +36,12 @@ struct PingPong: ParsableCommand {
     }
 
     func run() throws {
-        let status = reporting { () throws(PeerMRError) in
+        try program.run { () throws(PeerMRError) in
             let options = messages.endpointOptions(usesCM: path.cm)
             if path.cm { return try RDMACMMode(path, messages, options, output).run(host) }
             if let host { return try client(host, options) }
             return try server()
         }
-        if status != 0 { throw ExitCode(status) }
     }
 
     /// Opens the device and makes one end of it.
@@ -70,7 +70,7 @@ struct PingPong: ParsableCommand {
         let listener = try TCPListener(port: path.tcpPort, address: path.bind)
         if messages.events { wakeRegularly() }
         while true {
-            let status = reporting { () throws(PeerMRError) in
+            let status = program.status { () throws(PeerMRError) in
                 let report = try output.report()
                 let (responder, function) = try drive.responder()
                 var endpoint = try endpoint(messages.endpointOptions(usesCM: false, drive: function))

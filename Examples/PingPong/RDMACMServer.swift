@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CommandSupport
 import Glibc
 import PeerMR
 import Synchronization
@@ -44,7 +45,7 @@ final class RDMACMServer {
         switch event.kind {
         case .connectRequest:
             guard let connection = event.request else { return }
-            let status = reporting { () throws(PeerMRError) in
+            let status = program.status { () throws(PeerMRError) in
                 sessions[connection.identity] = try Session(connection, options, runs, waits: waits)
                 return 0
             }
@@ -125,7 +126,7 @@ private final class Session: @unchecked Sendable {
     }
 
     private func serve() {
-        let status = reporting { () throws(PeerMRError) in
+        let status = program.status { () throws(PeerMRError) in
             try end.endpoint.queuePair.check(end.endpoint.region.keys.constraint)
             let client = connection.peerAddress.map { "\($0)" } ?? "a client"
             say(

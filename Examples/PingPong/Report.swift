@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CommandSupport
 import Glibc
 import PeerMR
 import PeerMRCore
@@ -7,14 +8,14 @@ import PeerMRCore
 /// Where the figures go: a table or JSON on standard output while it runs, a picture at the end.
 final class Report {
     private let isJSON: Bool
-    private let picture: OutputTarget?
+    private let picture: OutputFile?
     private var runs: [Run] = []
 
     /// - Parameter picture: the file that the picture goes to; nil for none.
     /// - Throws: the errno of open(2), with a sentence: before anything was measured.
     init(isJSON: Bool, picture: String?) throws(PeerMRError) {
         self.isJSON = isJSON
-        self.picture = try OutputTarget(ifNamed: picture)
+        self.picture = try OutputFile(ifNamed: picture)
     }
 
     /// Tells of one run.
@@ -24,7 +25,8 @@ final class Report {
         if runs.count == 1 { writeAll(1, Self.line(Self.heads)) }
         let columns =
             [run.what, String(run.size), String(run.count - run.warmUp)]
-            + run.figures.map { microseconds($0.value) } + [decimal(run.bytesPerSecond / 1e6, 2)]
+            + run.figures.map { NumberFormat.microseconds($0.value) }
+            + [NumberFormat.fixed(run.bytesPerSecond / 1e6, 2)]
         writeAll(1, Self.line(columns))
     }
 
@@ -47,18 +49,11 @@ final class Report {
     }
 }
 
-/// A line for people, on standard error.
-func say(_ text: String) { writeAll(2, "ping-pong: \(text)\n") }
+/// What says its errors, and ends with 1 for them.
+let program = Program("ping-pong", adding: \.namingOption) { _ in 1 }
 
-/// Runs a command's body: a failure is one sentence on standard error, and exit status 1.
-func reporting(_ body: () throws(PeerMRError) -> Int32) -> Int32 {
-    do throws(PeerMRError) {
-        return try body()
-    } catch {
-        say("error: \(error.namingOption)")
-        return 1
-    }
-}
+/// A line for people, on standard error.
+func say(_ text: String) { program.say(text) }
 
 /// Interrupts system calls that wait, five times a second, so that they see whether there is still someone to wait for.
 func wakeRegularly() {

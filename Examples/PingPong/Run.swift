@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CommandSupport
 import Histogram
 import PeerMR
 import PeerMRCore
@@ -93,21 +94,4 @@ func distribution(of times: [UInt64]) -> Histogram<UInt64> {
     var histogram = Histogram<UInt64>(highestTrackableValue: hour, numberOfSignificantValueDigits: .three)
     for time in times { histogram.record(min(time, hour)) }
     return histogram
-}
-
-/// Microseconds with as many decimals as tell something.
-func microseconds(_ nanoseconds: UInt64) -> String {
-    decimal(Double(nanoseconds) / 1000, nanoseconds < 1_000_000 ? 2 : 1)
-}
-
-/// A number with so many decimals.
-func decimal(_ value: Double, _ digits: Int) -> String {
-    var scale: Double = 1
-    for _ in 0..<digits { scale *= 10 }
-    let rounded = (value * scale).rounded()
-    guard rounded.magnitude < 9e15 else { return String(value) }
-    let whole = String(Int64(rounded).magnitude)
-    let padded = String(repeating: "0", count: max(0, digits + 1 - whole.count)) + whole
-    let sign = rounded < 0 ? "-" : ""
-    return digits == 0 ? sign + padded : sign + padded.dropLast(digits) + "." + padded.suffix(digits)
 }

@@ -151,10 +151,8 @@ private struct SpecificationReader {
     }
 
     private func malformed(_ what: String) -> PeerMRError {
-        // What the user wrote, safe to print.
-        let shown = text.unicodeScalars.prefix(80).map { $0.value < 32 || $0.value == 127 ? "?" : String($0) }.joined()
         return PeerMRError(
-            .invalidArgument, reason: "the memory \"\(shown)\" \(what)",
+            .invalidArgument, reason: "the memory \(text.quoted) \(what)",
             remedy: form.isEmpty
                 ? "write one of \(MemorySpecification.forms.joined(separator: ", "))" : "write \(form)")
     }

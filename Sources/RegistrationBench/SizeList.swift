@@ -62,9 +62,8 @@ package enum SizeList {
     }
 
     private static func malformed(_ text: Substring) -> PeerMRError {
-        let shown = text.unicodeScalars.prefix(40).map { $0.value < 32 || $0.value == 127 ? "?" : String($0) }.joined()
-        return PeerMRError(
-            .invalidArgument, reason: "\"\(shown)\" is no size",
+        PeerMRError(
+            .invalidArgument, reason: "\(text.quoted) is no size",
             remedy: "write sizes as 4K,64K,1M, or a range in steps of 4 as 4K..1G")
     }
 }

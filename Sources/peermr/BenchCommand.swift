@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import CommandSupport
 import CLinux
 import Glibc
 import PeerMR
@@ -70,7 +71,7 @@ struct BenchRegistration: ParsableCommand {
     @Option(help: ArgumentHelp("Draw latency over size.", valueName: "file"), completion: .file()) var svg: String?
 
     func run() throws {
-        try reportingErrors(as: json ? \.json : nil) { () throws(PeerMRError) -> Int32 in try measure() }
+        try program.run(json: json ? \.json : nil) { () throws(PeerMRError) -> Int32 in try measure() }
     }
 
     private func measure() throws(PeerMRError) -> Int32 {
@@ -80,9 +81,9 @@ struct BenchRegistration: ParsableCommand {
         var absent: [(name: String, reason: PeerMRError)] = []
         if plan.memories.isEmpty { (plan.memories, absent) = MemoryName.here(for: context) }
         if sizes != nil { try plan.validate(for: try context.attributes(), of: context.device) }
-        let table = try OutputTarget(ifNamed: csv)
-        let picture = try OutputTarget(ifNamed: svg)
-        let shown = ProgressLine(isTerminal: isatty(2) == 1)
+        let table = try OutputFile(ifNamed: csv)
+        let picture = try OutputFile(ifNamed: svg)
+        let shown = ProgressLine(isTerminal: StatusLine.isTerminal)
         let run = try BenchRun(plan, on: context, stop: Interruption().hasCome) { shown.tell($0) }
         var result = run.run()
         result.absent = absent
@@ -139,7 +140,7 @@ struct BenchRegistration: ParsableCommand {
                 !memory.isEmpty || result.measured.isEmpty,
                 let reason = cells.compactMap(\.refusal).first
             else { continue }
-            writeAll(2, "peermr: error: \(name): \(reason)\n")
+            program.say("error: \(name): \(reason)")
             status = Status.notSupported
         }
         return status

@@ -1,39 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CommandSupport
 import PeerMR
 import RegistrationBench
 import PeerMRCore
-
-/// Numbers for people.
-enum Figures {
-    /// Nanoseconds as microseconds, with three significant digits.
-    static func microseconds(_ nanoseconds: UInt64) -> String {
-        significant(Double(nanoseconds) / 1000)
-    }
-
-    /// A number with three significant digits: 0.0123, 1.23, 12.3, 123, 12345.
-    static func significant(_ value: Double) -> String {
-        let size = abs(value)
-        if size == 0 { return "0" }
-        return fixed(value, size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : 3)
-    }
-
-    /// So many of something.
-    static func count(_ number: Int, _ what: String) -> String { "\(number) \(what)\(number == 1 ? "" : "s")" }
-
-    /// A number with so many digits behind the point, without Foundation.
-    static func fixed(_ value: Double, _ digits: Int) -> String {
-        guard value.isFinite, abs(value) < 1e15 else { return "?" }
-        var scale: Int64 = 1
-        for _ in 0..<digits { scale *= 10 }
-        let scaled = Int64((value * Double(scale)).rounded())
-        let whole = abs(scaled) / scale
-        let sign = scaled < 0 ? "-" : ""
-        guard digits > 0 else { return "\(sign)\(whole)" }
-        let rest = String(abs(scaled) % scale)
-        return "\(sign)\(whole)." + String(repeating: "0", count: digits - rest.count) + rest
-    }
-}
 
 // MARK: - For people
 
@@ -53,8 +23,8 @@ extension BenchResult {
     }
 
     private var head: String {
-        let seconds = Figures.fixed(Double(nanoseconds) / 1e9, 1)
-        var text = "\(Figures.count(rounds, "round")) in \(seconds) s\(wasInterrupted ? ", interrupted" : ""); "
+        let seconds = NumberFormat.fixed(Double(nanoseconds) / 1e9, 1)
+        var text = "\(NumberFormat.count(rounds, "round")) in \(seconds) s\(wasInterrupted ? ", interrupted" : ""); "
         text += "Linux \(kernel); "
         text += "\(clock.name) over \(clock.source): a step of \(clock.stepNanoseconds) ns, "
         text += "a reading \(clock.costNanoseconds) ns (part of each sample)"
@@ -85,12 +55,12 @@ extension BenchResult {
             if hasThreads { row.append("\(cell.threads)") }
             row.append("\(times.count)")
             row += [times.minimum, times.median, times.percentile(99), times.percentile(99.9), times.maximum]
-                .map { Figures.microseconds($0) }
+                .map { NumberFormat.microseconds($0) }
             if plan.baseline {
-                row.append(Figures.microseconds(result[keyPath: bare].median))
+                row.append(NumberFormat.microseconds(result[keyPath: bare].median))
                 if let overhead = result[keyPath: overhead] {
-                    row.append(Figures.significant(Double(overhead.nanoseconds) / 1000))
-                    row += [Figures.fixed(overhead.ratio, 3), overhead.isWithinBar ? "" : "over the bar"]
+                    row.append(NumberFormat.significant(Double(overhead.nanoseconds) / 1000))
+                    row += [NumberFormat.fixed(overhead.ratio, 3), overhead.isWithinBar ? "" : "over the bar"]
                 }
             }
             rows.append(row)
@@ -114,7 +84,7 @@ extension BenchResult {
             if let close = closes.first {
                 lines.append(
                     "Closing a descriptor of a dma-buf, which is not in these times, took "
-                        + "\(Figures.microseconds(close.bareClose.median)) µs at "
+                        + "\(NumberFormat.microseconds(close.bareClose.median)) µs at "
                         + "\(ByteCount.describe(close.cell.byteCount)).")
             }
             let over = measured.filter { $0.registerOverhead?.isWithinBar == false }.count

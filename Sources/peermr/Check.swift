@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import CommandSupport
 import PCITopology
 import PeerMR
 import PeerMRCore
@@ -28,7 +29,7 @@ struct Check: ParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() throws {
-        try common.reporting { () throws(PeerMRError) -> Int32 in
+        try common.run { () throws(PeerMRError) -> Int32 in
             let root = try common.system()
             let address = try Names.provider(provider, root)
             let device = try Names.client(client, root)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import CommandSupport
 import PCITopology
 import PeerMR
 import PeerMRCore
@@ -18,7 +19,7 @@ struct Doctor: ParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() throws {
-        try common.reporting { () throws(PeerMRError) -> Int32 in
+        try common.run { () throws(PeerMRError) -> Int32 in
             let machine = Machine(try common.system())
             var ailments = Ailment.ofTheKernel(machine) + Ailment.ofTheDevices(machine)
             ailments += Ailment.ofTheRoutes(machine)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CommandSupport
 import PeerMR
 import RegistrationBench
 import PeerMRCore
@@ -111,8 +112,8 @@ struct LatencyPicture {
     }
 
     private var subtitle: String {
-        let seconds = Figures.fixed(Double(result.nanoseconds) / 1e9, 0)
-        let rounds = Figures.count(result.rounds, "round")
+        let seconds = NumberFormat.fixed(Double(result.nanoseconds) / 1e9, 0)
+        let rounds = NumberFormat.count(result.rounds, "round")
         return "Linux \(result.kernel), \(rounds) in \(seconds) s, \(result.clock.name) over "
             + "\(result.clock.source)\(result.wasInterrupted ? ", interrupted" : "")"
     }
@@ -238,7 +239,7 @@ struct LatencyPicture {
         return "\(number) \(units[unit])"
     }
 
-    private static func short(_ value: Double) -> String { Figures.fixed(value, 1) }
+    private static func short(_ value: Double) -> String { NumberFormat.fixed(value, 1) }
 
     private static func quote(_ text: String) -> String {
         var quoted = ""

@@ -31,7 +31,7 @@ enum Names {
         guard DeviceLinks.attachment(ofBlockDevice: disk, root: root) != nil else {
             throw PeerMRError(
                 .notFound,
-                reason: "there is no RDMA device, block device, NVMe controller or PCI function \(quoted(text))",
+                reason: "there is no RDMA device, block device, NVMe controller or PCI function \(text.quoted)",
                 remedy: "see peermr devices for those that there are")
         }
         return .blockDevice(disk)
@@ -55,7 +55,7 @@ enum Names {
                 return name
             }
             throw PeerMRError(
-                .notFound, reason: "\(quoted(text)) is no block device",
+                .notFound, reason: "\(text.quoted) is no block device",
                 remedy: "name a disk or a partition, such as /dev/nvme0n1")
         }
         guard let name = path.lastComponent?.string else { throw malformed(text) }
@@ -73,13 +73,7 @@ enum Names {
 
     private static func malformed(_ text: String) -> PeerMRError {
         PeerMRError(
-            .invalidArgument, reason: "\(quoted(text)) is no PCI address",
+            .invalidArgument, reason: "\(text.quoted) is no PCI address",
             remedy: "write it as lspci -D does, for example 0000:03:00.0")
-    }
-
-    /// What the user wrote, safe to print.
-    private static func quoted(_ text: String) -> String {
-        let shown = text.unicodeScalars.prefix(80).map { $0.value < 32 || $0.value == 127 ? "?" : String($0) }
-        return "\"\(shown.joined())\""
     }
 }

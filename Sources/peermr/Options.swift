@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import CommandSupport
 import PCITopology
 import PeerMR
 import SystemPackage
@@ -38,48 +39,8 @@ struct CommonOptions: ParsableArguments {
         return system
     }
 
-    /// Runs a command's body; see ``reportingErrors(as:_:)``.
-    func reporting(_ body: () throws(PeerMRError) -> Int32) throws {
-        try reportingErrors(as: json ? { .object($0.words) } : nil, body)
+    /// Runs a command's body; an error is JSON too where that was asked for.
+    func run(_ body: () throws(PeerMRError) -> Int32) throws {
+        try program.run(json: json ? { .object($0.jsonFields) } : nil, body)
     }
-}
-
-/// Runs a command's body, and ends with the status that it gives. Bad input is one sentence on standard error, an
-/// `error` in JSON where that was asked for, and exit status 2.
-///
-/// - Parameter json: what becomes of the error in JSON; nil for none.
-func reportingErrors(as json: ((PeerMRError) -> JSONValue)?, _ body: () throws(PeerMRError) -> Int32) throws {
-    var status: Int32
-    do throws(PeerMRError) {
-        status = try body()
-    } catch {
-        status = Status.badInput
-        writeAll(2, "peermr: error: \(error)\n")
-        if let json { printJSON(.object([("error", json(error))])) }
-    }
-    if status != 0 { throw ExitCode(status) }
-}
-
-extension PeerMRError {
-    /// What was wrong, for programs, in words.
-    var words: [(String, JSONValue)] {
-        [
-            ("code", .text(code.jsonName)), ("reason", .text(reason)),
-            ("remedy", .optional(remedy)),
-        ]
-    }
-
-    /// The same, with the call that failed.
-    var json: JSONValue {
-        .object(
-            words + [
-                ("call", .optional(call)),
-                ("errno", errno.map { .integer(Int64($0.rawValue)) } ?? .null),
-            ])
-    }
-}
-
-/// A value on a line of standard output.
-func printJSON(_ value: JSONValue) {
-    writeAll(1, value.encoded + "\n")
 }

@@ -11,6 +11,7 @@
 //   peermr vfio bind 0000:03:00.0        gives a function to vfio-pci, so that its memory can be exported
 
 import ArgumentParser
+import CommandSupport
 import Glibc
 import PeerMR
 
@@ -30,6 +31,9 @@ struct PeerMRCommand: ParsableCommand {
             SnapshotCommand.self, VFIOCommand.self,
         ])
 }
+
+/// What says its errors, and ends with ``Status/badInput`` for them.
+let program = Program("peermr") { _ in Status.badInput }
 
 @main
 enum Main {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CommandSupport
 import RegistrationBench
 import PeerMRCore
 
@@ -16,20 +17,20 @@ final class ProgressLine {
         guard told == 0 || progress.nanoseconds - told >= pause else { return }
         told = progress.nanoseconds
         let line = Self.line(progress)
-        writeAll(2, isTerminal ? "\r\u{1b}[K\(line)" : line + "\n")
+        if isTerminal { StatusLine.draw("\u{1b}[K\(line)") } else { writeAll(2, line + "\n") }
     }
 
     /// Leaves an empty line to what follows.
     func end() {
-        if isTerminal, told > 0 { writeAll(2, "\r\u{1b}[K") }
+        if isTerminal { StatusLine.erase() }
     }
 
     static func line(_ progress: BenchRun.Progress) -> String {
-        let seconds = Figures.fixed(Double(progress.nanoseconds) / 1e9, 1)
+        let seconds = NumberFormat.fixed(Double(progress.nanoseconds) / 1e9, 1)
         let found: String
         if progress.cell.timings.register.count > 0 {
-            let register = Figures.microseconds(progress.cell.timings.register.median)
-            let deregister = Figures.microseconds(progress.cell.timings.deregister.median)
+            let register = NumberFormat.microseconds(progress.cell.timings.register.median)
+            let deregister = NumberFormat.microseconds(progress.cell.timings.deregister.median)
             found = "register \(register) µs, deregister \(deregister) µs"
         } else {
             found = "left out: \(progress.cell.refusal?.reason ?? "no sample")"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import CommandSupport
 import PCITopology
 import PeerMR
 import PeerMRCore
@@ -47,7 +48,7 @@ struct Register: ParsableCommand {
     @Flag(help: "Print JSON, on one line.") var json = false
 
     func run() throws {
-        try reportingErrors(as: json ? \.json : nil) { () throws(PeerMRError) -> Int32 in
+        try program.run(json: json ? \.json : nil) { () throws(PeerMRError) -> Int32 in
             // What the user wrote is looked at before anything of the machine is.
             let specification = try MemorySpecification(memory)
             let (access, address, proof) = (try parseAccess(), try parseAddress(), try parseProof())

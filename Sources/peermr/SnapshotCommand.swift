@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import CommandSupport
 import Glibc
 import PCITopology
 import PeerMR
@@ -22,7 +23,7 @@ struct SnapshotCommand: ParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() throws {
-        try common.reporting { () throws(PeerMRError) -> Int32 in
+        try common.run { () throws(PeerMRError) -> Int32 in
             let text = Snapshot.encode(Snapshot.capture(try common.system()))
             do throws(Errno) {
                 try SnapshotCommand.write(text, to: FilePath(file))

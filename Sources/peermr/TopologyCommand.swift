@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import CommandSupport
 import PCITopology
 import PeerMR
 import PeerMRCore
@@ -27,7 +28,7 @@ struct TopologyCommand: ParsableCommand {
     }
 
     func run() throws {
-        try common.reporting { () throws(PeerMRError) -> Int32 in
+        try common.run { () throws(PeerMRError) -> Int32 in
             let matrix = Matrix(Machine(try common.system()), all: all)
             if dot {
                 writeAll(1, DotPicture(matrix: matrix).text)

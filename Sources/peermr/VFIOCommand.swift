@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import CommandSupport
 import PCITopology
 import PeerMR
 import PeerMRCore
@@ -21,7 +22,7 @@ struct VFIOCommand: ParsableCommand {
         @OptionGroup var target: Target
 
         func run() throws {
-            try target.reporting { (binding) throws(PeerMRError) in
+            try target.run { (binding) throws(PeerMRError) in
                 let before = try binding.bind()
                 let had = before.map { "\($0) had it before" } ?? "no driver had it before"
                 return (before == "vfio-pci" ? "vfio-pci has it already" : "vfio-pci has it; \(had)", before)
@@ -37,7 +38,7 @@ struct VFIOCommand: ParsableCommand {
         var driver: String?
 
         func run() throws {
-            try target.reporting { (binding) throws(PeerMRError) in
+            try target.run { (binding) throws(PeerMRError) in
                 let before = try binding.state().driver
                 let now = try binding.unbind(to: driver)
                 let has = now.map { "\($0) has it again" } ?? "no driver has it now; load one that knows it (modprobe)"
@@ -51,7 +52,7 @@ struct VFIOCommand: ParsableCommand {
             commandName: "status", abstract: "Tells which driver has a function, and what else its group holds.")
         @OptionGroup var target: Target
 
-        func run() throws { try target.reporting { (_) throws(PeerMRError) in ("", nil) } }
+        func run() throws { try target.run { (_) throws(PeerMRError) in ("", nil) } }
     }
 }
 
@@ -62,10 +63,10 @@ struct Target: ParsableArguments {
     @Flag(help: "Print JSON, on one line.") var json = false
 
     /// Does something to the function and says how it stands; `body` gives a sentence, and the driver before.
-    func reporting(
+    func run(
         _ body: (VFIOBinding) throws(PeerMRError) -> (sentence: String, before: String?)
     ) throws {
-        try reportingErrors(as: nil) { () throws(PeerMRError) -> Int32 in
+        try program.run { () throws(PeerMRError) -> Int32 in
             let binding = try VFIOBinding(try Names.provider(address, .live))
             let (sentence, before) = try body(binding)
             let state = try binding.state()

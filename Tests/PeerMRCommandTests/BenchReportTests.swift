@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import CommandSupport
 import Foundation
 import FoundationXML
 import PeerMR
@@ -116,14 +117,6 @@ import Testing
         one.cells = []
         #expect(XMLParser(data: Data(LatencyPicture(one).text.utf8)).parse())
         #expect(one.text.contains("Nothing was measured"))
-    }
-
-    @Test(arguments: [
-        (0.0, "0"), (0.0123, "0.012"), (1.234, "1.23"), (12.34, "12.3"), (123.4, "123"), (123_456.7, "123457"),
-        (-1.5, "-1.50"),
-    ])
-    func numbersHaveThreeDigits(_ value: Double, _ text: String) {
-        #expect(Figures.significant(value) == text)
     }
 }
 

@@ -7,16 +7,6 @@ import Testing
 
 /// Figures as people read them.
 struct PictureTests {
-    @Test func decimals() {
-        #expect(decimal(0, 0) == "0")
-        #expect(decimal(0.005, 2) == "0.01")
-        #expect(decimal(12.345, 2) == "12.35" || decimal(12.345, 2) == "12.34")
-        #expect(decimal(-1.5, 1) == "-1.5")
-        #expect(decimal(1e20, 2) == "1e+20")
-        #expect(microseconds(1234) == "1.23")
-        #expect(microseconds(12_345_678) == "12345.7")
-    }
-
     @Test func distributions() {
         let times = (1...1000).map { UInt64($0 * 1000) }
         let histogram = distribution(of: times)

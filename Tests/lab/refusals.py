@@ -68,7 +68,7 @@ def files_of_the_client(bench):
         pipe = bench.run(bench.client, f"sleep 5 > /tmp/pipe & exec {bench.program} put "
                          f"--connect {bench.server.address} /tmp/pipe")
         refused(pipe, "/tmp/pipe is no file with a size", "name a regular file")
-        refused(bench.get("/nowhere/file", 512), "/nowhere/file cannot be written",
+        refused(bench.get("/nowhere/file", 512), '"/nowhere/file" cannot be written',
                 "may write to")
         equal(server.process.stdout(), "", "what the server told of transfers")
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// Columns for people: as wide as their widest cell, two spaces apart.
-enum Table {
+package enum Table {
     /// Rows without a heading.
-    static func plain(_ rows: [[String]], indent: Int = 2) -> String {
+    package static func plain(_ rows: [[String]], indent: Int = 2) -> String {
         let columns = rows.map(\.count).max() ?? 0
         var widths = [Int](repeating: 0, count: columns)
         for row in rows {
@@ -28,7 +28,7 @@ enum Table {
     }
 
     /// Rows below a heading.
-    static func titled(_ heading: [String], _ rows: [[String]]) -> String {
+    package static func titled(_ heading: [String], _ rows: [[String]]) -> String {
         plain([heading] + rows, indent: 0)
     }
 }

@@ -4,7 +4,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@testable import PeerMRCore
+@testable import CommandSupport
 
 /// JSON that another program can read, judged by another parser.
 @Suite struct JSONValueTests {

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import Glibc
-
 /// A value of the JSON that programs read.
 package enum JSONValue: Sendable {
     case text(String)
@@ -71,17 +69,5 @@ package enum JSONValue: Sendable {
             }
         }
         return quoted + "\""
-    }
-}
-
-/// Writes a text to a descriptor; a closed pipe ends the output, not the program's work.
-package func writeAll(_ descriptor: Int32, _ text: String) {
-    var bytes = Array(text.utf8)[...]
-    while !bytes.isEmpty {
-        let count = unsafe bytes.withUnsafeBytes { buffer in
-            unsafe write(descriptor, buffer.baseAddress, buffer.count)
-        }
-        guard count > 0 else { return }
-        bytes = bytes.dropFirst(count)
     }
 }
