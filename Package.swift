@@ -98,16 +98,16 @@ let package = Package(
             name: "CommandSupport",
             dependencies: [
                 "PeerMRCore", system, .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Histogram", package: "hdrhistogram-swift"),
             ],
-            swiftSettings: strict),
+            resources: [.embedInCode("latency.gp")], swiftSettings: strict),
 
         // What registration costs, measured: the tool's bench, and the calls of libibverbs alone to compare with.
         .target(name: "CBareVerbs", dependencies: ["CVerbs"]),
         .target(
             name: "RegistrationBench",
             dependencies: [
-                "PeerMR", "PeerMemory", "PCITopology", "Verbs", "CBareVerbs", "PeerMRCore", system,
-                .product(name: "Histogram", package: "hdrhistogram-swift"),
+                "CommandSupport", "PeerMR", "PeerMemory", "PCITopology", "Verbs", "CBareVerbs", "PeerMRCore", system,
             ],
             swiftSettings: strict),
 
@@ -130,7 +130,6 @@ let package = Package(
             dependencies: [
                 "CommandSupport", "PeerMR", "PeerStorage", "PeerMRCore", system,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
-                .product(name: "Histogram", package: "hdrhistogram-swift"),
             ],
             path: "Examples/PingPong", exclude: ["README.md"], swiftSettings: strict),
         // What prints the documentation's page of all errors.
@@ -164,7 +163,7 @@ let package = Package(
 
         // What PeerMR's registration costs beside the bare call, without a kernel in it.
         .executableTarget(
-            name: "registration-cost", dependencies: ["CFakeVerbs", "PeerMR", "RegistrationBench"],
+            name: "registration-cost", dependencies: ["CFakeVerbs", "CommandSupport", "PeerMR", "RegistrationBench"],
             path: "Benchmarks/Programs/RegistrationCost", swiftSettings: testing),
 
         // The C library as C programs see it: its functions, used and misused. The program is for sanitizers.
@@ -197,7 +196,7 @@ let package = Package(
             swiftSettings: testing),
         .testTarget(
             name: "RegistrationBenchTests",
-            dependencies: ["RegistrationBench", "PeerMemory", "PeerMRCore", "TestSupport"],
+            dependencies: ["CommandSupport", "RegistrationBench", "PeerMemory", "PeerMRCore", "TestSupport"],
             swiftSettings: testing),
         .testTarget(
             name: "VerbsTests", dependencies: ["Verbs", "CVerbs", "TestSupport", system],
@@ -223,7 +222,6 @@ let package = Package(
             name: "PingPongTests",
             dependencies: [
                 "PingPong", "PeerMR", "PeerMRCore", "TestSupport",
-                .product(name: "Histogram", package: "hdrhistogram-swift"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: testing),
@@ -234,8 +232,8 @@ let package = Package(
         .testTarget(
             name: "FakeVerbsTests",
             dependencies: [
-                "CFakeVerbs", "CVerbs", "destruction-order", "PeerMR", "PeerTransfer", "RegistrationBench",
-                "TestSupport", system,
+                "CFakeVerbs", "CommandSupport", "CVerbs", "destruction-order", "PeerMR", "PeerTransfer",
+                "RegistrationBench", "TestSupport", system,
             ],
             swiftSettings: testing),
         // The preload library, built by its Makefile, between fakes in C: Tests/PreloadFakes.

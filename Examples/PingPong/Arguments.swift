@@ -212,7 +212,9 @@ struct DriveArguments: ParsableArguments {
 /// Where the figures go.
 struct OutputArguments: ParsableArguments {
     @Flag(help: "Print figures as JSON, one object a line, on standard output.") var json = false
-    @Option(help: "Draw the distribution, or the sweep, into this file.") var svg: String?
+    @Option(help: "Draw latency by size and by percentile into this file; needs gnuplot.") var svg: String?
+    @Option(help: "Write the figures to a table of comma-separated values.") var csv: String?
+    @Option(help: "Write percentile distributions in HdrHistogram's format, in microseconds.") var hgrm: String?
     @Option(parsing: .unconditional, help: "Seconds after which an end that says nothing is given up.") var timeout = 10
 
     func validate() throws {
@@ -224,5 +226,5 @@ struct OutputArguments: ParsableArguments {
     var timeoutMilliseconds: Int32 { Int32(timeout * 1000) }
 
     /// Opens what the figures go to.
-    func report() throws(PeerMRError) -> Report { try Report(isJSON: json, picture: svg) }
+    func report() throws(PeerMRError) -> Report { try Report(self) }
 }

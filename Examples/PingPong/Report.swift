@@ -5,17 +5,22 @@ import Glibc
 import PeerMR
 import PeerMRCore
 
-/// Where the figures go: a table or JSON on standard output while it runs, a picture at the end.
+/// Where the figures go: a table or JSON on standard output while it runs, files at the end.
 final class Report {
     private let isJSON: Bool
-    private let picture: OutputFile?
+    private let table: OutputFile?
+    private let distributions: OutputFile?
+    private let picture: LatencyPicture?
     private var runs: [Run] = []
 
-    /// - Parameter picture: the file that the picture goes to; nil for none.
-    /// - Throws: the errno of open(2), with a sentence: before anything was measured.
-    init(isJSON: Bool, picture: String?) throws(PeerMRError) {
-        self.isJSON = isJSON
-        self.picture = try OutputFile(ifNamed: picture)
+    /// Opens the files.
+    ///
+    /// - Throws: the errno of open(2), and `notSupported` where gnuplot is missing, before anything is measured.
+    init(_ arguments: OutputArguments) throws(PeerMRError) {
+        isJSON = arguments.json
+        picture = try LatencyPicture(ifNamed: arguments.svg)
+        table = try OutputFile(ifNamed: arguments.csv)
+        distributions = try OutputFile(ifNamed: arguments.hgrm)
     }
 
     /// Tells of one run.
@@ -30,12 +35,17 @@ final class Report {
         writeAll(1, Self.line(columns))
     }
 
-    /// Draws the picture, where one was asked for.
+    /// Writes the files that were asked for.
     ///
-    /// - Throws: the errno of write(2), with a sentence.
+    /// - Throws: the errno of write(2).
     func finish() throws(PeerMRError) {
-        guard let picture, !runs.isEmpty else { return }
-        try picture.write(runs.count == 1 ? HistogramPicture(runs[0]).svg : SweepPicture(runs).svg)
+        guard let run = runs.first else { return }
+        try table?.write(Run.csv(runs))
+        try distributions?.write(Run.hgrm(runs))
+        try picture?.draw(
+            csv: Run.csv(runs), hgrm: Run.hgrm(runs), title: "Round trips, \(run.what)",
+            subtitle: "\(run.count - run.warmUp) of \(run.count) round trips each, \(run.memory.rawValue) memory, "
+                + (run.waits ? "events" : "polling"))
     }
 
     /// Whether anything was measured.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import CommandSupport
-import Histogram
 import PeerMR
 import PeerMRCore
 
@@ -26,10 +25,7 @@ struct Run {
     /// The time of all messages that count, in seconds.
     let seconds: Double
     /// Round trips in nanoseconds: from one message to the next, with the answer in between.
-    let latency: Histogram<UInt64>
-    /// The shortest and the longest, exactly.
-    let shortest: UInt64
-    let longest: UInt64
+    let latency: Distribution
 
     init(_ plan: LoopPlan, _ timestamps: Timestamps, _ options: RunOptions, _ region: borrowing PeerRegion) {
         let times = timestamps.intervals(after: min(options.warmUp, plan.count - 1), count: plan.count)
@@ -51,9 +47,7 @@ struct Run {
         memory = region.kind
         method = region.choice.method.rawValue
         seconds = Double(times.reduce(0, &+)) / 1e9
-        latency = distribution(of: times)
-        shortest = times.min() ?? 0
-        longest = times.max() ?? 0
+        latency = Distribution(times)
     }
 
     /// Bytes a second, both ways together where messages go both ways, as `ibv_rc_pingpong` counts them.
@@ -64,8 +58,8 @@ struct Run {
     /// The figures that are told, in nanoseconds.
     var figures: [(name: String, value: UInt64)] {
         [
-            ("min", shortest), ("p50", latency.valueAtPercentile(50)), ("p99", latency.valueAtPercentile(99)),
-            ("p99.9", latency.valueAtPercentile(99.9)), ("max", longest),
+            ("min", latency.minimum), ("p50", latency.median), ("p99", latency.percentile(99)),
+            ("p99.9", latency.percentile(99.9)), ("max", latency.maximum),
         ]
     }
 
@@ -88,10 +82,17 @@ struct Run {
     }
 }
 
-/// A distribution of times in nanoseconds, to three digits, up to an hour.
-func distribution(of times: [UInt64]) -> Histogram<UInt64> {
-    let hour: UInt64 = 3_600_000_000_000
-    var histogram = Histogram<UInt64>(highestTrackableValue: hour, numberOfSignificantValueDigits: .three)
-    for time in times { histogram.record(min(time, hour)) }
-    return histogram
+extension Run {
+    private var place: [String] { [what, memory.rawValue, method, "\(size)", waits ? "events" : "polling"] }
+
+    /// A line for each run, times in nanoseconds.
+    static func csv(_ runs: [Run]) -> String {
+        CSV.line(["what", "memory", "method", "bytes", "completions"] + Distribution.csvHeading)
+            + runs.map { CSV.line($0.place + $0.latency.csvFields) }.joined()
+    }
+
+    /// The percentile distribution of each run.
+    static func hgrm(_ runs: [Run]) -> String {
+        runs.map { $0.latency.hgrm($0.place.joined(separator: ", ")) }.joined()
+    }
 }

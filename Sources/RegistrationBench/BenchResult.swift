@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+package import CommandSupport
 package import PeerMR
 package import PeerMRCore
 

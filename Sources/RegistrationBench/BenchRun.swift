@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import CommandSupport
 internal import CBareVerbs
 internal import PeerMR
 package import PeerMRCore

@@ -68,7 +68,13 @@ struct BenchRegistration: ParsableCommand {
         help: ArgumentHelp("Write all figures to a table of comma-separated values.", valueName: "file"),
         completion: .file())
     var csv: String?
-    @Option(help: ArgumentHelp("Draw latency over size.", valueName: "file"), completion: .file()) var svg: String?
+    @Option(
+        help: ArgumentHelp(
+            "Write percentile distributions in HdrHistogram's format, in microseconds.", valueName: "file"),
+        completion: .file())
+    var hgrm: String?
+    @Option(help: ArgumentHelp("Draw latency over size; needs gnuplot.", valueName: "file"), completion: .file())
+    var svg: String?
 
     func run() throws {
         try program.run(json: json ? \.json : nil) { () throws(PeerMRError) -> Int32 in try measure() }
@@ -81,8 +87,9 @@ struct BenchRegistration: ParsableCommand {
         var absent: [(name: String, reason: PeerMRError)] = []
         if plan.memories.isEmpty { (plan.memories, absent) = MemoryName.here(for: context) }
         if sizes != nil { try plan.validate(for: try context.attributes(), of: context.device) }
+        let picture = try LatencyPicture(ifNamed: svg)
         let table = try OutputFile(ifNamed: csv)
-        let picture = try OutputFile(ifNamed: svg)
+        let distributions = try OutputFile(ifNamed: hgrm)
         let shown = ProgressLine(isTerminal: StatusLine.isTerminal)
         let run = try BenchRun(plan, on: context, stop: Interruption().hasCome) { shown.tell($0) }
         var result = run.run()
@@ -90,7 +97,10 @@ struct BenchRegistration: ParsableCommand {
         shown.end()
         if json { printJSON(result.json) } else { writeAll(1, result.text) }
         try table?.write(result.csv)
-        try picture?.write(LatencyPicture(result).text)
+        try distributions?.write(result.hgrm)
+        if !result.measured.isEmpty {
+            try picture?.draw(csv: result.csv, title: "Registration latency of \(result.device)", subtitle: result.head)
+        }
         return status(of: result)
     }
 

@@ -39,33 +39,31 @@ extension BenchResult {
 
     /// A row for each cell, side and call.
     var csv: String {
-        var text =
-            "device,memory,method,bytes,temperature,pages,registered_bytes,threads,side,call,samples,"
-            + "min_ns,p50_ns,p99_ns,p999_ns,max_ns\n"
-        for result in measured {
+        let place = [
+            "device", "memory", "method", "bytes", "temperature", "pages", "registered_bytes", "threads", "side",
+            "call",
+        ]
+        return CSV.line(place + Distribution.csvHeading + ["huge_pages"])
+            + rows.map { CSV.line($0.place + $0.times.csvFields + ["\($0.isHuge)"]) }.joined()
+    }
+
+    /// The percentile distribution of each of those rows.
+    var hgrm: String { rows.map { $0.times.hgrm($0.place.joined(separator: ", ")) }.joined() }
+
+    private var rows: [(place: [String], times: Distribution, isHuge: Bool)] {
+        measured.flatMap { result in
             let cell = result.cell
             let place = [
                 device, "\(cell.memory)", result.method?.rawValue ?? "", "\(cell.byteCount)", cell.temperature.rawValue,
                 result.pages?.rawValue ?? "", "\(cell.registeredBytes)", "\(cell.threads)",
             ]
-            let rows: [(String, String, Distribution)] = [
+            let all: [(String, String, Distribution)] = [
                 ("peermr", "register", result.timings.register), ("peermr", "deregister", result.timings.deregister),
                 ("bare", "register", result.bare.register), ("bare", "deregister", result.bare.deregister),
                 ("bare", "close", result.bareClose),
             ]
-            for (side, call, times) in rows where times.count > 0 {
-                let figures = [times.count, times.minimum, times.median, times.percentile(99), times.percentile(99.9)]
-                let fields = place + [side, call] + figures.map { "\($0)" } + ["\(times.maximum)"]
-                text += fields.map(Self.field).joined(separator: ",") + "\n"
-            }
+            return all.filter { $0.2.count > 0 }.map { side, call, times in (place + [side, call], times, cell.isHuge) }
         }
-        return text
-    }
-
-    /// As RFC 4180 has it.
-    private static func field(_ text: String) -> String {
-        guard text.utf8.contains(where: { $0 == 0x2c || $0 == 0x22 || $0 < 32 }) else { return text }
-        return "\"" + text.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
     }
 }
 

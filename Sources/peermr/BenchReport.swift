@@ -22,7 +22,8 @@ extension BenchResult {
         return text
     }
 
-    private var head: String {
+    /// How it was measured.
+    var head: String {
         let seconds = NumberFormat.fixed(Double(nanoseconds) / 1e9, 1)
         var text = "\(NumberFormat.count(rounds, "round")) in \(seconds) s\(wasInterrupted ? ", interrupted" : ""); "
         text += "Linux \(kernel); "

@@ -3,6 +3,7 @@
 import CFakeVerbs
 import Glibc
 import PeerMR
+import CommandSupport
 import RegistrationBench
 import Synchronization
 import Testing

@@ -83,7 +83,7 @@ import Testing
         let lines = try result().csv.split(separator: "\n", omittingEmptySubsequences: false)
         #expect(lines.last == "", "the last line is ended")
         let fields = lines.dropLast().map { $0.split(separator: ",", omittingEmptySubsequences: false).count }
-        #expect(Set(fields) == [16])
+        #expect(Set(fields) == [17])
         // Six of host memory with four rows each, four of the dma-buf with five, and the heading.
         #expect(lines.count - 1 == 6 * 4 + 4 * 5 + 1)
     }
@@ -99,24 +99,28 @@ import Testing
         #expect(!text.split(separator: "\n").contains { $0.hasSuffix(" ") })
     }
 
-    @Test(arguments: [true, false]) func thePictureIsXMLAndStaysInside(_ baseline: Bool) throws {
-        let text = LatencyPicture(try result(baseline: baseline)).text
+    @Test(arguments: [true, false]) func thePictureIsXML(_ baseline: Bool) throws {
+        let result = try result(baseline: baseline)
+        let gnuplot = try ExternalProgram("gnuplot -d", package: "gnuplot-nox")
+        let text = try LatencyPicture.svg(gnuplot, csv: result.csv, hgrm: nil, title: result.device, subtitle: result.head)
         let parser = XMLParser(data: Data(text.utf8))
         #expect(parser.parse(), "\(String(describing: parser.parserError))")
-        #expect(text.contains("fake&lt;0&gt;"))
-        // A line for each memory, cold and warm, in both panels.
-        #expect(text.components(separatedBy: "<polyline").count - 1 == 8)
-        #expect(text.contains("r=\"5\"") == baseline)
+        #expect(text.contains("fake&lt;0") && text.contains("Linux 7.3.4"))
+        #expect(text.contains("bare") == baseline)
         #expect(!text.contains("nan") && !text.contains("inf"))
     }
 
-    @Test func aPictureOfOneSizeOrNothingIsStillOne() throws {
-        var one = try result()
-        one.cells = Array(one.cells.prefix(1))
-        #expect(XMLParser(data: Data(LatencyPicture(one).text.utf8)).parse())
-        one.cells = []
-        #expect(XMLParser(data: Data(LatencyPicture(one).text.utf8)).parse())
-        #expect(one.text.contains("Nothing was measured"))
+    @Test func aDistributionForEachRow() throws {
+        let result = try result()
+        let names = result.hgrm.split(separator: "\n").filter { $0.hasPrefix("# ") && !$0.hasPrefix("#[") }
+        #expect(names.count == result.csv.split(separator: "\n").count - 1)
+        #expect(names.first == "# fake<0>, host, pinned, 4096, cold, base, 0, 1, peermr, register")
+    }
+
+    @Test func nothingMeasuredIsSaid() throws {
+        var nothing = try result()
+        nothing.cells = []
+        #expect(nothing.text.contains("Nothing was measured"))
     }
 }
 

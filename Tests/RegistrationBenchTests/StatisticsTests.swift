@@ -2,6 +2,7 @@
 
 import RegistrationBench
 import PeerMRCore
+import CommandSupport
 import Testing
 
 @Suite struct StatisticsTests {

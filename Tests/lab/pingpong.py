@@ -6,6 +6,7 @@ import re
 from peerlab import legacy_debian
 
 from checks import check, equal, objects, same_bytes
+from pictures import drawn
 from pingpong_ends import PingPong, SIZES
 from registry import LOOP, test
 
@@ -145,14 +146,16 @@ def both_ends(bench):
     for operation in ("send", "write", "read"):
         with pong.serve("--size", "16K", "--events", "--validate") as server:
             result = pong.client("--sweep", "1:16K", "--operation", operation, *QUICK, "--validate",
-                                 "--svg", bench.scratch / f"{operation}.svg")
+                                 "--csv", bench.scratch / f"{operation}.csv",
+                                 "--hgrm", bench.scratch / f"{operation}.hgrm")
             equal(result.code, 0, f"the exit code of the client, {operation}")
             equal([run["bytes"] for run in objects(result.stdout)], [1 << n for n in range(15)],
                   f"the sizes, {operation}")
             equal({run["what"] for run in objects(result.stdout)}, {operation}, "the operation")
             equal(server.wait(20).code, 0, f"the exit code of the server, {operation}")
-        picture = (bench.scratch / f"{operation}.svg").read_text()
-        check(picture.startswith("<svg") and "p99.9" in picture, "there is no picture")
+        texts = drawn(bench.scratch / f"{operation}.csv", bench.scratch / f"{operation}.hgrm")
+        for word in ("p99.9", "percentile", f"{operation}, 1 B", f"{operation}, 16 KiB"):
+            check(word in texts, f"{word} is not in the picture: {texts}")
     with pong.serve("--iterations", COUNT):
         figures(pong.client("--iterations", COUNT, "--validate"), 4096, completions="polling")
 

@@ -216,12 +216,13 @@ def words_that_will_not_do(bench):
             equal(result.code, 64, f"the exit code with {words}")
             check(said in result.stderr, f"{words}: {result.stderr}")
         with pong.serve(*QUICK) as server:
-            for path in ("/nowhere/picture.svg", "/"):
-                pong.refused(pong.client(*QUICK, "--svg", path), f'"{path}" cannot be written', "a directory")
-                pong.refused(pong.run("--port", 18516, *QUICK, "--svg", path), "cannot be written", "a directory")
+            for path in ("/nowhere/table.csv", "/"):
+                pong.refused(pong.client(*QUICK, "--csv", path), f'"{path}" cannot be written', "a directory")
+                pong.refused(pong.run("--port", 18516, *QUICK, "--csv", path), "cannot be written", "a directory")
+            pong.refused(pong.client(*QUICK, "--svg", "/tmp/picture.svg"), "gnuplot", "apt-get install gnuplot-nox")
             # The server has not even seen them; what fails later leaves no empty file.
-            pong.refused(pong.client("--size", "8K", *QUICK, "--svg", "/tmp/left.svg"), "room for messages of 4096")
-            check(bench.run(bench.server, "test -e /tmp/left.svg").code == 1, "there is an empty file")
+            pong.refused(pong.client("--size", "8K", *QUICK, "--csv", "/tmp/left.csv"), "room for messages of 4096")
+            check(bench.run(bench.server, "ls /tmp/left.csv*").code != 0, "there is an empty file")
             pong.refused(server.wait(30), "asks for 20 messages of 8192 bytes")
 
 

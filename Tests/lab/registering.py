@@ -4,10 +4,10 @@ import csv
 import io
 import json
 import time
-import xml.etree.ElementTree as tree
 
 from checks import check, equal
 from hcatool import vfio
+from pictures import drawn
 from registry import COUNTED, HCA, PAIR, Failure, test
 
 TIMES = ["minimum", "p50", "p99", "p999", "maximum"]
@@ -112,11 +112,11 @@ def what_does_not_fit(bench):
 
 @test(PAIR)
 def company(bench):
-    """Threads, regions beside, huge pages; the table, the picture."""
-    table, picture = bench.scratch / "bench.csv", bench.scratch / "bench.svg"
+    """Threads, regions beside, huge pages; the table, the picture, the distributions."""
+    table, distributions = bench.scratch / "bench.csv", bench.scratch / "bench.hgrm"
     found = measure(bench, bench.server, "rxe0", "--memory", "host", "--sizes", "4K,2M",
                     "--iterations", 8, "--threads", "1,3", "--registered", "0,32M", "--huge-pages",
-                    "--csv", table, "--svg", picture)
+                    "--csv", table, "--hgrm", distributions)
     kinds = {(cell["threads"], cell["registeredBytes"], cell["hugePages"])
              for cell in found["cells"]}
     equal(len(kinds), 8, "the combinations of threads, regions beside and huge pages")
@@ -124,7 +124,10 @@ def company(bench):
     check(pages <= {"transparent", "someTransparent", "hugeRefused"}, f"pages: {pages}")
     rows = list(csv.DictReader(io.StringIO(table.read_text())))
     equal(len(rows), 2 * len(found["cells"]), "the rows of the table")
-    check(tree.parse(picture).getroot().tag.endswith("svg"), "the picture is no SVG")
+    equal(distributions.read_text().count("#[Mean"), len(rows), "the distributions")
+    texts = drawn(table)
+    for word in ("register, cold", "deregister, warm", "3 threads", "32 MiB besides", "huge pages"):
+        check(word in texts, f"{word} is not in the picture: {texts}")
     bench.must(bench.server, "echo 20 > /proc/sys/vm/nr_hugepages")
     bench.later(lambda: bench.run(bench.server, "echo 0 > /proc/sys/vm/nr_hugepages"))
     found = measure(bench, bench.server, "rxe0", "--memory", "host", "--sizes", "2M",
@@ -168,7 +171,7 @@ def bad_input(bench):
             (["--device", "rxe0", "--memory", "nic"], 1),
             (["--device", "rxe0", "--memory", f"{pool}:4K", "--sizes", "8K"], 1),
             (["--device", "rxe0", "--memory", "host", "--csv", "/nowhere/file"], 2),
-            (["--device", "rxe0", "--memory", "host", "--svg", "/nowhere/file"], 2),
+            (["--device", "rxe0", "--memory", "host", "--svg", "/tmp/picture"], 2),
             (["--device", "rxe0", "--memory", "host", "--sizes", "99T"], 1),
             (["--device", "rxe0", "--memory", "host", "--registered", "9999T"], 1),
             (["--device", "rxe0", "--iterations", "-1"], 2), (["--device", "rxe0", "--seconds", "-1"], 2)):

@@ -10,6 +10,7 @@
 import CFakeVerbs
 import Glibc
 import PeerMR
+import CommandSupport
 import RegistrationBench
 
 @main

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CommandSupport
+import Testing
+
+@Suite struct DistributionTests {
+    @Test func percentiles() {
+        let times = Distribution((1...1000).map { UInt64($0 * 1000) })
+        #expect(times.count == 1000)
+        #expect((499_000...501_000).contains(times.median))
+        #expect((989_000...991_000).contains(times.percentile(99)))
+        #expect(times.csvFields.count == Distribution.csvHeading.count)
+        // What is beyond an hour is counted as an hour.
+        #expect(Distribution([UInt64.max]).count == 1)
+    }
+
+    @Test func hgrmIsInMicroseconds() {
+        let lines = Distribution([2000, 2000, 4000, 8000]).hgrm("four times").split(separator: "\n")
+        #expect(lines.first == "# four times")
+        let rows = lines.compactMap { line in
+            let fields = line.split(separator: " ").compactMap { Double($0) }
+            return fields.count >= 3 ? fields : nil
+        }
+        #expect(rows.first?[0].rounded() == 2 && rows.last?[0].rounded() == 8)
+        #expect(rows.last?[1] == 1 && rows.last?[2] == 4)
+        #expect(lines.last?.hasPrefix("#") == true)
+    }
+}
