@@ -1,109 +1,166 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CommandSupport
 import PCITopology
 import PeerMRCore
 
-/// The part of the tree that leads to clients and providers, with the routes between them.
-struct TreePart {
-    let matrix: Matrix
-    /// Functions that are client, provider or above one, in the order of a walk from the root.
-    let functions: [PCIFunction]
-    /// Routes between different functions, each pair once where both ways have the same verdict.
-    let routes: [(client: PCIAddress, provider: PCIAddress, verdict: Verdict)]
+/// A machine for Graphviz: the tree with one box for functions that are alike, the routes of some clients, and a heat
+/// map of all verdicts.
+struct DotPicture {
+    private let matrix: Matrix
+    private let clients: [PCIAddress]
+    private let boxes: [DotBox]
 
-    init(_ matrix: Matrix) {
+    /// - Parameter clients: those whose routes are drawn.
+    init(_ matrix: Matrix, routesOf clients: [PCIAddress]) {
         self.matrix = matrix
-        let topology = matrix.machine.topology
-        let ends = Set(matrix.clients + matrix.providers).compactMap { topology.function(at: $0) }
-        let shown = Set(ends.flatMap(\.chain)).compactMap { topology.function(at: $0) }
-        // From the root bus down, so that what is below something follows it.
-        functions = shown.sorted { a, b in
-            (a.rootBus, TreePart.way(a)) < (b.rootBus, TreePart.way(b))
+        self.clients = clients
+        boxes = DotBox.all(of: matrix, apart: Set(clients))
+    }
+
+    var text: String {
+        var text = """
+            digraph peermr {
+              rankdir=LR;
+              node [shape=box, fontname="sans-serif", fontsize=10];
+              edge [fontname="sans-serif", fontsize=9];
+
+            """
+        for box in boxes {
+            let label = box.lines.map { DotPicture.quoted($0) }.joined(separator: "\\n")
+            text += "  \"\(box.name)\" [label=\"\(label)\", style=filled, fillcolor=\"\(box.color)\"];\n"
+            if let above = box.above { text += "  \"\(above)\" -> \"\(box.name)\" [arrowhead=none];\n" }
         }
-        var seen: Set<[PCIAddress]> = []
-        var routes: [(client: PCIAddress, provider: PCIAddress, verdict: Verdict)] = []
-        for (client, row) in zip(matrix.clients, matrix.verdicts) {
-            for (provider, verdict) in zip(matrix.providers, row) where client != provider {
-                if seen.insert([min(client, provider), max(client, provider)]).inserted {
-                    routes.append((client, provider, verdict))
+        text += clients.map(routes).joined()
+        return text + "  map [shape=plain, label=<\(HeatMap(matrix).html)>];\n}\n"
+    }
+
+    /// One line from a client to each switch where it has one verdict on all below it, else to each box there.
+    private func routes(of client: PCIAddress) -> String {
+        guard let row = matrix.clients.firstIndex(of: client),
+            let from = boxes.first(where: { $0.members.contains(client) })
+        else { return "" }
+        let verdicts = Dictionary(uniqueKeysWithValues: zip(matrix.providers, matrix.verdicts[row]))
+        var text = ""
+        for above in boxes where boxes.contains(where: { $0.above == above.name && !$0.members.isEmpty }) {
+            let below = boxes.filter { $0.above == above.name }
+            let all = Self.counted(below.flatMap(\.members).filter { $0 != client }.compactMap { verdicts[$0] })
+            if all.count == 1 {
+                text += line(from, above, all[0])
+            } else {
+                for box in below {
+                    let found = box.members.filter { $0 != client }.compactMap { verdicts[$0] }
+                    for group in Self.counted(found) { text += line(from, box, group) }
                 }
             }
         }
-        self.routes = routes
+        return text
     }
 
-    /// A text that sorts a function after the bridges above it.
-    private static func way(_ function: PCIFunction) -> String {
-        function.chain.reversed().map { "\($0)" }.joined(separator: "/")
+    private typealias Group = (verdict: Verdict, count: Int)
+
+    /// How often each verdict comes, by its words.
+    private static func counted(_ verdicts: [Verdict]) -> [Group] {
+        Dictionary(grouping: verdicts, by: \.words).sorted { $0.key < $1.key }.map { ($0.value[0], $0.value.count) }
     }
 
-    /// What stands in the box of a function.
-    func lines(_ function: PCIFunction) -> [String] {
-        var lines = ["\(function.address)"]
-        let names = matrix.machine.names(of: function.address)
-        if !names.isEmpty { lines.append(names.joined(separator: ", ")) }
-        if names.isEmpty, !function.isBridge { lines.append(function.driver ?? function.kind) }
-        if function.isBridge { lines.append(Self.port(function)) }
-        switch function.accessControl.redirects {
-        case true?: lines.append("ACS redirects")
-        case nil: lines.append("ACS not known")
-        case false?: break
+    private func line(_ from: DotBox, _ to: DotBox, _ group: Group) -> String {
+        let label = group.count == 1 ? group.verdict.words : "\(group.verdict.words) (\(group.count))"
+        let style = group.verdict.isSupported == true ? "solid" : "dashed"
+        return "  \"\(from.name)\" -> \"\(to.name)\" [constraint=false, color=\"\(group.verdict.color)\", "
+            + "fontcolor=\"\(group.verdict.color)\", style=\(style), label=\"\(label)\"];\n"
+    }
+
+    private static func quoted(_ text: String) -> String {
+        String(text.flatMap { $0 == "\"" || $0 == "\\" ? ["\\", $0] : [$0] })
+    }
+}
+
+/// All verdicts as a table for a Graphviz label: a row for each client, a column for each provider.
+struct HeatMap {
+    private let matrix: Matrix
+
+    init(_ matrix: Matrix) { self.matrix = matrix }
+
+    var html: String {
+        var text = "<table border=\"0\" cellborder=\"0\" cellspacing=\"1\" cellpadding=\"4\">\n"
+        text += "<tr><td align=\"left\">client \\ provider</td>"
+        for provider in matrix.providers { text += "<td>\(label(provider, separator: "<br/>"))</td>" }
+        text += "</tr>\n"
+        for (client, verdicts) in zip(matrix.clients, matrix.verdicts) {
+            text += "<tr><td align=\"left\">\(label(client, separator: " "))</td>"
+            for (provider, verdict) in zip(matrix.providers, verdicts) {
+                text +=
+                    provider == client
+                    ? "<td></td>" : "<td bgcolor=\"\(verdict.fill)\">\(verdict.cell)</td>"
+            }
+            text += "</tr>\n"
         }
-        if let bytes = function.poolBytes { lines.append("p2pmem \(ByteCount.describe(bytes))") }
-        return lines
+        return text + legend + "</table>"
     }
 
-    private static func port(_ function: PCIFunction) -> String {
-        switch function.portType {
-        case PortType.rootPort?: "root port"
-        case PortType.upstream?: "switch, upstream"
-        case PortType.downstream?: "switch, downstream"
-        default: "bridge"
+    private var legend: String {
+        var seen: Set<String> = []
+        var text = ""
+        for (client, verdicts) in zip(matrix.clients, matrix.verdicts) {
+            for (provider, verdict) in zip(matrix.providers, verdicts)
+            where provider != client && seen.insert(verdict.words).inserted {
+                text +=
+                    "<tr><td bgcolor=\"\(verdict.fill)\">\(verdict.cell.prefix { $0 != ":" })</td>"
+                    + "<td align=\"left\" colspan=\"\(max(matrix.providers.count, 1))\">\(verdict.words)</td></tr>\n"
+            }
         }
+        return text
+    }
+
+    /// An address, without the domain where all have the same, and the names of the devices on it.
+    private func label(_ address: PCIAddress, separator: String) -> String {
+        let text = "\(address)"
+        let short = text.hasPrefix("0000:") ? String(text.dropFirst(5)) : text
+        return ([short] + matrix.machine.names(of: address)).map(HeatMap.quoted).joined(separator: separator)
+    }
+
+    private static func quoted(_ text: String) -> String {
+        text.unicodeScalars.map { scalar in
+            switch scalar {
+            case "&": "&amp;"
+            case "<": "&lt;"
+            case ">": "&gt;"
+            case "\"": "&quot;"
+            case _ where scalar.value < 32: "?"
+            default: String(scalar)
+            }
+        }.joined()
     }
 }
 
 extension Verdict {
-    /// The colour and the words of a route.
-    var style: (colour: String, words: String) {
+    /// The color of a line.
+    fileprivate var color: String {
         switch mapType {
-        case .busAddress: ("#1a7f37", "by bus address")
-        case .throughHostBridge: ("#0969da", "through the host bridge")
-        case .notSupported: ("#cf222e", "refused")
-        case .unknown: isSupported == true ? ("#1a7f37", "allowed, either way") : ("#9a6700", "not known")
+        case .busAddress: "#1a7f37"
+        case .throughHostBridge: "#0969da"
+        case .notSupported: "#cf222e"
+        case .unknown: isSupported == true ? "#1a7f37" : "#9a6700"
         }
     }
-}
 
-/// The picture for Graphviz.
-struct DotPicture {
-    let part: TreePart
-
-    init(matrix: Matrix) { part = TreePart(matrix) }
-
-    var text: String {
-        var text = "digraph peermr {\n  rankdir=LR;\n  node [shape=box, fontname=\"sans-serif\", fontsize=10];\n"
-        for bus in Set(part.functions.map(\.rootBus)).sorted() {
-            text += "  \"\(bus)\" [label=\"host bridge \(bus)\", style=filled, fillcolor=\"#eaeef2\"];\n"
+    /// The color of a cell.
+    fileprivate var fill: String {
+        switch mapType {
+        case .busAddress: "#a6e9b8"
+        case .throughHostBridge: "#b6dcff"
+        case .notSupported: "#ffc1bc"
+        case .unknown: isSupported == true ? "#d6f5de" : "#f7e3a1"
         }
-        for function in part.functions {
-            let label = part.lines(function).map(Self.quote).joined(separator: "\\n")
-            let fill = function.accessControl.redirects == true ? ", style=filled, fillcolor=\"#ffebe9\"" : ""
-            text += "  \"\(function.address)\" [label=\"\(label)\"\(fill)];\n"
-            let above = function.chain.dropFirst().first.map { "\($0)" } ?? "\(function.rootBus)"
-            text += "  \"\(above)\" -> \"\(function.address)\" [arrowhead=none];\n"
-        }
-        for route in part.routes {
-            let (colour, words) = route.verdict.style
-            let line = route.verdict.isSupported == true ? "solid" : "dashed"
-            text +=
-                "  \"\(route.client)\" -> \"\(route.provider)\" [constraint=false, color=\"\(colour)\", "
-                + "fontcolor=\"\(colour)\", fontsize=9, style=\(line), label=\"\(words)\"];\n"
-        }
-        return text + "}\n"
     }
 
-    private static func quote(_ text: String) -> String {
-        String(text.flatMap { $0 == "\"" || $0 == "\\" ? ["\\", $0] : [$0] })
+    fileprivate var words: String {
+        switch mapType {
+        case .busAddress: "by bus address"
+        case .throughHostBridge: "through the host bridge"
+        case .notSupported: "refused"
+        case .unknown: isSupported == true ? "allowed, either way" : "not known"
+        }
     }
 }

@@ -17,23 +17,31 @@ struct TopologyCommand: ParsableCommand {
             """)
 
     @Flag(help: "Take every function that is no bridge as client and provider.") var all = false
-    @Flag(help: "Draw the tree with its routes as a graph for Graphviz, on standard output.") var dot = false
-    @Flag(help: "Draw the tree with its routes as SVG, on standard output.") var svg = false
+    @Flag(help: "Draw the tree and a map of all routes for Graphviz, on standard output.") var dot = false
+    @Flag(help: "Draw it as SVG, on standard output; needs Graphviz.") var svg = false
+    @Option(
+        help: ArgumentHelp(
+            "Draw the routes of this client into the tree; may be repeated. Without it: those of all clients, where "
+                + "there are at most two.", valueName: "client"),
+        completion: Completions.clients)
+    var client: [String] = []
     @OptionGroup var common: CommonOptions
 
     func validate() throws {
         guard [dot, svg, common.json].count(where: { $0 }) <= 1 else {
             throw ValidationError("Only one of --dot, --svg and --json can be given.")
         }
+        guard client.isEmpty || dot || svg else { throw ValidationError("--client is for --dot and --svg.") }
     }
 
     func run() throws {
         try common.run { () throws(PeerMRError) -> Int32 in
             let matrix = Matrix(Machine(try common.system()), all: all)
             if dot {
-                writeAll(1, DotPicture(matrix: matrix).text)
+                writeAll(1, try picture(of: matrix))
             } else if svg {
-                writeAll(1, SVGPicture(matrix: matrix).text)
+                let graphviz = try ExternalProgram("dot -Tsvg", package: "graphviz")
+                writeAll(1, try graphviz.run(try picture(of: matrix)))
             } else if common.json {
                 printJSON(matrix.json)
             } else {
@@ -41,6 +49,25 @@ struct TopologyCommand: ParsableCommand {
             }
             return 0
         }
+    }
+}
+
+extension TopologyCommand {
+    private func picture(of matrix: Matrix) throws(PeerMRError) -> String {
+        var drawn: [PCIAddress] = []
+        for name in client {
+            let device = try Names.client(name, matrix.machine.root)
+            let functions = (device.attachment(root: matrix.machine.root)?.functions ?? [])
+                .filter(matrix.clients.contains)
+            guard !functions.isEmpty else {
+                throw PeerMRError(
+                    .invalidArgument, reason: "\(name.quoted) is on no PCI function that is a client",
+                    remedy: "name one of peermr topology's first column, or add --all")
+            }
+            drawn += functions
+        }
+        if client.isEmpty, matrix.clients.count <= 2 { drawn = matrix.clients }
+        return DotPicture(matrix, routesOf: drawn).text
     }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import FoundationXML
 import PCITopology
 import SystemPackage
 import PeerMRCore
@@ -36,8 +37,7 @@ import TestSupport
         let dot = try Tool.run("topology", "--snapshot", file, "--dot")
         #expect(dot.output.hasPrefix("digraph") && dot.output.hasSuffix("}\n") && dot.output.contains("ACS redirects"))
         let svg = try Tool.run("topology", "--snapshot", file, "--svg")
-        let parser = try XMLDocument.parse(svg.output)
-        #expect(parser && svg.output.contains("by bus address"))
+        #expect(XMLParser(data: Data(svg.output.utf8)).parse() && svg.output.contains("by bus address"))
     }
 
     @Test func doctorNamesWhatIsInTheWayWorstFirst() throws {
@@ -101,24 +101,5 @@ import TestSupport
             print("figure: peermr check \(place[0]), 81 functions: \(fastest / 1000) µs, the whole process")
             #expect(fastest < 2_000_000_000)
         }
-    }
-}
-
-enum XMLDocument {
-    /// Whether a text is well-formed, by its tags and entities alone: FoundationXML is not needed for that.
-    static func parse(_ text: String) throws -> Bool {
-        var open: [Substring] = []
-        for part in text.split(separator: "<").dropFirst(text.hasPrefix("<") ? 0 : 1) {
-            guard let end = part.firstIndex(of: ">") else { return false }
-            let tag = part[..<end]
-            let name = tag.prefix { $0 != " " && $0 != "/" }
-            if tag.hasPrefix("/") {
-                guard open.popLast() == tag.dropFirst() else { return false }
-            } else if !tag.hasSuffix("/") {
-                open.append(name)
-            }
-            guard tag.filter({ $0 == "\"" }).count % 2 == 0 else { return false }
-        }
-        return open.isEmpty
     }
 }
