@@ -26,7 +26,7 @@ line_of(n) = (has("what") ? field("what").", " : "").field("memory") \
     .(field("method") eq "" ? "" : " (".field("method").")") \
     .(field("huge_pages") eq "true" ? ", huge pages" : "") \
     .(field("registered_bytes") eq "" || field("registered_bytes") eq "0" ? "" \
-        : gprintf(", %.4g MiB besides", real(field("registered_bytes")) / 1048576)) \
+        : gprintf(", %.4g MiB background", real(field("registered_bytes")) / 1048576)) \
     .(field("threads") eq "" || field("threads") eq "1" ? "" : ", ".field("threads")." threads")
 panel_of(n) = has("call") ? field("call") : "round trip"
 row_of(n) = has("temperature") ? field("temperature") : ""

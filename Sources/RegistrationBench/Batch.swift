@@ -36,7 +36,7 @@ struct Sampler: Sendable {
     /// - Parameters:
     ///   - start: called when the memory is prepared, before the first sample.
     ///   - goOn: called after the last sample; where it gives true one more is taken, and thrown away, so that the
-    ///     other threads' last samples have the same company as their first.
+    ///     other threads' last samples are taken beside the same threads as their first.
     func run(start: () -> Void = {}, goOn: () -> Bool = { false }) -> Batch {
         var batch = Batch()
         batch.peermr.reserveCapacity(count)

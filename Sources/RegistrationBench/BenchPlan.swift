@@ -6,7 +6,7 @@ package import Verbs
 
 /// Whether memory is new for each registration.
 package enum Temperature: String, Hashable, Sendable, CaseIterable {
-    /// New memory each time; see ``MemoryName/coldPages``.
+    /// New memory each time; see ``BenchMemory/coldPages``.
     case cold
     /// The same memory again, whose pages are there and have been registered before.
     case warm
@@ -15,7 +15,7 @@ package enum Temperature: String, Hashable, Sendable, CaseIterable {
 /// What is to be measured, in all combinations.
 package struct BenchPlan: Sendable {
     /// The memory, at least one.
-    package var memories: [MemoryName]
+    package var memories: [BenchMemory]
     /// The sizes in bytes, sorted: multiples of a page.
     package var sizes: [UInt64]
     /// Cold, warm or both.
@@ -36,7 +36,7 @@ package struct BenchPlan: Sendable {
     package var nanoseconds: UInt64?
 
     /// A plan, with the rest as usual.
-    package init(memories: [MemoryName], sizes: [UInt64]) {
+    package init(memories: [BenchMemory], sizes: [UInt64]) {
         self.memories = memories
         self.sizes = sizes
     }
@@ -99,7 +99,7 @@ package struct BenchPlan: Sendable {
 
 /// One combination.
 package struct Cell: Hashable, Sendable {
-    package let memory: MemoryName
+    package let memory: BenchMemory
     /// The size of the region, in bytes.
     package let byteCount: UInt64
     package let temperature: Temperature

@@ -33,7 +33,7 @@ package final class BenchRun {
     private let progress: (Progress) -> Void
     private let functions = OpenFunctions()
     private var results: [CellResult]
-    private var ballasts: [UInt64: Ballast] = [:]
+    private var backgrounds: [UInt64: BackgroundRegions] = [:]
     private var rounds = 0
     private let maximumRegionBytes: UInt64
     private var began: UInt64 = 0
@@ -118,22 +118,22 @@ package final class BenchRun {
         let order = rounds % 2 == 0 ? Array(results.indices) : results.indices.reversed()
         var index = order.startIndex
         while index < order.endIndex, !stop() {
-            // Cells with the same company stand together.
-            let company = results[order[index]].cell.registeredBytes
-            let group = order[index...].prefix { results[$0].cell.registeredBytes == company }
-            measure(Array(group), besides: company)
+            // Cells with the same background regions stand together.
+            let background = results[order[index]].cell.registeredBytes
+            let group = order[index...].prefix { results[$0].cell.registeredBytes == background }
+            measure(Array(group), background: background)
             index += group.count
         }
         if !stop() { rounds += 1 }
     }
 
-    private func measure(_ group: [Int], besides byteCount: UInt64) {
+    private func measure(_ group: [Int], background byteCount: UInt64) {
         let open = group.filter { isOpen($0) }
         guard !open.isEmpty else { return }
         do throws(PeerMRError) {
-            let ballast = try ballast(byteCount)
-            defer { ballast?.deregister() }
-            try ballast?.register(on: domain)
+            let background = try background(byteCount)
+            defer { background?.deregister() }
+            try background?.register(on: domain)
             for index in open {
                 if stop() { return }
                 measure(index)
@@ -147,14 +147,14 @@ package final class BenchRun {
         }
     }
 
-    private func ballast(_ byteCount: UInt64) throws(PeerMRError) -> Ballast? {
+    private func background(_ byteCount: UInt64) throws(PeerMRError) -> BackgroundRegions? {
         guard byteCount > 0 else { return nil }
-        if let known = ballasts[byteCount] { return known }
+        if let known = backgrounds[byteCount] { return known }
         if let available = SystemRoot.live.availableMemoryBytes, byteCount > available / 4 * 3 {
             throw .beyondMachine(byteCount, available)
         }
-        let new = try Ballast(byteCount)
-        ballasts[byteCount] = new
+        let new = try BackgroundRegions(byteCount)
+        backgrounds[byteCount] = new
         return new
     }
 

@@ -13,7 +13,7 @@ package struct BenchClock: Hashable, Sendable {
     package let resolutionNanoseconds: UInt64
     /// The smallest step that two readings in a row have shown, in nanoseconds.
     package let stepNanoseconds: UInt64
-    /// The median distance of two readings in a row, in nanoseconds: what each sample holds besides the call.
+    /// The median distance of two readings in a row, in nanoseconds: part of each sample.
     package let costNanoseconds: UInt64
 
     /// Looks at the clock for some thousand readings: under a millisecond, or some where a reading is a system call.

@@ -36,7 +36,7 @@ struct BenchRegistration: ParsableCommand {
     @Option(
         help: ArgumentHelp(
             "host, p2pmem:BDF, vfio:BDF:BAR, udmabuf, heap:NAME, cuda:ORDINAL, fd:N or nic, each with a size where it "
-                + "shall not exceed it; may be repeated. Without it: host memory, and what this machine has besides.",
+                + "shall not exceed it; may be repeated. Without it: host memory, and what else this machine has.",
             valueName: "memory"))
     var memory: [String] = []
     @Option(
@@ -85,7 +85,7 @@ struct BenchRegistration: ParsableCommand {
         var plan = try words()
         let context = try Device(name: device).open()
         var absent: [(name: String, reason: PeerMRError)] = []
-        if plan.memories.isEmpty { (plan.memories, absent) = MemoryName.here(for: context) }
+        if plan.memories.isEmpty { (plan.memories, absent) = BenchMemory.available(for: context) }
         if sizes != nil { try plan.validate(for: try context.attributes(), of: context.device) }
         let picture = try LatencyPicture(ifNamed: svg)
         let table = try OutputFile(ifNamed: csv)
@@ -106,8 +106,8 @@ struct BenchRegistration: ParsableCommand {
 
     /// What the command line asks for; without names of memory where there are none.
     func words() throws(PeerMRError) -> BenchPlan {
-        var names: [MemoryName] = []
-        for text in memory { names.append(try MemoryName(text)) }
+        var names: [BenchMemory] = []
+        for text in memory { names.append(try BenchMemory(text)) }
         var plan = BenchPlan(memories: names, sizes: try SizeList.parse(sizes ?? SizeList.usual))
         if cold != warm { plan.temperatures = cold ? [.cold] : [.warm] }
         plan.threads = try threadCounts()

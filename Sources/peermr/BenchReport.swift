@@ -32,7 +32,7 @@ extension BenchResult {
         return text
     }
 
-    private var hasCompany: Bool { plan.registered != [0] }
+    private var hasBackground: Bool { plan.registered != [0] }
     private var hasThreads: Bool { plan.threads != [1] }
 
     private func table(
@@ -40,7 +40,7 @@ extension BenchResult {
         _ overhead: KeyPath<CellResult, Overhead?>
     ) -> String {
         var heading = ["memory", "method", "size", "pages"]
-        if hasCompany { heading.append("besides") }
+        if hasBackground { heading.append("background") }
         if hasThreads { heading.append("threads") }
         heading += ["samples", "min", "p50", "p99", "p99.9", "max"]
         if plan.baseline { heading += ["bare p50", "overhead", "ratio", ""] }
@@ -52,7 +52,7 @@ extension BenchResult {
                 "\(cell.memory)", result.method?.rawValue ?? "?", ByteCount.describe(cell.byteCount),
                 result.pagesWord,
             ]
-            if hasCompany { row.append(ByteCount.describe(cell.registeredBytes)) }
+            if hasBackground { row.append(ByteCount.describe(cell.registeredBytes)) }
             if hasThreads { row.append("\(cell.threads)") }
             row.append("\(times.count)")
             row += [times.minimum, times.median, times.percentile(99), times.percentile(99.9), times.maximum]
@@ -78,7 +78,7 @@ extension BenchResult {
             }
         }
         if plan.registered.contains(where: { $0 > 0 }) {
-            lines.append("What is registered besides is host memory, in regions of 1 MiB, or in 1024 of them.")
+            lines.append("The background is host memory, registered in regions of 1 MiB, or in 1024 of them.")
         }
         if plan.baseline {
             let closes = measured.filter { $0.bareClose.count > 0 }

@@ -31,8 +31,8 @@ struct Check: ParsableCommand {
     func run() throws {
         try common.run { () throws(PeerMRError) -> Int32 in
             let root = try common.system()
-            let address = try Names.provider(provider, root)
-            let device = try Names.client(client, root)
+            let address = try DeviceArgument.provider(provider, root)
+            let device = try DeviceArgument.client(client, root)
             let assessment = Assessment(of: address, for: device, root: root)
             let attachment = device.attachment(root: root)
             let report = CheckReport(

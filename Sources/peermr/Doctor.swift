@@ -21,35 +21,36 @@ struct Doctor: ParsableCommand {
     func run() throws {
         try common.run { () throws(PeerMRError) -> Int32 in
             let machine = Machine(try common.system())
-            var ailments = Ailment.ofTheKernel(machine) + Ailment.ofTheDevices(machine)
-            ailments += Ailment.ofTheRoutes(machine)
-            if machine.root.isLive { ailments += Ailment.ofTheProcess(machine) }
-            // Sorting by weight keeps the order among those of one weight.
-            let sorted = Ailment.Weight.allCases.flatMap { weight in ailments.filter { $0.weight == weight } }
+            var diagnoses = Diagnosis.ofTheKernel(machine) + Diagnosis.ofTheDevices(machine)
+            diagnoses += Diagnosis.ofTheRoutes(machine)
+            if machine.root.isLive { diagnoses += Diagnosis.ofTheProcess(machine) }
+            // Sorting by severity keeps the order among those of one severity.
+            let sorted = Diagnosis.Severity.allCases.flatMap { severity in diagnoses.filter { $0.severity == severity }
+            }
             if common.json {
                 printJSON(.object([("ailments", .list(sorted.map(\.json)))]))
             } else {
                 writeAll(1, Self.text(sorted))
             }
-            return sorted.contains { $0.weight != .note } ? 1 : 0
+            return sorted.contains { $0.severity != .note } ? 1 : 0
         }
     }
 
-    private static func text(_ ailments: [Ailment]) -> String {
-        if ailments.isEmpty { return "Nothing stands in the way.\n" }
+    private static func text(_ diagnoses: [Diagnosis]) -> String {
+        if diagnoses.isEmpty { return "Nothing stands in the way.\n" }
         var rows: [[String]] = []
-        for ailment in ailments {
-            rows.append([ailment.weight.rawValue, ailment.detail])
-            if let remedy = ailment.remedy { rows.append(["", "→ \(remedy)"]) }
+        for diagnosis in diagnoses {
+            rows.append([diagnosis.severity.rawValue, diagnosis.detail])
+            if let remedy = diagnosis.remedy { rows.append(["", "→ \(remedy)"]) }
         }
         return Table.plain(rows, indent: 0)
     }
 }
 
-/// Something that stands in the way.
-struct Ailment {
+/// A reason why peer memory does not work here, or only in part.
+struct Diagnosis {
     /// How bad it is, worst first.
-    enum Weight: String, CaseIterable {
+    enum Severity: String, CaseIterable {
         /// Nothing can work before it is mended.
         case blocks
         /// Some devices or routes cannot work.
@@ -60,14 +61,14 @@ struct Ailment {
         case note
     }
 
-    let weight: Weight
+    let severity: Severity
     let code: String
     let device: String?
     let detail: String
     let remedy: String?
 
-    init(_ weight: Weight, _ code: String, _ device: String? = nil, _ detail: String, remedy: String? = nil) {
-        self.weight = weight
+    init(_ severity: Severity, _ code: String, _ device: String? = nil, _ detail: String, remedy: String? = nil) {
+        self.severity = severity
         self.code = code
         self.device = device
         self.detail = detail
@@ -76,7 +77,7 @@ struct Ailment {
 
     var json: JSONValue {
         .object([
-            ("weight", .text(weight.rawValue)), ("code", .text(code)), ("device", .optional(device)),
+            ("weight", .text(severity.rawValue)), ("code", .text(code)), ("device", .optional(device)),
             ("detail", .text(detail)), ("remedy", .optional(remedy)),
         ])
     }

@@ -56,7 +56,7 @@ extension TopologyCommand {
     private func picture(of matrix: Matrix) throws(PeerMRError) -> String {
         var drawn: [PCIAddress] = []
         for name in client {
-            let device = try Names.client(name, matrix.machine.root)
+            let device = try DeviceArgument.client(name, matrix.machine.root)
             let functions = (device.attachment(root: matrix.machine.root)?.functions ?? [])
                 .filter(matrix.clients.contains)
             guard !functions.isEmpty else {

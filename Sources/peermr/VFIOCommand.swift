@@ -67,7 +67,7 @@ struct Target: ParsableArguments {
         _ body: (VFIOBinding) throws(PeerMRError) -> (sentence: String, before: String?)
     ) throws {
         try program.run { () throws(PeerMRError) -> Int32 in
-            let binding = try VFIOBinding(try Names.provider(address, .live))
+            let binding = try VFIOBinding(try DeviceArgument.provider(address, .live))
             let (sentence, before) = try body(binding)
             let state = try binding.state()
             if json {

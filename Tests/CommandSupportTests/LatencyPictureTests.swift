@@ -12,8 +12,10 @@ import Testing
 @Suite struct LatencyPictureTests {
     private static let registration =
         CSV.line(
-            ["device", "memory", "method", "bytes", "temperature", "pages", "registered_bytes", "threads", "side", "call"]
-                + Distribution.csvHeading + ["huge_pages"])
+            [
+                "device", "memory", "method", "bytes", "temperature", "pages", "registered_bytes", "threads", "side",
+                "call",
+            ] + Distribution.csvHeading + ["huge_pages"])
         + ["host", "p2pmem:0000:01:00.0"].flatMap { memory in
             [4096, 65_536, 1 << 20].flatMap { size in
                 ["cold", "warm"].flatMap { temperature in

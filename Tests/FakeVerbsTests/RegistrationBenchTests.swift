@@ -13,7 +13,7 @@ import Testing
     private func plan(
         _ memory: String = "host", sizes: [UInt64] = [4096, 16384], iterations: Int = 5
     ) throws -> BenchPlan {
-        var plan = BenchPlan(memories: [try MemoryName(memory)], sizes: sizes)
+        var plan = BenchPlan(memories: [try BenchMemory(memory)], sizes: sizes)
         plan.iterations = iterations
         return plan
     }
@@ -85,18 +85,18 @@ import Testing
         }
     }
 
-    @Test func theBallastIsGoneAfterwards() throws {
+    @Test func backgroundRegionsAreGoneAfterwards() throws {
         try withFakeVerbs { fake in
             var plan = try plan()
             plan.registered = [0, 3 << 20]
             var most = 0
             let result = try run(plan, progress: { _ in most = max(most, fake.live(FAKE_REGION)) })
-            #expect(most == 3, "regions of 1 MiB, while the cells with company are measured")
+            #expect(most == 3, "regions of 1 MiB, while the cells with a background are measured")
             #expect(result.measured.count == 8)
         }
     }
 
-    @Test func aBallastThatFailsIsGoneToo() throws {
+    @Test func backgroundRegionsThatFailAreGoneToo() throws {
         try withFakeVerbs { fake in
             var plan = try plan(sizes: [4096])
             plan.registered = [4 << 20]

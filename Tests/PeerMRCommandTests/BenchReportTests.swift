@@ -14,7 +14,7 @@ import Testing
 @Suite struct BenchReportTests {
     private func result(baseline: Bool = true, samples: Int = 200) throws -> BenchResult {
         var plan = BenchPlan(
-            memories: [try MemoryName("host"), try MemoryName("fd:3")], sizes: [4096, 1 << 20, 1 << 30])
+            memories: [try BenchMemory("host"), try BenchMemory("fd:3")], sizes: [4096, 1 << 20, 1 << 30])
         plan.baseline = baseline
         var cells: [CellResult] = []
         for cell in plan.cells {
@@ -102,7 +102,8 @@ import Testing
     @Test(arguments: [true, false]) func thePictureIsXML(_ baseline: Bool) throws {
         let result = try result(baseline: baseline)
         let gnuplot = try ExternalProgram("gnuplot -d", package: "gnuplot-nox")
-        let text = try LatencyPicture.svg(gnuplot, csv: result.csv, hgrm: nil, title: result.device, subtitle: result.head)
+        let text = try LatencyPicture.svg(
+            gnuplot, csv: result.csv, hgrm: nil, title: result.device, subtitle: result.head)
         let parser = XMLParser(data: Data(text.utf8))
         #expect(parser.parse(), "\(String(describing: parser.parserError))")
         #expect(text.contains("fake&lt;0") && text.contains("Linux 7.3.4"))

@@ -39,7 +39,9 @@ import SystemPackage
         return machine
     }
 
-    private func lines(_ text: String, _ part: String) -> Int { text.split(separator: "\n").count { $0.contains(part) } }
+    private func lines(_ text: String, _ part: String) -> Int {
+        text.split(separator: "\n").count { $0.contains(part) }
+    }
 
     @Test func alikeFunctionsShareABoxAndNoLineIsDrawnUnasked() throws {
         let matrix = Matrix(Machine(Self.machine().root), all: false)
@@ -52,7 +54,9 @@ import SystemPackage
         #expect(matrix.clients.count == 16 && matrix.providers.count == 16)
         let cells = text.components(separatedBy: "<td bgcolor=").count - 1
         #expect((16 * 16 - 8..<16 * 16).contains(cells - 3) || (16 * 16 - 8..<16 * 16).contains(cells - 2))
-        for name in ["mlx5_7", "nvme0n1", "BUS:4", "by bus address", "refused"] { #expect(text.contains(name), "\(name)") }
+        for name in ["mlx5_7", "nvme0n1", "BUS:4", "by bus address", "refused"] {
+            #expect(text.contains(name), "\(name)")
+        }
     }
 
     @Test func oneClientHasALineToEachSwitch() throws {

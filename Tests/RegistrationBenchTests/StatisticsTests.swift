@@ -59,7 +59,7 @@ import Testing
     }
 
     @Test func aPlanHasAllCombinationsSmallestFirst() throws {
-        var plan = BenchPlan(memories: [try MemoryName("host"), try MemoryName("udmabuf")], sizes: [4096, 8192])
+        var plan = BenchPlan(memories: [try BenchMemory("host"), try BenchMemory("udmabuf")], sizes: [4096, 8192])
         #expect(plan.cells.count == 8)
         #expect(plan.cells.map(\.byteCount) == plan.cells.map(\.byteCount).sorted())
         plan.hugePages = true
@@ -72,7 +72,7 @@ import Testing
     }
 
     @Test func aPlanThatCannotBeIsRefused() throws {
-        let good = BenchPlan(memories: [try MemoryName("host")], sizes: [4096])
+        let good = BenchPlan(memories: [try BenchMemory("host")], sizes: [4096])
         #expect(throws: Never.self) { try good.validate() }
         let changes: [(inout BenchPlan) -> Void] = [
             { $0.threads = [0] }, { $0.threads = [-1] }, { $0.threads = [257] }, { $0.iterations = 0 },

@@ -111,8 +111,8 @@ def what_does_not_fit(bench):
 
 
 @test(PAIR)
-def company(bench):
-    """Threads, regions beside, huge pages; the table, the picture, the distributions."""
+def background(bench):
+    """Threads, regions in the background, huge pages; the table, the picture, the distributions."""
     table, distributions = bench.scratch / "bench.csv", bench.scratch / "bench.hgrm"
     found = measure(bench, bench.server, "rxe0", "--memory", "host", "--sizes", "4K,2M",
                     "--iterations", 8, "--threads", "1,3", "--registered", "0,32M", "--huge-pages",
@@ -126,7 +126,7 @@ def company(bench):
     equal(len(rows), 2 * len(found["cells"]), "the rows of the table")
     equal(distributions.read_text().count("#[Mean"), len(rows), "the distributions")
     texts = drawn(table)
-    for word in ("register, cold", "deregister, warm", "3 threads", "32 MiB besides", "huge pages"):
+    for word in ("register, cold", "deregister, warm", "3 threads", "32 MiB background", "huge pages"):
         check(word in texts, f"{word} is not in the picture: {texts}")
     bench.must(bench.server, "echo 20 > /proc/sys/vm/nr_hugepages")
     bench.later(lambda: bench.run(bench.server, "echo 0 > /proc/sys/vm/nr_hugepages"))

@@ -6,19 +6,19 @@ internal import PeerMemory
 package import PeerMRCore
 package import Verbs
 
-extension MemoryName {
+extension BenchMemory {
     /// Host memory, and every other memory of this machine that the device may be able to register.
     ///
     /// Nothing is opened but what only this process would use: a function is opened by way of vfio when it is measured.
     ///
     /// - Returns: what there is, and what there is but cannot be measured, with the reason.
-    package static func here(
+    package static func available(
         for context: Context, root: SystemRoot = .live
-    ) -> (names: [MemoryName], absent: [(name: String, reason: PeerMRError)]) {
-        var names = [MemoryName(.host(byteCount: 1), isLimited: false)]
+    ) -> (names: [BenchMemory], absent: [(name: String, reason: PeerMRError)]) {
+        var names = [BenchMemory(.host(byteCount: 1), isLimited: false)]
         var absent: [(name: String, reason: PeerMRError)] = []
         for pool in P2PPool.all(root: root) where pool.isAllocatable {
-            names.append(MemoryName(.p2pmem(pool.provider, byteCount: 1), isLimited: false))
+            names.append(BenchMemory(.p2pmem(pool.provider, byteCount: 1), isLimited: false))
         }
         let buffers = buffers(root)
         let answer = Assessment(of: .dmabuf, on: context).api
@@ -34,23 +34,23 @@ extension MemoryName {
             names += buffers
         }
         if let attributes = try? context.attributes(), attributes.deviceMemoryBytes > 0 {
-            names.append(MemoryName(.nic(byteCount: attributes.deviceMemoryBytes), isLimited: true))
+            names.append(BenchMemory(.nic(byteCount: attributes.deviceMemoryBytes), isLimited: true))
         }
         return (names, absent)
     }
 
-    private static func buffers(_ root: SystemRoot) -> [MemoryName] {
-        var names: [MemoryName] = []
-        if root.exists("dev/udmabuf") { names.append(MemoryName(.udmabuf(byteCount: 1), isLimited: false)) }
-        for heap in DMAHeap.all(root: root) { names.append(MemoryName(.heap(heap, byteCount: 1), isLimited: false)) }
+    private static func buffers(_ root: SystemRoot) -> [BenchMemory] {
+        var names: [BenchMemory] = []
+        if root.exists("dev/udmabuf") { names.append(BenchMemory(.udmabuf(byteCount: 1), isLimited: false)) }
+        for heap in DMAHeap.all(root: root) { names.append(BenchMemory(.heap(heap, byteCount: 1), isLimited: false)) }
         let functions = (root.entries("sys/bus/pci/drivers/vfio-pci") ?? []).compactMap { PCIAddress($0) }
         for address in functions.sorted() {
             guard let (bar, byteCount) = largestBAR(of: address, root) else { continue }
             let part = MemorySpecification.Part(offset: 0, byteCount: byteCount)
-            names.append(MemoryName(.vfio(address, bar: bar, part: part), isLimited: true))
+            names.append(BenchMemory(.vfio(address, bar: bar, part: part), isLimited: true))
         }
         if (try? CUDALibrary.load()) != nil {
-            names.append(MemoryName(.cuda(ordinal: 0, byteCount: 1), isLimited: false))
+            names.append(BenchMemory(.cuda(ordinal: 0, byteCount: 1), isLimited: false))
         }
         return names
     }

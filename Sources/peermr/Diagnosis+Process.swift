@@ -6,14 +6,14 @@ import PeerMR
 import PeerMRCore
 
 // What can be told on the running machine only.
-extension Ailment {
-    static func ofTheProcess(_ machine: Machine) -> [Ailment] {
-        var found = memoryLock()
+extension Diagnosis {
+    static func ofTheProcess(_ machine: Machine) -> [Diagnosis] {
+        var found = memlockLimit()
         if geteuid() != 0,
             machine.topology.functions.contains(where: { $0.accessControl == .unknown(.needsPrivilege) })
         {
             found.append(
-                Ailment(
+                Diagnosis(
                     .unknown, "needsPrivilege", nil,
                     "the kernel shows access control services to CAP_SYS_ADMIN only, so that routes below one "
                         + "bridge may stay unknown",
@@ -25,23 +25,23 @@ extension Ailment {
             switch answer.outcome {
             case .yes: break
             case .no:
-                found.append(Ailment(.limits, "noOnDemandPaging", device.name, answer.reason, remedy: answer.remedy))
+                found.append(Diagnosis(.limits, "noOnDemandPaging", device.name, answer.reason, remedy: answer.remedy))
             case .unknown:
-                found.append(Ailment(.unknown, "deviceSilent", device.name, answer.reason, remedy: answer.remedy))
+                found.append(Diagnosis(.unknown, "deviceSilent", device.name, answer.reason, remedy: answer.remedy))
             }
         }
         return found
     }
 
     /// Host memory is pinned, and counted against a limit; on-demand regions and dma-bufs are not.
-    private static func memoryLock() -> [Ailment] {
+    private static func memlockLimit() -> [Diagnosis] {
         var limit = rlimit()
         // RLIMIT_MEMLOCK is 8 on every architecture that Swift is on.
         guard unsafe getrlimit(__rlimit_resource_t(8), &limit) == 0, limit.rlim_cur < 64 << 20,
             !mayLockMemory()
         else { return [] }
         return [
-            Ailment(
+            Diagnosis(
                 .limits, "memoryLock", nil,
                 "this process may lock \(ByteCount.describe(limit.rlim_cur)) of memory, which is soon used up by "
                     + "buffers in host memory",
@@ -63,16 +63,16 @@ extension Ailment {
         "mlx5_core": 34, "efa": 38, "ice": 45, "i40e": 45, "idpf": 45, "bnxt_en": 48, "mana": 56, "ionic": 61,
     ]
 
-    private static func libraries(_ machine: Machine) -> [Ailment] {
+    private static func libraries(_ machine: Machine) -> [Diagnosis] {
         guard let version = coreVersion() else { return [] }
         return machine.rdma.compactMap { oldCore(of: $0, machine.topology, version) }
     }
 
-    private static func oldCore(of device: NamedDevice, _ topology: Topology, _ version: Int) -> Ailment? {
+    private static func oldCore(of device: NamedDevice, _ topology: Topology, _ version: Int) -> Diagnosis? {
         guard let address = device.function, let driver = topology.function(at: address)?.driver,
             let needed = neededCore[driver], version < needed
         else { return nil }
-        return Ailment(
+        return Diagnosis(
             .limits, "oldCore", device.name,
             "rdma-core \(version) cannot register dma-bufs with \(device.name) (\(driver)): version \(needed) can",
             remedy: "install rdma-core \(needed) or newer, from your distribution's backports for example")

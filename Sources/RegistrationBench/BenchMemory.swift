@@ -9,7 +9,7 @@ package import PeerMRCore
 ///     host    p2pmem:BDF    vfio:BDF:BAR    udmabuf    heap:NAME    cuda:ORDINAL    fd:N    nic
 ///
 /// or each of these with its size, as ``PeerMemory/MemorySpecification`` has it.
-package struct MemoryName: Hashable, Sendable {
+package struct BenchMemory: Hashable, Sendable {
     private let whole: MemorySpecification
     /// The most bytes that are wanted of it; nil for no limit but its own.
     package let limit: UInt64?
@@ -89,7 +89,7 @@ package struct MemoryName: Hashable, Sendable {
     }
 }
 
-extension MemoryName: CustomStringConvertible {
+extension BenchMemory: CustomStringConvertible {
     /// The name without a size.
     package var description: String {
         switch whole {

@@ -5,19 +5,19 @@ import PeerMR
 import PeerMRCore
 
 // What can be told from sysfs and procfs, here or of a captured machine.
-extension Ailment {
-    static func ofTheKernel(_ machine: Machine) -> [Ailment] {
+extension Diagnosis {
+    static func ofTheKernel(_ machine: Machine) -> [Diagnosis] {
         let topology = machine.topology
-        var found: [Ailment] = []
+        var found: [Diagnosis] = []
         if let kernel = topology.kernel {
             if kernel < Assessment.firstKernelWithUserMemory {
                 found.append(
-                    Ailment(
+                    Diagnosis(
                         .blocks, "kernelWithoutUserMemory", nil, "Linux \(kernel) gives programs no p2pmem",
                         remedy: "boot Linux \(MethodChoice.firstCheckingKernel) or newer"))
             } else if kernel < MethodChoice.firstCheckingKernel {
                 found.append(
-                    Ailment(
+                    Diagnosis(
                         .blocks, "kernelWithoutCheck", nil,
                         "Linux \(kernel) maps peer memory for on-demand regions without checking the route, so "
                             + "PeerMR does not register it; drives can use it",
@@ -25,7 +25,7 @@ extension Ailment {
             }
         } else {
             found.append(
-                Ailment(
+                Diagnosis(
                     .unknown, "kernelUnknown", nil,
                     "the kernel's version cannot be read from "
                         + "/proc/sys/kernel/osrelease"))
@@ -34,13 +34,13 @@ extension Ailment {
         case true?: break
         case false?:
             found.append(
-                Ailment(
+                Diagnosis(
                     .blocks, Finding.Code.noPeerToPeer.rawValue, nil,
                     "the kernel was built without CONFIG_PCI_P2PDMA, and refuses all peer-to-peer DMA",
                     remedy: "boot a kernel that has it: grep CONFIG_PCI_P2PDMA /boot/config-*"))
         case nil:
             found.append(
-                Ailment(
+                Diagnosis(
                     .unknown, "peerToPeerUnknown", nil,
                     "whether the kernel was built with CONFIG_PCI_P2PDMA "
                         + "cannot be read",
@@ -49,18 +49,18 @@ extension Ailment {
         return found
     }
 
-    static func ofTheDevices(_ machine: Machine) -> [Ailment] {
-        var found: [Ailment] = []
+    static func ofTheDevices(_ machine: Machine) -> [Diagnosis] {
+        var found: [Diagnosis] = []
         if machine.rdma.isEmpty {
             found.append(
-                Ailment(
+                Diagnosis(
                     .blocks, "noRDMADevice", nil, "there is no RDMA device",
                     remedy: "load the NIC's driver (modprobe mlx5_ib), or try a software device: rdma link add "
                         + "rxe0 type rxe netdev IFNAME"))
         } else if machine.rdma.allSatisfy({ $0.attachment == .software }) {
             let names = machine.rdma.map(\.name).joined(separator: ", ")
             found.append(
-                Ailment(
+                Diagnosis(
                     .limits, "onlySoftwareDevices", names,
                     "all RDMA devices are software (\(names)): the CPU moves their bytes, nothing goes from "
                         + "device to device",
@@ -68,13 +68,13 @@ extension Ailment {
         }
         if !machine.root.exists("sys/class/infiniband_verbs") {
             found.append(
-                Ailment(
+                Diagnosis(
                     .blocks, "noVerbs", nil, "the kernel offers no verbs to programs (module ib_uverbs)",
                     remedy: "modprobe ib_uverbs"))
         }
         if !machine.root.exists("sys/class/misc/rdma_cm") {
             found.append(
-                Ailment(
+                Diagnosis(
                     .limits, "noConnectionManager", nil,
                     "the kernel offers no RDMA connections by address to programs (module rdma_ucm)",
                     remedy: "modprobe rdma_ucm"))
@@ -85,11 +85,11 @@ extension Ailment {
         return found
     }
 
-    private static func noPool(_ machine: Machine) -> Ailment {
+    private static func noPool(_ machine: Machine) -> Diagnosis {
         let drives = machine.topology.functions.filter(\.isNVMe)
-        let strangers = drives.filter { $0.driver != "nvme" }
-        if let drive = strangers.first {
-            return Ailment(
+        let otherDrivers = drives.filter { $0.driver != "nvme" }
+        if let drive = otherDrivers.first {
+            return Diagnosis(
                 .blocks, Finding.Code.noPool.rawValue, "\(drive.address)",
                 "no device publishes p2pmem, and the NVMe drive \(drive.address) has "
                     + "\(drive.driver.map { "the driver \($0)" } ?? "no driver")",
@@ -100,32 +100,32 @@ extension Ailment {
             ? "no device publishes p2pmem, and there is no NVMe drive"
             : "no device publishes p2pmem: none of the \(drives.count) NVMe drives has a controller memory buffer "
                 + "for data"
-        return Ailment(
+        return Diagnosis(
             .blocks, Finding.Code.noPool.rawValue, nil, detail,
             remedy: "use a drive with a controller memory buffer that may hold data (nvme show-regs -H "
                 + "/dev/nvme0: CMBSZ, WDS and RDS)")
     }
 
     /// What stands between each NIC and each provider, once for each thing that does.
-    static func ofTheRoutes(_ machine: Machine) -> [Ailment] {
+    static func ofTheRoutes(_ machine: Machine) -> [Diagnosis] {
         let topology = machine.topology
         let pools = topology.functions.filter { $0.poolBytes != nil }.map(\.address)
         let providers = pools.isEmpty ? machine.providers : pools
         let nics = machine.rdma.compactMap(\.function)
-        var found: [Ailment] = []
+        var found: [Diagnosis] = []
         var seen: Set<Finding> = []
         for nic in Set(nics).sorted() {
             for provider in providers where provider != nic {
                 let route = topology.route(from: nic, to: provider)
                 if route.verdict.isSupported == true { continue }
-                let weight: Weight = route.verdict.isSupported == false ? .limits : .unknown
+                let severity: Severity = route.verdict.isSupported == false ? .limits : .unknown
                 for finding in route.findings
-                where (weight == .limits ? finding.isBlocking : finding.isInconclusive)
+                where (severity == .limits ? finding.isBlocking : finding.isInconclusive)
                     && finding.code != .noPeerToPeer && seen.insert(finding).inserted
                 {
                     found.append(
-                        Ailment(
-                            weight, finding.code.rawValue, finding.device,
+                        Diagnosis(
+                            severity, finding.code.rawValue, finding.device,
                             "\(nic) to \(provider): \(finding.detail)", remedy: finding.remedy))
                 }
             }
@@ -133,11 +133,11 @@ extension Ailment {
         return found + translation(nics.compactMap { topology.function(at: $0) })
     }
 
-    private static func translation(_ nics: [PCIFunction]) -> [Ailment] {
+    private static func translation(_ nics: [PCIFunction]) -> [Diagnosis] {
         let translated = nics.filter(\.iommu.translates).map { "\($0.address)" }
         guard !translated.isEmpty else { return [] }
         return [
-            Ailment(
+            Diagnosis(
                 .note, Finding.Code.iommu.rawValue, translated.joined(separator: ", "),
                 "an IOMMU translates the addresses of \(translated.joined(separator: ", ")): the kernel then "
                     + "switches ACS redirection on, and requests take the way through the root complex, which "

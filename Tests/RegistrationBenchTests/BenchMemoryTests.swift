@@ -6,7 +6,7 @@ import PeerMRCore
 import TestSupport
 import Testing
 
-@Suite struct MemoryNameTests {
+@Suite struct BenchMemoryTests {
     @Test(arguments: [
         ("host", "host", "host:4096"), ("p2pmem:03:00.0", "p2pmem:0000:03:00.0", "p2pmem:0000:03:00.0:4096"),
         ("vfio:0000:03:00.0:2", "vfio:0000:03:00.0:2", "vfio:0000:03:00.0:2:0:4096"),
@@ -16,7 +16,7 @@ import Testing
         ("nic", "nic", "nic:4096"),
     ])
     func aNameWithoutASizeTakesAny(_ text: String, _ name: String, _ specification: String) throws {
-        let memory = try MemoryName(text)
+        let memory = try BenchMemory(text)
         #expect("\(memory)" == name)
         #expect(memory.limit == nil)
         #expect("\(memory.specification(4096))" == specification)
@@ -26,11 +26,11 @@ import Testing
         ("host:1M", UInt64(1) << 20), ("vfio:03:00.0:2:4K:64K", 65536), ("heap:system:8K", 8192), ("fd:3:0:4096", 4096),
     ])
     func aSizeIsTheLimit(_ text: String, _ limit: UInt64) throws {
-        #expect(try MemoryName(text).limit == limit)
+        #expect(try BenchMemory(text).limit == limit)
     }
 
     @Test func aPartKeepsItsPlace() throws {
-        let memory = try MemoryName("vfio:03:00.0:2:8K:64K")
+        let memory = try BenchMemory("vfio:03:00.0:2:8K:64K")
         #expect(memory.offset == 8192)
         #expect("\(memory.specification(4096))" == "vfio:0000:03:00.0:2:8192:4096")
     }
@@ -40,7 +40,7 @@ import Testing
         "", "hos", "vfio:03:00.0", "vfio", "fd", "heap", "cuda", "p2pmem", "host:0", "p2pmem:zz", "nic:x",
     ])
     func whatNamesNoMemoryIsRefused(_ text: String) {
-        let error = #expect(throws: PeerMRError.self) { _ = try MemoryName(text) }
+        let error = #expect(throws: PeerMRError.self) { _ = try BenchMemory(text) }
         #expect(error?.code == .invalidArgument)
     }
 }

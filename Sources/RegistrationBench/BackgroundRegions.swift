@@ -5,8 +5,8 @@ internal import PeerMemory
 internal import PeerMRCore
 internal import Verbs
 
-/// Host memory that is registered and does nothing else: the company of the regions that are measured.
-final class Ballast {
+/// Host memory that is registered and does nothing else: the background of those that are measured.
+final class BackgroundRegions {
     private final class Held {
         let region: PeerRegion
         init(_ region: consuming PeerRegion) { self.region = region }

@@ -6,7 +6,7 @@ import SystemPackage
 import PeerMRCore
 
 /// From what people write on the command line to devices that exist.
-enum Names {
+enum DeviceArgument {
     /// A provider: the address of a function that sysfs lists.
     static func provider(_ text: String, _ root: SystemRoot) throws(PeerMRError) -> PCIAddress {
         guard let address = PCIAddress(text) else { throw malformed(text) }
