@@ -43,18 +43,14 @@ struct Sampler: Sendable {
         batch.bare.reserveCapacity(plan.baseline ? count : 0)
         var hasStarted = false
         do throws(PeerMRError) {
+            let begin = {
+                hasStarted = true
+                start()
+            }
             if cell.temperature == .warm {
-                try runWarm(
-                    into: &batch,
-                    start: {
-                        hasStarted = true; start()
-                    }, goOn)
+                try runWarm(into: &batch, start: begin, goOn)
             } else {
-                try runCold(
-                    into: &batch,
-                    start: {
-                        hasStarted = true; start()
-                    }, goOn)
+                try runCold(into: &batch, start: begin, goOn)
             }
         } catch {
             batch.refusal = error

@@ -61,7 +61,7 @@ final class HostPages: MappingBacked, @unchecked Sendable {
         guard let mapped = unsafe mapped, unsafe mapped != MAP_FAILED else {
             throw PeerMRError(
                 .resourceLimit, call: "mmap", errno: currentErrno(),
-                reason: "\(ByteCount.describe(rounded)) of host memory are not to be had", remedy: "ask for less")
+                reason: "\(ByteCount.describe(rounded)) of host memory cannot be mapped", remedy: "ask for less")
         }
         unsafe mappedAddress = mapped
         mappedBytes = rounded + extra

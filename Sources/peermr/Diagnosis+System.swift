@@ -106,7 +106,7 @@ extension Diagnosis {
                 + "/dev/nvme0: CMBSZ, WDS and RDS)")
     }
 
-    /// What stands between each NIC and each provider, once for each thing that does.
+    /// What blocks the routes from each NIC to each provider, each finding once.
     static func ofTheRoutes(_ machine: Machine) -> [Diagnosis] {
         let topology = machine.topology
         let pools = topology.functions.filter { $0.poolBytes != nil }.map(\.address)

@@ -9,10 +9,9 @@ import PeerMRCore
 struct Doctor: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "doctor",
-        abstract: "Tells what stands between this machine's NICs and peer memory, worst first, with the command "
-            + "that mends it.",
+        abstract: "Tells why NICs cannot use peer memory here, worst first, and how to fix it.",
         discussion: """
-            Exit status: 0 where nothing stands in the way, 1 where something does, 2 for a usage or input \
+            Exit status: 0 where nothing was found, 1 where something was, 2 for a usage or input \
             error. Limits of this process, libraries and what a NIC can do are looked at on the running machine only.
             """)
 
@@ -37,7 +36,7 @@ struct Doctor: ParsableCommand {
     }
 
     private static func text(_ diagnoses: [Diagnosis]) -> String {
-        if diagnoses.isEmpty { return "Nothing stands in the way.\n" }
+        if diagnoses.isEmpty { return "Nothing was found that keeps NICs from using peer memory.\n" }
         var rows: [[String]] = []
         for diagnosis in diagnoses {
             rows.append([diagnosis.severity.rawValue, diagnosis.detail])
@@ -51,13 +50,13 @@ struct Doctor: ParsableCommand {
 struct Diagnosis {
     /// How bad it is, worst first.
     enum Severity: String, CaseIterable {
-        /// Nothing can work before it is mended.
+        /// Nothing can work before it is fixed.
         case blocks
         /// Some devices or routes cannot work.
         case limits
-        /// It cannot be known whether something is in the way.
+        /// It cannot be known whether something blocks.
         case unknown
-        /// Worth knowing, and not in the way.
+        /// Worth knowing; nothing is blocked.
         case note
     }
 

@@ -61,14 +61,17 @@ struct DotPicture {
 
     /// How often each verdict comes, by its words.
     private static func counted(_ verdicts: [Verdict]) -> [Group] {
-        Dictionary(grouping: verdicts, by: \.words).sorted { $0.key < $1.key }.map { ($0.value[0], $0.value.count) }
+        Dictionary(grouping: verdicts, by: \.style.words).sorted { $0.key < $1.key }.map {
+            ($0.value[0], $0.value.count)
+        }
     }
 
     private func line(_ from: DotBox, _ to: DotBox, _ group: Group) -> String {
-        let label = group.count == 1 ? group.verdict.words : "\(group.verdict.words) (\(group.count))"
-        let style = group.verdict.isSupported == true ? "solid" : "dashed"
-        return "  \"\(from.name)\" -> \"\(to.name)\" [constraint=false, color=\"\(group.verdict.color)\", "
-            + "fontcolor=\"\(group.verdict.color)\", style=\(style), label=\"\(label)\"];\n"
+        let (words, color, _) = group.verdict.style
+        let label = group.count == 1 ? words : "\(words) (\(group.count))"
+        let line = group.verdict.isSupported == true ? "solid" : "dashed"
+        return "  \"\(from.name)\" -> \"\(to.name)\" [constraint=false, color=\"\(color)\", fontcolor=\"\(color)\", "
+            + "style=\(line), label=\"\(label)\"];\n"
     }
 
     private static func quoted(_ text: String) -> String {
@@ -92,7 +95,7 @@ struct HeatMap {
             for (provider, verdict) in zip(matrix.providers, verdicts) {
                 text +=
                     provider == client
-                    ? "<td></td>" : "<td bgcolor=\"\(verdict.fill)\">\(verdict.cell)</td>"
+                    ? "<td></td>" : "<td bgcolor=\"\(verdict.style.fill)\">\(verdict.cell)</td>"
             }
             text += "</tr>\n"
         }
@@ -100,17 +103,11 @@ struct HeatMap {
     }
 
     private var legend: String {
-        var seen: Set<String> = []
-        var text = ""
-        for (client, verdicts) in zip(matrix.clients, matrix.verdicts) {
-            for (provider, verdict) in zip(matrix.providers, verdicts)
-            where provider != client && seen.insert(verdict.words).inserted {
-                text +=
-                    "<tr><td bgcolor=\"\(verdict.fill)\">\(verdict.cell.prefix { $0 != ":" })</td>"
-                    + "<td align=\"left\" colspan=\"\(max(matrix.providers.count, 1))\">\(verdict.words)</td></tr>\n"
-            }
-        }
-        return text
+        let shown = Dictionary(matrix.verdicts.joined().map { ($0.style.words, $0) }) { first, _ in first }
+        return shown.sorted { $0.key < $1.key }.map { words, verdict in
+            "<tr><td bgcolor=\"\(verdict.style.fill)\">\(verdict.cell.prefix { $0 != ":" })</td>"
+                + "<td align=\"left\" colspan=\"\(max(matrix.providers.count, 1))\">\(words)</td></tr>\n"
+        }.joined()
     }
 
     /// An address, without the domain where all have the same, and the names of the devices on it.
@@ -135,32 +132,14 @@ struct HeatMap {
 }
 
 extension Verdict {
-    /// The color of a line.
-    fileprivate var color: String {
+    /// The words for a route, the color of its line, and that of its cell.
+    fileprivate var style: (words: String, color: String, fill: String) {
         switch mapType {
-        case .busAddress: "#1a7f37"
-        case .throughHostBridge: "#0969da"
-        case .notSupported: "#cf222e"
-        case .unknown: isSupported == true ? "#1a7f37" : "#9a6700"
-        }
-    }
-
-    /// The color of a cell.
-    fileprivate var fill: String {
-        switch mapType {
-        case .busAddress: "#a6e9b8"
-        case .throughHostBridge: "#b6dcff"
-        case .notSupported: "#ffc1bc"
-        case .unknown: isSupported == true ? "#d6f5de" : "#f7e3a1"
-        }
-    }
-
-    fileprivate var words: String {
-        switch mapType {
-        case .busAddress: "by bus address"
-        case .throughHostBridge: "through the host bridge"
-        case .notSupported: "refused"
-        case .unknown: isSupported == true ? "allowed, either way" : "not known"
+        case .busAddress: ("by bus address", "#1a7f37", "#a6e9b8")
+        case .throughHostBridge: ("through the host bridge", "#0969da", "#b6dcff")
+        case .notSupported: ("refused", "#cf222e", "#ffc1bc")
+        case .unknown where isSupported == true: ("allowed, either way", "#1a7f37", "#d6f5de")
+        case .unknown: ("not known", "#9a6700", "#f7e3a1")
         }
     }
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// peermr: whether one PCI device can reach another one's memory, and what stands in the way.
+// peermr: whether one PCI device can reach another's memory, and why not.
 //
 //   peermr check 0000:03:00.0 mlx5_0      the four answers for a provider and a client
 //   peermr topology                       all clients against all providers
 //   peermr register --device mlx5_0 --memory vfio:0000:03:00.0:2 --prove
 //   peermr bench registration --device mlx5_0         what registering costs
-//   peermr doctor                         what stands in the way on this machine
+//   peermr doctor                         why NICs cannot use peer memory here
 //   peermr snapshot machine.peermr        a file that answers the same elsewhere (--snapshot)
 //   peermr vfio bind 0000:03:00.0        gives a function to vfio-pci, so that its memory can be exported
 
@@ -18,7 +18,7 @@ import PeerMR
 struct PeerMRCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "peermr",
-        abstract: "Tells whether one PCI device can reach another one's memory, and what stands in the way.",
+        abstract: "Tells whether one PCI device can reach another's memory, and why not.",
         discussion: """
             Exit status: 0 supported or nothing found, 1 not supported or something found, 2 for a usage or \
             input error, 3 where it cannot be known.

@@ -8,7 +8,7 @@ import PeerMRCore
 
 struct Register: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Registers memory with an RDMA device, proves it if asked, and lets go of it again.",
+        abstract: "Registers memory with an RDMA device, proves it if asked, and deregisters it.",
         discussion: """
             The four answers are found in this order: does the device have the call, is the memory handed out, would \
             the kernel let the device reach it, did bytes arrive. The last takes --prove: the device then moves random \

@@ -56,7 +56,7 @@ struct VFIOCommand: ParsableCommand {
     }
 }
 
-/// The function that is meant, and how to say what became of it.
+/// The function that is meant, and how the outcome is printed.
 struct Target: ParsableArguments {
     @Argument(help: "The PCI address of the function, such as 0000:03:00.0.", completion: Completions.functions)
     var address: String

@@ -3,7 +3,6 @@
 internal import SystemPackage
 internal import PeerMRCore
 
-// The one place of this module that turns refusals into words.
 extension PeerMRError {
     static func plan(_ reason: String, _ remedy: String) -> PeerMRError {
         PeerMRError(.invalidArgument, reason: reason, remedy: remedy)
@@ -44,7 +43,7 @@ extension PeerMRError {
 
     static func thread(_ errno: Errno, _ count: Int) -> PeerMRError {
         PeerMRError(
-            .resourceLimit, call: "pthread_create", errno: errno, reason: "\(count) threads are not to be had",
+            .resourceLimit, call: "pthread_create", errno: errno, reason: "\(count) threads cannot be made",
             remedy: "name fewer threads (ulimit -u)")
     }
 }
