@@ -54,6 +54,7 @@ let package = Package(
         .target(name: "CUring", linkerSettings: [.linkedLibrary("uring")]),
         .systemLibrary(name: "CBlkid", pkgConfig: "blkid", providers: [.apt(["libblkid-dev"])]),
         .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
         .target(name: "CLinux"),
 
         .target(name: "PeerMRCore", dependencies: ["CLinux", system], swiftSettings: strict),
@@ -111,10 +112,14 @@ let package = Package(
             ],
             swiftSettings: strict),
 
+        // A machine in a tar archive. The tool alone reads and writes those, and links libarchive.
+        .target(name: "MachineArchive", dependencies: ["CArchive", "PeerMRCore", system], swiftSettings: strict),
+
         .executableTarget(
             name: "PeerMRCommand",
             dependencies: [
-                "CommandSupport", "PeerMR", "PCITopology", "RegistrationBench", "CLinux", "PeerMRCore", system,
+                "CommandSupport", "MachineArchive", "PeerMR", "PCITopology", "RegistrationBench", "CLinux",
+                "PeerMRCore", system,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/peermr", swiftSettings: strict),
@@ -139,10 +144,6 @@ let package = Package(
         example("mixed-scatter", "MixedScatter"), example("nic-to-drive", "NICToDrive"),
         example("peer-pingpong", "PeerPingPong"), example("register-dmabuf", "RegisterDMABuf"),
         example("register-p2pmem", "RegisterP2PMem"),
-        // A program for the oracle: every pair of a machine, judged in one start.
-        .executableTarget(
-            name: "route-probe", dependencies: ["PCITopology", "PeerMRCore", system],
-            path: "Tests/RouteProbe", swiftSettings: strict),
         // A program for the tests in the lab: it says what nic-to-nvme must not believe.
         .executableTarget(
             name: "hostile-client", dependencies: ["PeerMR"], path: "Tests/HostileClient",
@@ -153,8 +154,8 @@ let package = Package(
         // What looking for routes costs, and how that grows.
         .executableTarget(
             name: "route-benchmark",
-            dependencies: ["PCITopology", "PeerMRCore", "TestSupport", system],
-            path: "Tests/RouteBenchmark", swiftSettings: testing),
+            dependencies: ["MachineArchive", "PCITopology", "PeerMRCore", "TestSupport", system],
+            path: "Benchmarks/Programs/RouteBenchmark", swiftSettings: testing),
 
         // What destroys what, and when: run by the tests, and as a program that is built with optimization.
         .executableTarget(
@@ -187,10 +188,14 @@ let package = Package(
             dependencies: ["PCITopology", "PeerMRCore", "TestSupport", system],
             swiftSettings: testing),
         .testTarget(
+            name: "MachineArchiveTests",
+            dependencies: ["MachineArchive", "CArchive", "PCITopology", "PeerMRCore", "TestSupport", system],
+            swiftSettings: testing),
+        .testTarget(
             name: "PeerMRCommandTests",
             dependencies: [
-                "CommandSupport", "PeerMRCommand", "PCITopology", "RegistrationBench", "PeerMRCore", "TestSupport",
-                system,
+                "CommandSupport", "MachineArchive", "PeerMRCommand", "PCITopology", "RegistrationBench", "PeerMRCore",
+                "TestSupport", system,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: testing),

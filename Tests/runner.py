@@ -140,6 +140,7 @@ def host_jobs():
             [sys.executable, str(_HERE.parent / "Documentation" / "build"),
              "--scratch", str(build.scratch() / "debug"), "--output", str(build.scratch() / "documentation")]),
         _python("the C library, used and misused by a C program", "clibrary.py"),
+        _python("archives that ask for too much, refused within bounds of memory and time", "archives.py"),
         _python("what is installed", "packaging.py"),
         # There the order of destruction could change.
         Job("built with optimisation: the order of destruction, over the fake libibverbs",

@@ -52,6 +52,12 @@ public struct ConfigurationSpace: Hashable, Sendable {
         isDead ? nil : Self.portType { Self.word(bytes, at: $0) }
     }
 
+    /// Whether nothing that the decision asks for is missing.
+    var isComplete: Bool {
+        if case .unknown = accessControl { return false }
+        return portType != nil && classCode != nil
+    }
+
     /// The access control services of the function.
     public var accessControl: AccessControl {
         if isDead { return .unknown(.dead) }

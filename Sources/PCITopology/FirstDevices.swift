@@ -27,8 +27,9 @@ struct FirstDevices {
 
     /// The first devices of these buses; absent where a bus has none, or it cannot be told.
     func of(_ buses: Set<RootBus>) -> [RootBus: PCIAddress] {
-        if let known = capturedOnes() { return known.filter { buses.contains($0.key) } }
-        guard root.isKernel else { return byList(buses) }
+        guard root.isKernel else {
+            return capturedOnes()?.filter { buses.contains($0.key) } ?? byList(buses)
+        }
         var first: [RootBus: PCIAddress] = [:]
         for bus in buses { first[bus] = oldest(byBus[bus] ?? []) }
         return first
@@ -44,7 +45,7 @@ struct FirstDevices {
     }
 
     private func capturedOnes() -> [RootBus: PCIAddress]? {
-        guard root.isCaptured, let text = root.attribute(Self.captured) else { return nil }
+        guard let text = root.attribute(Self.captured) else { return nil }
         var first: [RootBus: PCIAddress] = [:]
         for line in text.split(separator: "\n") {
             let parts = line.split(separator: " ")

@@ -1,133 +1,180 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import SystemPackage
+internal import SystemPackage
 public import PeerMRCore
 
-/// A machine in a file: what the check reads, and nothing else, so that it can be judged elsewhere with the same
-/// answers.
-///
-/// The file is text, one thing a line, sorted by path; fields are one space apart. In paths, links and texts a byte
-/// that is no visible ASCII character, and the percent sign, is written `%` and two digits of lowercase hexadecimal.
-/// Format 1:
-///
-///     peermr-snapshot 1                         the format, first of all
-///     directory PATH                            a directory with nothing in it that was captured
-///     file PATH =TEXT                           an attribute
-///     bytes PATH CLAIMED READ OFFSET=HEX ...    configuration space: the size it claims, how far it could be read,
-/// and what is not zero
-///     unread PATH CLAIMED                       a file that is there, and whose content was not read
-///     link PATH TARGET                          a symbolic link
-///     end LINES CHECKSUM                        how many lines there are before this one, and 16 digits over all
-/// bytes before them
-///
-/// The checksum is FNV-1a with 64 bits: it finds damage, and does not prove who wrote the file.
-/// What is captured stands in ``Snapshot/capture(_:)``.
+/// What the check reads of a machine, and nothing else, so that it can be judged elsewhere with the same answers.
 public enum Snapshot {
-    /// The format that is written, and the newest that is read.
-    public static let format = 1
-    /// The largest file that is read, in bytes.
-    public static let byteLimit = 64 << 20
-    /// The most that all configuration spaces of a file may claim together, in bytes.
-    static let contentLimit = 256 << 20
-    static let magic = "peermr-snapshot "
-
-    /// Reads a file.
+    /// Captures the files that the check reads, at their paths:
     ///
-    /// - Throws: `notFound`, `notPermitted` or `system` where it cannot be read; `invalidArgument` where it is damaged
-    ///   or no snapshot; `notSupported` where a newer peermr wrote it.
-    public static func read(_ path: FilePath) throws(PeerMRError) -> CapturedTree {
-        let bytes: [UInt8]
-        do {
-            bytes = try contents(path)
-        } catch {
-            throw .openSnapshot(error, path)
+    /// - of each PCI function its place in the tree, vendor, device and class, the driver's name, the IOMMU group and
+    ///   its type, the figures of its p2pmem, the names of its port services, and of its configuration space the first
+    ///   16 bytes and the links of the capability lists, with the port type and access control services;
+    /// - the names of RDMA devices, block devices and NVMe controllers, and where they are in the tree;
+    /// - of the kernel the first two numbers of its version, whether it was built with peer-to-peer DMA, and whether it
+    ///   offers verbs and rdma_cm to programs;
+    /// - of the processor its vendor and family;
+    /// - the order in which the kernel lists PCI functions, and the first one of each root bus.
+    ///
+    /// No serial numbers, network addresses, host names, labels or command lines: what of a file is not needed is zero
+    /// or left out. A file that cannot be read is left out too, or has as many bytes as could be read.
+    public static func capture(_ root: SystemRoot = .live) -> CapturedTree {
+        var capture = Capture(root: root)
+        capture.machine()
+        for name in capture.names("sys/bus/pci/devices") where PCIAddress(name) != nil {
+            capture.function("sys/bus/pci/devices/\(name)", name)
         }
-        return try parse(bytes, name: path.string)
-    }
-
-    private static func contents(_ path: FilePath) throws(Errno) -> [UInt8] {
-        let file = try OwnedDescriptor(opening: path, flags: 0)
-        let descriptor = FileDescriptor(rawValue: file.rawValue)
-        var bytes: [UInt8] = []
-        var chunk = [UInt8](repeating: 0, count: 1 << 16)
-        while bytes.count <= byteLimit {
-            let count: Int
-            do {
-                count = try unsafe chunk.withUnsafeMutableBytes { try unsafe descriptor.read(into: $0) }
-            } catch {
-                throw error as? Errno ?? .ioError
-            }
-            if count == 0 { break }
-            bytes.append(contentsOf: chunk[..<count])
+        for name in capture.names("sys/class/infiniband") {
+            capture.rdmaDevice("sys/class/infiniband/\(name)")
         }
-        return bytes
-    }
-
-    /// The checksum over bytes: FNV-1a, 64 bits, in 16 digits.
-    static func checksum(_ bytes: ArraySlice<UInt8>) -> String {
-        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-        for byte in bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-        let digits = String(hash, radix: 16)
-        return String(repeating: "0", count: 16 - digits.count) + digits
+        for name in capture.names("sys/class/nvme") { _ = capture.follow("sys/class/nvme/\(name)") }
+        for name in capture.names("sys/class/block") {
+            capture.blockDevice("sys/class/block/\(name)")
+        }
+        return capture.tree
     }
 }
 
-// MARK: - Writing
+private struct Capture {
+    let root: SystemRoot
+    var tree = CapturedTree()
 
-extension Snapshot {
-    /// The file's text.
-    public static func encode(_ tree: CapturedTree) -> String {
-        var lines = ["\(magic)\(format)"]
-        tree.forEach { path, content, isEmpty in
-            let path = escape(path.utf8)
-            switch content {
-            case .directory: if isEmpty { lines.append("directory \(path)") }
-            case .link(let target): lines.append("link \(path) \(escape(target.utf8))")
-            case .unread(let claimed): lines.append("unread \(path) \(claimed)")
-            case .file(let bytes, let claimed) where claimed == bytes.count && !bytes.contains(0):
-                lines.append("file \(path) =\(escape(bytes))")
-            case .file(let bytes, let claimed):
-                let runs = runs(of: bytes).map { " \(String($0.lowerBound, radix: 16))=\(hexadecimal(bytes[$0]))" }
-                lines.append("bytes \(path) \(claimed) \(bytes.count)\(runs.joined())")
+    func names(_ folder: String) -> [String] {
+        Array((root.entries(folder) ?? []).prefix(TopologyReader.functionLimit))
+    }
+
+    mutating func machine() {
+        if let text = root.attribute("proc/sys/kernel/osrelease"),
+            let release = KernelRelease(release: text)
+        {
+            put("\(release).0", at: "proc/sys/kernel/osrelease")
+            if let hasPeerToPeer = KernelBuild.hasPeerToPeer(root: root) {
+                put(
+                    KernelBuild.line(hasPeerToPeer: hasPeerToPeer),
+                    at: KernelBuild.configuration(of: "\(release).0"))
             }
         }
-        return sealed(lines)
-    }
-
-    /// Lines with the last one, which makes them a file.
-    static func sealed(_ lines: [String]) -> String {
-        let body = lines.joined(separator: "\n") + "\nend \(lines.count) "
-        return body + checksum(Array(body.utf8)[...]) + "\n"
-    }
-
-    /// Where bytes are not zero, in steps of four.
-    private static func runs(of bytes: [UInt8]) -> [Range<Int>] {
-        var runs: [Range<Int>] = []
-        for start in stride(from: 0, to: bytes.count, by: 4) {
-            let end = min(start + 4, bytes.count)
-            guard bytes[start..<end].contains(where: { $0 != 0 }) else { continue }
-            if let last = runs.last, last.upperBound == start {
-                runs[runs.count - 1] = last.lowerBound..<end
-            } else {
-                runs.append(start..<end)
-            }
+        if let bytes = root.contents("proc/cpuinfo", limit: 8192) {
+            put(CPU.reduced(bytes), at: "proc/cpuinfo")
         }
-        return runs
-    }
-
-    private static func hexadecimal(_ bytes: ArraySlice<UInt8>) -> String {
-        bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
-    }
-
-    private static func escape(_ bytes: some Sequence<UInt8>) -> String {
-        var text = ""
-        for byte in bytes {
-            if byte > 0x20 && byte < 0x7f && byte != 0x25 {
-                text.unicodeScalars.append(Unicode.Scalar(byte))
-            } else {
-                text += (byte < 16 ? "%0" : "%") + String(byte, radix: 16)
-            }
+        if let bytes = root.contents("proc/bus/pci/devices", limit: 32 << 20) {
+            let order = bytes.split(separator: 10).map { String(decoding: $0.prefix { $0 != 9 }, as: UTF8.self) }
+            put(order.map { $0 + "\n" }.joined(), at: "proc/bus/pci/devices")
         }
-        return text
+        let addresses = names("sys/bus/pci/devices").compactMap { PCIAddress($0) }
+        let reader = TopologyReader(root: root)
+        let buses = Set(addresses.compactMap { reader.place(ofDevice: "\($0)", $0)?.bus })
+        put(FirstDevices(root: root, addresses).text(buses), at: FirstDevices.captured)
+        for folder in ["sys/class/infiniband_verbs", "sys/class/misc/rdma_cm"] where root.exists(folder) {
+            _ = tree.insert(.directory, at: folder)
+        }
+        for folder in ["sys/bus/pci/devices", "sys/class/infiniband", "sys/class/block", "sys/class/nvme"]
+        where root.exists(folder) {
+            _ = tree.insert(.directory, at: folder)
+        }
+    }
+
+    mutating func function(_ entry: String, _ name: String) {
+        guard let folder = follow(entry) else { return }
+        for attribute in ["vendor", "device", "class"] { copy("\(folder)/\(attribute)") }
+        configuration("\(folder)/config")
+        link("\(folder)/driver")
+        link("\(folder)/iommu_group")
+        if let group = root.linkTarget("\(folder)/iommu_group")?.lastComponent?.string {
+            copy("sys/kernel/iommu_groups/\(group)/type")
+        }
+        if root.exists("\(folder)/p2pmem") {
+            copy("\(folder)/p2pmem/size")
+            copy("\(folder)/p2pmem/available")
+            mark("\(folder)/p2pmem/allocate")
+        }
+        for child in names(folder) where child.hasPrefix("\(name):pcie") {
+            _ = tree.insert(.directory, at: "\(folder)/\(child)")
+        }
+    }
+
+    mutating func rdmaDevice(_ entry: String) {
+        guard follow(entry) != nil, let device = follow("\(entry)/device") else { return }
+        link("\(device)/driver")
+    }
+
+    mutating func blockDevice(_ entry: String) {
+        guard let folder = follow(entry) else { return }
+        mark("\(folder)/partition")
+        if let path = root.realPath(entry), DeviceLinks.function(of: path, root: root) != nil { return }
+        for part in names("\(folder)/slaves") {
+            _ = tree.insert(.directory, at: "\(folder)/slaves/\(part)")
+        }
+        let paths = names("\(folder)/device").filter { $0.hasPrefix("nvme") }
+        guard !paths.isEmpty, let device = follow("\(folder)/device") else { return }
+        for path in paths { _ = follow("\(device)/\(path)") }
+    }
+}
+
+// MARK: - Files and links
+
+extension Capture {
+    private mutating func put(_ text: String, at path: String) {
+        _ = tree.insert(.file(bytes: Array(text.utf8), claimedBytes: text.utf8.count), at: path)
+    }
+
+    /// A small attribute; of one that cannot be read, its folder.
+    private mutating func copy(_ path: String) {
+        guard !tree.holds(path), root.exists(path) else { return }
+        if let text = root.attribute(path), text.utf8.count <= 256 {
+            put(text, at: path)
+        } else {
+            _ = tree.insert(.directory, at: String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)]))
+        }
+    }
+
+    /// That a file is there.
+    private mutating func mark(_ path: String) {
+        if root.exists(path) { put("", at: path) }
+    }
+
+    /// A link whose name is all that matters.
+    private mutating func link(_ path: String) {
+        guard let target = root.linkTarget(path) else { return }
+        _ = tree.insert(.link(target.string), at: path)
+    }
+
+    private mutating func configuration(_ path: String) {
+        guard let claimed = root.fileSize(path) else { return }
+        let space = root.parts(of: path) { ConfigurationSpace(reading: $0, claimedBytes: claimed) }
+        var bytes = space?.bytes ?? []
+        // All that counts is known: the rest may be zero. Where something is missing the end of the bytes tells where.
+        if let space, space.isComplete, claimed <= 4096, bytes.count < claimed {
+            bytes += [UInt8](repeating: 0, count: claimed - bytes.count)
+        }
+        _ = tree.insert(.file(bytes: bytes, claimedBytes: claimed), at: path)
+    }
+
+    /// Captures the links on the way to a directory, and the directory itself.
+    ///
+    /// - Returns: its path without links; nil where the way leads nowhere.
+    mutating func follow(_ path: String) -> String? {
+        var ahead: [String] = path.split(separator: "/").reversed().map(String.init)
+        var place: [String] = []
+        var links = 0
+        while let part = ahead.popLast() {
+            if part == "." { continue }
+            if part == ".." {
+                _ = place.popLast()
+                continue
+            }
+            place.append(part)
+            let here = place.joined(separator: "/")
+            guard let target = root.linkTarget(here) else { continue }
+            links += 1
+            guard links <= CapturedTree.linkLimit else { return nil }
+            _ = tree.insert(.link(target.string), at: here)
+            if target.isAbsolute { place = [] } else { place.removeLast() }
+            ahead += target.components.reversed().map(\.string)
+        }
+        let here = place.joined(separator: "/")
+        guard !here.isEmpty, root.exists(here) else { return nil }
+        _ = tree.insert(.directory, at: here)
+        return here
     }
 }

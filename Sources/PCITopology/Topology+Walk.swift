@@ -7,6 +7,7 @@ protocol FindingRecorder {
 
 /// Keeps nothing: the verdict alone is wanted.
 struct NoFindings: FindingRecorder {
+    @inline(__always)
     mutating func record(_ finding: @autoclosure () -> Finding?) {}
 }
 
@@ -46,6 +47,7 @@ extension Topology {
 
     /// The way below the root complex: whether something on it sends requests up, and its length. Ends that do not meet
     /// there have no such way, which is as if all were sent up.
+    @inline(__always)
     private func below(
         _ client: Int, _ provider: Int, _ recorder: inout some FindingRecorder
     ) -> (redirect: Node.Redirect, distance: Int) {
@@ -66,6 +68,7 @@ extension Topology {
         return (redirect, up + over)
     }
 
+    @inline(__always)
     private func step(_ index: Int32, _ recorder: inout some FindingRecorder) -> Node.Redirect {
         guard index >= 0 else {
             recorder.record(.unlistedBridge(address(at: index)))
@@ -76,24 +79,24 @@ extension Topology {
     }
 
     /// Whether the way through the host bridges is allowed; nil where that cannot be known.
+    @inline(__always)
     private func throughHostBridges(
         _ client: Int, _ provider: Int, _ recorder: inout some FindingRecorder
     ) -> Bool? {
-        if let cpu, cpu.allowsAnyHostBridge {
-            recorder.record(.cpuAllows(cpu))
+        if isAnyBridgeAllowed {
+            recorder.record(cpu.map { .cpuAllows($0) })
             return true
         }
         if cpu == nil { recorder.record(.cpuUnknown) }
-        let here = bridges[Int(nodes[provider].bridge)]
-        let there = bridges[Int(nodes[client].bridge)]
+        let (here, there) = (Int(nodes[provider].bridge), Int(nodes[client].bridge))
         let listed: Bool?
-        if here.bus == there.bus {
-            listed = here.allowsWithin
-            recorder.record(.hostBridge(here, allows: here.allowsWithin))
+        if here == there {
+            listed = bridges[here].allowsWithin
+            recorder.record(.hostBridge(bridges[here], allows: bridges[here].allowsWithin))
         } else {
-            listed = Self.both(here.allowsAcross, there.allowsAcross)
-            recorder.record(.hostBridge(here, allows: here.allowsAcross))
-            recorder.record(.hostBridge(there, allows: there.allowsAcross))
+            listed = Self.both(bridges[here].allowsAcross, bridges[there].allowsAcross)
+            recorder.record(.hostBridge(bridges[here], allows: bridges[here].allowsAcross))
+            recorder.record(.hostBridge(bridges[there], allows: bridges[there].allowsAcross))
         }
         // Without knowing the processor, a bridge that is not on the list may still be allowed.
         return cpu == nil && listed != true ? nil : listed

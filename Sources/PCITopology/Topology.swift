@@ -27,6 +27,8 @@ public struct Topology: Sendable {
     /// Bridges that sysfs names in the paths of others, and does not list: number n of them is the index -1 - n.
     private let unlistedBridges: [PCIAddress]
     let bridges: [HostBridgePolicy]
+    /// Whether the kernel allows every host bridge of this processor.
+    let isAnyBridgeAllowed: Bool
 
     /// A machine given by its facts. Facts that contradict each other are kept, and make answers unknown.
     public init(
@@ -38,6 +40,7 @@ public struct Topology: Sendable {
         let functions = functions.sorted { $0.address < $1.address }
         self.functions = functions
         self.cpu = cpu
+        isAnyBridgeAllowed = cpu?.allowsAnyHostBridge ?? false
         self.kernel = kernel
         self.hasPeerToPeer = hasPeerToPeer
         self.rdmaDevices = rdmaDevices

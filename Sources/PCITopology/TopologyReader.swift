@@ -127,8 +127,9 @@ struct TopologyReader {
     private func configuration(_ folder: String) -> ConfigurationSpace {
         let file = "\(folder)/config"
         let claimed = root.fileSize(file)
-        return root.parts(of: file) { ConfigurationSpace(reading: $0, claimedBytes: claimed) }
-            ?? ConfigurationSpace(bytes: [], claimedBytes: claimed == 256 ? 256 : nil)
+        let space = root.parts(of: file) { ConfigurationSpace(reading: $0, claimedBytes: claimed) }
+        if let space, !space.bytes.isEmpty || claimed == 0 { return space }
+        return ConfigurationSpace(bytes: [], claimedBytes: claimed == 256 ? 256 : nil)
     }
 
     /// Without privilege a port is known by the services that hang below it: `BDF:pcie0NN` for a root port, 1NN for an

@@ -7,10 +7,8 @@ public struct CapturedTree: Hashable, Sendable {
     /// What is at a path.
     public enum Content: Hashable, Sendable {
         case directory
-        /// A file that could be read, with the size that it claimed.
+        /// A file with what could be read of it, and the size that it claimed.
         case file(bytes: [UInt8], claimedBytes: Int)
-        /// A file that is there, and whose content is not.
-        case unread(claimedBytes: Int)
         case link(String)
     }
 
@@ -22,6 +20,7 @@ public struct CapturedTree: Hashable, Sendable {
     }
 
     private var nodes = [Node(name: "", parent: 0, content: .directory)]
+    private var root = 0
 
     /// The longest path, in bytes.
     public static let pathLimit = 4096
@@ -30,6 +29,17 @@ public struct CapturedTree: Hashable, Sendable {
 
     /// A tree with nothing in it.
     public init() {}
+
+    /// How many directories, files and links there are.
+    public var count: Int { nodes.count - 1 }
+
+    /// The tree below one of its directories, which becomes the root; nil where there is no such directory.
+    public func subtree(at path: String) -> CapturedTree? {
+        guard let place = find(path), nodes[place].content == .directory else { return nil }
+        var tree = self
+        tree.root = place
+        return tree
+    }
 
     /// Puts something at a path; directories above it are made as needed.
     ///
@@ -40,7 +50,7 @@ public struct CapturedTree: Hashable, Sendable {
         guard path.utf8.count <= Self.pathLimit, !path.utf8.contains(0),
             parts.allSatisfy({ !$0.isEmpty && $0 != "." && $0 != ".." })
         else { return false }
-        var place = 0
+        var place = root
         for part in parts.dropLast() {
             guard nodes[place].content == .directory else { return false }
             place = nodes[place].children[part] ?? add(part, below: place, .directory)
@@ -67,10 +77,10 @@ public struct CapturedTree: Hashable, Sendable {
         _ body: (_ path: String, _ content: Content, _ isEmpty: Bool) throws(E) -> Void
     ) throws(E) {
         // The tree is as deep as a path is long: a stack of our own, not the program's.
-        var stack: [(Int, String)] = [(0, "")]
+        var stack: [(Int, String)] = [(root, "")]
         while let (place, path) = stack.popLast() {
             let node = nodes[place]
-            if place != 0 { try body(path, node.content, node.children.isEmpty) }
+            if place != root { try body(path, node.content, node.children.isEmpty) }
             for (name, child) in node.children.sorted(by: { $0.key > $1.key }) {
                 stack.append((child, path.isEmpty ? name : "\(path)/\(name)"))
             }
@@ -82,12 +92,12 @@ extension CapturedTree {
     private func find(_ path: String, followsLast: Bool = true) -> Int? {
         guard path.utf8.count <= Self.pathLimit else { return nil }
         var ahead = Self.components(path)
-        var place = 0
+        var place = root
         var links = 0
         while let part = ahead.popLast() {
             if part == "." { continue }
             if part == ".." {
-                place = nodes[place].parent
+                if place != root { place = nodes[place].parent }
                 continue
             }
             guard let next = nodes[place].children[String(part)] else { return nil }
@@ -95,9 +105,9 @@ extension CapturedTree {
             case .link(let target) where followsLast || !ahead.isEmpty:
                 links += 1
                 guard links <= Self.linkLimit, target.utf8.count <= Self.pathLimit else { return nil }
-                if target.hasPrefix("/") { place = 0 }
+                if target.hasPrefix("/") { place = root }
                 ahead += Self.components(target)
-            case .file, .unread, .link:
+            case .file, .link:
                 guard ahead.isEmpty else { return nil }
                 place = next
             case .directory: place = next
@@ -134,7 +144,7 @@ extension CapturedTree {
     func fileSize(_ path: String) -> Int? {
         guard let place = find(path) else { return nil }
         switch nodes[place].content {
-        case .file(_, let claimed), .unread(let claimed): return claimed
+        case .file(_, let claimed): return claimed
         case .directory, .link: return 0
         }
     }
@@ -142,7 +152,7 @@ extension CapturedTree {
     func realPath(_ path: String) -> String? {
         guard var place = find(path) else { return nil }
         var parts: [String] = []
-        while place != 0 {
+        while place != root {
             parts.append(nodes[place].name)
             place = nodes[place].parent
         }

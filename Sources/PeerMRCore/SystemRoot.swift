@@ -31,9 +31,6 @@ public struct SystemRoot: Hashable, Sendable {
     /// Whether this is the machine that the program runs on.
     public var isLive: Bool { self == .live }
 
-    /// Whether this is a tree in memory.
-    public var isCaptured: Bool { path == nil }
-
     /// Whether `sys` below this root is the kernel's own, here or mounted elsewhere, and no copy.
     public var isKernel: Bool { kernelNumber(ofDirectory: "sys") != nil }
 
@@ -59,7 +56,8 @@ public struct SystemRoot: Hashable, Sendable {
     /// At most 64 KiB are read: sysfs attributes are a page, and a captured tree may hold anything.
     public func attribute(_ relative: String) -> String? {
         guard var bytes = contents(relative, limit: 65536) else { return nil }
-        while let last = bytes.last, last == 10 || last == 13 || last == 32 { bytes.removeLast() }
+        // tar fills a file up with zeros that is shorter than it claimed.
+        while let last = bytes.last, last == 10 || last == 13 || last == 32 || last == 0 { bytes.removeLast() }
         return String(validating: bytes, as: UTF8.self)
     }
 

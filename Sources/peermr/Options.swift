@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import CommandSupport
+import MachineArchive
 import PCITopology
 import PeerMR
 import SystemPackage
@@ -10,15 +11,13 @@ import PeerMRCore
 /// Where to look, and how to say it: the same for every command.
 struct CommonOptions: ParsableArguments {
     @Option(
-        help: ArgumentHelp("Judge a file of peermr snapshot instead of this machine.", valueName: "file"),
-        completion: .file())
-    var snapshot: String?
-    @Option(
         help: ArgumentHelp(
-            "Judge a copy of another machine's /sys and /proc: a directory with sys and proc in it.",
-            valueName: "directory"),
-        completion: .directory)
+            "Judge another machine: a directory with a copy of its sys and proc, or a tar archive of one, compressed "
+                + "or not, from peermr snapshot or hwloc-gather-topology.", valueName: "path"),
+        completion: .file())
     var root: String?
+    @Option(help: ArgumentHelp("The same as --root.", valueName: "path"), completion: .file())
+    var snapshot: String?
     @Flag(help: "Print JSON, on one line.") var json = false
 
     func validate() throws {
@@ -29,12 +28,13 @@ struct CommonOptions: ParsableArguments {
 
     /// The machine that is meant.
     func system() throws(PeerMRError) -> SystemRoot {
-        if let snapshot { return SystemRoot(try Snapshot.read(FilePath(snapshot))) }
-        guard let root else { return .live }
-        let system = SystemRoot(FilePath(root))
+        guard let path = root ?? snapshot else { return .live }
+        let system = SystemRoot(FilePath(path))
+        guard system.entries("") != nil else { return SystemRoot(try MachineArchive.read(FilePath(path))) }
         guard system.exists("sys") else {
             throw PeerMRError(
-                .notFound, reason: "\(root) holds no sys", remedy: "name a directory with sys and proc in it")
+                .notFound, reason: "\(path) holds no sys",
+                remedy: "name a directory with sys and proc in it, or an archive of one")
         }
         return system
     }

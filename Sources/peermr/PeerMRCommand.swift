@@ -7,7 +7,7 @@
 //   peermr register --device mlx5_0 --memory vfio:0000:03:00.0:2 --prove
 //   peermr bench registration --device mlx5_0         what registering costs
 //   peermr doctor                         why NICs cannot use peer memory here
-//   peermr snapshot machine.peermr        a file that answers the same elsewhere (--snapshot)
+//   peermr snapshot machine.tar.gz        an archive that answers the same elsewhere (--root)
 //   peermr vfio bind 0000:03:00.0        gives a function to vfio-pci, so that its memory can be exported
 
 import ArgumentParser

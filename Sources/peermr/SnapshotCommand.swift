@@ -2,58 +2,52 @@
 
 import ArgumentParser
 import CommandSupport
-import Glibc
+import MachineArchive
 import PCITopology
 import PeerMR
-import SystemPackage
 import PeerMRCore
+import SystemPackage
 
 struct SnapshotCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "snapshot",
-        abstract: "Captures what the check reads of this machine into a file, for --snapshot elsewhere.",
+        abstract: "Captures what the check reads of this machine into a tar archive, for --root elsewhere.",
         discussion: """
-            The file is text. It holds the shape of the PCI tree, identities, access control services, IOMMU \
-            modes, the names of RDMA and block devices, the kernel's version and the processor's family; no \
-            serial numbers, network addresses or host names. Run it as root: without, what the kernel keeps \
-            from other users stays unknown in the file too.
+            The archive holds the files that the check reads, at their paths below sys and proc: the shape of the \
+            PCI tree, identities, access control services, IOMMU modes, the names of RDMA and block devices, the \
+            first two numbers of the kernel's version, and the processor's vendor and family. It holds no serial \
+            numbers, network addresses or host names: what of a file is not needed is left out, and of configuration \
+            space is zero. Run it as root: otherwise, what the kernel keeps from other users stays unknown in the \
+            archive too.
             """)
 
-    @Argument(help: "The file to write.", completion: .file()) var file: String
+    @Argument(help: "The file to write, such as machine.tar.gz.", completion: .file()) var file: String
+    @Option(
+        help: ArgumentHelp(
+            "How to compress it: \(Compression.allCases.map(\.rawValue).joined(separator: ", ")). Without this the "
+                + "file's name tells (.tar, .tar.gz, .tar.xz, ...), and gzip is the default.", valueName: "method"),
+        completion: .list(Compression.allCases.map(\.rawValue)),
+        transform: { text in
+            guard let method = Compression(rawValue: text) else { throw ValidationError("\(text) is no method.") }
+            return method
+        })
+    var compress: Compression?
     @OptionGroup var common: CommonOptions
 
     func run() throws {
         try common.run { () throws(PeerMRError) -> Int32 in
-            let text = Snapshot.encode(Snapshot.capture(try common.system()))
-            do throws(Errno) {
-                try SnapshotCommand.write(text, to: FilePath(file))
-            } catch {
-                throw PeerMRError(
-                    .system, call: "open", errno: error, reason: "\(file) cannot be written",
-                    remedy: "name a file in a directory that this user may write to")
-            }
-            let lines = text.utf8.count { $0 == 10 }
+            let tree = Snapshot.capture(try common.system())
+            let written = try MachineArchive.write(
+                tree, to: FilePath(file), compression: compress ?? Compression(forFile: file))
             if common.json {
                 printJSON(
                     .object([
-                        ("file", .text(file)), ("bytes", .count(text.utf8.count)),
-                        ("lines", .count(lines)), ("format", .count(Snapshot.format)),
+                        ("file", .text(file)), ("bytes", .count(written.bytes)), ("entries", .count(written.entries)),
                     ]))
             } else {
-                writeAll(1, "\(file): \(ByteCount.describe(text.utf8.count)), \(lines) lines\n")
+                writeAll(1, "\(file): \(ByteCount.describe(written.bytes)), \(written.entries) entries\n")
             }
             return 0
-        }
-    }
-
-    private static func write(_ text: String, to path: FilePath) throws(Errno) {
-        do {
-            let descriptor = try FileDescriptor.open(
-                path, .writeOnly, options: [.create, .truncate, .closeOnExec],
-                permissions: [.ownerReadWrite, .groupRead, .otherRead])
-            try descriptor.closeAfter { _ = try descriptor.writeAll(text.utf8) }
-        } catch {
-            throw error as? Errno ?? .ioError
         }
     }
 }

@@ -25,18 +25,25 @@ struct TopologyCommand: ParsableCommand {
                 + "there are at most two.", valueName: "client"),
         completion: Completions.clients)
     var client: [String] = []
+    @Flag(help: "Print the routes between all functions that are no bridges with their findings, as JSON.")
+    var pairs = false
     @OptionGroup var common: CommonOptions
 
     func validate() throws {
-        guard [dot, svg, common.json].count(where: { $0 }) <= 1 else {
-            throw ValidationError("Only one of --dot, --svg and --json can be given.")
+        guard [dot, svg, pairs, common.json].count(where: { $0 }) <= 1 else {
+            throw ValidationError("Only one of --dot, --svg, --pairs and --json can be given.")
         }
         guard client.isEmpty || dot || svg else { throw ValidationError("--client is for --dot and --svg.") }
     }
 
     func run() throws {
         try common.run { () throws(PeerMRError) -> Int32 in
-            let matrix = Matrix(Machine(try common.system()), all: all)
+            let machine = Machine(try common.system())
+            if pairs {
+                printJSON(RoutePairs(machine: machine).json)
+                return 0
+            }
+            let matrix = Matrix(machine, all: all)
             if dot {
                 writeAll(1, try picture(of: matrix))
             } else if svg {

@@ -45,8 +45,7 @@ import TestSupport
 
     @Test func aCapturedMachineNeverGoesStale() throws {
         let machine = TestMachine.large(drives: 4)
-        let read = try Snapshot.parse(Array(Snapshot.encode(Snapshot.capture(machine.root)).utf8))
-        let root = SystemRoot(read)
+        let root = SystemRoot(Snapshot.capture(machine.root))
         let (client, provider) = try Self.pair(root)
         let cache = RouteCache(root: root)
         let verdict = cache.route(from: client, to: provider).verdict

@@ -89,7 +89,7 @@ extension KernelModel {
                 let rest = path.hasSuffix("/config") ? claimed - bytes.count : 0
                 folder.file(path, bytes + [UInt8](repeating: 0, count: rest))
             case .link(let target): folder.link(path, to: target)
-            case .directory, .unread: folder.folder(path)
+            case .directory: folder.folder(path)
             }
         }
     }

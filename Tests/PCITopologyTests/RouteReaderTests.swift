@@ -63,7 +63,7 @@ import Testing
         case (.link, _): files[path] = .file(bytes: [], claimedBytes: 0)
         case (.file, 0): files[path] = nil
         case (.file, 1): files[path] = .directory
-        case (.file(_, let claimed), 2): files[path] = .unread(claimedBytes: claimed)
+        case (.file(_, let claimed), 2): files[path] = .file(bytes: [], claimedBytes: claimed)
         case (.file(let bytes, let claimed), 3):
             // As the kernel does without privilege, and as a copy of that is.
             let kept = Array(bytes.prefix(isConfig ? 64 : Int(random.next() % UInt64(bytes.count + 1))))

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import MachineArchive
 import PCITopology
 import SystemPackage
 import Testing
@@ -36,9 +37,10 @@ import TestSupport
         return machine
     }
 
-    private static func file(_ machine: TestMachine, in folder: TemporaryFolder) -> String {
-        folder.file("machine.peermr", Snapshot.encode(Snapshot.capture(machine.root)))
-        return folder.path.appending("machine.peermr").string
+    private static func file(_ machine: TestMachine, in folder: TemporaryFolder) throws -> String {
+        let path = folder.path.appending("machine.tar.gz")
+        try MachineArchive.write(Snapshot.capture(machine.root), to: path, compression: .gzip)
+        return path.string
     }
 
     @Test(
@@ -55,7 +57,7 @@ import TestSupport
     func answers(_ client: String, _ status: Int32, _ mapType: String, _ distance: Int?, _ code: String) throws {
         let folder = TemporaryFolder()
         Self.machine().write(to: folder)
-        let file = Self.file(Self.machine(), in: folder)
+        let file = try Self.file(Self.machine(), in: folder)
         for place in [["--snapshot", file], ["--root", folder.path.string]] {
             let outcome = try Tool.run("check", "0000:03:00.0", client, place[0], place[1], "--json")
             let json = outcome.json
@@ -78,7 +80,7 @@ import TestSupport
 
     @Test func withoutPrivilegeItIsUnknownBelowOneBridgeOnly() throws {
         let folder = TemporaryFolder()
-        let file = Self.file(Self.machine(isReadable: false), in: folder)
+        let file = try Self.file(Self.machine(isReadable: false), in: folder)
         let below = try Tool.run("check", "0000:03:00.0", "mlx5_0", "--snapshot", file, "--json")
         #expect(below.status == 3 && below.json["mapType"] as? String == "unknown")
         let apart = try Tool.run("check", "0000:03:00.0", "nvme0n1", "--snapshot", file, "--json")
@@ -91,7 +93,7 @@ import TestSupport
         machine.bridge("0000:00:01.0", port: 4, isReadable: false)
         machine.function("0000:01:00.0", below: ["0000:00:01.0"], pool: 1 << 20)
         machine.function("0000:01:00.1", below: ["0000:00:01.0"])
-        let file = Self.file(machine, in: folder)
+        let file = try Self.file(machine, in: folder)
         let outcome = try Tool.run("check", "01:00.0", "01:00.1", "--snapshot", file, "--json")
         #expect(outcome.status == 0 && outcome.json["mapType"] as? String == "unknown")
         #expect(outcome.json["supported"] as? Bool == true)
@@ -109,7 +111,7 @@ import TestSupport
     ])
     func badInputIsOneSentenceAndStatus2(_ arguments: [String]) throws {
         let folder = TemporaryFolder()
-        let file = Self.file(Self.machine(), in: folder)
+        let file = try Self.file(Self.machine(), in: folder)
         let process = try Tool.run(arguments + ["--snapshot", file])
         #expect(process.status == 2)
         #expect(!process.complaint.isEmpty && process.output.isEmpty && !process.complaint.contains("\u{1b}"))
@@ -117,16 +119,17 @@ import TestSupport
 
     @Test func badInputIsJSONTooWhereThatIsAskedFor() throws {
         let folder = TemporaryFolder()
-        let file = Self.file(Self.machine(), in: folder)
+        let file = try Self.file(Self.machine(), in: folder)
         let outcome = try Tool.run("check", "0000:77:00.0", "mlx5_0", "--snapshot", file, "--json")
         #expect(outcome.status == 2 && (outcome.json["error"] as? [String: Any])?["code"] as? String == "notFound")
     }
 
     @Test func damagedSnapshotsAreRefused() throws {
         let folder = TemporaryFolder()
-        let text = Snapshot.encode(Snapshot.capture(Self.machine().root))
-        for (name, content) in [("cut", String(text.dropLast(30))), ("empty", ""), ("foreign", "hello\n")] {
-            folder.file(name, content)
+        let file = try Self.file(Self.machine(), in: folder)
+        let bytes = [UInt8](try Data(contentsOf: URL(fileURLWithPath: file)))
+        for (name, content) in [("cut", bytes.dropLast(30)), ("empty", []), ("foreign", [0x68, 0x69, 10])] {
+            folder.file(name, Array(content))
             let outcome = try Tool.run("devices", "--snapshot", folder.path.appending(name).string)
             #expect(outcome.status == 2 && outcome.complaint.hasPrefix("peermr: error:"))
         }

@@ -2,6 +2,7 @@
 
 import Foundation
 import FoundationXML
+import MachineArchive
 import PCITopology
 import SystemPackage
 import PeerMRCore
@@ -10,14 +11,15 @@ import TestSupport
 
 /// The other commands, on machines made up and on this one.
 @Suite struct CommandTests {
-    private static func file(_ machine: TestMachine, in folder: TemporaryFolder) -> String {
-        folder.file("machine.peermr", Snapshot.encode(Snapshot.capture(machine.root)))
-        return folder.path.appending("machine.peermr").string
+    private static func file(_ machine: TestMachine, in folder: TemporaryFolder) throws -> String {
+        let path = folder.path.appending("machine.tar.gz")
+        try MachineArchive.write(Snapshot.capture(machine.root), to: path, compression: .gzip)
+        return path.string
     }
 
     @Test func devicesAndTopologyAreTablesAndJSON() throws {
         let folder = TemporaryFolder()
-        let file = Self.file(CheckTests.machine(), in: folder)
+        let file = try Self.file(CheckTests.machine(), in: folder)
         let devices = try Tool.run("devices", "--snapshot", file)
         for word in ["mlx5_0", "rxe0", "software", "16 MiB", "nvme0n1"] { #expect(devices.output.contains(word)) }
         let listed = try Tool.run("devices", "--snapshot", file, "--json").json
@@ -31,9 +33,25 @@ import TestSupport
         #expect(rows.allSatisfy { $0.count == (json["providers"] as? [String])?.count })
     }
 
+    @Test func pairsHaveTheirFindings() throws {
+        let folder = TemporaryFolder()
+        let file = try Self.file(CheckTests.machine(), in: folder)
+        let pairs = try Tool.run("topology", "--root", file, "--pairs").json["pairs"] as? [[String: Any]] ?? []
+        #expect(pairs.count == 16)
+        let pair = pairs.first {
+            $0["provider"] as? String == "0000:03:00.0" && $0["client"] as? String == "0000:05:00.0"
+        }
+        #expect(pair?["mapType"] as? String == "notSupported" && pair?["supported"] as? Bool == false)
+        #expect(pair?["distance"] as? Int == 4)
+        let findings = pair?["findings"] as? [[String: Any]] ?? []
+        let redirect = findings.first { $0["code"] as? String == "acsRedirect" }
+        #expect(redirect?["device"] as? String == "0000:02:02.0")
+        #expect(try Tool.run("topology", "--root", file, "--pairs", "--json").status == 2)
+    }
+
     @Test func picturesAreWellFormed() throws {
         let folder = TemporaryFolder()
-        let file = Self.file(CheckTests.machine(), in: folder)
+        let file = try Self.file(CheckTests.machine(), in: folder)
         let dot = try Tool.run("topology", "--snapshot", file, "--dot")
         #expect(dot.output.hasPrefix("digraph") && dot.output.hasSuffix("}\n") && dot.output.contains("ACS redirects"))
         let svg = try Tool.run("topology", "--snapshot", file, "--svg")
@@ -42,7 +60,7 @@ import TestSupport
 
     @Test func doctorNamesWhatIsInTheWayWorstFirst() throws {
         let folder = TemporaryFolder()
-        let file = Self.file(TestMachine(kernel: "6.1.0"), in: folder)
+        let file = try Self.file(TestMachine(kernel: "6.1.0"), in: folder)
         let outcome = try Tool.run("doctor", "--snapshot", file, "--json")
         let ailments = outcome.json["ailments"] as? [[String: Any]] ?? []
         let codes = ailments.compactMap { $0["code"] as? String }
@@ -62,13 +80,13 @@ import TestSupport
         machine.named("mlx5_0", kind: "infiniband", on: "pci0000:00/0000:00:01.0/0000:01:00.1")
         machine.file("sys/class/infiniband_verbs/abi_version", "6")
         machine.file("sys/class/misc/rdma_cm/dev", "10:58")
-        let outcome = try Tool.run("doctor", "--snapshot", Self.file(machine, in: folder))
+        let outcome = try Tool.run("doctor", "--snapshot", try Self.file(machine, in: folder))
         #expect(outcome.status == 0 && outcome.output == "Nothing was found that keeps NICs from using peer memory.\n")
     }
 
     @Test func aSnapshotOfThisMachineAnswersAsItDoes() throws {
         let folder = TemporaryFolder()
-        let file = folder.path.appending("here.peermr").string
+        let file = folder.path.appending("here.tar.xz").string
         #expect(try Tool.run("snapshot", file).status == 0)
         let live = try Tool.run("topology", "--all", "--json")
         let captured = try Tool.run("topology", "--all", "--json", "--snapshot", file)
@@ -89,7 +107,7 @@ import TestSupport
     @Test func aCheckIsFast() throws {
         let folder = TemporaryFolder()
         TestMachine.large(drives: 32).write(to: folder)
-        let file = Self.file(.large(drives: 32), in: folder)
+        let file = try Self.file(.large(drives: 32), in: folder)
         for place in [["--root", folder.path.string], ["--snapshot", file]] {
             var fastest = UInt64.max
             for _ in 0..<10 {

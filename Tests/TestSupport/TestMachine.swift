@@ -171,7 +171,6 @@ extension TestMachine {
             switch content {
             case .directory: folder.folder(path)
             case .link(let target): folder.link(path, to: target)
-            case .unread: folder.file(path, [])
             case .file(let bytes, _): folder.file(path, bytes)
             }
         }

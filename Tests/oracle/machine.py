@@ -101,21 +101,24 @@ def interrogate(machine, programs, checks=4):
         result = host.run(["python3", HERE / "kernel.py", question, answer], timeout=240,
                           check=True)
         kernel = json.loads(answer.read_text())
-        functions = " ".join(place[0] for place in kernel["drives"].values())
-        privileged = probe(host, f"{programs}/route-probe {functions}")
-        unprivileged = probe(host, f"{UNPRIVILEGED} {programs}/route-probe {functions}")
+        privileged, unprivileged = routes(host, programs), routes(host, programs, UNPRIVILEGED)
         asked = check(host, machine, programs, kernel, checks)
         return Testimony(kernel, privileged, unprivileged, asked,
                          host.run("lspci -tv").stdout, result.seconds)
 
 
-def probe(host, command):
-    """Run route-probe, and return what it printed."""
+def routes(host, programs, prefix=""):
+    """What PeerMR says of every pair: "provider client" to [map type, supported, distance, findings]."""
+    command = f"{prefix} {programs}/peermr topology --pairs"
     result = host.run(command, check=True)
     try:
-        return json.loads(result.stdout)
+        pairs = json.loads(result.stdout)["pairs"]
     except ValueError as error:
         raise LabError(f"{command} printed no JSON: {result.stdout[:200]!r}") from error
+    return {f"{pair['provider']} {pair['client']}":
+            [pair["mapType"], pair["supported"], pair["distance"],
+             [f"{found['code']} {found['device'] or ''}" for found in pair["findings"]]]
+            for pair in pairs}
 
 
 def check(host, machine, programs, kernel, count):

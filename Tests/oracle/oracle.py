@@ -4,7 +4,7 @@
 
     oracle.py --programs DIR [--count N] [--grown N] [--seed S] [--only PATTERN] [--list]
 
-DIR holds route-probe, and peermr where it has been built. Each piece of topology of a machine is a
+DIR holds peermr. Each piece of topology of a machine is a
 line; the last line is `N passed, N failed`, and the exit code is 0 only when none failed. A
 disagreement shows the tree, both verdicts and the seed.
 """
@@ -20,8 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "Examples" / "lab")
 # pylint: disable=wrong-import-position
 from peerlab import LabError                    # noqa: E402
 from peerlab import signals                     # noqa: E402
-import draw                                     # noqa: E402
-import scenes                                   # noqa: E402
+import fixed_topologies                         # noqa: E402
+import random_qemu                              # noqa: E402
 import synthetic                                # noqa: E402
 from compare import Comparison                  # noqa: E402
 from machine import Machine, interrogate        # noqa: E402
@@ -33,7 +33,7 @@ _GROWN = 16     # and machines in memory
 def fixed_machines():
     """The fixed list: the same pieces of tree on every kind of machine."""
     def one(name, **more):
-        return Machine(name, scenes=scenes.fixed(), **more)
+        return Machine(name, scenes=fixed_topologies.fixed(), **more)
     return [one("Intel"), one("AMD", cpu="EPYC"), one("old kernel", kernel="stable"),
             one("passthrough", iommu="iommu=pt"), one("translated", iommu="translating IOMMU")]
 
@@ -126,7 +126,7 @@ class Run:
 def main():
     """Run what the command line asks for, and return the exit code."""
     parser = argparse.ArgumentParser(description="Judges PeerMR by the kernel.")
-    parser.add_argument("--programs", type=Path, help="where route-probe and peermr are")
+    parser.add_argument("--programs", type=Path, help="where peermr is")
     parser.add_argument("--count", type=int, metavar="N",
                         help="draw N machines, and leave the fixed list out")
     parser.add_argument("--grown", type=int, metavar="N",
@@ -145,8 +145,8 @@ def main():
         return 0
     if not machines and not grounds:
         parser.error(f"no machine matches {options.only!r}; see --list")
-    if not options.programs or not (options.programs / "route-probe").is_file():
-        parser.error("name the directory of the built route-probe with --programs")
+    if not options.programs or not (options.programs / "peermr").is_file():
+        parser.error("name the directory of the built peermr with --programs")
     run = Run(options.programs.resolve())
     with signals.orderly():
         for machine in machines:
@@ -163,7 +163,7 @@ def _chosen(options):
     is_default = options.count is None and options.grown is None
     count, grown = (_SEEDS, _GROWN) if is_default else (options.count or 0, options.grown or 0)
     machines = fixed_machines() if is_default else []
-    machines += [draw.machine(options.seed + number) for number in range(count)]
+    machines += [random_qemu.machine(options.seed + number) for number in range(count)]
     return ([machine for machine in machines if re.search(options.only, machine.title)],
             [ground for ground in synthetic.grounds(grown, options.seed)
              if re.search(options.only, ground.title)])

@@ -5,8 +5,8 @@ import time
 from dataclasses import dataclass, field, replace
 
 from compare import Comparison
-from forest import forest
-from machine import HERE, IOMMU, UNPRIVILEGED, Testimony, check, probe, scratch
+from random_synthetic import forest
+from machine import HERE, IOMMU, UNPRIVILEGED, Testimony, check, routes, scratch
 from peerlab import HostSpec, Lab, modules
 
 # Seeds differ in what grows; what it grows on goes round.
@@ -78,13 +78,11 @@ def interrogate(ground, programs, progress):
         for seed in ground.seeds:
             began = time.monotonic()
             machine, answer = Grown(ground, seed, here), place / "answer.json"
-            host.run(["python3", HERE / "grow.py", str(seed), here, answer], timeout=240,
+            host.run(["python3", HERE / "guest_query.py", str(seed), here, answer], timeout=240,
                      check=True)
             kernel = json.loads(answer.read_text())
             machine.answered(kernel)
-            functions = " ".join(kernel["drives"])
-            privileged = probe(host, f"{programs}/route-probe {functions}")
-            unprivileged = probe(host, f"{UNPRIVILEGED} {programs}/route-probe {functions}")
+            privileged, unprivileged = routes(host, programs), routes(host, programs, UNPRIVILEGED)
             checks = check(host, machine, programs, kernel, 4)
             yield machine, Testimony(kernel, privileged, unprivileged, checks,
                                      host.run("lspci -Dtv").stdout, time.monotonic() - began)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs in a guest: grows a machine in memory, and asks the kernel for its verdict on every pair.
 
-    grow.py SEED EXTRA ANSWER.json
+    guest_query.py SEED EXTRA ANSWER.json
 
-The machine is that of forest.py, in the module p2ptree, which is loaded. EXTRA is the address of a
+The machine is that of random_synthetic.py, in the module p2ptree, which is loaded. EXTRA is the address of a
 function of the guest's own that is a client and a provider too. There is nothing to move data
 with: the verdict is what pci_p2pdma_distance_many() says, and a probe records the map type.
 """
@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.dont_write_bytecode = True
 
 # pylint: disable=wrong-import-position
-from forest import forest                                   # noqa: E402
+from random_synthetic import forest                         # noqa: E402
 from kernel import PCI, TRACING, recorded, start_probe      # noqa: E402
 
 MODULE = Path("/sys/kernel/debug/p2ptree")

@@ -8,7 +8,7 @@ Intel's VMD hangs it; virtual functions; functions that were plugged in late.
 import random
 from dataclasses import dataclass, field
 
-from space import (DOWNSTREAM, ENDPOINT, INTEGRATED, ROOT_PORT, TO_PCI, UPSTREAM, Function)
+from config_space import (DOWNSTREAM, ENDPOINT, INTEGRATED, ROOT_PORT, TO_PCI, UPSTREAM, Function)
 
 # On the kernel's list; on it for pairs below one bridge only; on it in part of the kernels; off it.
 _LISTED = [(0x8086, 0x2030), (0x8086, 0x2033), (0x8086, 0x2020), (0x8086, 0x09a2)]

@@ -5,6 +5,7 @@
 //     swift run -c release route-benchmark [PATH OF peermr]
 
 import Glibc
+import MachineArchive
 import PCITopology
 import SystemPackage
 import PeerMRCore
@@ -62,14 +63,13 @@ struct RouteBenchmark {
             let folder = TemporaryFolder()
             let machine = TestMachine.large(drives: drives)
             machine.write(to: folder)
-            folder.file("machine.peermr", Snapshot.encode(Snapshot.capture(machine.root)))
+            let archive = folder.path.appending("machine.tar.gz")
+            _ = try? MachineArchive.write(Snapshot.capture(machine.root), to: archive, compression: .gzip)
             let count = Topology(root: machine.root).functions.count
-            for place in [
-                ["--root", folder.path.string], ["--snapshot", folder.path.appending("machine.peermr").string],
-            ] {
-                let arguments = ["check", "0000:03:00.0", "0000:04:00.0", "--json"] + place
+            for (place, root) in [("a directory", folder.path.string), ("an archive", archive.string)] {
+                let arguments = ["check", "0000:03:00.0", "0000:04:00.0", "--json", "--root", root]
                 let runs = (0..<41).compactMap { _ in spawn(path, arguments) }
-                print("peermr check \(place[0]), \(count) functions, the whole process: \(Run.describe(runs))")
+                print("peermr check of \(place), \(count) functions, the whole process: \(Run.describe(runs))")
             }
         }
         let starts = (0..<41).compactMap { _ in spawn(path, ["--version"]) }

@@ -3,7 +3,7 @@
 import random
 
 from machine import IOMMU, Machine
-from scenes import Scene, functions, nvme, root_port, switch, upstream
+from fixed_topologies import Scene, functions, nvme, root_port, switch, upstream
 
 # AMD from family 17h on is allowed by its processor; Hygon (Dhyana), older AMD and Intel are not.
 _CPUS = ["Skylake-Server", "Skylake-Server", "EPYC", "EPYC", "EPYC-Milan", "Dhyana", "Opteron_G5",
