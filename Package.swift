@@ -139,7 +139,11 @@ let package = Package(
             path: "Examples/PingPong", exclude: ["README.md"], swiftSettings: strict),
         // What prints the documentation's page of all errors.
         .executableTarget(
-            name: "error-page", dependencies: ["Verbs", "PeerMRCore", "CLinux"],
+            name: "error-page",
+            dependencies: [
+                "PeerMR", "PeerMRC", "PeerMRCore", "PeerMemory", "PeerStorage", "PeerTransfer", "RegistrationBench",
+                "Verbs", "CLinux",
+            ],
             path: "Documentation/ErrorPage", swiftSettings: strict),
         example("mixed-scatter", "MixedScatter"), example("nic-to-drive", "NICToDrive"),
         example("peer-pingpong", "PeerPingPong"), example("register-dmabuf", "RegisterDMABuf"),

@@ -3,11 +3,23 @@
 // error-page: prints the page of all errors, from the tables that the errors are made of.
 
 import CLinux
+import PeerMR
+import PeerMRC
 import PeerMRCore
+import PeerMemory
+import PeerStorage
+import PeerTransfer
+import RegistrationBench
 import Verbs
 
 /// The domains, in the order in which one meets them.
-let sections: [ErrorSection] = [.devices, .regions, .dmaBufRegistration, .deviceMemory, .connections]
+let sections: [ErrorSection] = [
+    PeerMRError.devicesErrors, PeerMRError.regionsErrors, PeerMRError.dmaBufRegistrationErrors,
+    PeerMRError.deviceMemoryErrors, PeerMRError.connectionsErrors, PeerMRError.registrationErrors,
+    PeerMRError.lossErrors, PeerMRError.p2pmemErrors, PeerMRError.userMemoryErrors, PeerMRError.dmaBufsErrors,
+    PeerMRError.hostDMABufsErrors, PeerMRError.vfioErrors, PeerMRError.barsErrors, PeerMRError.cudaErrors,
+    PeerMRError.drivesErrors, PeerMRError.transfersErrors, PeerMRError.misuseErrors, PeerMRError.benchErrors,
+]
 
 private let head = """
     # All errors

@@ -128,37 +128,3 @@ struct Loopback: ~Copyable {
             UnsafeRawBufferPointer(start: memory.baseAddress, count: min(count, memory.byteCount)))
     }
 }
-
-extension PeerMRError {
-    static func notPosted(_ errno: Errno, _ device: Device) -> PeerMRError {
-        withoutNIC(device)
-            ?? PeerMRError(
-                .system, call: "ibv_post_send", errno: errno,
-                reason: "\(device) takes no request to look at the region",
-                remedy: seeKernelLog)
-    }
-
-    static func notPolled(_ errno: Errno, _ device: Device) -> PeerMRError {
-        withoutNIC(device)
-            ?? PeerMRError(
-                .system, call: "ibv_poll_cq", errno: errno, reason: "the completions of \(device) cannot be read",
-                remedy: seeKernelLog)
-    }
-
-    static func noCompletion(_ milliseconds: UInt64, _ device: Device) -> PeerMRError {
-        withoutNIC(device)
-            ?? PeerMRError(
-                .disconnected, reason: "\(device) has not answered within \(milliseconds) ms",
-                remedy: "\(seeKernelLog), or its port may be down")
-    }
-
-    private static let seeKernelLog = "see the kernel log (dmesg): the device may have been removed or reset"
-
-    /// Drivers answer in many ways when their device has gone; the list of devices knows.
-    static func withoutNIC(_ device: Device) -> PeerMRError? {
-        guard let all = try? Device.all(), !all.contains(device) else { return nil }
-        return PeerMRError(
-            .disconnected, reason: "the RDMA device \(device) is gone: it was removed, or lost its driver",
-            remedy: "let go of all that was made from it; open it anew when it is back")
-    }
-}

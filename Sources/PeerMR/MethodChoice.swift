@@ -46,17 +46,10 @@ extension MethodChoice {
         // mlx5 looks at the descriptor before it looks whether it can page, which its dma-bufs need
         // (drivers/infiniband/hw/mlx5/mr.c, mlx5_ib_reg_user_mr_dmabuf).
         if found.isSupported == true, info.driver == "mlx5_core", !info.onDemand.isSupported {
-            throw PeerMRError(
-                .notSupported,
-                reason: "\(info.device) imports dma-bufs only with on-demand paging, which it lacks here",
-                remedy: "turn it on in the firmware's settings (ODP), or use host memory")
+            throw .noOnDemandImport(info.device)
         }
         guard found.isSupported != false else {
-            throw PeerMRError(
-                .notSupported, call: "ibv_reg_dmabuf_mr", errno: found.errno,
-                reason: info.nic == .software
-                    ? "\(found.reason): it is a software device, whose bytes the CPU moves" : found.reason,
-                remedy: found.remedy)
+            throw .importRefused(found, isSoftware: info.nic == .software)
         }
         return MethodChoice(
             method: .dmaBuf, constraint: .any,
@@ -74,22 +67,11 @@ extension MethodChoice {
                 reason: "\(info.device) has no on-demand paging for reliable connections")
         }
         guard let kernel = info.kernel, kernel >= firstCheckingKernel else {
-            throw .uncheckedMapping(info)
+            let running = info.kernel.map { "Linux \($0)" } ?? "this kernel"
+            throw .uncheckedMapping(running, info.device, firstCheckingKernel)
         }
         return MethodChoice(
             method: .onDemand, constraint: info.nic == .software ? .wholePages : .any,
             reason: "p2pmem cannot be pinned for long, and \(info.device) can page on demand")
-    }
-}
-
-extension PeerMRError {
-    fileprivate static func uncheckedMapping(_ info: RegistrationInfo) -> PeerMRError {
-        let kernel = info.kernel.map { "Linux \($0)" } ?? "this kernel"
-        return PeerMRError(
-            .unsafeConfiguration,
-            reason:
-                "\(kernel) maps peer memory for \(info.device) without checking that the two devices can reach "
-                + "each other, so data may go astray and be reported as arrived",
-            remedy: "use Linux \(MethodChoice.firstCheckingKernel) or newer, or host memory")
     }
 }

@@ -28,28 +28,20 @@ extension PeerRegion {
             "\(status) (status \(status.rawValue), vendor \(completion.vendorSyndrome), request "
             + "\(completion.requestID))"
         if let loss = loss() {
-            return PeerMRError(
-                loss.code, call: loss.call, errno: loss.errno, reason: "\(loss.reason); the NIC says \(said)",
-                remedy: loss.remedy)
+            return .lossShown(of: loss, loss.reason, said, loss.remedy)
         }
         if let gone = PeerMRError.withoutNIC(domain.context.device) { return gone }
         if status == .flushed, !isAlone {
-            return PeerMRError(
-                .disconnected, reason: "the request never began: \(said)",
-                remedy: "look at the first request of this queue pair that failed")
+            return .neverBegan(said)
         }
         if status.isAboutMemory || status == .flushed {
             return kind == .host ? .regionRefused(said) : .memoryTakenBack(said, describe())
         }
         if status.rawValue == CompletionStatus.fatal {
-            return PeerMRError(
-                .disconnected, reason: "\(domain.context.device) is being removed, or has failed: \(said)",
-                remedy: "let go of all that was made from it; open it anew when it is back")
+            return .deviceFailing(domain.context.device, said)
         }
-        return PeerMRError(
-            status.failureClass == .transport ? .disconnected : .system,
-            reason: "a transfer through \(describe()) failed: \(said): \(status.hint)",
-            remedy: "see the kernel log (dmesg), and the device's port (rdma link)")
+        return status.failureClass == .transport
+            ? .transportOfRegion(describe(), said, status.hint) : .transferOfRegion(describe(), said, status.hint)
     }
 
     /// The cause, from sysfs and the owner, when the memory was revoked; nil where they find nothing wrong. Takes some
@@ -65,7 +57,7 @@ extension PeerRegion {
             }
             let driver = root.driver(of: provider)
             if driver != driverAtRegistration {
-                return .driverGone(provider, was: driverAtRegistration, is: driver, describe())
+                return .driverChanged(provider, was: driverAtRegistration, is: driver, describe())
             }
         }
         guard kind != .host else { return nil }
@@ -99,48 +91,5 @@ extension CompletionStatus {
     fileprivate var isAboutMemory: Bool {
         // Local QP operation, local protection, local access, remote invalid request, access and operation.
         [2, 4, 8, 9, 10, 11].contains(rawValue)
-    }
-}
-
-extension PeerMRError {
-    fileprivate static func providerGone(_ provider: PCIAddress, _ what: String) -> PeerMRError {
-        PeerMRError(
-            .memoryRevoked, reason: "\(what) has lost its memory: the PCI function \(provider) was removed",
-            remedy: "let go of the region; allocate and register anew when the device is back")
-    }
-
-    fileprivate static func driverGone(
-        _ provider: PCIAddress, was: String?, is now: String?, _ what: String
-    ) -> PeerMRError {
-        if let was, was.contains("vfio"), now == nil {
-            return PeerMRError(
-                .memoryRevoked,
-                reason:
-                    "\(what) is about to lose its memory: \(provider) is being taken from \(was), which waits for it",
-                remedy: "let go of the region and of the device: whoever unbinds it waits for that")
-        }
-        return PeerMRError(
-            .memoryRevoked,
-            reason:
-                "\(what) has lost its memory: \(provider) had the driver \(was ?? "none"), and has "
-                + "\(now.map { "\($0)" } ?? "none") now",
-            remedy: "let go of the region; bind the driver, then allocate and register anew")
-    }
-
-    fileprivate static func regionRefused(_ said: String) -> PeerMRError {
-        PeerMRError(
-            .invalidArgument, reason: "the NIC may not do this to the region: \(said)",
-            remedy: "compare address, length and access of the request with those of the region")
-    }
-
-    fileprivate static func memoryTakenBack(_ said: String, _ what: String) -> PeerMRError {
-        PeerMRError(
-            .memoryRevoked,
-            reason:
-                "the NIC no longer reaches the memory of \(what): its exporter has taken it back (reset, power state, "
-                + "driver), for a while or for good; the NIC says \(said)",
-            remedy:
-                "let go of the region, export or allocate the memory anew and register that; where this comes with the "
-                + "first request, compare address, length and access with those of the region")
     }
 }

@@ -20,7 +20,7 @@ extension PeerRegion {
     public borrowing func prove(_ options: ProofOptions = ProofOptions()) throws(PeerMRError) -> Proof {
         let start = monotonicNanoseconds()
         let pieces = provable(options.byteCount)
-        guard !pieces.isEmpty else { throw .nothingToProve }
+        guard !pieces.isEmpty else { throw .nothingToProve() }
         var loop = try Loopback(
             on: domain, for: keys.constraint, scratchBytes: pieces.map(\.count).max() ?? 0,
             timeoutMilliseconds: UInt64(max(1, options.timeoutMilliseconds)))
@@ -226,13 +226,5 @@ private struct ProofFindings {
         return Proof(
             state: state, intoMemory: intoMemory, outOfMemory: outOfMemory, firstDifference: firstDifference,
             byteCount: byteCount, nanoseconds: nanoseconds, reason: reason)
-    }
-}
-
-extension PeerMRError {
-    fileprivate static var nothingToProve: PeerMRError {
-        PeerMRError(
-            .invalidArgument, reason: "a region of 0 bytes cannot be proven",
-            remedy: "register one byte or more")
     }
 }

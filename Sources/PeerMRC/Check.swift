@@ -62,7 +62,7 @@ public func peermr_capability_answer(
         let out = unsafe try Structs.validate(out, "peermr_answer")
         unsafe try Live.capabilities.use(capability) { (box) throws(PeerMRError) in
             guard unsafe box.answers.indices.contains(Int(question.rawValue)) else {
-                throw .unknownValue(UInt64(question.rawValue), of: "enum peermr_question")
+                throw .unknownValue(UInt64(question.rawValue), "enum peermr_question")
             }
             unsafe Structs.fill(out, box.answers[Int(question.rawValue)])
         }
@@ -100,7 +100,7 @@ public func peermr_capability_finding(
         let out = unsafe try Structs.validate(out, "peermr_finding")
         unsafe try Live.capabilities.use(capability) { (box) throws(PeerMRError) in
             let count = unsafe box.findings.count
-            guard index < UInt64(count) else { throw .noFinding(index, of: count) }
+            guard index < UInt64(count) else { throw .noFinding(index, count) }
             unsafe Structs.fill(out, box.findings[Int(index)])
         }
     }

@@ -81,7 +81,7 @@ final class HandleTable<Object: AnyObject & Sendable>: Sendable {
             entries[key]?.uses = uses + 1
             return (entry.object, false)
         }
-        if isEnding { throw .inUse(kind) }
+        if isEnding { throw .inUse(kind.name) }
         guard let object else { throw .noHandle(key, kind) }
         return object
     }
@@ -97,7 +97,7 @@ final class HandleTable<Object: AnyObject & Sendable>: Sendable {
             entries[key]?.uses = nil
             return (entry.object, true)
         }
-        guard let object else { throw isThere ? .inUse(kind) : .noHandle(key, kind) }
+        guard let object else { throw isThere ? .inUse(kind.name) : .noHandle(key, kind) }
         do throws(PeerMRError) {
             try body(object)
         } catch {

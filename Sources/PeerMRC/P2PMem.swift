@@ -52,7 +52,7 @@ public func peermr_p2pmem_length(_ memory: OpaquePointer?) -> UInt64 {
 public func peermr_p2pmem_free(_ memory: OpaquePointer?) -> peermr_status {
     report { () throws(PeerMRError) in
         unsafe try Live.memories.end(memory) { (box) throws(PeerMRError) in
-            guard !box.isRegistered() else { throw .memoryIsRegistered }
+            guard !box.isRegistered() else { throw .memoryIsRegistered() }
         }
     }
 }

@@ -69,7 +69,7 @@ public func peermr_region_detach(
     report { () throws(PeerMRError) in
         let out = unsafe try validate(out)
         unsafe try Live.regions.end(region) { (box) throws(PeerMRError) in
-            if box.ownsMemory { throw .ownedMemory }
+            if box.ownsMemory { throw .ownedMemory() }
             unsafe box.region.detach()
             unsafe out.pointee = box.object
         }

@@ -27,11 +27,11 @@ struct Options {
         switch unsafe given.fallback {
         case PEERMR_FALLBACK_REFUSE: fallback = .refuse
         case PEERMR_FALLBACK_BOUNCE: fallback = .bounce
-        default: throw .unknownValue(UInt64(unsafe given.fallback.rawValue), of: "enum peermr_fallback")
+        default: throw .unknownValue(UInt64(unsafe given.fallback.rawValue), "enum peermr_fallback")
         }
         let known = UInt32(1)
         guard unsafe given.flags & ~known == 0 else {
-            throw .unknownValue(UInt64(unsafe given.flags), of: "set of PEERMR_OPTION_ flags")
+            throw .unknownValue(UInt64(unsafe given.flags), "set of PEERMR_OPTION_ flags")
         }
         guard unsafe given.reserved == 0 else { throw .unknownMembers("peermr_options") }
         if unsafe given.flags & known != 0 { registration.ioAddress = unsafe given.io_address }
@@ -98,7 +98,7 @@ public func peermr_register_address(
 private func validateDomain(_ pd: UnsafeMutablePointer<ibv_pd>?) throws(PeerMRError) -> ProtectionDomain {
     guard let pd = unsafe pd else { throw .null("struct ibv_pd") }
     guard let domain = unsafe ProtectionDomain(adopting: UnsafeMutableRawPointer(pd)) else {
-        throw .domainWithoutContext
+        throw .domainWithoutContext()
     }
     return domain
 }

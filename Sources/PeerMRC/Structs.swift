@@ -18,7 +18,7 @@ enum Structs {
     ) throws(PeerMRError) -> UnsafeMutablePointer<Value> {
         guard let out = unsafe out else { throw .null("struct \(name)") }
         let size = unsafe Self.size(of: out)
-        guard (first...limit).contains(size) else { throw .structSize(name, size, atLeast: first) }
+        guard (first...limit).contains(size) else { throw .structSize(name, size, first, limit) }
         unsafe clear(out, from: MemoryLayout<Int>.size)
         return unsafe out
     }
@@ -43,7 +43,7 @@ enum Structs {
         _ pointer: UnsafePointer<Value>, _ name: String, first: Int = MemoryLayout<Value>.size, into value: inout Value
     ) throws(PeerMRError) {
         let size = unsafe UnsafeRawPointer(pointer).loadUnaligned(as: Int.self)
-        guard (first...limit).contains(size) else { throw .structSize(name, size, atLeast: first) }
+        guard (first...limit).contains(size) else { throw .structSize(name, size, first, limit) }
         let bytes = unsafe UnsafeRawBufferPointer(start: pointer, count: size)
         let known = min(size, MemoryLayout<Value>.size)
         for index in known..<size where unsafe bytes[index] != 0 { throw .unknownMembers(name) }

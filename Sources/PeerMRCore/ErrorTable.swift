@@ -41,6 +41,13 @@ package struct ErrorTable<each Fact: ErrorFact>: Sendable {
         error(call, errno, nil, filled(repeat each values))
     }
 
+    /// The error of a library that answers with numbers of its own.
+    package func callAsFunction(
+        _ call: String? = nil, result: Int32, _ values: repeat (each Fact).Value
+    ) -> PeerMRError {
+        error(call ?? calls.first, Errno(rawValue: result), nil, filled(repeat each values))
+    }
+
     /// What another error means where more is known: its call and errno, and its class where a row has none.
     package func callAsFunction(of cause: PeerMRError, _ values: repeat (each Fact).Value) -> PeerMRError {
         error(cause.call, cause.errno, cause.code, filled(repeat each values))
@@ -54,7 +61,8 @@ package struct ErrorTable<each Fact: ErrorFact>: Sendable {
         let row = rows.first { $0.isFor(call, errno) } ?? rows[rows.count - 1]
         return PeerMRError(
             row.code ?? code ?? .system, call: call, errno: answer == "errno" ? errno : nil, reason: row.reason,
-            remedy: row.remedy)
+            // A remedy that is a fact may be missing.
+            remedy: row.remedy == "" ? nil : row.remedy)
     }
 }
 
@@ -73,7 +81,7 @@ package struct ErrorRow: Sendable {
     }
 
     package init(
-        call: String? = nil, _ errnos: [Errno], _ code: PeerMRError.Code, _ reason: String, _ remedy: String? = nil
+        call: String? = nil, _ errnos: [Errno], _ code: PeerMRError.Code?, _ reason: String, _ remedy: String? = nil
     ) {
         self.init(call: call, results: errnos.map(\.rawValue), code, reason, remedy)
     }
@@ -87,6 +95,11 @@ package struct ErrorRow: Sendable {
         self.code = code
         self.reason = reason
         self.remedy = remedy
+    }
+
+    /// The row with what to do about it.
+    package func with(remedy: String) -> ErrorRow {
+        ErrorRow(call: call, results: numbers, code, reason, remedy)
     }
 
     func isFor(_ call: String?, _ errno: Errno?) -> Bool {

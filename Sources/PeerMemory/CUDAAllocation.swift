@@ -77,7 +77,7 @@ final class CUDAAllocation: Sendable {
                 &descriptor, address, Int(byteCount), Constant.bufferDescriptor, 0)
             try library.check("cuMemGetHandleForAddressRange", result, provider.map { "the GPU \($0)" } ?? "the GPU")
         }
-        guard descriptor >= 0 else { throw .cudaGaveNoDescriptor }
+        guard descriptor >= 0 else { throw .cudaGaveNoDescriptor() }
         // CUDA does not say whether it is close-on-exec.
         _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
         return descriptor

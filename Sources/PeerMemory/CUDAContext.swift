@@ -12,7 +12,7 @@ final class CUDAContext: @unchecked Sendable {
     init(_ library: CUDALibrary, _ device: Int32) throws(PeerMRError) {
         var raw: OpaquePointer?
         try unsafe library.check("cuDevicePrimaryCtxRetain", library.functions.retainContext(&raw, device))
-        guard let raw = unsafe raw else { throw .cudaGaveNoContext }
+        guard let raw = unsafe raw else { throw .cudaGaveNoContext() }
         self.library = library
         self.device = device
         unsafe self.raw = raw

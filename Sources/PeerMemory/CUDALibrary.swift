@@ -24,13 +24,13 @@ public final class CUDALibrary: @unchecked Sendable {
     public static func load(_ path: String = "libcuda.so.1") throws(PeerMRError) -> CUDALibrary {
         guard let handle = unsafe dlopen(path, RTLD_NOW | RTLD_LOCAL) else {
             let said = unsafe dlerror().map { unsafe String(cString: $0) } ?? ""
-            throw .noCUDALibrary(path, said)
+            throw .noCUDALibrary(said.isEmpty ? path : said)
         }
         let functions: CUDAFunctions
         do throws(CUDAFunctions.Missing) {
             functions = try unsafe CUDAFunctions(in: handle)
         } catch {
-            throw .oldCUDALibrary(path, lacks: error.name)
+            throw .oldCUDALibrary(path, error.name)
         }
         let library = unsafe CUDALibrary(path: path, handle: handle, functions: functions)
         try library.check("cuInit", functions.initialize(0))

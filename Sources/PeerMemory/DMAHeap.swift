@@ -17,7 +17,7 @@ public struct DMAHeap: Hashable, Sendable {
     public init(_ name: String) throws(PeerMRError) {
         guard !name.isEmpty, name != ".", name != "..", name.utf8.count <= 255,
             !name.utf8.contains(where: { $0 == 0x2f || $0 < 0x20 || $0 == 0x7f })
-        else { throw .heapName }
+        else { throw .heapName() }
         self.name = name
     }
 

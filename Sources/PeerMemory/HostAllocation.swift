@@ -21,7 +21,7 @@ enum HostAllocation {
         guard byteCount > 0, byteCount <= UInt64(Int64.max) - page else { throw .impossibleBuffer(byteCount) }
         let rounded = (byteCount + page - 1) / page * page
         if let available = root.availableMemoryBytes, rounded > available {
-            throw .bufferBeyondMemory(rounded, available: available)
+            throw .bufferBeyondMemory(rounded, available)
         }
         return rounded
     }

@@ -24,10 +24,7 @@ public final class HostMemory: MappingBacked, @unchecked Sendable {
         let mapped = unsafe mmap(
             nil, rounded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
         guard let mapped = unsafe mapped, unsafe mapped != MAP_FAILED else {
-            throw PeerMRError(
-                .resourceLimit, call: "mmap", errno: currentErrno(),
-                reason: "\(ByteCount.describe(rounded)) of host memory are not to be had",
-                remedy: "ask for less")
+            throw .hostMemoryExhausted(currentErrno(), rounded)
         }
         // A child's copy-on-write would leave the device with other pages than this process.
         _ = unsafe madvise(mapped, rounded, Int32(MADV_DONTFORK))

@@ -94,8 +94,8 @@ extension MappedRange {
     /// What goes through a private mapping would end in other memory than the CPU sees; what is mapped for reading is
     /// not to be written by devices either.
     func validate(_ access: Access) throws(PeerMRError) {
-        guard isShared else { throw .privateMapping(self) }
-        guard isWritable || !access.isWriting else { throw .readOnlyMapping(self) }
+        guard isShared else { throw .privateMapping(object, address) }
+        guard isWritable || !access.isWriting else { throw .readOnlyMapping(object, address) }
     }
 
     /// Drivers of GPUs map their buffers through their own file, at an offset of which they have made something else:
@@ -103,6 +103,6 @@ extension MappedRange {
     func validateOffset(in buffer: DMABuf) throws(PeerMRError) {
         guard offset < 1 << 32 || buffer.isOfHostExporter, offset <= buffer.byteCount,
             byteCount <= buffer.byteCount - offset
-        else { throw .implausibleOffset(self, offset, buffer.exporter, buffer.byteCount) }
+        else { throw .implausibleOffset(address, offset, buffer.exporter, buffer.byteCount) }
     }
 }

@@ -109,7 +109,7 @@ enum MemoryMap {
                 kept = Array(rest)
             }
         }
-        guard let found else { throw .noMemoryMap }
+        guard let found else { throw .noMemoryMap() }
         return found
     }
 

@@ -127,9 +127,7 @@ extension MemorySpecification {
         case .descriptor(let number, let part):
             return try DMABufMemory(duplicating: number, offset: part?.offset ?? 0, byteCount: part?.byteCount)
         case .nic:
-            throw PeerMRError(
-                .notSupported, reason: "memory of an RDMA device is allocated from the device, once that is open",
-                remedy: "name the device as well")
+            throw .memoryOfNoDevice()
         }
     }
 
@@ -151,10 +149,8 @@ private struct SpecificationReader {
     }
 
     private func malformed(_ what: String) -> PeerMRError {
-        return PeerMRError(
-            .invalidArgument, reason: "the memory \(text.quoted) \(what)",
-            remedy: form.isEmpty
-                ? "write one of \(MemorySpecification.forms.joined(separator: ", "))" : "write \(form)")
+        let forms = MemorySpecification.forms.joined(separator: ", ")
+        return .malformedMemory(text.quoted, what, form.isEmpty ? "one of \(forms)" : form)
     }
 
     mutating func kind() throws(PeerMRError) -> String {

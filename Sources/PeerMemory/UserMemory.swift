@@ -153,7 +153,7 @@ extension DMABuf {
             readable = consume file
             if peermr_is_writable(duplicate) == 1 { break }
         }
-        guard let file = readable.take() else { throw .descriptorClosed(range) }
+        guard let file = readable.take() else { throw .descriptorClosed(range.object, range.address) }
         let info = try DMABufInfo(of: file.rawValue)
         self.init(file, info)
     }

@@ -122,12 +122,12 @@ public struct VFIOBinding: Hashable, Sendable {
         if before.isVFIO { return before.driver }
         guard before.group != nil else { throw .noIOMMU(address) }
         if let use = uses().first { throw .inUse(address, use) }
-        guard root.exists("sys/bus/pci/drivers/vfio-pci") else { throw .noVFIODriver }
+        guard root.exists("sys/bus/pci/drivers/vfio-pci") else { throw .noVFIODriver() }
         try write("vfio-pci", to: "\(folder)/driver_override")
         do throws(PeerMRError) {
             if before.driver != nil { try write("\(address)", to: "\(folder)/driver/unbind") }
             try write("\(address)", to: "sys/bus/pci/drivers_probe")
-            guard driver(of: address) == "vfio-pci" else { throw .notTaken(address) }
+            guard driver(of: address) == "vfio-pci" else { throw .notTaken(address, "vfio-pci") }
         } catch {
             // What was is better than a function without a driver; its own refusal would hide the first.
             try? write("\n", to: "\(folder)/driver_override")
@@ -156,7 +156,7 @@ public struct VFIOBinding: Hashable, Sendable {
         do throws(Errno) {
             _ = try OwnedDescriptor(opening: root.appending("dev/vfio/\(group)"), flags: O_RDWR)
         } catch {
-            guard error != .resourceBusy else { throw .groupOpen(address, group) }
+            guard error != .resourceBusy else { throw .groupOpen(.resourceBusy, address, group) }
         }
         try write("\(driver ?? "")\n", to: "\(folder)/driver_override")
         try write("\(address)", to: "\(folder)/driver/unbind")
@@ -164,7 +164,7 @@ public struct VFIOBinding: Hashable, Sendable {
         let now = self.driver(of: address)
         if let driver {
             try write("\n", to: "\(folder)/driver_override")
-            guard now == driver else { throw .notTaken(address, by: driver) }
+            guard now == driver else { throw .notTaken(address, driver) }
         }
         return now
     }

@@ -73,24 +73,14 @@ public struct BlockDevice: ~Copyable, Sendable {
     public func range(at offset: UInt64, count byteCount: UInt64?) throws(PeerMRError) -> BlockRange {
         let block = UInt64(blockBytes)
         guard offset % block == 0, (byteCount ?? 0) % block == 0 else {
-            throw PeerMRError(
-                .invalidArgument,
-                reason: "offset \(offset) and length \(byteCount ?? 0) are not of whole blocks of \(path)",
-                remedy: "take multiples of \(blockBytes) bytes")
+            throw .notWholeBlocks(offset, byteCount ?? 0, path, blockBytes)
         }
         guard offset < self.byteCount, byteCount ?? 0 <= self.byteCount - offset else {
-            throw PeerMRError(
-                .invalidArgument,
-                reason:
-                    "offset \(offset) and length \(byteCount ?? 0) go past the end of \(path), which has "
-                    + "\(self.byteCount) bytes",
-                remedy: "take less, or a larger drive")
+            throw .beyondDrive(offset, byteCount ?? 0, path, self.byteCount)
         }
         let count = byteCount ?? (self.byteCount - offset) / block * block
         guard count > 0 else {
-            throw PeerMRError(
-                .invalidArgument, reason: "a range of no bytes was asked for on \(path)",
-                remedy: "ask for at least one block of \(blockBytes) bytes")
+            throw .emptyDriveRange(path, blockBytes)
         }
         return BlockRange(offset: offset, byteCount: count)
     }

@@ -51,7 +51,7 @@ public final class DriveClient {
         let connection = try Connection(events)
         try connection.resolve(options.server, from: options.source)
         guard let context = connection.context else {
-            throw PeerMRError(.notFound, reason: "no RDMA device leads to \(server)")
+            throw .unreachableServer(server)
         }
         let domain = try ProtectionDomain(context)
         let slots = try PeerRegion.allocate(
@@ -101,20 +101,12 @@ public final class DriveClient {
                 if let refusal = Refusal(parsing: event.privateData) {
                     throw refusal.explained(by: server)
                 }
-                // Reason 8 of the specification: no listener on that port (rdma/ib_cm.h, IB_CM_REJ_INVALID_SERVICE_ID).
-                throw PeerMRError(
-                    .refused, call: "rdma_connect",
-                    reason: event.status == 8
-                        ? "nothing listens on \(server)" : "\(server) refuses the connection (reason \(event.status))",
-                    remedy: "start the server there, or name its port")
+                throw .connectionRefused(result: event.status, server, event.status)
             default:
-                throw PeerMRError(
-                    .disconnected, reason: "\(server) does not answer (\(event.kind), status \(event.status))",
-                    remedy: "see whether it runs and the link is up (rdma link show)")
+                throw .unansweredConnection(server, event.kind, event.status)
             }
         }
-        throw PeerMRError(
-            .disconnected, reason: "\(server) does not answer", remedy: "see whether it runs and the link is up")
+        throw .serverSilent(server)
     }
 
     /// Ends the connection. Not needed after an error: letting go of the client does it too.
@@ -135,9 +127,7 @@ public final class DriveClient {
             if isHeadway { continue }
             try link.probe(afterSeconds: 2)
             if monotonicNanoseconds() - quietSince > 120_000_000_000 {
-                throw PeerMRError(
-                    .disconnected, reason: "\(server) made no headway for two minutes",
-                    remedy: "see what it printed")
+                throw .serverStuck(server)
             }
         }
     }
@@ -149,15 +139,13 @@ public final class DriveClient {
                 [stop, events.descriptor, link.channel.descriptor, -1],
                 milliseconds: milliseconds)
         } catch {
-            throw PeerMRError(.system, call: "poll", errno: error, reason: "the client cannot wait")
+            throw .waitFailed(error, "client")
         }
         if ready & 1 != 0 { throw .stopped }
         // Messages that came before the end of the connection are still in the queue: they say why.
         guard ready & 2 != 0, ready & 4 == 0, let event = try events.next() else { return }
         if event.kind == .disconnected || event.kind == .deviceRemoval {
-            throw PeerMRError(
-                .disconnected, reason: "\(server) ended the connection in the middle of the transfer",
-                remedy: "see what it printed, and repeat the transfer")
+            throw .serverGone(server)
         }
     }
 
@@ -204,9 +192,4 @@ public final class DriveClient {
         }
         return .outOfTurn("an immediate that does not fit here")
     }
-}
-
-extension PeerMRError {
-    /// The application, or its user, has stopped the transfer.
-    public static let stopped = PeerMRError(.refused, reason: "stopped before the transfer was whole")
 }

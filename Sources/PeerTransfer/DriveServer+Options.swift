@@ -49,20 +49,13 @@ extension DriveServer.Options {
     /// Checks the slots against the drive.
     func check(_ device: borrowing BlockDevice) throws(PeerMRError) {
         guard slotBytes > 0, Int(slotBytes) % pageBytes == 0, Int(slotBytes) % device.blockBytes == 0 else {
-            throw PeerMRError(
-                .invalidArgument,
-                reason: "slots of \(slotBytes) bytes are not of whole pages and of whole blocks of \(device.path)",
-                remedy: "take a multiple of \(max(pageBytes, device.blockBytes))")
+            throw .badSlotBytes(slotBytes, device.path, max(pageBytes, device.blockBytes))
         }
         guard (1...86_400).contains(timeoutSeconds) else {
-            throw PeerMRError(
-                .invalidArgument, reason: "a time-out of \(timeoutSeconds) s cannot be kept",
-                remedy: "take 1 to 86400 seconds")
+            throw .badTimeout(timeoutSeconds)
         }
         guard slotCount > 0, slotCount <= slotLimit else {
-            throw PeerMRError(
-                .invalidArgument, reason: "\(slotCount) slots cannot be numbered",
-                remedy: "take 1 to \(slotLimit)")
+            throw .badSlotCount(slotCount, slotLimit)
         }
     }
 

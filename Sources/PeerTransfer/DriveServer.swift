@@ -52,7 +52,7 @@ public final class DriveServer {
         listener = try Connection(events)
         try listener.listen(on: address)
         guard let context = listener.context else {
-            throw .wildcard(address)
+            throw .wildcardAddress(address.host, ((try? Device.all()) ?? []).map(\.name))
         }
         domain = try ProtectionDomain(context)
         let trial = try options.allocateSlots(on: domain)
@@ -89,12 +89,12 @@ public final class DriveServer {
                     drive.queue.descriptor,
                 ], milliseconds: milliseconds)
         } catch {
-            throw PeerMRError(.system, call: "poll", errno: error, reason: "the server cannot wait")
+            throw .waitFailed(error, "server")
         }
         if ready & 1 != 0, !isStopping {
             isStopping = true
             report(.stopping)
-            session?.fail(PeerMRError(.refused, reason: "the server was told to stop"))
+            session?.fail(.serverStopped())
         }
     }
 
@@ -157,16 +157,5 @@ public final class DriveServer {
         guard let next = waiting else { return }
         waiting = nil
         answer(next.connection) { () throws(Refusal) in try admit(next) }
-    }
-}
-
-extension PeerMRError {
-    /// A wildcard is of all devices, and the slots belong to one.
-    fileprivate static func wildcard(_ address: SocketAddress) -> PeerMRError {
-        let names = ((try? Device.all()) ?? []).map(\.name).joined(separator: ", ")
-        return PeerMRError(
-            .notFound,
-            reason: "\(address.host) is no address to listen on here: the slots belong to one RDMA device (\(names))",
-            remedy: "name an address of an interface that an RDMA device stands on (rdma link show)")
     }
 }

@@ -141,10 +141,7 @@ final class Link {
         let path = try queuePair.pathMTU().bytes
         let own = try domain.context.port(connection.portNumber).mtuBytes
         guard own > 0, path > own else { return }
-        throw PeerMRError(
-            .unsafeConfiguration,
-            reason: "the path MTU is \(path) bytes, as the client's port has it, and here the MTU is \(own) bytes",
-            remedy: "set the MTU of both network interfaces to the same, 4200 or more (ip link set IFNAME mtu 4200)")
+        throw .smallerMTU(path, own)
     }
 
     /// The largest packets that both ends can send, in bytes; 0 where unknown.
@@ -160,30 +157,5 @@ final class Link {
         guard !isProbing, silence > UInt64(seconds) * 1_000_000_000 else { return }
         isProbing = true
         do { try queuePair.postProbe(requestID: Tag(.probe).requestID) } catch { throw .post(error) }
-    }
-}
-
-extension PeerMRError {
-    static func post(_ errno: Errno) -> PeerMRError {
-        PeerMRError(
-            .system, call: "ibv_post_send", errno: errno,
-            reason: "the RDMA device takes no more work", remedy: "see the kernel log (dmesg)")
-    }
-
-    static func lost(_ completion: Completion) -> PeerMRError {
-        let transport = completion.status.failureClass
-        let code: PeerMRError.Code =
-            transport == .transport || transport == .flushed ? .disconnected : .system
-        let syndrome =
-            completion.vendorSyndrome == 0 ? "" : ", vendor code \(completion.vendorSyndrome)"
-        return PeerMRError(
-            code, reason: "the connection failed: \(completion.status) (\(completion.status.hint)\(syndrome))",
-            remedy: "see whether the other side runs, and the link is up (rdma link show)")
-    }
-
-    static func outOfTurn(_ what: String) -> PeerMRError {
-        PeerMRError(
-            .protocolViolation, reason: "the other side broke the protocol: \(what)",
-            remedy: "run the same version on both sides")
     }
 }

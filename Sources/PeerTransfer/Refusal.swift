@@ -69,69 +69,64 @@ package struct Refusal: Error, Equatable {
         self.init(code, detail: detail)
     }
 
-    /// The sentence for the person at the client.
+    /// The sentence for the user of the client.
     func explained(by server: String) -> PeerMRError {
-        switch code {
-        case .malformed:
-            PeerMRError(
-                .protocolViolation, reason: "\(server) does not understand this client",
-                remedy: "run the same version on both sides (it speaks version \(detail))")
-        case .otherVersion:
-            PeerMRError(
-                .protocolViolation,
-                reason: "\(server) speaks version \(detail) of the protocol, this client version \(wireVersion)",
-                remedy: "run the same version on both sides")
-        case .notAllowed:
-            PeerMRError(
-                .refused, reason: "\(server) does not serve this client's address",
-                remedy: "let the server serve the address of this host")
-        case .busy:
-            PeerMRError(
-                .busy, reason: "\(server) is serving another client", remedy: "try again later")
-        case .outOfRange:
-            PeerMRError(
-                .invalidArgument,
-                reason: "offset and length go past the end of what \(server) offers, which is \(detail) bytes",
-                remedy: "take less, or a smaller offset")
-        case .offBlock:
-            PeerMRError(
-                .invalidArgument, reason: "the offset is not at the beginning of a block of the drive",
-                remedy: "take a multiple of \(detail) bytes")
-        case .empty:
-            PeerMRError(
-                .invalidArgument, reason: "there is nothing to move", remedy: "take at least one byte")
-        case .badSlots:
-            PeerMRError(
-                .invalidArgument, reason: "\(server) refuses this client's slots",
-                remedy: "take up to \(slotLimit) slots, each of whole pages and of whole blocks of the drive")
-        case .smallPackets:
-            PeerMRError(
-                .unsafeConfiguration,
-                reason:
-                    "the path MTU to \(server) is \(detail) bytes, and its on-demand memory is moved right only "
-                    + "at 4096: the driver would corrupt data and report success",
-                remedy:
-                    "set the MTU of both network interfaces to 4200 or more (ip link set IFNAME mtu 4200), or "
-                    + "serve from host memory"
-            )
-        case .noMemory:
-            PeerMRError(
-                .resourceLimit, errno: Errno(rawValue: Int32(truncatingIfNeeded: detail)),
-                reason: "\(server) has no memory for this transfer",
-                remedy: "see what the server printed, and try again later")
-        case .outOfTurn:
-            PeerMRError(
-                .protocolViolation, reason: "\(server) got a message that it did not expect",
-                remedy: "run the same version on both sides")
-        case .driveFailed:
-            PeerMRError(
-                .system, errno: Errno(rawValue: Int32(truncatingIfNeeded: detail)),
-                reason: "the drive of \(server) failed",
-                remedy: "see what the server printed; what was written before is undefined")
-        case .stopping:
-            PeerMRError(
-                .disconnected, reason: "\(server) was stopped before the transfer was whole",
-                remedy: "start it again, and repeat the transfer")
+        let errno = Errno(rawValue: Int32(truncatingIfNeeded: detail))
+        return switch code {
+        case .noMemory: .serverWithoutMemory(errno, server)
+        case .driveFailed: .serverDriveFailed(errno, server)
+        default: .refusedByServer(result: Int32(code.rawValue), server, detail, wireVersion, slotLimit)
         }
+    }
+}
+
+extension PeerMRError {
+    /// By the code of a ``Refusal``.
+    static let refusedByServer = ErrorTable(
+        answer: "refusal", facts: "server", "detail", "own version", "limit"
+    ) { server, detail, version, limit in
+        ErrorRow(refusal: .malformed, .protocolViolation, "\(server) does not understand this client")
+            .with(remedy: "run the same version on both sides (it speaks version \(detail))")
+        ErrorRow(
+            refusal: .otherVersion, .protocolViolation,
+            "\(server) speaks version \(detail) of the protocol, this client version \(version)",
+            "run the same version on both sides")
+        ErrorRow(refusal: .notAllowed, .refused, "\(server) does not serve this client's address")
+            .with(remedy: "let the server serve the address of this host")
+        ErrorRow(refusal: .busy, .busy, "\(server) is serving another client", "try again later")
+        ErrorRow(
+            refusal: .outOfRange, .invalidArgument,
+            "offset and length go past the end of what \(server) offers, which is \(detail) bytes",
+            "take less, or a smaller offset")
+        ErrorRow(refusal: .offBlock, .invalidArgument, "the offset is not at the beginning of a block of the drive")
+            .with(remedy: "take a multiple of \(detail) bytes")
+        ErrorRow(refusal: .empty, .invalidArgument, "there is nothing to move", "take at least one byte")
+        ErrorRow(refusal: .badSlots, .invalidArgument, "\(server) refuses this client's slots")
+            .with(remedy: "take up to \(limit) slots, each of whole pages and of whole blocks of the drive")
+        ErrorRow(
+            refusal: .smallPackets, .unsafeConfiguration,
+            "the path MTU to \(server) is \(detail) bytes, and its on-demand memory is moved right only at 4096: the "
+                + "driver would corrupt data and report success",
+            "set the MTU of both network interfaces to 4200 or more (ip link set IFNAME mtu 4200), or serve from host "
+                + "memory")
+        ErrorRow(refusal: .outOfTurn, .protocolViolation, "\(server) got a message that it did not expect")
+            .with(remedy: "run the same version on both sides")
+        ErrorRow(refusal: .stopping, .disconnected, "\(server) was stopped before the transfer was complete")
+            .with(remedy: "start it again, and repeat the transfer")
+    }
+
+    static let serverWithoutMemory = ErrorTable(facts: "server") { server in
+        ErrorRow(.resourceLimit, "\(server) has no memory for this transfer")
+            .with(remedy: "see what the server printed, and try again later")
+    }
+    static let serverDriveFailed = ErrorTable(facts: "server") { server in
+        ErrorRow(.system, "the drive of \(server) failed")
+            .with(remedy: "see what the server printed; what was written before is undefined")
+    }
+}
+
+extension ErrorRow {
+    fileprivate init(refusal: Refusal.Code, _ code: PeerMRError.Code, _ reason: String, _ remedy: String? = nil) {
+        self.init(results: [Int32(refusal.rawValue)], code, reason, remedy)
     }
 }

@@ -161,10 +161,7 @@ extension Session {
         guard !isDisconnected, failure == nil, !isComplete else { return }
         do { try link.probe(afterSeconds: 2) } catch { fail(error) }
         if now - lastProgress > UInt64(options.timeoutSeconds) * 1_000_000_000 {
-            fail(
-                PeerMRError(
-                    .disconnected, reason: "the client made no headway for \(options.timeoutSeconds) s",
-                    remedy: "see whether it hangs, or raise the server's time limit"))
+            fail(.clientStuck(options.timeoutSeconds))
         }
     }
 
@@ -196,9 +193,7 @@ extension Session {
         // What came before the end is still in the queue: it may be all that was missing.
         _ = poll()
         if failure == nil, !isComplete {
-            failure = PeerMRError(
-                .disconnected, reason: "the client went away in the middle of its transfer",
-                remedy: "what it had sent may be on the drive; let it send again")
+            failure = .clientGone()
         }
         disconnect()
     }

@@ -65,8 +65,7 @@ final class TransferContext {
             return try region.keys.element(
                 at: UInt64(chunks.slot(of: chunk)) * chunks.slotBytes, count: chunks.bytes(of: chunk))
         } catch {
-            throw PeerMRError(
-                .invalidArgument, reason: "chunk \(chunk) has no place in its region (\(error))")
+            throw .chunkOutsideRegion(chunk, "\(error)")
         }
     }
 }

@@ -49,18 +49,16 @@ package struct BenchPlan: Sendable {
     /// - Throws: `invalidArgument`.
     package func validate() throws(PeerMRError) {
         guard !sizes.isEmpty, !temperatures.isEmpty else {
-            throw .plan("there is nothing to measure", "name memory and sizes")
+            throw .emptyPlan()
         }
         for count in threads where count < 1 || count > Self.maximumThreads {
-            throw .plan("\(count) threads cannot register", "name 1 to \(Self.maximumThreads) threads")
+            throw .badThreads(count, Self.maximumThreads)
         }
         if let iterations, iterations < 1 {
-            throw .plan("\(iterations) iterations measure nothing", "name at least 1")
+            throw .badIterations(iterations)
         }
         for memory in memories where memory.offset % UInt64(pageBytes) != 0 {
-            throw .plan(
-                "\(memory) begins at \(memory.offset), which is no multiple of a page of \(pageBytes) bytes",
-                "name an offset that is")
+            throw .unalignedStart(memory, memory.offset, pageBytes)
         }
     }
 
@@ -69,9 +67,8 @@ package struct BenchPlan: Sendable {
     /// - Throws: `invalidArgument`.
     package func validate(for attributes: DeviceAttributes, of device: Device) throws(PeerMRError) {
         guard let largest = sizes.last, largest > attributes.maximumRegionBytes else { return }
-        throw .plan(
-            "\(device) registers \(attributes.maximumRegionBytes) bytes at most in one region, and not \(largest)",
-            "name sizes up to \(ByteCount.describe(attributes.maximumRegionBytes))")
+        let limit = attributes.maximumRegionBytes
+        throw .beyondRegion(device, limit, largest, limit)
     }
 
     /// All combinations, the smallest first.

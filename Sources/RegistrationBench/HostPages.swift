@@ -59,9 +59,7 @@ final class HostPages: MappingBacked, @unchecked Sendable {
             unsafe mapped = unsafe mmap(nil, rounded + extra, PROT_READ | PROT_WRITE, flags, -1, 0)
         }
         guard let mapped = unsafe mapped, unsafe mapped != MAP_FAILED else {
-            throw PeerMRError(
-                .resourceLimit, call: "mmap", errno: currentErrno(),
-                reason: "\(ByteCount.describe(rounded)) of host memory cannot be mapped", remedy: "ask for less")
+            throw .noHostPages(currentErrno(), rounded)
         }
         unsafe mappedAddress = mapped
         mappedBytes = rounded + extra

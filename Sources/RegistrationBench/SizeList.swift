@@ -37,18 +37,14 @@ package enum SizeList {
     private static func size(_ text: Substring) throws(PeerMRError) -> UInt64 {
         guard let size = ByteCount.parse(String(text)), size > 0 else { throw malformed(text) }
         guard size % UInt64(pageBytes) == 0 else {
-            throw PeerMRError(
-                .invalidArgument, reason: "\(size) bytes are no whole pages of \(pageBytes) bytes",
-                remedy: "name multiples of \(pageBytes): a device maps pages")
+            throw .partOfPage(size, pageBytes)
         }
         return size
     }
 
     private static func range(_ first: UInt64, _ last: UInt64) throws(PeerMRError) -> [UInt64] {
         guard first <= last else {
-            throw PeerMRError(
-                .invalidArgument, reason: "a range of sizes goes up, and not from \(first) to \(last)",
-                remedy: "write the smaller one first")
+            throw .descendingRange(first, last)
         }
         var sizes: [UInt64] = []
         var size = first
@@ -62,8 +58,6 @@ package enum SizeList {
     }
 
     private static func malformed(_ text: Substring) -> PeerMRError {
-        PeerMRError(
-            .invalidArgument, reason: "\(text.quoted) is no size",
-            remedy: "write sizes as 4K,64K,1M, or a range in steps of 4 as 4K..1G")
+        .malformedSize(text.quoted)
     }
 }

@@ -3,13 +3,12 @@
 internal import SystemPackage
 package import PeerMRCore
 
-extension ErrorSection {
-    package static let connections = ErrorSection(
+extension PeerMRError {
+    package static let connectionsErrors = ErrorSection(
         "Connections",
         [
-            PeerMRError.managerWithoutDevice, PeerMRError.noConnectionManager, PeerMRError.listen,
-            PeerMRError.bindAddress, PeerMRError.bindWithoutDevice, PeerMRError.resolveAddress,
-            PeerMRError.resolveWithoutDevice, PeerMRError.connection, PeerMRError.connectQueuePair,
+            managerWithoutDevice, noConnectionManager, listen, bindAddress, bindWithoutDevice, resolveAddress,
+            resolveWithoutDevice, connection, connectQueuePair,
         ])
 }
 
@@ -22,19 +21,17 @@ extension PeerMRError {
     static let noConnectionManager = ErrorTable("rdma_create_event_channel") {
         ErrorRow(
             [.operationNotSupportedByDevice, .noSuchFileOrDirectory], .notFound,
-            "this machine has no RDMA connection manager",
-            "load it: modprobe rdma_ucm; then \(noDeviceRemedy)")
+            "this machine has no RDMA connection manager", "load it: modprobe rdma_ucm; then \(noDeviceRemedy)")
         ErrorRow(
-            [.permissionDenied, .notPermitted], .notPermitted,
-            "this user may not use the RDMA connection manager",
+            [.permissionDenied, .notPermitted], .notPermitted, "this user may not use the RDMA connection manager",
             "give this user rights on /dev/infiniband/rdma_cm")
         ErrorRow(.system, "the RDMA connection manager does not answer")
     }
 
     static let managerWithoutDevice = ErrorTable("rdma_create_event_channel") {
         ErrorRow(
-            [.operationNotSupportedByDevice, .noSuchFileOrDirectory], .notFound,
-            "this machine has no RDMA device", noDeviceRemedy)
+            [.operationNotSupportedByDevice, .noSuchFileOrDirectory], .notFound, "this machine has no RDMA device",
+            noDeviceRemedy)
     }
 
     static func connectionManager(_ errno: Errno) -> PeerMRError {
@@ -49,9 +46,8 @@ extension PeerMRError {
 
     /// See: man 3 rdma_listen
     static let listen = ErrorTable("rdma_listen", facts: "port", "host") { port, host in
-        ErrorRow(
-            [.addressInUse, .addressNotAvailable], .busy, "port \(port) of \(host) is in use",
-            "choose another port, or stop the program that listens there")
+        ErrorRow([.addressInUse, .addressNotAvailable], .busy, "port \(port) of \(host) is in use")
+            .with(remedy: "choose another port, or stop the program that listens there")
     }
 
     /// See: man 3 rdma_bind_addr
@@ -59,8 +55,7 @@ extension PeerMRError {
         "rdma_bind_addr", facts: "port", "host", .list("devices")
     ) { port, host, devices in
         ErrorRow(
-            [.permissionDenied], .notPermitted, "this user may not listen on port \(port)",
-            "choose a port above 1023")
+            [.permissionDenied], .notPermitted, "this user may not listen on port \(port)", "choose a port above 1023")
         ErrorRow(
             .notFound,
             "\(host) is no address to listen on for RDMA: none of this machine's RDMA devices (\(devices)) has it",
@@ -88,17 +83,16 @@ extension PeerMRError {
     /// See: man 3 rdma_resolve_addr, rdma_resolve_route
     static let resolveAddress = ErrorTable("rdma_resolve_addr", facts: "host") { host in
         ErrorRow(
-            [.operationNotSupportedByDevice, .noSuchAddressOrDevice, .invalidArgument, .addressNotAvailable],
-            .notFound, "no RDMA device of this machine leads to \(host)",
+            [.operationNotSupportedByDevice, .noSuchAddressOrDevice, .invalidArgument, .addressNotAvailable], .notFound,
+            "no RDMA device of this machine leads to \(host)",
             "see rdma link show and ip route get \(host): they must name the same interface")
-        ErrorRow(
-            .disconnected, "\(host) cannot be reached over RDMA", "see whether ping reaches it and the link is up")
+        ErrorRow(.disconnected, "\(host) cannot be reached over RDMA", "see whether ping reaches it and the link is up")
     }
 
     static let resolveWithoutDevice = ErrorTable("rdma_resolve_addr") {
         ErrorRow(
-            [.operationNotSupportedByDevice, .noSuchAddressOrDevice, .invalidArgument, .addressNotAvailable],
-            .notFound, "this machine has no RDMA device", noDeviceRemedy)
+            [.operationNotSupportedByDevice, .noSuchAddressOrDevice, .invalidArgument, .addressNotAvailable], .notFound,
+            "this machine has no RDMA device", noDeviceRemedy)
     }
 
     static func route(_ errno: Errno, _ peer: SocketAddress) -> PeerMRError {
@@ -131,9 +125,8 @@ extension PeerMRError {
                 + "\(mtu) bytes",
             "both ends need a GID of the same kind (IPv4, IPv6 or none at both), and an MTU that the port can send "
                 + "(ibv_devinfo, active_mtu)")
-        ErrorRow(
-            .system, "the queue pair cannot be connected to number \(number) at \(peer)",
-            "see the kernel log (dmesg): the device may have been removed or reset")
+        ErrorRow(.system, "the queue pair cannot be connected to number \(number) at \(peer)")
+            .with(remedy: "see the kernel log (dmesg): the device may have been removed or reset")
     }
 
     static func manualPath(_ result: Int32, _ peer: QueuePairEndpoint, _ path: PathAttributes) -> PeerMRError {

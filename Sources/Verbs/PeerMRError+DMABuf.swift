@@ -3,34 +3,27 @@
 internal import SystemPackage
 package import PeerMRCore
 
-extension ErrorSection {
-    package static let dmaBufRegistration = ErrorSection(
+extension PeerMRError {
+    package static let dmaBufRegistrationErrors = ErrorSection(
         "Registering dma-bufs",
         [
-            PeerMRError.onDemandBuffer, PeerMRError.emptyBufferPart, PeerMRError.partOutsideBuffer,
-            PeerMRError.incongruentAddress, PeerMRError.addressOverflow, PeerMRError.readOnlyBuffer,
-            PeerMRError.bufferSize, PeerMRError.noDMABufImport, PeerMRError.bufferRefused,
-            PeerMRError.noBuffer, PeerMRError.remoteWithoutLocalWrite, PeerMRError.pinnedImport,
-            PeerMRError.dmaHandle,
+            onDemandBuffer, emptyBufferPart, partOutsideBuffer, incongruentAddress, addressOverflow, readOnlyBuffer,
+            bufferSize, noDMABufImport, bufferRefused, noBuffer, remoteWithoutLocalWrite, pinnedImport, dmaHandle,
         ])
 }
 
 // Before any call.
 extension PeerMRError {
     static let onDemandBuffer = ErrorTable {
-        ErrorRow(
-            .invalidArgument, "a dma-buf cannot be registered on demand: its exporter decides where its memory is",
-            "leave on-demand access out")
+        ErrorRow(.invalidArgument, "a dma-buf cannot be registered on demand: its exporter decides where its memory is")
+            .with(remedy: "leave on-demand access out")
     }
-
     static let emptyBufferPart = ErrorTable {
         ErrorRow(.invalidArgument, "0 bytes of a dma-buf cannot be registered", "name a part of at least one byte")
     }
-
     static let partOutsideBuffer = ErrorTable(facts: "byte count", "offset", "size") { count, offset, size in
-        ErrorRow(
-            .invalidArgument, "\(count) bytes at offset \(offset) are not inside a dma-buf of \(size) bytes",
-            "name a part that is; nothing is ever shortened silently")
+        ErrorRow(.invalidArgument, "\(count) bytes at offset \(offset) are not inside a dma-buf of \(size) bytes")
+            .with(remedy: "name a part that is; nothing is ever shortened silently")
     }
 
     static func outsideBuffer(_ part: DMABufRange, _ size: UInt64) -> PeerMRError {
@@ -52,9 +45,8 @@ extension PeerMRError {
     }
 
     static let addressOverflow = ErrorTable(facts: "byte count", .hexadecimal("address")) { count, address in
-        ErrorRow(
-            .invalidArgument, "\(count) bytes at the I/O address \(address) end beyond 2^64",
-            "choose a lower I/O address, or leave it out")
+        ErrorRow(.invalidArgument, "\(count) bytes at the I/O address \(address) end beyond 2^64")
+            .with(remedy: "choose a lower I/O address, or leave it out")
     }
 
     static func ioAddressOverflow(_ part: DMABufRange, _ address: UInt64) -> PeerMRError {
@@ -95,9 +87,8 @@ extension PeerMRError {
         ErrorRow(
             [.inappropriateIOCTLForDevice], .notSupported,
             "the kernel's verbs for \(device) have no ioctl interface, which dma-bufs need", otherImporters)
-        ErrorRow(
-            .system, "whether \(device) imports dma-bufs cannot be told from its answer about descriptor -1",
-            otherImporters)
+        ErrorRow(.system, "whether \(device) imports dma-bufs cannot be told from its answer about descriptor -1")
+            .with(remedy: otherImporters)
     }
 
     /// See: man 3 ibv_reg_dmabuf_mr; drivers/infiniband/core/umem_dmabuf.c; drivers/dma-buf/dma-buf.c
@@ -105,9 +96,8 @@ extension PeerMRError {
         "ibv_reg_dmabuf_mr", "ibv_reg_mr_ex",
         facts: .bytes("byte count"), "exporter", "device", "descriptor", .hexadecimal("access")
     ) { size, exporter, device, descriptor, access in
-        ErrorRow(
-            [.badFileDescriptor], .invalidArgument, "descriptor \(descriptor) is not open",
-            "keep the dma-buf open until it is registered")
+        ErrorRow([.badFileDescriptor], .invalidArgument, "descriptor \(descriptor) is not open")
+            .with(remedy: "keep the dma-buf open until it is registered")
         ErrorRow(
             [.invalidArgument], .notSupported,
             "\(size) of a dma-buf of \(exporter) cannot be registered on \(device): the kernel allows no DMA between "
@@ -142,17 +132,14 @@ extension PeerMRError {
             "\(size) of a dma-buf of \(exporter) cannot be registered on \(device): \(exporter) does not allow this "
                 + "device to access it",
             "put both devices under one PCIe switch; the kernel log says why it refused")
-        ErrorRow(
-            .system, "\(size) of a dma-buf of \(exporter) cannot be registered on \(device)",
-            "see the kernel log (dmesg)")
+        ErrorRow(.system, "\(size) of a dma-buf of \(exporter) cannot be registered on \(device)")
+            .with(remedy: "see the kernel log (dmesg)")
     }
 
     static let noBuffer = ErrorTable("ibv_reg_dmabuf_mr", "ibv_reg_mr_ex", facts: "descriptor") { descriptor in
-        ErrorRow(
-            [.invalidArgument], .invalidArgument, "descriptor \(descriptor) is not a dma-buf",
-            "pass what an exporter returned")
+        ErrorRow([.invalidArgument], .invalidArgument, "descriptor \(descriptor) is not a dma-buf")
+            .with(remedy: "pass what an exporter returned")
     }
-
     static let remoteWithoutLocalWrite = ErrorTable(
         "ibv_reg_dmabuf_mr", "ibv_reg_mr_ex", facts: .bytes("byte count"), "exporter", "device"
     ) { size, exporter, device in
@@ -162,7 +149,6 @@ extension PeerMRError {
                 + "write access too",
             "add local write access")
     }
-
     static let pinnedImport = ErrorTable(
         "ibv_reg_dmabuf_mr", "ibv_reg_mr_ex", facts: .bytes("byte count"), "exporter", "device"
     ) { size, exporter, device in
@@ -195,16 +181,14 @@ extension PeerMRError {
 
     /// See: man 3 ibv_alloc_dmah
     static let dmaHandle = ErrorTable("ibv_alloc_dmah", facts: "device") { device in
-        ErrorRow(
-            [.noFunction], .notSupported, "the libibverbs of this system has no DMA handles",
-            "use rdma-core 59 or newer, or register without hints")
+        ErrorRow([.noFunction], .notSupported, "the libibverbs of this system has no DMA handles")
+            .with(remedy: "use rdma-core 59 or newer, or register without hints")
         ErrorRow(
             [.notSupported, .notSupportedOnSocket, .protocolNotSupported], .notSupported,
             "\(device) has no DMA handles: its driver or this kernel lacks them",
             "use mlx5 on Linux 6.17 or newer, or register without hints")
-        ErrorRow(
-            [.invalidArgument], .invalidArgument, "\(device) does not support these hints",
-            "name a CPU that is online, or leave it out")
+        ErrorRow([.invalidArgument], .invalidArgument, "\(device) does not support these hints")
+            .with(remedy: "name a CPU that is online, or leave it out")
         ErrorRow(.system, "\(device) cannot create a DMA handle")
     }
 }

@@ -3,23 +3,19 @@
 internal import SystemPackage
 package import PeerMRCore
 
-extension ErrorSection {
-    package static let deviceMemory = ErrorSection(
-        "Memory of the NIC",
-        [PeerMRError.emptyDeviceMemory, PeerMRError.outsideDeviceMemory, PeerMRError.deviceMemory])
+extension PeerMRError {
+    package static let deviceMemoryErrors = ErrorSection(
+        "Memory of the NIC", [emptyDeviceMemory, outsideDeviceMemory, deviceMemory])
 }
 
 extension PeerMRError {
     static let emptyDeviceMemory = ErrorTable(facts: "byte count") { size in
-        ErrorRow(
-            .invalidArgument, "\(size) bytes of a NIC's memory cannot be allocated",
-            "ask for at least one byte, and for no more than the device has")
+        ErrorRow(.invalidArgument, "\(size) bytes of a NIC's memory cannot be allocated")
+            .with(remedy: "ask for at least one byte, and for no more than the device has")
     }
-
     static let outsideDeviceMemory = ErrorTable(facts: "count", "offset", "whole") { count, offset, whole in
-        ErrorRow(
-            .invalidArgument, "\(count) bytes at offset \(offset) are not inside a NIC's memory of \(whole) bytes",
-            "name a part that is")
+        ErrorRow(.invalidArgument, "\(count) bytes at offset \(offset) are not inside a NIC's memory of \(whole) bytes")
+            .with(remedy: "name a part that is")
     }
 
     /// See: man 3 ibv_alloc_dm, ibv_dm_export_dmabuf_fd
@@ -28,8 +24,7 @@ extension PeerMRError {
         facts: .bytes("byte count"), "device"
     ) { size, device in
         ErrorRow(
-            [.noFunction], .notSupported,
-            "the libibverbs of this system does not export a NIC's memory as a dma-buf",
+            [.noFunction], .notSupported, "the libibverbs of this system does not export a NIC's memory as a dma-buf",
             "use rdma-core 62 or newer on Linux 7.0 or newer")
         ErrorRow(
             call: "ibv_dm_export_dmabuf_fd", [.notSupported, .notSupportedOnSocket, .protocolNotSupported],
@@ -42,8 +37,7 @@ extension PeerMRError {
         ErrorRow(
             [.noMemory, .noSpace, .invalidArgument], .resourceLimit, "\(device) does not give \(size) of its memory",
             "ask for less: ibv_devinfo -v -d \(device) prints max_dm_size")
-        ErrorRow(
-            .system, "the memory of \(device) cannot be used",
-            "see the kernel log (dmesg): the device may have been removed or reset")
+        ErrorRow(.system, "the memory of \(device) cannot be used")
+            .with(remedy: "see the kernel log (dmesg): the device may have been removed or reset")
     }
 }

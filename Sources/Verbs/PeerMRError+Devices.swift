@@ -3,13 +3,12 @@
 internal import SystemPackage
 package import PeerMRCore
 
-extension ErrorSection {
-    package static let devices = ErrorSection(
+extension PeerMRError {
+    package static let devicesErrors = ErrorSection(
         "RDMA devices and queue pairs",
         [
-            PeerMRError.listDevices, PeerMRError.noDevice, PeerMRError.otherDevices, PeerMRError.openDevice,
-            PeerMRError.query, PeerMRError.create, PeerMRError.queuePair, PeerMRError.portDown,
-            PeerMRError.portWithoutAddress, PeerMRError.pathMTU,
+            listDevices, noDevice, otherDevices, openDevice, query, create, queuePair, portDown, portWithoutAddress,
+            pathMTU,
         ])
 }
 
@@ -21,18 +20,15 @@ extension PeerMRError {
 
     /// See: man 3 ibv_get_device_list
     static let listDevices = ErrorTable("ibv_get_device_list") {
-        ErrorRow(
-            [.noFunction], .notSupported, "this kernel offers no RDMA to programs",
-            "load the module: modprobe ib_uverbs")
-        ErrorRow(
-            .system, "the RDMA devices cannot be listed",
-            "see whether /dev/infiniband/uverbs* exist and this user may open them")
+        ErrorRow([.noFunction], .notSupported, "this kernel offers no RDMA to programs")
+            .with(remedy: "load the module: modprobe ib_uverbs")
+        ErrorRow(.system, "the RDMA devices cannot be listed")
+            .with(remedy: "see whether /dev/infiniband/uverbs* exist and this user may open them")
     }
 
     static let noDevice = ErrorTable(facts: "device") { device in
         ErrorRow(.notFound, "there is no RDMA device \(device): there is none", noDeviceRemedy)
     }
-
     static let otherDevices = ErrorTable(facts: "device", .list("others")) { device, others in
         ErrorRow(.notFound, "there is no RDMA device \(device): there are \(others)", "name one of those")
     }
@@ -44,18 +40,16 @@ extension PeerMRError {
 
     /// See: man 3 ibv_open_device
     static let openDevice = ErrorTable("ibv_open_device", facts: "device") { device in
-        ErrorRow(
-            [.permissionDenied, .notPermitted], .notPermitted, "the RDMA device \(device) cannot be opened",
-            "give this user rights on /dev/infiniband/uverbs*")
+        ErrorRow([.permissionDenied, .notPermitted], .notPermitted, "the RDMA device \(device) cannot be opened")
+            .with(remedy: "give this user rights on /dev/infiniband/uverbs*")
         ErrorRow(.system, "the RDMA device \(device) cannot be opened")
     }
 
     static let query = ErrorTable(
         "ibv_query_device_ex", "ibv_query_port", "ibv_query_gid", "ibv_query_gid_table", facts: "device"
     ) { device in
-        ErrorRow(
-            .system, "the RDMA device \(device) does not answer a query",
-            "see the kernel log (dmesg): it may have been removed or reset")
+        ErrorRow(.system, "the RDMA device \(device) does not answer a query")
+            .with(remedy: "see the kernel log (dmesg): it may have been removed or reset")
     }
 
     /// See: man 3 ibv_create_cq, ibv_alloc_pd, ibv_create_qp
@@ -63,9 +57,8 @@ extension PeerMRError {
         "ibv_alloc_pd", "ibv_create_comp_channel", "fcntl", "ibv_create_cq", "ibv_create_qp", "rdma_create_qp",
         facts: "object", "device"
     ) { object, device in
-        ErrorRow(
-            [.noMemory, .invalidArgument], .resourceLimit, "\(device) cannot create \(object)",
-            "ask for less, or see the device's limits: ibv_devinfo -v -d \(device)")
+        ErrorRow([.noMemory, .invalidArgument], .resourceLimit, "\(device) cannot create \(object)")
+            .with(remedy: "ask for less, or see the device's limits: ibv_devinfo -v -d \(device)")
         ErrorRow(.system, "\(device) cannot create \(object)")
     }
 
@@ -73,21 +66,17 @@ extension PeerMRError {
     static let queuePair = ErrorTable(
         "ibv_modify_qp", "ibv_query_qp", "ibv_query_gid", facts: "connected or queried"
     ) { action in
-        ErrorRow(
-            .system, "the queue pair cannot be \(action)",
-            "see the kernel log (dmesg): the device may have been removed or reset")
+        ErrorRow(.system, "the queue pair cannot be \(action)")
+            .with(remedy: "see the kernel log (dmesg): the device may have been removed or reset")
     }
 
     static let portDown = ErrorTable(facts: "port", "device") { port, device in
         ErrorRow(.notFound, "port \(port) of \(device) is down", "bring its link up: ip link set IFNAME up")
     }
-
     static let portWithoutAddress = ErrorTable(facts: "port", "device") { port, device in
-        ErrorRow(
-            .notFound, "port \(port) of \(device) has no address",
-            "give its network interface one: ip address add ADDRESS/BITS dev IFNAME")
+        ErrorRow(.notFound, "port \(port) of \(device) has no address")
+            .with(remedy: "give its network interface one: ip address add ADDRESS/BITS dev IFNAME")
     }
-
     static let pathMTU = ErrorTable(facts: "MTU", "needed MTU", "interface MTU") { found, needed, interface in
         ErrorRow(
             .unsafeConfiguration,

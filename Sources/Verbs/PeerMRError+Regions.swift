@@ -3,13 +3,26 @@
 internal import SystemPackage
 package import PeerMRCore
 
-extension ErrorSection {
-    package static let regions = ErrorSection(
-        "Regions of mapped memory",
+extension PeerMRError {
+    package static let regionsErrors = ErrorSection(
+        "Regions",
         [
-            PeerMRError.registerPinned, PeerMRError.registerOnDemand, PeerMRError.deregister,
-            PeerMRError.addressWithoutDMABuf, PeerMRError.hintsOnDemand, PeerMRError.hintsForDeviceMemory,
+            addressWithoutDMABuf, hintsOnDemand, hintsForDeviceMemory, registerPinned, registerOnDemand, deregister,
         ])
+}
+
+// Before any call.
+extension PeerMRError {
+    static let addressWithoutDMABuf = ErrorTable {
+        ErrorRow(.invalidArgument, "an I/O address can be chosen for a dma-buf only")
+            .with(remedy: "leave it out: mapped memory keeps the address of its mapping")
+    }
+    static let hintsOnDemand = ErrorTable {
+        ErrorRow(.notSupported, "memory that is paged on demand takes no hints", "register without a DMA handle")
+    }
+    static let hintsForDeviceMemory = ErrorTable {
+        ErrorRow(.notSupported, "memory of the RDMA device itself takes no hints", "register without a DMA handle")
+    }
 }
 
 /// See: man 3 ibv_reg_mr, and drivers/infiniband/core/umem.c, umem_odp.c
@@ -73,21 +86,5 @@ extension PeerMRError {
             "a region of \(device) cannot be deregistered: something is bound to it, such as a memory window",
             "deallocate that first")
         ErrorRow(.system, "a region of \(device) cannot be deregistered", "see the kernel log (dmesg)")
-    }
-
-    static let addressWithoutDMABuf = ErrorTable {
-        ErrorRow(
-            .invalidArgument, "an I/O address can be chosen for a dma-buf only",
-            "leave it out: mapped memory keeps the address of its mapping")
-    }
-
-    static let hintsOnDemand = ErrorTable {
-        ErrorRow(
-            .notSupported, "memory that is paged on demand takes no hints", "register without a DMA handle")
-    }
-
-    static let hintsForDeviceMemory = ErrorTable {
-        ErrorRow(
-            .notSupported, "memory of the RDMA device itself takes no hints", "register without a DMA handle")
     }
 }

@@ -99,7 +99,7 @@ import Testing
                 let error = #expect(throws: PeerMRError.self) {
                     _ = try PeerRegion(registering: odd, on: machine.domain, access: [.localWrite])
                 }
-                #expect(error?.reason.contains("which is no place in it") == true)
+                #expect(error?.reason.contains("which is outside it") == true)
             }
             #expect(openDescriptors(of: buffer.descriptor) == 1)
         }

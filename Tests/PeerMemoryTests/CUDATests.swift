@@ -83,7 +83,7 @@ import Testing
         let none = #expect(throws: PeerMRError.self) {
             _ = try CUDAMemory(allocating: 4096, ordinal: 0, library: library)
         }
-        #expect(none?.reason.contains("gave no descriptor") == true)
+        #expect(none?.reason.contains("returned no descriptor") == true)
     }
 
     @Test func busAddresses() throws {

@@ -144,7 +144,7 @@ import Testing
         ] {
             let error = #expect(throws: PeerMRError.self) { try allocate() }
             #expect(error?.code == .resourceLimit)
-            #expect(error?.reason == "2 MiB of host memory were asked for, and 1 MiB are to be had")
+            #expect(error?.reason == "2 MiB of host memory were asked for, and 1 MiB are available")
         }
     }
 

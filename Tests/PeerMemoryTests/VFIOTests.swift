@@ -123,7 +123,7 @@ import Testing
         function(driver: "nvme")
         // Nobody acts on what is written here: the function keeps its driver.
         let error = #expect(throws: PeerMRError.self) { try VFIOBinding(address, root: folder.root).bind() }
-        #expect(error?.reason == "vfio-pci does not take 0000:03:00.0")
+        #expect(error?.reason == "vfio-pci does not bind to 0000:03:00.0")
         #expect(written("\(Self.place)/driver_override")?.hasPrefix("\n") == true)
         #expect(written("sys/bus/pci/drivers/nvme/unbind") == "0000:03:00.0")
         #expect(written("sys/bus/pci/drivers_probe") == "0000:03:00.0")

@@ -162,7 +162,7 @@ def silence(bench):
         equal(under.attacked("silent"), [
             "accepted 4 65536", *(f"immediate 2 {slot} 0" for slot in range(4)), "disconnected",
         ], "what silence met")
-        under.ended("silent", "no headway for 3 s")
+        under.ended("silent", "no progress for 3 s")
         under.still_serves("silent")
 
 

@@ -136,7 +136,7 @@ def taken_back_in_the_middle(bench):
             pong.program, "--device", DEVICE, "-e", "-n", 500, "127.0.0.1")])
         client.wait_for("there: queue pair", 60)
         unbind = bench.start(bench.server, f"sleep 2; echo {near} > /sys/bus/pci/drivers/vfio-pci/unbind")
-        pong.refused(server.wait(60), "about to lose its memory", "let go of the region")
+        pong.refused(server.wait(60), "about to lose its memory", "release the region")
         pong.refused(client.wait(60), "(is gone|closed the connection)")
         equal(unbind.wait(30).code, 0, "the exit code of unbinding")
     vfio(bench, "near")

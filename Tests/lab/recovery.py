@@ -51,7 +51,7 @@ def client_killed(bench):
             client = begin(bench, verb)
             equal(bench.free_p2pmem(), free - 2 * MIB, "the free p2pmem in the middle")
             client.signal("KILL")
-            failed(server, "client went away|connection failed", "let it send again|other side")
+            failed(server, "client disconnected|connection failed", "let it send again|other side")
             equal(client.wait(10).code, 137, "the exit code of the killed client")
 
 
@@ -63,8 +63,8 @@ def client_interrupted(bench):
         client.signal("INT")
         result = client.wait(20)
         equal(result.code, 130, "the exit code of the interrupted client")
-        in_order(result.stderr, "stopped before the transfer was whole")
-        failed(server, "client went away|other side", "send again|runs")
+        in_order(result.stderr, "stopped before the transfer was complete")
+        failed(server, "client disconnected|other side", "send again|runs")
 
 
 @test(PAIR)
@@ -76,7 +76,7 @@ def get_interrupted(bench):
         client = begin(bench, "get", "--output", path)
         client.signal("INT")
         equal(client.wait(20).code, 130, "the exit code of the interrupted client")
-        failed(server, "client went away|other side")
+        failed(server, "client disconnected|other side")
     same_bytes(path.read_bytes(), old, "the file that was there before")
     names = sorted(item.name for item in bench.scratch.iterdir() if item.name.startswith("old"))
     equal(names, ["old"], "the files of that name afterwards")
@@ -90,7 +90,7 @@ def client_stopped(bench):
         number = pid(bench, bench.client)
         began = time.monotonic()
         bench.must(bench.client, ["kill", "-STOP", number])
-        failed(server, "no headway for 5 s", "time limit")
+        failed(server, "no progress for 5 s", "time limit")
         check(time.monotonic() - began > 4, "the server gave the client up before its time")
         bench.must(bench.client, ["kill", "-CONT", number])
         bench.settles(lambda: bench.run(bench.client, ["pgrep", "-x", "nic-to-nvme"]).code, 1,
@@ -106,7 +106,7 @@ def cable_cut(bench):
         client = begin(bench, "put")
         bench.client.set_link(False)
         began = time.monotonic()
-        failed(server, "connection failed|no headway", "link is up|link")
+        failed(server, "connection failed|no progress", "link is up|link")
         sentence(client, "connection failed|ended the connection", "link is up|printed")
         check(time.monotonic() - began < 30, "it took more than 30 s to find the cable cut")
         bench.client.set_link(True)
@@ -168,7 +168,7 @@ def client_host_gone(bench):
         idle = bench.held()
         begin(bench, "put")
         bench.client.kill()
-        failed(server, "connection failed|no headway", "other side|link")
+        failed(server, "connection failed|no progress", "other side|link")
         bench.settles(bench.held, idle, "what is held afterwards")
         path = bench.file("own", noise(5000, 321))
         equal(bench.put(path, host=bench.server).code, 0, "the exit code of put from the own host")

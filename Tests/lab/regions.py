@@ -168,7 +168,7 @@ def refused_by_the_route(bench):
     equal((route["answer"], report["method"], report["error"]["errno"]), ("no", None, 22), "the refusal")
     check(route["reason"] in report["error"]["reason"], "the error does not have the route's reason")
     in_order(said.stdout, "not supported", "meet nowhere below the root complex")
-    in_order(report["error"]["reason"], "as was to be expected", "meet nowhere below the root complex")
+    in_order(report["error"]["reason"], "as expected", "meet nowhere below the root complex")
     nothing_is_left(bench)
 
 
@@ -212,8 +212,8 @@ def reset_in_use(bench):
     def reset():
         lines = bench.probed("region-reset", DEVICE, near, "2")
         equal((lines["before"], lines["anew"]), ("works", "works"), "before and after")
-        lost(lines, f"dma-buf of vfio_pci_core of {near}", "taken it back", "access error", "export")
-        lost(lines, "taken it back", name="proof")
+        lost(lines, f"dma-buf of vfio_pci_core of {near}", "revoked it", "access error", "export")
+        lost(lines, "revoked it", name="proof")
         nothing_is_left(bench)
         return int(lines["microseconds"]) / 1e6
     soon(reset, 1, "to say so")
@@ -226,7 +226,7 @@ def exporter_unbound_in_use(bench):
     holder = bench.start(bench.server, [bench.probe, "region-hold", DEVICE, f"vfio:{near}:2:0:4096", "60"])
     holder.wait_for("holding", 60)
     unbind = bench.start(bench.server, f"echo {near} > /sys/bus/pci/drivers/vfio-pci/unbind")
-    lost(probed(holder.wait(90)), "about to lose its memory", "vfio-pci", "let go")
+    lost(probed(holder.wait(90)), "about to lose its memory", "vfio-pci", "release")
     equal(unbind.wait(30).code, 0, "the exit code of unbinding")
     vfio(bench, "near")
     nothing_is_left(bench)

@@ -120,12 +120,12 @@ def descriptors(bench):
     for name, sentence in (("pipe", r"no dma-buf but pipe:\["), ("file", "no dma-buf but /"),
                            ("closed", "is not open .*errno 9"), ("negative", "-1 is not open"),
                            ("length 0", "0 bytes"), ("length 2^63", "9223372036854775808 bytes"),
-                           ("offset 2^63", "from 9223372036854775808 on"),
-                           ("overflow", "from 18446744073709551615 on"),
-                           ("one byte over", "1048577 bytes from 0 on do not lie inside"),
-                           ("at the end", "1 bytes from 1048576 on"), ("one byte late", "from 1 on"),
-                           ("owner past the end", "1 bytes from 1048576"),
-                           ("owner at 2^63 - 1", "from 9223372036854775807")):
+                           ("offset 2^63", "at offset 9223372036854775808"),
+                           ("overflow", "at offset 18446744073709551615"),
+                           ("one byte over", "1048577 bytes at offset 0 are not inside"),
+                           ("at the end", "1 bytes at offset 1048576"), ("one byte late", "at offset 1 "),
+                           ("owner past the end", "1 bytes at offset 1048576"),
+                           ("owner at 2^63 - 1", "at offset 9223372036854775807")):
         error(found, "invalidArgument", sentence, name=name)
     equal((found["still open"], found["usable"]), ("true", "equal"), "what was refused, afterwards")
 
@@ -213,7 +213,7 @@ def not_bound(bench):
 def shared_group(bench):
     """A group with a function that another driver has cannot be opened; without that it can."""
     address, other = bound(bench, "both"), bench.server.bdf("busy")
-    error(bench.probed("open", f"vfio:{address}:2"), "busy", f"cannot be handed out.*{other} \\(nvme\\)",
+    error(bench.probed("open", f"vfio:{address}:2"), "busy", f"cannot be used.*{other} \\(nvme\\)",
           "access control")
     status = bench.must(bench.server, [bench.tool, "vfio", "status", address])
     in_order(status, f"{other}: nvme, which keeps the group from being opened")

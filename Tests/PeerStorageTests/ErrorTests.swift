@@ -6,7 +6,7 @@ import Testing
 
 @testable import PeerStorage
 
-@Suite struct ExplainTests {
+@Suite struct ErrorTests {
     @Test(
         arguments: [
             (.noSuchFileOrDirectory, .notFound, "no drive at /dev/nvme0n1", "lsblk"),

@@ -8,7 +8,7 @@ import Testing
 
 @testable import PeerMemory
 
-@Suite struct ExplainTests {
+@Suite struct ErrorTests {
     let folder = TemporaryFolder()
     // swift-format-ignore: NeverForceUnwrap
     let provider = PCIAddress("0000:01:00.0")!

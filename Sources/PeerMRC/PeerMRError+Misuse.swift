@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import SystemPackage
+package import PeerMRCore
+
+extension PeerMRError {
+    package static let misuseErrors = ErrorSection(
+        "Using the C library",
+        [
+            null, unknownHandle, otherHandle, freedHandle, inUse, memoryIsRegistered, structSize, unknownMembers,
+            unknownValue, noAddress, noFunction, lengthOutOfRange, domainWithoutContext, ownedMemory, noFinding,
+            proofTooLong,
+        ])
+}
+
+// Handles.
+extension PeerMRError {
+    static let null = ErrorTable(facts: "argument") { argument in
+        ErrorRow(.invalidArgument, "\(argument) is NULL", "pass one")
+    }
+    static let unknownHandle = ErrorTable(facts: .hexadecimal("handle"), "kind") { handle, kind in
+        ErrorRow(.invalidArgument, "\(handle) is no \(kind)", "pass what the library returned")
+    }
+    static let otherHandle = ErrorTable(facts: "kind", "other kind") { kind, other in
+        ErrorRow(.invalidArgument, "a \(other) was passed for a \(kind)", "pass one of the right kind")
+    }
+    static let freedHandle = ErrorTable(facts: "kind") { kind in
+        ErrorRow(.invalidArgument, "this \(kind) has been freed before", "free it once, use it before")
+    }
+
+    static func noHandle(_ handle: UInt, _ kind: HandleKind) -> PeerMRError {
+        if handle == 0 { return null(kind.name) }
+        guard let found = Handle.kind(handle) else { return unknownHandle(handle, kind.name) }
+        return found == kind ? freedHandle(kind.name) : otherHandle(kind.name, found.name)
+    }
+
+    static let inUse = ErrorTable(facts: "kind") { kind in
+        ErrorRow(.busy, "another thread's call is using this \(kind)", "wait until it has returned")
+    }
+    static let memoryIsRegistered = ErrorTable {
+        ErrorRow(.busy, "regions over this p2pmem live", "deregister them first")
+    }
+}
+
+// Arguments.
+extension PeerMRError {
+    static let structSize = ErrorTable(facts: "name", "size", "smallest", "largest") { name, size, first, limit in
+        ErrorRow(.invalidArgument, "struct_size of struct \(name) is \(size), and \(first) to \(limit) would be right")
+            .with(remedy: "set it to sizeof(struct \(name))")
+    }
+    static let unknownMembers = ErrorTable(facts: "name") { name in
+        ErrorRow(
+            .invalidArgument,
+            "struct \(name) has members that this version of the library does not know, and they are not 0",
+            "set them to 0, or run a newer library")
+    }
+    static let unknownValue = ErrorTable(facts: "value", "type") { value, type in
+        ErrorRow(.invalidArgument, "\(value) is no \(type)", "use one that peermr.h has")
+    }
+    static let noAddress = ErrorTable(facts: "text") { text in
+        ErrorRow(
+            .invalidArgument, "\"\(text)\" is no PCI address", "write it as lspci -D does, for example 0000:03:00.0")
+    }
+    static let noFunction = ErrorTable(facts: "address") { address in
+        ErrorRow(.notFound, "there is no PCI function \(address)")
+            .with(remedy: "see peermr devices, or lspci -D, for those that there are")
+    }
+    static let lengthOutOfRange = ErrorTable(facts: "length") { length in
+        ErrorRow(.invalidArgument, "\(length) bytes are no length of memory", "ask for at least one byte")
+    }
+    static let domainWithoutContext = ErrorTable {
+        ErrorRow(.invalidArgument, "the ibv_pd has no ibv_context", "pass one that ibv_alloc_pd() returned")
+    }
+    static let ownedMemory = ErrorTable {
+        ErrorRow(.notSupported, "the memory of this region is the library's, and would be freed with it")
+            .with(remedy: "keep the region, or register memory of the application's")
+    }
+    static let noFinding = ErrorTable(facts: "index", "count") { index, count in
+        ErrorRow(.invalidArgument, "there is no finding \(index): there are \(count), from 0 on")
+            .with(remedy: "see peermr_capability_finding_count()")
+    }
+    static let proofTooLong = ErrorTable(facts: "length") { length in
+        ErrorRow(.invalidArgument, "a proof of \(length) bytes is longer than 16 MiB", "prove less, or 0")
+    }
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import Verbs
+public import SystemPackage
+public import PeerMRCore
+
+extension PeerMRError {
+    package static let drivesErrors = ErrorSection(
+        "Drives",
+        [
+            openBlockDevice, holdsContent, notWholeBlocks, beyondDrive, emptyDriveRange, noNamespace, openNamespace,
+            namespaceRing, openRing, drivePeerRefused, driveFailed,
+        ])
+}
+
+// Opening a drive.
+extension PeerMRError {
+    /// See: man 2 open (O_DIRECT, O_EXCL on block devices)
+    static let openBlockDevice = ErrorTable("open", facts: "path") { path in
+        ErrorRow(
+            [.noSuchFileOrDirectory, .noSuchAddressOrDevice, .operationNotSupportedByDevice], .notFound,
+            "there is no drive at \(path)", "see lsblk for those that there are")
+        ErrorRow([.permissionDenied, .notPermitted], .notPermitted, "this user may not write to \(path)")
+            .with(remedy: "run as root, or give the user rights on it")
+        ErrorRow([.resourceBusy], .busy, "\(path) is in use: it is mounted, swapped to, or part of a volume or array")
+            .with(remedy: "see lsblk \(path); unmount it, or allow its contents to be overwritten")
+        ErrorRow(
+            [.notBlockDevice, .isDirectory, .invalidArgument, .inappropriateIOCTLForDevice], .invalidArgument,
+            "\(path) is no block device", "name a drive, such as /dev/nvme0n1")
+        ErrorRow([.readOnlyFileSystem], .notPermitted, "\(path) is read-only", "take a drive that can be written")
+        ErrorRow(.system, "\(path) cannot be opened")
+    }
+
+    static let holdsContent = ErrorTable("blkid_do_safeprobe", facts: "path", "content") { path, content in
+        ErrorRow(.busy, "\(path) holds \(content)", "take an empty drive, or allow its contents to be overwritten")
+    }
+    static let notWholeBlocks = ErrorTable(
+        facts: "offset", "length", "path", "block size"
+    ) { offset, length, path, block in
+        ErrorRow(.invalidArgument, "offset \(offset) and length \(length) are not of whole blocks of \(path)")
+            .with(remedy: "take multiples of \(block) bytes")
+    }
+    static let beyondDrive = ErrorTable(facts: "offset", "length", "path", "size") { offset, length, path, size in
+        ErrorRow(
+            .invalidArgument,
+            "offset \(offset) and length \(length) go past the end of \(path), which has \(size) bytes",
+            "take less, or a larger drive")
+    }
+    static let emptyDriveRange = ErrorTable(facts: "path", "block size") { path, block in
+        ErrorRow(.invalidArgument, "a range of no bytes was asked for on \(path)")
+            .with(remedy: "ask for at least one block of \(block) bytes")
+    }
+    static let noNamespace = ErrorTable(facts: "path") { path in
+        ErrorRow(.invalidArgument, "\(path) is no whole namespace of an NVMe drive, which passthrough needs")
+            .with(remedy: "name one, such as /dev/nvme0n1, or use the block device")
+    }
+
+    /// See: man 2 open; drivers/nvme/host/ioctl.c
+    static let openNamespace = ErrorTable("open", facts: "path") { path in
+        ErrorRow(
+            [.noSuchFileOrDirectory, .noSuchAddressOrDevice, .operationNotSupportedByDevice], .notSupported,
+            "the drive has no character device \(path)",
+            "NVMe passthrough needs Linux 5.13 or newer; use the block device")
+        ErrorRow([.permissionDenied, .notPermitted], .notPermitted, "this user may not send commands to \(path)")
+            .with(remedy: "run as root, or give the user rights on it")
+        ErrorRow(
+            .system, "\(path) cannot be used for passthrough", "see the kernel log (dmesg), or use the block device")
+    }
+}
+
+// Using it.
+extension PeerMRError {
+    /// See: man 2 io_uring_setup (IORING_SETUP_SQE128)
+    static let namespaceRing = ErrorTable("io_uring_setup") {
+        ErrorRow([.invalidArgument], .notSupported, "io_uring of this kernel has no room for NVMe commands")
+            .with(remedy: "use Linux 5.19 or newer, or the block device without passthrough")
+    }
+
+    static func openCommandRing(_ errno: Errno) -> PeerMRError {
+        errno == .invalidArgument ? namespaceRing(errno) : openRing(errno)
+    }
+
+    /// See: man 2 io_uring_setup
+    static let openRing = ErrorTable("io_uring_setup") {
+        ErrorRow([.noFunction, .notPermitted], .notSupported, "io_uring is not available here")
+            .with(remedy: "see sysctl kernel.io_uring_disabled, and the container's seccomp profile")
+        ErrorRow([.noMemory], .resourceLimit, "io_uring gets no memory", "raise the memory lock limit (ulimit -l)")
+        ErrorRow(.system, "io_uring cannot be set up")
+    }
+
+    static let drivePeerRefused = ErrorTable("io_uring", facts: "drive", "read or write") { drive, operation in
+        ErrorRow(
+            [.invalidArgument, .remoteIO], .notSupported, "the drive \(drive) may not \(operation) that peer memory",
+            "put both devices under one PCIe switch, or use the drive's own memory; the kernel log says why it refused")
+    }
+
+    static let driveFailed = ErrorTable("io_uring", facts: "drive", "read or write") { drive, operation in
+        ErrorRow(
+            [.operationNotSupportedByDevice, .ioError], .disconnected, "the drive \(drive) failed to \(operation) data",
+            "see the kernel log (dmesg) and smartctl")
+        ErrorRow(.system, "the drive \(drive) failed to \(operation) data", "see the kernel log (dmesg) and smartctl")
+    }
+
+    /// Why a drive did not do what it was told.
+    ///
+    /// See: block/blk-mq-dma.c (EINVAL for a refused pair), mm/gup.c (EREMOTEIO without peer-to-peer in the queue).
+    public static func storage(
+        _ errno: Errno, _ operation: String, on device: borrowing BlockDevice, memory: MemoryKind
+    ) -> PeerMRError {
+        memory != .host && (errno == .invalidArgument || errno == .remoteIO)
+            ? drivePeerRefused(errno, device.name, operation) : driveFailed(errno, device.name, operation)
+    }
+}
