@@ -27,10 +27,10 @@ final class DeviceCache: Sendable {
     private let events: UeventSequence
     private let state = Mutex(State())
     // What holds as long as the device is open, by the kind of memory.
-    private let host = AtomicLazyReference<RegistrationPlan>()
-    private let p2pmem = AtomicLazyReference<RegistrationPlan>()
-    private let dmabuf = AtomicLazyReference<RegistrationPlan>()
-    private let own = AtomicLazyReference<RegistrationPlan>()
+    private let host = PlanSlot()
+    private let p2pmem = PlanSlot()
+    private let dmabuf = PlanSlot()
+    private let own = PlanSlot()
 
     init(of device: Device, root: SystemRoot = .live) {
         nic = NICKind(of: device, root: root)
@@ -41,10 +41,10 @@ final class DeviceCache: Sendable {
 
     /// What is remembered of a device.
     static func of(_ context: Context) -> DeviceCache {
-        let info = context.info
-        let known = info.layer.load() ?? info.layer.storeIfNil(DeviceInfo.Layer(DeviceCache(of: context.device)))
         // Only this module sets it.
-        return unsafe unsafeDowncast(known.object, to: DeviceCache.self)
+        if let known = context.info.layer { return unsafe unsafeDowncast(known, to: DeviceCache.self) }
+        return unsafe unsafeDowncast(
+            context.info.setLayer(DeviceCache(of: context.device)), to: DeviceCache.self)
     }
 
     /// How memory is registered.
@@ -66,13 +66,13 @@ final class DeviceCache: Sendable {
     }
 
     private func plan(
-        _ kind: MemoryKind, _ place: borrowing AtomicLazyReference<RegistrationPlan>, _ context: Context
+        _ kind: MemoryKind, _ slot: borrowing PlanSlot, _ context: Context
     ) throws(PeerMRError) -> RegistrationPlan {
-        if let known = place.load() { return known }
+        if let known = slot.plan { return known }
         let choice = try MethodChoice.choose(for: kind, info: RegistrationInfo(of: context, nic: nic, for: kind))
         let provider = kind == .nic ? function : nil
         let made = RegistrationPlan(choice, nic, provider: provider, driver: provider.flatMap { root.driver(of: $0) })
-        return place.storeIfNil(made)
+        return slot.set(made)
     }
 
     /// The plan for dma-bufs of a function: what is around a provider is read again when it may have changed.
@@ -95,6 +95,34 @@ final class DeviceCache: Sendable {
             route: Assessment.route(of: provider, for: .rdmaDevice(device().name), root: root))
         state.withLock { $0.plans.append(made) }
         return made
+    }
+}
+
+/// A plan that is set once, and read without a lock.
+private struct PlanSlot: ~Copyable, Sendable {
+    private let bits = Atomic<UInt>(0)
+
+    /// The plan; nil until it is set.
+    var plan: RegistrationPlan? {
+        unsafe Self.object(bits.load(ordering: .acquiring))?.takeUnretainedValue()
+    }
+
+    /// - Returns: the plan that is set: another thread may have been first.
+    func set(_ plan: RegistrationPlan) -> RegistrationPlan {
+        let new = unsafe Unmanaged.passRetained(plan)
+        let (isFirst, found) = bits.compareExchange(
+            expected: 0, desired: UInt(bitPattern: unsafe new.toOpaque()), ordering: .acquiringAndReleasing)
+        guard !isFirst, let other = unsafe Self.object(found) else { return plan }
+        unsafe new.release()
+        return unsafe other.takeUnretainedValue()
+    }
+
+    deinit {
+        if let plan = unsafe Self.object(bits.load(ordering: .acquiring)) { unsafe plan.release() }
+    }
+
+    @unsafe private static func object(_ bits: UInt) -> Unmanaged<RegistrationPlan>? {
+        unsafe UnsafeRawPointer(bitPattern: bits).map { unsafe Unmanaged.fromOpaque($0) }
     }
 }
 

@@ -179,7 +179,7 @@ def refused_by_the_exporter(bench):
     switch(bench, "import", "pinned")
     report = register(bench, DEVICE, f"vfio:{near}:2:0:4096", code=1)
     equal((report["error"]["errno"], report["answers"]["api"]["answer"]), (95, "yes"), "the refusal")
-    in_order(report["error"]["reason"], "vfio_pci_core", "give the memory back at any time")
+    in_order(report["error"]["reason"], "vfio_pci_core", "revoke the memory at any time")
     in_order(report["error"]["remedy"], "mlx5")
     register(bench, DEVICE, "udmabuf:4K")
     for number, words in ((12, "no room for its mapping"), (19, "revoked the memory"),
