@@ -99,7 +99,9 @@ internal import PeerMRCore
             archive_read_support_filter_lz4, archive_read_support_filter_lzip, archive_read_support_filter_lzma,
             archive_read_support_filter_xz, archive_read_support_filter_zstd,
         ]
-        for unsafe filter in unsafe filters where unsafe filter(probe) == ARCHIVE_OK { _ = unsafe filter(archive) }
+        unsafe filters.forEach { filter in
+            if unsafe filter(probe) == ARCHIVE_OK { _ = unsafe filter(archive) }
+        }
     }
 
     static func reason(_ archive: OpaquePointer) -> String {

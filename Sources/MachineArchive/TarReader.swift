@@ -32,13 +32,15 @@ internal import PeerMRCore
         unsafe archive_read_support_format_tar(archive)
         let state = unsafe Unmanaged.passUnretained(stream).toOpaque()
         stream.beginHeader()
-        let status = unsafe archive_read_open(archive, state, nil, { _, state, block in
-            guard let state = unsafe state, let block = unsafe block else { return -1 }
-            let stream = unsafe Unmanaged<DecompressedStream>.fromOpaque(state).takeUnretainedValue()
-            guard let bytes = unsafe stream.next() else { return -1 }
-            unsafe block.pointee = bytes.baseAddress
-            return bytes.count
-        }, nil)
+        let status = unsafe archive_read_open(
+            archive, state, nil,
+            { _, state, block in
+                guard let state = unsafe state, let block = unsafe block else { return -1 }
+                let stream = unsafe Unmanaged<DecompressedStream>.fromOpaque(state).takeUnretainedValue()
+                guard let bytes = unsafe stream.next() else { return -1 }
+                unsafe block.pointee = bytes.baseAddress
+                return bytes.count
+            }, nil)
         guard status == ARCHIVE_OK else { throw failure() }
     }
 

@@ -6,8 +6,8 @@ internal import Synchronization
 package final class DeviceInfo: Sendable {
     /// The answer of ``Context/dmaBufSupport()``.
     let dmaBufSupport = Mutex<DMABufSupport?>(nil)
-    /// The object of the layer above, retained; 0 until it is set. AtomicLazyReference would do, but is not specialized:
-    /// each load of it costs some 700 instructions.
+    /// The object of the layer above, retained; 0 until it is set. AtomicLazyReference would do, but is not
+    /// specialized: each load of it costs some 700 instructions.
     private let bits = Atomic<UInt>(0)
 
     init() {}
