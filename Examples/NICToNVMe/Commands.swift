@@ -22,9 +22,9 @@ struct Bytes: ExpressibleByArgument {
 
 /// The slots, as both sides are told of them.
 struct SlotOptions: ParsableArguments {
-    @Option(help: "Size of a slot: whole pages.") var slotSize = Bytes(256 << 10)
-    @Option(help: "Slots: how many chunks are in flight.") var slots: UInt16 = 8
-    @Option(help: "Port.") var port: UInt16 = 18_515
+    @Option(help: "Size of a slot, in whole pages.") var slotSize = Bytes(256 << 10)
+    @Option(help: "Number of slots: how many chunks are in flight.") var slots: UInt16 = 8
+    @Option(help: "The port.") var port: UInt16 = 18_515
     @Flag(help: "Print the outcome as JSON, one object a line, on standard output.") var json = false
 
     func validate() throws {
@@ -44,25 +44,25 @@ struct Serve: ParsableCommand {
     enum Memory: String, ExpressibleByArgument, CaseIterable { case p2pmem, host }
     enum FlushPolicy: String, ExpressibleByArgument, CaseIterable { case auto, always }
 
-    @Option(help: "The address to listen on: one of an interface that an RDMA device stands on.")
+    @Option(help: "The address to listen on: one of an interface with an RDMA device.")
     var listen: String
     @Option(help: "The drive, for example /dev/nvme0n1.") var nvme: String
     @Option(help: "Where the offered range begins on the drive.") var offset = Bytes(0)
-    @Option(help: "How long the offered range is; to the end of the drive when not given.")
+    @Option(help: "The length of the offered range; by default to the end of the drive.")
     var length: Bytes?
-    @Option(help: "What the slots are made of: the drive's p2pmem, or host memory to compare with.")
+    @Option(help: "The memory of the slots: the drive's p2pmem, or host memory for comparison.")
     var memory = Memory.p2pmem
-    @Option(help: "Take the p2pmem of this PCI function instead of the drive's own.")
+    @Option(help: "Use the p2pmem of this PCI function instead of the drive's own.")
     var provider: String?
-    @Flag(help: "Use host memory where p2pmem cannot be had; the bytes are then counted as bounced.")
+    @Flag(help: "Use host memory where p2pmem cannot be used; the bytes are then counted as bounced.")
     var allowBounce = false
-    @Option(help: "A client's address, or ADDRESS/BITS; may be repeated. This host's own are always served.")
+    @Option(help: "A client's address, or ADDRESS/BITS; may be repeated. This host is always served.")
     var allow: [String] = []
-    @Flag(help: "Take a drive that is mounted or holds a partition table or a file system: that is lost.")
+    @Flag(help: "Use the drive although it is mounted or holds a partition table or a file system.")
     var overwrite = false
-    @Option(help: "Make sure of arrivals by an RDMA READ: where a NIC does the DMA, or always.")
+    @Option(help: "Flush peer writes with an RDMA READ: where a NIC does the DMA, or always.")
     var flushPeerWrites = FlushPolicy.auto
-    @Option(help: "Seconds without headway after which a client is given up.") var timeout = 30
+    @Option(help: "Seconds without progress before a client is disconnected.") var timeout = 30
     @Flag(help: "Stop after one transfer; the exit status is then the transfer's.") var once = false
     @OptionGroup var common: SlotOptions
 
@@ -124,8 +124,8 @@ struct Serve: ParsableCommand {
 /// How a client finds its server.
 struct ClientArguments: ParsableArguments {
     @Option(help: "The server's address.") var connect: String
-    @Option(help: "The own address to connect from.") var bind: String?
-    @Option(help: "Where in the server's range: a multiple of the drive's block.") var offset = Bytes(0)
+    @Option(help: "The local address to connect from.") var bind: String?
+    @Option(help: "The offset in the server's range: a multiple of the block size.") var offset = Bytes(0)
     @Flag(inversion: .prefixedNo, help: "Draw a progress bar; on a terminal by default.")
     var progress: Bool = StatusLine.isTerminal
     @OptionGroup var common: SlotOptions
@@ -214,11 +214,11 @@ struct Put: ParsableCommand {
 
 struct Get: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Fetches bytes from the drive into a file.")
+        abstract: "Reads bytes of the drive into a file.")
 
     @OptionGroup var client: ClientArguments
     @Option(help: "How many bytes.") var length: Bytes
-    @Option(help: "The file to write; none to only compute the digest.") var output: String?
+    @Option(help: "The file to write; without it, only the digest is computed.") var output: String?
     @Option(help: "The SHA-256 that the bytes must have, in hexadecimal.") var sha256: String?
 
     func run() throws {

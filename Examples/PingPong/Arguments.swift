@@ -59,21 +59,22 @@ extension Operation: ExpressibleByArgument {}
 
 /// How the ends find each other; the short names are those of `ibv_rc_pingpong`.
 struct PathArguments: ParsableArguments {
-    @Option(name: .shortAndLong, parsing: .unconditional, help: "Port; 18515, and 7174 with --cm, where not given.")
+    @Option(name: .shortAndLong, parsing: .unconditional, help: "The port; by default 18515, or 7174 with --cm.")
     var port: UInt16?
-    @Option(name: [.customShort("d"), .long], help: "The RDMA device; the first where not given.") var device: String?
-    @Option(name: [.customShort("i"), .long], parsing: .unconditional, help: "The port of the device.") var devicePort:
-        UInt8 = 1
+    @Option(name: [.customShort("d"), .long], help: "The RDMA device; by default the first.") var device: String?
+    @Option(name: [.customShort("i"), .long], parsing: .unconditional, help: "The port of the device.")
+    var devicePort: UInt8 = 1
     @Option(
         name: [.customShort("g"), .long], parsing: .unconditional,
-        help: "Index of the GID to be reached by; chosen where not given.")
+        help: "The index of the GID; chosen by default.")
     var gidIndex: Int?
-    @Option(name: .shortAndLong, help: "Path MTU, the same at both ends; 1024, or what the memory needs.") var mtu: Int?
-    @Option(name: [.customShort("l"), .long], parsing: .unconditional, help: "Service level.") var serviceLevel: UInt8 =
-        0
+    @Option(name: .shortAndLong, help: "Path MTU, the same at both ends; by default 1024, or what the memory needs.")
+    var mtu: Int?
+    @Option(name: [.customShort("l"), .long], parsing: .unconditional, help: "Service level.")
+    var serviceLevel: UInt8 = 0
     @Flag(help: "Use the connection manager and the protocol of rping.") var cm = false
-    @Option(help: "The own address: to listen on, or with --cm to connect from.") var bind: String?
-    @Flag(help: "Serve one client after the other; with --cm several at once.") var persistent = false
+    @Option(help: "The local address: to listen on, or with --cm to connect from.") var bind: String?
+    @Flag(help: "Keep serving, one client at a time; with --cm several at once.") var persistent = false
 
     func validate() throws {
         guard mtu == nil || pathMTU != nil else {
@@ -95,31 +96,31 @@ struct PathArguments: ParsableArguments {
     var pathMTU: PathMTU? { mtu.flatMap { PathMTU(exactlyBytes: $0) } }
 }
 
-/// What goes to and fro.
+/// The messages of a run.
 struct MessageArguments: ParsableArguments {
     @Option(
         name: .shortAndLong, parsing: .unconditional,
-        help: "Bytes of a message; 4096, and 64 with --cm, where not given.",
+        help: "Size of a message in bytes; by default 4096, or 64 with --cm.",
         transform: Bytes.init(_:))
     var size: Bytes?
-    @Option(help: "A run for each size FROM:TO, doubling; both ends must be ping-pong.", transform: Sweep.init(_:))
+    @Option(help: "Run for each size FROM:TO, doubling it; both ends must be ping-pong.", transform: Sweep.init(_:))
     var sweep: Sweep?
     @Option(name: [.customShort("n"), .long], parsing: .unconditional, help: "Messages each way, for each size.")
     var iterations = 1000
     @Option(
         parsing: .unconditional,
-        help: "How many of them are left out of the figures, at the beginning; a tenth, at most 100.")
+        help: "Messages at the beginning that are not measured; by default a tenth, at most 100.")
     var warmUp: Int?
-    @Option(help: "send, write or read; others than send where both ends are ping-pong.") var operation = Operation.send
-    @Option(name: [.customShort("r"), .long], parsing: .unconditional, help: "Receives kept posted.") var receiveDepth =
-        500
-    @Flag(name: .shortAndLong, help: "Sleep until completions come, instead of polling.") var events = false
+    @Option(help: "send, write or read; write and read need ping-pong at both ends.") var operation = Operation.send
+    @Option(name: [.customShort("r"), .long], parsing: .unconditional, help: "How many receives are kept posted.")
+    var receiveDepth = 500
+    @Flag(name: .shortAndLong, help: "Sleep until a completion arrives, instead of polling.") var events = false
     @Option(
         help: ArgumentHelp(
-            "The own memory: host, p2pmem:BDF, udmabuf, heap:NAME, vfio:BDF:BAR, cuda:N or fd:N; host, or the drive's "
-                + "p2pmem with --nvme."), transform: MemoryArgument.init(_:))
+            "The local memory: host, p2pmem:BDF, udmabuf, heap:NAME, vfio:BDF:BAR, cuda:N or fd:N; by default host, or "
+                + "the drive's p2pmem with --nvme."), transform: MemoryArgument.init(_:))
     var memory: MemoryArgument?
-    @Flag(name: .customLong("validate"), help: "Look at every byte that comes.") var looksAtBytes = false
+    @Flag(name: .customLong("validate"), help: "Check every byte that arrives.") var looksAtBytes = false
 
     func validate() throws {
         guard iterations > 0, iterations <= countLimit else {
@@ -181,7 +182,7 @@ struct DriveArguments: ParsableArguments {
     @Option(help: "OFFSET:LENGTH, the part of the drive that is overwritten.", transform: DriveRange.init(_:))
     var driveRange: DriveRange?
     @Flag(help: "Use NVMe commands (/dev/ngXnY) instead of the block device.") var passthrough = false
-    @Flag(help: "Take a drive that is mounted or holds a partition table or a file system: that is lost.")
+    @Flag(help: "Use the drive although it is mounted or holds a partition table or a file system.")
     var overwrite = false
 
     func validate() throws {
@@ -215,7 +216,7 @@ struct OutputArguments: ParsableArguments {
     @Option(help: "Draw latency by size and by percentile into this file; needs gnuplot.") var svg: String?
     @Option(help: "Write the figures to a table of comma-separated values.") var csv: String?
     @Option(help: "Write percentile distributions in HdrHistogram's format, in microseconds.") var hgrm: String?
-    @Option(parsing: .unconditional, help: "Seconds after which an end that says nothing is given up.") var timeout = 10
+    @Option(parsing: .unconditional, help: "Give up on an end that is silent for so many seconds.") var timeout = 10
 
     func validate() throws {
         guard timeout > 0, timeout <= 86_400 else {

@@ -16,10 +16,10 @@ import PeerMR
 struct PingPong: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ping-pong",
-        abstract: "Messages to and fro between two hosts, over any memory: how long do they take?",
+        abstract: "Measures the round-trip latency of RDMA messages between two hosts, over any memory.",
         discussion: "Without HOST it is the server. Either end may be ibv_rc_pingpong, or with --cm rping.")
 
-    @Argument(help: "The server's name or address; none to be the server.") var host: String?
+    @Argument(help: "The server's name or address; without it, this end is the server.") var host: String?
     @OptionGroup var path: PathArguments
     @OptionGroup var messages: MessageArguments
     @OptionGroup var drive: DriveArguments
