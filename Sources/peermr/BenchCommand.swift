@@ -21,11 +21,11 @@ struct BenchRegistration: ParsableCommand {
         abstract: "Measures how long it takes to register memory with an RDMA device, and to deregister it.",
         discussion: """
             Cold means new memory for each registration: host memory is then allocated and cleared by the registration \
-            itself. Warm means the same memory again. What does not fit is named at the end, with the reason. Rounds \
-            go through all combinations, so that noise hits all of them alike; after 1000 samples of each, or 20 \
-            seconds, it ends. Ctrl-C ends it sooner, with what there is. Nothing stays registered.
+            itself. Warm means the same memory again. Sizes that cannot be measured are listed at the end, with the \
+            reason. Rounds repeat all combinations, so that noise affects all of them alike. It ends after 1000 \
+            samples of each, or 20 seconds; Ctrl-C ends it sooner, with the samples so far. Nothing stays registered.
 
-            The exit status is 0 where something of all named memory was measured, 1 where not, 2 for a usage or input \
+            The exit status is 0 where some size of all given memory was measured, 1 where not, 2 for a usage or input \
             error.
             """)
 

@@ -12,8 +12,8 @@ struct Check: ParsableCommand {
         abstract: "Tells whether a client can reach a provider's memory: four answers, and what led to them.",
         discussion: """
             The exit status is the route's: 0 supported, 1 not supported, 3 unknown; 2 for a usage or input \
-            error. A route is unknown only where the kernel's decision depends on what cannot be read, such as \
-            configuration space without root.
+            error. A route is unknown only where the kernel's decision depends on an input that cannot be read, such \
+            as configuration space without root.
             """)
 
     @Argument(
@@ -22,7 +22,7 @@ struct Check: ParsableCommand {
     var provider: String
     @Argument(
         help: ArgumentHelp(
-            "What would read or write it: an RDMA device (mlx5_0), a block device (nvme1n1, /dev/nvme1n1p1), an "
+            "The device that reads or writes it: an RDMA device (mlx5_0), a block device (nvme1n1, /dev/nvme1n1p1), an "
                 + "NVMe controller (nvme1) or a PCI address."),
         completion: Completions.clients)
     var client: String

@@ -9,7 +9,7 @@ import PeerMRCore
 struct Devices: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "devices",
-        abstract: "Lists RDMA devices, disks and devices with memory for others, with what matters for peer-to-peer.",
+        abstract: "Lists RDMA devices, disks and devices with memory for others, and what matters for peer-to-peer.",
         discussion: """
             Columns: NIC is "device" where the hardware does the DMA and "software" where the CPU copies; IOMMU \
             is the type of the group's domain (DMA translates, identity does not, none: there is none); P2PMEM \

@@ -12,7 +12,7 @@ struct Doctor: ParsableCommand {
         abstract: "Tells why NICs cannot use peer memory here, worst first, and how to fix it.",
         discussion: """
             Exit status: 0 where nothing was found, 1 where something was, 2 for a usage or input \
-            error. Limits of this process, libraries and what a NIC can do are looked at on the running machine only.
+            error. Limits of this process, libraries and abilities of NICs are checked on the running machine only.
             """)
 
     @OptionGroup var common: CommonOptions

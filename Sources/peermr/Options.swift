@@ -12,8 +12,8 @@ import PeerMRCore
 struct CommonOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "Judge another machine: a directory with a copy of its sys and proc, or a tar archive of one, compressed "
-                + "or not, from peermr snapshot or hwloc-gather-topology.", valueName: "path"),
+            "Evaluate another machine: a directory with copies of its sys and proc, or a tar archive of one, "
+                + "compressed or not, from peermr snapshot or hwloc-gather-topology.", valueName: "path"),
         completion: .file())
     var root: String?
     @Option(help: ArgumentHelp("The same as --root.", valueName: "path"), completion: .file())

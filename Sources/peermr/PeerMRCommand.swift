@@ -21,9 +21,9 @@ struct PeerMRCommand: ParsableCommand {
         abstract: "Tells whether one PCI device can reach another's memory, and why not.",
         discussion: """
             Exit status: 0 supported or nothing found, 1 not supported or something found, 2 for a usage or \
-            input error, 3 where it cannot be known.
-            Completions: peermr --generate-completion-script bash (or zsh, fish). They offer this machine's devices; \
-            bash takes PCI addresses whole after COMP_WORDBREAKS=${COMP_WORDBREAKS//:/}.
+            input error, 3 unknown.
+            Completions: peermr --generate-completion-script bash (or zsh, fish). They list this machine's devices; \
+            bash completes PCI addresses whole after COMP_WORDBREAKS=${COMP_WORDBREAKS//:/}.
             """,
         version: "peermr 0.1.0",
         subcommands: [

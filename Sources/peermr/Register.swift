@@ -10,9 +10,10 @@ struct Register: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Registers memory with an RDMA device, proves it if asked, and deregisters it.",
         discussion: """
-            The four answers are found in this order: does the device have the call, is the memory handed out, would \
-            the kernel let the device reach it, did bytes arrive. The last takes --prove: the device then moves random \
-            bytes to itself through the region, and they are looked at on the memory's side; what lay there is put back.
+            The four answers are found in this order: does the device have the call, is the memory exported, would \
+            the kernel let the device reach it, did bytes arrive. The last needs --prove: the device then moves random \
+            bytes to itself through the region, and they are compared on the memory's side. The old contents are \
+            restored.
 
             The exit status is 0 where it was registered (and, with --prove, not disproven), 1 where that is not \
             possible or was disproven, 2 for a usage or input error.
@@ -36,11 +37,11 @@ struct Register: ParsableCommand {
     var access = "local-write,remote-write,remote-read"
     @Option(
         help: ArgumentHelp(
-            "The I/O address of the first byte of a dma-buf, decimal or 0x…; it must lie as far behind a page boundary "
-                + "as the part does.",
+            "The I/O address of the first byte of a dma-buf, decimal or 0x…; it must be congruent to the "
+                + "offset modulo the page size.",
             valueName: "address"))
     var ioAddress: String?
-    @Flag(help: "Move bytes through the region, and look whether they arrive.") var prove = false
+    @Flag(help: "Move bytes through the region, and check whether they arrive.") var prove = false
     @Option(
         help: ArgumentHelp(
             "How many bytes --prove moves, at the beginning of the region and at its end.", valueName: "size"))

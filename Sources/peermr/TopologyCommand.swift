@@ -12,11 +12,11 @@ struct TopologyCommand: ParsableCommand {
         abstract: "Shows how each client reaches each provider: a matrix, or a picture of the PCI tree.",
         discussion: """
             Clients are the functions behind RDMA devices and NVMe drives; providers are functions that publish \
-            p2pmem, NVMe drives, and display and processing devices. --all takes every function that is no \
+            p2pmem, NVMe drives, and display and processing devices. --all uses every function that is no \
             bridge as both.
             """)
 
-    @Flag(help: "Take every function that is no bridge as client and provider.") var all = false
+    @Flag(help: "Use every function that is no bridge as client and provider.") var all = false
     @Flag(help: "Draw the tree and a map of all routes for Graphviz, on standard output.") var dot = false
     @Flag(help: "Draw it as SVG, on standard output; needs Graphviz.") var svg = false
     @Option(

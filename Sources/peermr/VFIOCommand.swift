@@ -9,16 +9,16 @@ import PeerMRCore
 struct VFIOCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "vfio",
-        abstract: "Gives a PCI function to vfio-pci, whose BARs can then be exported, and takes it back.",
+        abstract: "Binds a PCI function to vfio-pci, so that its BARs can be exported, and unbinds it.",
         discussion: """
-            While vfio-pci has a function, its own driver has not: a drive's disk, a NIC's interface is gone. \
-            Nothing else of this tool does that by itself. Exit status: 0 done, 2 refused or failed.
+            While a function is bound to vfio-pci, its own driver is not: a drive's disk or a NIC's interface is gone. \
+            No other command of this tool binds drivers. Exit status: 0 done, 2 refused or failed.
             """,
         subcommands: [Bind.self, Unbind.self, StatusOf.self])
 
     struct Bind: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Gives a function to vfio-pci, unless something of it is in use.")
+            abstract: "Binds a function to vfio-pci, unless it is in use.")
         @OptionGroup var target: Target
 
         func run() throws {
@@ -32,9 +32,9 @@ struct VFIOCommand: ParsableCommand {
 
     struct Unbind: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Takes a function from vfio-pci and gives it back to its own driver.")
+            abstract: "Unbinds a function from vfio-pci and binds it to its own driver.")
         @OptionGroup var target: Target
-        @Option(help: "The driver that is to have it, where that is not the one that the kernel picks.")
+        @Option(help: "The driver to bind; by default the kernel's choice.")
         var driver: String?
 
         func run() throws {
@@ -49,7 +49,8 @@ struct VFIOCommand: ParsableCommand {
 
     struct StatusOf: ParsableCommand {
         static let configuration = CommandConfiguration(
-            commandName: "status", abstract: "Tells which driver has a function, and what else its group holds.")
+            commandName: "status",
+            abstract: "Shows which driver a function is bound to, and what else is in its IOMMU group.")
         @OptionGroup var target: Target
 
         func run() throws { try target.run { (_) throws(PeerMRError) in ("", nil) } }

@@ -23,8 +23,9 @@ import Testing
     @Test func helpTellsWhatItDoes() throws {
         let outcome = try Tool.run("vfio", "--help")
         #expect(outcome.status == 0)
-        for word in ["bind", "unbind", "status", "Nothing else of this tool does that by itself"] {
-            #expect(outcome.output.contains(word), "\(word)")
+        let words = outcome.output.split(whereSeparator: \.isWhitespace).joined(separator: " ")
+        for word in ["bind", "unbind", "status", "No other command of this tool binds drivers"] {
+            #expect(words.contains(word), "\(word)")
         }
     }
 }
