@@ -11,7 +11,7 @@ enum Completions {
     static var rdmaDevices: CompletionKind { offered { $0.rdma.map(\.name) } }
     /// Functions with memory for others.
     static var providers: CompletionKind { offered { $0.providers.map { "\($0)" } } }
-    /// Whoever reads or writes it, by name and by address.
+    /// The devices that read or write it, by name and by address.
     static var clients: CompletionKind {
         offered { machine in
             (machine.rdma + machine.disks).map(\.name) + machine.clients.map { "\($0)" }

@@ -128,7 +128,7 @@ private struct DevicesReport {
 }
 
 extension NamedDevice {
-    /// Who moves the bytes of an RDMA device; what a disk is.
+    /// What moves the bytes of an RDMA device; the kind of a disk.
     fileprivate var nic: String {
         switch attachment {
         case .function, .paths: "device"

@@ -11,7 +11,7 @@ struct NamedDevice {
     var function: PCIAddress? { attachment.function }
 }
 
-/// A machine, and who in it is client or provider.
+/// A machine, with its clients and providers.
 struct Machine {
     let root: SystemRoot
     let topology: Topology
@@ -43,7 +43,7 @@ struct Machine {
         topology.functions.filter { $0.poolBytes != nil || $0.isLikelyProvider }.map(\.address)
     }
 
-    /// Who may use it: what does the DMA of RDMA devices and NVMe drives.
+    /// The clients: the functions that do the DMA of RDMA devices and NVMe drives.
     var clients: [PCIAddress] {
         let behindRDMA = rdma.compactMap(\.function)
         let drives = topology.functions.filter(\.isNVMe).map(\.address)
