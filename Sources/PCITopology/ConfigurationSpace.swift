@@ -43,7 +43,7 @@ public struct ConfigurationSpace: Hashable, Sendable {
 
     /// Class, subclass and programming interface; nil where it cannot be read.
     public var classCode: UInt32? {
-        guard !isDead, bytes.count >= 12 else { return nil }
+        guard !isDead, bytes.count >= 12, !Self.isBlank({ Self.word(bytes, at: $0) }) else { return nil }
         return UInt32(bytes[9]) | UInt32(bytes[10]) << 8 | UInt32(bytes[11]) << 16
     }
 
@@ -90,7 +90,7 @@ extension ConfigurationSpace {
 
     /// PCI Express Base Specification, section 7.5.3.2: bits 7 to 4 of the capabilities register.
     private static func portType(_ word: (Int) -> UInt16?) -> PortType? {
-        guard let status = word(6) else { return nil }
+        guard let status = word(6), !isPadded(word) else { return nil }
         if status & 0x10 == 0 { return .conventional }
         guard let first = word(0x34) else { return nil }
         var offset = Int(first & 0xfc)
@@ -120,7 +120,10 @@ extension ConfigurationSpace {
                     offset == 0x100 && claimedBytes >= 4096 ? .needsPrivilege : .cutOff)
             }
             if low == 0xffff, high == 0xffff { return .unknown(.dead) }
-            if offset == 0x100, low == 0, high == 0 { return .absent }
+            if offset == 0x100, low == 0, high == 0 {
+                guard isPadded(word) else { return .absent }
+                return .unknown(isBlank(word) ? .cutOff : .needsPrivilege)
+            }
             if low == 0x000d {
                 guard let control = word(offset + 6) else { return .unknown(.cutOff) }
                 return .control(ACSControl(rawValue: control))
@@ -130,5 +133,29 @@ extension ConfigurationSpace {
             offset = next & ~3
         }
         return .unknown(.cutOff)
+    }
+}
+
+// MARK: - Zeros in place of what could not be read
+
+extension ConfigurationSpace {
+    /// No function begins with sixteen zeros: a copy has them where reading failed altogether.
+    private static func isBlank(_ word: (Int) -> UInt16?) -> Bool {
+        stride(from: 0, to: 16, by: 2).allSatisfy { word($0) == 0 }
+    }
+
+    /// Whether zeros stand for what the kernel did not show.
+    ///
+    /// tar fills a file up to the size that it claims. Without privilege the kernel shows 64 bytes; what tells that
+    /// the rest was not read is a list of capabilities that begins behind them, and nothing there. A function with an
+    /// extended part has a PCI Express capability below 0x100. The kernel never cuts at 0x100, so that zeros from there
+    /// on, behind capabilities, are a function's own way of saying that it has no extended ones (PCI Express Base
+    /// Specification, section 7.6.2).
+    private static func isPadded(_ word: (Int) -> UInt16?) -> Bool {
+        if isBlank(word) { return true }
+        guard let status = word(6), status & 0x10 != 0, let first = word(0x34) else { return false }
+        let offset = Int(first & 0xfc)
+        // On a running machine each word is a transaction on the bus: the list's first header nearly always decides.
+        return offset >= 0x40 && word(offset) == 0 && stride(from: 0x40, to: 0x100, by: 2).allSatisfy { word($0) == 0 }
     }
 }

@@ -88,6 +88,29 @@ import Testing
         #expect(Compression(forFile: name) == compression)
     }
 
+    /// tar fills a file up with zeros that shows fewer bytes than it claims: configuration space without privilege.
+    @Test(arguments: [true, false])
+    func zerosOfTarAreNotRead(_ isReadable: Bool) throws {
+        func packed(_ tree: CapturedTree) throws -> SystemRoot {
+            var tar = TarBytes()
+            tree.forEach { path, content, isEmpty in
+                switch content {
+                case .directory: if isEmpty { tar.add(path, "5") }
+                case .link(let target): tar.add(path, "2", link: target)
+                case .file(let bytes, let claimed):
+                    tar.add(path, "0", bytes + [UInt8](repeating: 0, count: claimed - bytes.count))
+                }
+            }
+            tar.end()
+            return SystemRoot(try ArchiveFile().read(tar.bytes))
+        }
+        for machine in [TestMachine.large(drives: 8, isReadable: isReadable), Self.machine()] {
+            let root = try packed(machine.tree)
+            #expect(Self.judged(root) == Self.judged(machine.root))
+            #expect(Self.judged(SystemRoot(Snapshot.capture(root))) == Self.judged(machine.root))
+        }
+    }
+
     /// What could not be read stays unknown: it does not become zero.
     @Test func whatIsUnknownStaysUnknown() throws {
         let folder = TemporaryFolder()

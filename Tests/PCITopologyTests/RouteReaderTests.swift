@@ -65,9 +65,15 @@ import Testing
         case (.file, 1): files[path] = .directory
         case (.file(_, let claimed), 2): files[path] = .file(bytes: [], claimedBytes: claimed)
         case (.file(let bytes, let claimed), 3):
-            // As the kernel does without privilege, and as a copy of that is.
+            // As the kernel does without privilege, as a copy of that is, and as tar makes of it.
             let kept = Array(bytes.prefix(isConfig ? 64 : Int(random.next() % UInt64(bytes.count + 1))))
-            files[path] = .file(bytes: kept, claimedBytes: isConfig && random.next() % 2 == 0 ? claimed : kept.count)
+            switch isConfig ? random.next() % 3 : 0 {
+            case 1: files[path] = .file(bytes: kept, claimedBytes: claimed)
+            case 2 where kept.count == 64 && kept[6] & 0x10 != 0:
+                let zeros = [UInt8](repeating: 0, count: claimed - kept.count)
+                files[path] = .file(bytes: kept + zeros, claimedBytes: claimed)
+            default: files[path] = .file(bytes: kept, claimedBytes: kept.count)
+            }
         case (.file(let bytes, let claimed), _) where isConfig:
             let count = Int(random.next() % UInt64(bytes.count + 1))
             let cut = Array(bytes.prefix(count == 256 ? 255 : count))
@@ -208,9 +214,36 @@ import Testing
         #expect(control([], 0) == .unknown(.cutOff))
         #expect(control(plain, nil) == .unknown(.unreadable))
         #expect(control([UInt8](repeating: 0xff, count: 4096), 4096) == .unknown(.dead))
-        #expect(control([UInt8](repeating: 0, count: 4096), 4096) == .absent)
         var circle = [UInt8](repeating: 0, count: 4096)
         circle.replaceSubrange(0x100..<0x104, with: [0x01, 0x00, 0x01, 0x10])
         #expect(control(circle, 4096).redirects != true, "a list that points at itself")
+    }
+
+    /// What tar makes of files that show fewer bytes than they claim.
+    @Test func zerosInPlaceOfWhatWasNotRead() {
+        func space(_ bytes: [UInt8], kept: Int, claimed: Int = 4096) -> ConfigurationSpace {
+            let zeros = [UInt8](repeating: 0, count: claimed)
+            return ConfigurationSpace(
+                bytes: Array((bytes.prefix(kept) + zeros.dropFirst(kept)).prefix(claimed)), claimedBytes: claimed)
+        }
+        var port = [UInt8](repeating: 0, count: 4096)
+        port.replaceSubrange(0..<12, with: [0x36, 0x1b, 0x0c, 0, 0, 0, 0x10, 0, 0, 0, 0x04, 0x06])
+        port[0x34] = 0x80
+        port.replaceSubrange(0x80..<0x84, with: [0x10, 0, 0x42, 0])
+        #expect(space(port, kept: 4096).accessControl == .absent, "its first extended header is zero")
+        #expect(space(port, kept: 4096).portType == .rootPort)
+        #expect(space(port, kept: 64).accessControl == .unknown(.needsPrivilege))
+        #expect(space(port, kept: 64).portType == nil)
+        #expect(space(port, kept: 64).classCode == 0x060400)
+        #expect(space(port, kept: 64, claimed: 256).accessControl == .absent, "there is no extended part to be read")
+        #expect(space(port, kept: 64, claimed: 256).portType == nil)
+        #expect(space(port, kept: 0).accessControl == .unknown(.cutOff))
+        #expect(space(port, kept: 0).portType == nil && space(port, kept: 0).classCode == nil)
+        port.replaceSubrange(0x100..<0x108, with: [0x0d, 0, 1, 0, 0x1d, 0, 0x1d, 0])
+        #expect(space(port, kept: 4096).accessControl == .control(ACSControl(rawValue: 0x1d)))
+        #expect(space(port, kept: 64).accessControl == .unknown(.needsPrivilege))
+        // A host bridge may claim an extended part and have no capabilities at all.
+        port[6] = 0
+        #expect(space(port, kept: 64).accessControl == .absent && space(port, kept: 64).portType == .conventional)
     }
 }
