@@ -42,7 +42,7 @@ struct Endpoint: ~Copyable {
         let areaBytes = (options.sizeLimit + pageBytes - 1) / pageBytes * pageBytes
         let specification =
             try options.memory?.specification(byteCount: UInt64(2 * areaBytes))
-            ?? .host(byteCount: UInt64(2 * areaBytes))
+            ?? MemorySpecification(.host, byteCount: UInt64(2 * areaBytes))
         let region = try PeerRegion(
             registering: try specification.open(), on: domain, access: [.localWrite, .remoteRead, .remoteWrite])
         guard region.byteCount >= 2 * areaBytes else { throw .tooSmall(region.byteCount, 2 * areaBytes) }

@@ -9,7 +9,7 @@ extension MemorySpecification {
     ///
     /// - Throws: as ``PeerMemory/MemorySpecification/open(root:)`` and ``Verbs/DeviceMemory/init(allocating:on:)`` do.
     public func open(on context: Context) throws(PeerMRError) -> any Memory {
-        if case .nic(let byteCount) = self { return try DeviceMemory(allocating: byteCount, on: context) }
+        if source == .nic { return try DeviceMemory(allocating: byteCount ?? 0, on: context) }
         return try open()
     }
 }

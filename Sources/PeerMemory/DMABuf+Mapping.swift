@@ -39,11 +39,11 @@ extension DMABuf {
     ) throws(PeerMRError) {
         guard let start = local.baseAddress, local.count > 0 else { return }
         let count = try validate(offset: offset, byteCount: UInt64(local.count))
-        let inner = Int(offset % UInt64(pageBytes))
-        let length = inner + count
+        // From the beginning of the buffer: some DRM drivers ignore the offset of a mapping, and would map other pages
+        // (drivers/gpu/drm/drm_gem_shmem_helper.c, drm_gem_shmem_fault). Only the pages that are touched cost anything.
+        let length = Int(offset) + count
         let mapped = unsafe mmap(
-            nil, length, writing ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, descriptor,
-            off_t(offset - UInt64(inner)))
+            nil, length, writing ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, descriptor, 0)
         guard let mapped = unsafe mapped, unsafe mapped != MAP_FAILED else {
             throw .mapBuffer(currentErrno(), exporter)
         }
@@ -51,7 +51,7 @@ extension DMABuf {
         guard peermr_dmabuf_sync(descriptor, writing ? 1 : 0, 0) == 0 else {
             throw .syncBuffer(currentErrno(), exporter)
         }
-        let peer = unsafe mapped + inner
+        let peer = unsafe mapped + Int(offset)
         let copied =
             writing
             ? unsafe peermr_copy_by_kernel(peer, start, count) : unsafe peermr_copy_by_kernel(start, peer, count)

@@ -5,10 +5,10 @@ package import PeerMRCore
 
 extension PeerMRError {
     package static let hostDMABufsErrors = ErrorSection(
-        "dma-bufs of host memory: udmabuf and dma-heap",
+        "dma-bufs of udmabuf, dma-heap and DRM",
         [
             impossibleBuffer, bufferBeyondMemory, openUDMABuffer, sealedMemory, udmabufLimit, createBuffer, heapName,
-            openHeap, otherHeaps, heapAllocation,
+            openHeap, otherHeaps, heapAllocation, drm,
         ])
 }
 

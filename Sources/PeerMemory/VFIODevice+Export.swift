@@ -51,9 +51,10 @@ extension VFIODevice {
     /// - Parameters:
     ///   - bar: its number, 0 to 5.
     ///   - offset: where the part begins in the BAR, in bytes; any.
-    ///   - byteCount: how long it is, in bytes; any above 0.
+    ///   - byteCount: how long it is, in bytes; any above 0; nil for all of the BAR.
     /// - Throws: as ``export(bar:ranges:writable:)``.
-    public func export(bar: Int, offset: UInt64, byteCount: UInt64) throws(PeerMRError) -> VFIOMemory {
+    public func export(bar: Int, offset: UInt64, byteCount: UInt64?) throws(PeerMRError) -> VFIOMemory {
+        guard let byteCount else { return try export(bar: bar) }
         let region = try region(bar: bar)
         guard byteCount > 0, offset < region.byteCount, byteCount <= region.byteCount - offset else {
             throw .partOfBAR(address, bar, region.byteCount, offset, byteCount)
@@ -63,14 +64,6 @@ extension VFIODevice {
         let end = min((offset + byteCount + page - 1) / page * page, region.byteCount)
         let whole = try export(bar: bar, ranges: [Range(offset: first, byteCount: end - first)])
         return try VFIOMemory(whole, offset: offset - first, byteCount: byteCount)
-    }
-
-    /// Exports all of a BAR, or a part of it.
-    ///
-    /// - Throws: as ``export(bar:ranges:writable:)``.
-    public func export(bar: Int, part: MemorySpecification.Part?) throws(PeerMRError) -> VFIOMemory {
-        guard let part else { return try export(bar: bar) }
-        return try export(bar: bar, offset: part.offset, byteCount: part.byteCount)
     }
 
     static func check(_ ranges: [Range], in region: Region, of address: PCIAddress) throws(PeerMRError) {

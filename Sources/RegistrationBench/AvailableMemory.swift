@@ -15,10 +15,10 @@ extension BenchMemory {
     package static func available(
         for context: Context, root: SystemRoot = .live
     ) -> (names: [BenchMemory], absent: [(name: String, reason: PeerMRError)]) {
-        var names = [BenchMemory(.host(byteCount: 1), isLimited: false)]
+        var names = [BenchMemory(.host)]
         var absent: [(name: String, reason: PeerMRError)] = []
         for pool in P2PPool.all(root: root) where pool.isAllocatable {
-            names.append(BenchMemory(.p2pmem(pool.provider, byteCount: 1), isLimited: false))
+            names.append(BenchMemory(.p2pmem(pool.provider)))
         }
         let buffers = buffers(root)
         let answer = Assessment(of: .dmabuf, on: context).api
@@ -34,23 +34,22 @@ extension BenchMemory {
             names += buffers
         }
         if let attributes = try? context.attributes(), attributes.deviceMemoryBytes > 0 {
-            names.append(BenchMemory(.nic(byteCount: attributes.deviceMemoryBytes), isLimited: true))
+            names.append(BenchMemory(.nic, limit: attributes.deviceMemoryBytes))
         }
         return (names, absent)
     }
 
     private static func buffers(_ root: SystemRoot) -> [BenchMemory] {
         var names: [BenchMemory] = []
-        if root.exists("dev/udmabuf") { names.append(BenchMemory(.udmabuf(byteCount: 1), isLimited: false)) }
-        for heap in DMAHeap.all(root: root) { names.append(BenchMemory(.heap(heap, byteCount: 1), isLimited: false)) }
+        if root.exists("dev/udmabuf") { names.append(BenchMemory(.udmabuf)) }
+        for heap in DMAHeap.all(root: root) { names.append(BenchMemory(.heap(heap))) }
         let functions = (root.entries("sys/bus/pci/drivers/vfio-pci") ?? []).compactMap { PCIAddress($0) }
         for address in functions.sorted() {
             guard let (bar, byteCount) = largestBAR(of: address, root) else { continue }
-            let part = MemorySpecification.Part(offset: 0, byteCount: byteCount)
-            names.append(BenchMemory(.vfio(address, bar: bar, part: part), isLimited: true))
+            names.append(BenchMemory(.vfio(address, bar: bar), limit: byteCount))
         }
         if (try? CUDALibrary.load()) != nil {
-            names.append(BenchMemory(.cuda(ordinal: 0, byteCount: 1), isLimited: false))
+            names.append(BenchMemory(.cuda(ordinal: 0)))
         }
         return names
     }

@@ -14,14 +14,17 @@ final class OpenFunctions: Sendable {
     private let devices = Mutex<[PCIAddress: VFIODevice]>([:])
 
     /// A dma-buf of a BAR. The kernel serves any number of exports at once.
-    func export(_ address: PCIAddress, bar: Int, part: MemorySpecification.Part?) throws(PeerMRError) -> VFIOMemory {
+    func export(
+        _ address: PCIAddress, bar: Int, of specification: MemorySpecification
+    ) throws(PeerMRError) -> VFIOMemory {
         let device = try devices.withLock { (devices) throws(PeerMRError) -> VFIODevice in
             if let known = devices[address] { return known }
             let new = try VFIODevice(address)
             devices[address] = new
             return new
         }
-        return try device.export(bar: bar, part: part)
+        return try device.export(
+            bar: bar, offset: specification.offset, byteCount: specification.byteCount)
     }
 }
 
@@ -35,14 +38,15 @@ struct PreparedMemory {
     init(
         _ specification: MemorySpecification, huge: Bool, on context: Context, functions: OpenFunctions
     ) throws(PeerMRError) {
-        switch specification {
-        case .host(let byteCount):
+        switch specification.source {
+        case .host:
+            let byteCount = specification.byteCount ?? 0
             guard let count = Int(exactly: byteCount) else { throw .hugeRequest(byteCount) }
             let pages = try HostPages(count, huge: huge)
             memory = pages
             hostPages = pages
             return
-        case .vfio(let address, let bar, let part): memory = try functions.export(address, bar: bar, part: part)
+        case .vfio(let address, let bar): memory = try functions.export(address, bar: bar, of: specification)
         default: memory = try specification.open(on: context)
         }
         hostPages = nil

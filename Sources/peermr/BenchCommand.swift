@@ -35,7 +35,7 @@ struct BenchRegistration: ParsableCommand {
     var device: String
     @Option(
         help: ArgumentHelp(
-            "host, p2pmem:BDF, vfio:BDF:BAR, udmabuf, heap:NAME, cuda:ORDINAL, fd:N or nic, each with a size where it "
+            "host, p2pmem:BDF, vfio:BDF:BAR, udmabuf, heap:NAME, drm:CARD, cuda:ORDINAL, fd:N or nic, each with a size where it "
                 + "shall not exceed it; may be repeated. Without it: host memory, and what else this machine has.",
             valueName: "memory"))
     var memory: [String] = []

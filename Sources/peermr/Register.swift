@@ -25,8 +25,7 @@ struct Register: ParsableCommand {
     var device: String
     @Option(
         help: ArgumentHelp(
-            "host:SIZE, p2pmem:BDF:SIZE, vfio:BDF:BAR[:OFFSET:SIZE], udmabuf:SIZE, heap:NAME:SIZE, cuda:ORDINAL:SIZE, "
-                + "fd:N[:OFFSET:SIZE] or nic:SIZE. Sizes are bytes, or have a suffix K, M, G or T.",
+            MemorySource.forms.joined(separator: ", ") + ". Sizes are bytes, or have a suffix K, M, G or T.",
             valueName: "memory"))
     var memory: String
     @Option(

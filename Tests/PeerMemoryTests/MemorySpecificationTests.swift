@@ -15,21 +15,24 @@ import Verbs
 
     @Test func everyKind() throws {
         let drive = Self.drive
-        let part = MemorySpecification.Part(offset: 4096, byteCount: 65536)
+        func part(_ source: MemorySource) -> MemorySpecification {
+            MemorySpecification(source, offset: 4096, byteCount: 65536)
+        }
         let expected: [(String, MemorySpecification)] = [
-            ("host:64K", .host(byteCount: 65536)),
-            ("p2pmem:0000:03:00.0:16M", .p2pmem(drive, byteCount: 16 << 20)),
-            ("p2pmem:03:00.0:1", .p2pmem(drive, byteCount: 1)),
-            ("vfio:0000:03:00.0:2", .vfio(drive, bar: 2, part: nil)),
-            ("vfio:03:00.0:2:4K:64K", .vfio(drive, bar: 2, part: part)),
-            ("udmabuf:2G", .udmabuf(byteCount: 2 << 30)),
-            ("heap:system:1m", .heap(try DMAHeap("system"), byteCount: 1 << 20)),
-            ("cuda:1:2M", .cuda(ordinal: 1, byteCount: 2 << 20)),
-            ("fd:0", .descriptor(0, part: nil)),
-            ("fd:7:4096:65536", .descriptor(7, part: part)),
-            ("nic:8K", .nic(byteCount: 8192)),
+            ("host:64K", MemorySpecification(.host, byteCount: 65536)),
+            ("p2pmem:0000:03:00.0:16M", MemorySpecification(.p2pmem(drive), byteCount: 16 << 20)),
+            ("p2pmem:03:00.0:1", MemorySpecification(.p2pmem(drive), byteCount: 1)),
+            ("vfio:0000:03:00.0:2", MemorySpecification(.vfio(drive, bar: 2), byteCount: nil)),
+            ("vfio:03:00.0:2:4K:64K", part(.vfio(drive, bar: 2))),
+            ("udmabuf:2G", MemorySpecification(.udmabuf, byteCount: 2 << 30)),
+            ("heap:system:1m", MemorySpecification(.heap(try DMAHeap("system")), byteCount: 1 << 20)),
+            ("drm:card0:64K", MemorySpecification(.drm(card: "card0"), byteCount: 65536)),
+            ("cuda:1:2M", MemorySpecification(.cuda(ordinal: 1), byteCount: 2 << 20)),
+            ("fd:0", MemorySpecification(.descriptor(0), byteCount: nil)),
+            ("fd:7:4096:65536", part(.descriptor(7))),
+            ("nic:8K", MemorySpecification(.nic, byteCount: 8192)),
         ]
-        #expect(Set(expected.map { $0.0.prefix { $0 != ":" } }).count == MemorySpecification.forms.count)
+        #expect(Set(expected.map { $0.0.prefix { $0 != ":" } }).count == MemorySource.forms.count)
         for (text, specification) in expected {
             #expect(try MemorySpecification(text) == specification)
             #expect(try MemorySpecification("\(specification)") == specification)
@@ -58,8 +61,9 @@ import Verbs
         ("vfio:03:00.0:2:0:0", "has a SIZE of 0", "write vfio:BDF:BAR"),
         ("heap:64K", "ends where SIZE", "write heap:NAME:SIZE"),
         ("heap::64K", "has nothing where NAME", "write heap:NAME:SIZE"),
-        ("heap:a/b:64K", "no name of a heap", "write heap:NAME:SIZE"),
-        ("heap:..:64K", "no name of a heap", "write heap:NAME:SIZE"),
+        ("heap:a/b:64K", "no name of a file", "write heap:NAME:SIZE"),
+        ("heap:..:64K", "no name of a file", "write heap:NAME:SIZE"),
+        ("drm:a/b:64K", "no name of a file", "write drm:CARD:SIZE"),
         ("cuda:-1:64K", "no number from 0", "write cuda:ORDINAL:SIZE"),
         ("cuda:2147483648:64K", "no number from 0", "write cuda:ORDINAL:SIZE"),
         ("fd:-1", "no number from 0", "write fd:N"),
@@ -109,7 +113,7 @@ import Verbs
 
     /// Fields that have a meaning somewhere, in any order.
     private func composed(_ random: inout SeededGenerator) -> String {
-        let kinds = MemorySpecification.forms.map { $0.prefix { $0 != ":" } }
+        let kinds = MemorySource.forms.map { $0.prefix { $0 != ":" } }
         let fields: [Substring] = [
             "64K", "0000:03:00.0", "03:00.0", "2", "system", "0", "-1", "", "9223372036854775807",
         ]

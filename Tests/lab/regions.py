@@ -112,6 +112,18 @@ def p2pmem_unplugged_in_use(bench):
 
 
 @test(HCA)
+def display_memory(bench):
+    """Memory of a display driver, exported by PRIME, is registered and proven; a card that there is not is named."""
+    found = bench.probed("open", "drm:card0:1M")
+    equal((found["kind"], found["bytes"], found["round trip"]), ("dmabuf", str(1 << 20), "equal"), "the buffer")
+    equal(found["provider"], bench.server.bdf("display"), "the provider")
+    report = register(bench, DEVICE, "drm:card0:64K", "--prove")
+    proven(report, "dmaBuf")
+    report = register(bench, DEVICE, "drm:card7:64K", code=2)
+    in_order(report["error"]["reason"], "there is no /dev/dri/card7")
+
+
+@test(HCA)
 def every_exporter_on_the_hca(bench):
     """A BAR by vfio, udmabuf, dma-heap and host memory: registered, proven by the device's DMA, gone."""
     near = vfio(bench, "near")
