@@ -10,13 +10,9 @@ public enum DeviceLinks {
     /// A block device, a partition or an auxiliary device sits below the function whose driver made it.
     /// Components of `root` itself do not count: a captured tree may lie anywhere.
     public static func function(of path: FilePath, root: SystemRoot = .live) -> PCIAddress? {
-        let above = root.realPath("")?.components.count ?? 0
-        for component in path.components.dropFirst(above).reversed() {
-            if component.string.utf8.count >= 12, let address = PCIAddress(component.string) {
-                return address
-            }
-        }
-        return nil
+        let above = root.realPath("")?.string.split(separator: "/").count ?? 0
+        return path.string.split(separator: "/").dropFirst(above).reversed().lazy
+            .compactMap { $0.utf8.count >= 12 ? PCIAddress($0) : nil }.first
     }
 
     /// What does the DMA of an RDMA device; nil where there is none of that name.

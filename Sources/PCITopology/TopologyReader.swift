@@ -100,11 +100,11 @@ struct TopologyReader {
         guard let path = whereabouts(folder) else { return nil }
         var chain: [PCIAddress] = []
         var bus: RootBus?
-        for component in path.components {
-            if let found = RootBus(component: component.string) {
+        for component in path.string.split(separator: "/") {
+            if let found = RootBus(component: String(component)) {
                 bus = found
                 chain = []
-            } else if bus != nil, let found = PCIAddress(component.string) {
+            } else if bus != nil, let found = PCIAddress(component) {
                 chain.append(found)
             }
         }
