@@ -19,8 +19,8 @@ final class ArchiveFile {
     deinit { close(descriptor) }
 
     func read(_ bytes: [UInt8]) throws(PeerMRError) -> CapturedTree {
-        precondition(ftruncate(descriptor, 0) == 0 && lseek(descriptor, 0, SEEK_SET) == 0)
         precondition(pwrite(descriptor, bytes, bytes.count, 0) == bytes.count)
+        precondition(ftruncate(descriptor, bytes.count) == 0 && lseek(descriptor, 0, SEEK_SET) == 0)
         return try MachineArchive.read(descriptor: descriptor, name: "the archive")
     }
 }
