@@ -15,6 +15,8 @@ public final class DMABufMemory: DMABufBacked {
     public let byteCount: Int
     /// The PCI function whose memory it is, as the caller has said: the kernel does not tell.
     public let provider: PCIAddress?
+    /// Whether it is known to be memory of the host: a dma-heap's, whatever its name, and what udmabuf exports.
+    public let isHostMemory: Bool
 
     /// A range of a buffer.
     ///
@@ -31,6 +33,17 @@ public final class DMABufMemory: DMABufBacked {
         self.buffer = buffer
         self.offset = offset
         self.provider = provider
+        isHostMemory = provider == nil && buffer.isOfHostExporter
+    }
+
+    /// All of a buffer of a dma-heap.
+    init(ofHeap buffer: DMABuf) {
+        self.buffer = buffer
+        offset = 0
+        // The kernel keeps the size of a dma-buf in 63 bits.
+        byteCount = Int(clamping: buffer.byteCount)
+        provider = nil
+        isHostMemory = true
     }
 
     /// A range of a buffer whose descriptor this object takes over.

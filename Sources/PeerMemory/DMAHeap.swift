@@ -49,6 +49,6 @@ extension DMABufMemory {
         }
         let descriptor = peermr_heap_allocate(device.rawValue, rounded)
         guard descriptor >= 0 else { throw .allocateFromHeap(currentErrno(), heap, rounded) }
-        return try DMABufMemory(DMABuf(new: descriptor))
+        return DMABufMemory(ofHeap: try DMABuf(new: descriptor))
     }
 }
