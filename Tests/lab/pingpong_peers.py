@@ -118,7 +118,7 @@ def memory_that_is_refused(bench):
     with contextlib.ExitStack() as stack:
         stack.callback(bench.tidy)
         switch(bench, "import", "pinned")
-        refused("--memory", near, patterns=("give the memory back at any time",))
+        refused("--memory", near, patterns=("revoke the memory at any time",))
     with contextlib.ExitStack() as stack:
         stack.callback(bench.tidy)
         switch(bench, "fail_registration", 12)
