@@ -72,33 +72,3 @@ public final class Context: @unchecked Sendable {
         return unsafe GID(bytes: withUnsafeBytes(of: &gid) { unsafe Array($0) })
     }
 }
-
-/// The 16 bytes that address a port in a fabric.
-public struct GID: Hashable, Sendable {
-    /// The bytes in network order.
-    public let bytes: [UInt8]
-}
-
-/// The state of a port.
-public struct PortAttributes: Hashable, Sendable {
-    /// Whether data can flow.
-    public let isActive: Bool
-    /// The largest packet payload that the port will use now, in bytes; 0 where unknown.
-    public let mtuBytes: Int
-    /// The entries of the GID table.
-    public let gidCount: Int
-    /// The LID on InfiniBand, 0 on Ethernet.
-    public let localIdentifier: UInt16
-    /// Whether the link is InfiniBand, where LIDs address; on Ethernet GIDs do.
-    public let isInfiniBand: Bool
-}
-
-/// A path MTU as the specification codes it: 1 is 256 bytes, 5 is 4096.
-public struct PathMTU: RawRepresentable, Hashable, Sendable {
-    /// The value of `enum ibv_mtu`.
-    public let rawValue: UInt32
-    /// Wraps a value of `enum ibv_mtu`.
-    public init(rawValue: UInt32) { self.rawValue = rawValue }
-    /// The payload of a full packet, in bytes; 0 for a code that the specification does not have.
-    public var bytes: Int { (1...5).contains(rawValue) ? 128 << Int(rawValue) : 0 }
-}

@@ -61,18 +61,6 @@ extension Memory {
     public func explain(_ refusal: PeerMRError) -> PeerMRError { refusal }
 }
 
-/// What kind of memory it is.
-public enum MemoryKind: String, Hashable, Sendable, CaseIterable {
-    /// Memory of the host.
-    case host
-    /// A mapping of a PCI function's peer-to-peer memory.
-    case p2pmem
-    /// A buffer that another driver exports as a descriptor.
-    case dmabuf
-    /// Memory of the RDMA device itself.
-    case nic
-}
-
 /// Distinguishes memory from any other that exists, as a key of a cache.
 public enum MemoryIdentity: Hashable, Sendable {
     /// An object of this process. Another object may get its number when it is gone: keep it while the key is used.
@@ -80,35 +68,4 @@ public enum MemoryIdentity: Hashable, Sendable {
     /// A dma-buf: the number of the kernel's file system of dma-bufs, and the buffer's in it, whichever descriptor
     /// leads to it.
     case dmaBuf(device: UInt64, inode: UInt64)
-}
-
-/// How a device gets at memory: one case for each way to register it.
-public enum MemoryBacking: Sendable {
-    /// A mapping of this process, for `ibv_reg_mr`.
-    case mapped(IOVector)
-    /// A range of a dma-buf, for `ibv_reg_dmabuf_mr`.
-    case dmaBuf(DMABufRange)
-    /// Memory of the RDMA device, for `ibv_reg_dm_mr`.
-    case deviceMemory(DeviceMemory)
-
-    /// A mapping of this process, by its bytes.
-    ///
-    /// - Parameter bytes: mapped as long as the memory lives that this is the backing of; nothing can check that.
-    @unsafe public static func mapped(_ bytes: UnsafeMutableRawBufferPointer) -> MemoryBacking {
-        .mapped(IOVector(address: UInt(bitPattern: bytes.baseAddress), byteCount: bytes.count))
-    }
-}
-
-/// A range of this process's memory, as a system call takes it. Numbers only: keep the memory alive while a device uses
-/// them. The corresponding C type is `struct iovec`.
-public struct IOVector: BitwiseCopyable, Hashable, Sendable {
-    /// The address of the first byte in this process.
-    public let address: UInt
-    /// The length in bytes.
-    public let byteCount: Int
-
-    package init(address: UInt, byteCount: Int) {
-        self.address = address
-        self.byteCount = byteCount
-    }
 }

@@ -77,7 +77,7 @@ extension PeerMRError {
     static func register(_ errno: Errno, byteCount: Int, access: Access, device: Device) -> PeerMRError {
         access.contains(.onDemand)
             ? registerOnDemand(errno, byteCount, device, access.rawValue)
-            : registerPinned(errno, byteCount, device, access.rawValue, memoryLockLimit())
+            : registerPinned(errno, byteCount, device, access.rawValue, memlockLimit())
     }
 
     static let deregister = ErrorTable("ibv_dereg_mr", facts: "device") { device in
