@@ -111,7 +111,7 @@ def p2pmem_unplugged_in_use(bench):
 # The lab HCA
 
 
-@test(HCA)
+@test(HCA_AMD)
 def display_memory(bench):
     """Memory of a display driver, exported by PRIME, is registered and proven; a card that there is not is named."""
     found = bench.probed("open", "drm:card0:1M")

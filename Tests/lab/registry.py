@@ -97,13 +97,12 @@ _HCA_AND_PEERS = [
     # As QEMU makes it when nothing is said: it cannot address all memory.
     {"type": "edu", "name": "narrow", "options": {"dma_mask": 0xfffffff}},
 ]
-HCA = Setting("hca", [HostSpec("hca", cpu="Skylake-Server", iommu="passthrough", labhca=True, modules=["bochs"],
-                               layout=[*_HCA_AND_PEERS, {"type": "qemu", "device": "bochs-display",
-                                                         "name": "display"}])], jobs=2)
+HCA = Setting("hca", [HostSpec("hca", cpu="Skylake-Server", iommu="passthrough", labhca=True,
+                               layout=_HCA_AND_PEERS)], jobs=2)
 
-# The same with an AMD processor, whose host bridge joins them, and an IOMMU that translates.
-HCA_AMD = Setting("hca-amd", [HostSpec("hca", cpu="EPYC", iommu="translated", labhca=True,
-                                       layout=_HCA_AND_PEERS)])
+# The same with an AMD processor, whose host bridge joins them, an IOMMU that translates, and a display.
+HCA_AMD = Setting("hca-amd", [HostSpec("hca", cpu="EPYC", iommu="translated", labhca=True, modules=["bochs"], layout=[
+    *_HCA_AND_PEERS, {"type": "qemu", "device": "bochs-display", "name": "display"}])])
 
 # Memory of every kind on one host whose clock counts instructions.
 COUNTED = Setting("counted", [
