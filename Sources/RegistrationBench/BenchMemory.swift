@@ -61,9 +61,9 @@ package struct BenchMemory: Hashable, Sendable {
         case .vfio: "a new dma-buf of the same BAR"
         case .udmabuf: "a new dma-buf, whose pages were allocated before the clock starts"
         case .heap: "a new dma-buf, whose pages the heap has allocated and cleared before the clock starts"
-        case .drm, .cuda: "a new allocation and its dma-buf"
         case .descriptor: "a new descriptor of the same dma-buf"
         case .nic: "a new allocation of the device's memory"
+        default: "a new allocation and its dma-buf"
         }
     }
 }
