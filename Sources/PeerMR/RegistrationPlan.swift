@@ -39,7 +39,9 @@ public final class RegistrationPlan: Sendable {
 
     /// What a refusal of the kernel means, with all that was known before.
     func explain(_ error: PeerMRError, _ memory: any Memory, _ device: Device) -> PeerMRError {
-        switch choice.method {
+        // What was refused before any call says enough by itself.
+        guard error.errno != nil else { return error }
+        return switch choice.method {
         case .dmaBuf: .bufferRefused(error, route, memory, device)
         case .pinned where memory.kind == .p2pmem: .pinnedPeerMemory(error, choice)
         case .pinned, .onDemand, .deviceMemory: memory.explain(error)

@@ -108,8 +108,7 @@ extension PeerMRError {
         ErrorRow(
             .notSupported,
             "\(object) is mapped privately at \(address): what the CPU writes there stays in a copy that no device "
-                + "sees\(object) is mapped privately at \(address): what the CPU writes there stays in a copy that no "
-                + "device sees",
+                + "sees",
             "map it with MAP_SHARED")
     }
     static let readOnlyMapping = ErrorTable(facts: "object", .hexadecimal("address")) { object, address in

@@ -15,13 +15,14 @@ import Testing
 
     /// Memory of this test, told to be a mapping of something.
     private func user(
-        _ memory: HostMemory, as object: String, at offset: UInt64 = 0, from inner: Int = 0, count: Int
+        _ memory: HostMemory, as object: String, at offset: UInt64 = 0, from inner: Int = 0, count: Int,
+        permissions: String = "rw-s"
     ) throws -> UserMemory {
         let start = UInt64(UInt(bitPattern: memory.baseAddress))
         let end = start + UInt64(memory.byteCount)
         folder.file(
             "proc/self/maps",
-            "\(String(start, radix: 16))-\(String(end, radix: 16)) rw-s \(String(offset, radix: 16)) \(object)\n")
+            "\(String(start, radix: 16))-\(String(end, radix: 16)) \(permissions) \(String(offset, radix: 16)) \(object)\n")
         return try UserMemory(at: start + UInt64(inner), byteCount: UInt64(count), root: folder.root)
     }
 
@@ -125,6 +126,27 @@ import Testing
                 _ = try PeerRegion(registering: range, on: machine.domain, access: [.localWrite])
             }
             #expect(limit?.code == .resourceLimit, "another matter")
+        }
+    }
+
+    /// The device pages nothing on demand, of which the mapping is no case.
+    @Test(arguments: [
+        ("r--s", "is mapped for reading only at ADDRESS, and devices were to write"),
+        ("rw-p", "is mapped privately at ADDRESS: what the CPU writes there stays in a copy that no device sees"),
+    ])
+    func aMappingThatWillNotDoIsNoMatterOfTheDevice(_ permissions: String, _ words: String) throws {
+        let memory = try HostMemory(allocating: 4096)
+        try withFakeVerbs { fake in
+            let machine = try Machine()
+            let range = try user(memory, as: pool(), count: 4096, permissions: permissions)
+            let error = #expect(throws: PeerMRError.self) {
+                _ = try PeerRegion(registering: range, on: machine.domain, access: [.localWrite])
+            }
+            let address = "0x" + String(range.address, radix: 16)
+            let reason = "p2pmem of \(provider) " + words.replacing("ADDRESS", with: address)
+            #expect(error?.reason == reason)
+            #expect(error?.errno == nil)
+            #expect(!fake.journal.contains("ibv_reg_mr"), "the kernel was not asked")
         }
     }
 
