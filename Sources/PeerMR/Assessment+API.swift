@@ -49,7 +49,7 @@ extension Assessment {
         if kind == .p2pmem, let refusal = refusal(by: .running()) { return refusal }
         switch (kind, plan) {
         case (.host, _): return Answer(.yes, "\(device) registers host memory, as every RDMA device does")
-        case (.nic, _): return Answer(.yes, "\(device) gives programs memory of its own")
+        case (.nic, _): return Answer(.unknown, "not asked")
         case (_, .failure(let error)): return answer(to: error, asking: "\(device)")
         case (.p2pmem, .success(let plan)) where plan.choice.method == .onDemand:
             let aside = plan.nic == .software ? "; on this software device that works by CPU copy" : ""

@@ -127,7 +127,10 @@ extension Assessment {
         kind = memory.kind
         self.plan = plan
         self.path = path
-        api = Self.api(of: memory.kind, on: context, plan)
+        api =
+            memory.kind == .nic
+            ? Answer(.yes, "\(context.device) gives programs memory of its own")
+            : Self.api(of: memory.kind, on: context, plan)
         exporter =
             switch memory.kind {
             case .host: Answer(.yes, "\(size) of the host's memory")

@@ -41,7 +41,12 @@ struct RegistrationReport {
             made = Made(
                 method: region.choice.method, exporter: region.exporter, provider: region.provider, keys: region.keys,
                 padding: region.padding, nanoseconds: region.registrationNanoseconds)
-            if let wanted { proof = try region.prove(wanted) }
+            assessment.record(Proof.none)
+            if let wanted {
+                let proof = try region.prove(wanted)
+                self.proof = proof
+                assessment.record(proof)
+            }
         } catch {
             self.error = error
         }
@@ -71,8 +76,7 @@ struct RegistrationReport {
 
 extension RegistrationReport {
     private var data: Answer {
-        if let proof { return proof.answer }
-        return made == nil ? Answer(.unknown, "not proven: there is no region") : Proof.none.answer
+        made == nil ? Answer(.unknown, "not proven: there is no region") : assessment.data
     }
 
     private var answers: [(String, Answer)] {
