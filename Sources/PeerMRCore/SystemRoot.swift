@@ -110,6 +110,11 @@ public struct SystemRoot: Hashable, Sendable {
         }
     }
 
+    /// The driver of a PCI function; nil where it has none.
+    package func driver(of function: PCIAddress) -> String? {
+        linkTarget("sys/bus/pci/devices/\(function)/driver")?.lastComponent?.string
+    }
+
     /// The size that a file claims; nil where it is missing.
     public func fileSize(_ relative: String) -> Int? {
         switch source {

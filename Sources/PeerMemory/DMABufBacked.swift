@@ -38,9 +38,7 @@ extension DMABufBacked {
     ///
     /// - Throws: `invalidArgument` where it is not inside this memory.
     package func place(_ offset: Int, _ count: Int) throws(PeerMRError) -> UInt64 {
-        guard offset >= 0, offset <= byteCount, count <= byteCount - offset else {
-            throw .outsideMemory(offset, count, byteCount)
-        }
+        try validate(offset, count)
         return self.offset + UInt64(offset)
     }
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import SystemPackage
 public import PeerMRCore
 public import Verbs
 
@@ -27,16 +26,18 @@ extension MappingBacked {
     }
 
     private func address(_ offset: Int, _ count: Int) throws(PeerMRError) -> UInt {
-        guard offset >= 0, offset <= byteCount, count <= byteCount - offset else {
-            throw .outsideMemory(offset, count, byteCount)
-        }
+        try validate(offset, count)
         return unsafe UInt(bitPattern: baseAddress) + UInt(offset)
     }
 }
 
-extension SystemRoot {
-    /// The driver of a PCI function; nil where it has none.
-    package func driver(of function: PCIAddress) -> String? {
-        linkTarget("sys/bus/pci/devices/\(function)/driver")?.lastComponent?.string
+extension Memory {
+    /// Whether a range is inside the memory.
+    ///
+    /// - Throws: `invalidArgument` where it is not.
+    func validate(_ offset: Int, _ count: Int) throws(PeerMRError) {
+        guard offset >= 0, offset <= byteCount, count <= byteCount - offset else {
+            throw .outsideMemory(offset, count, byteCount)
+        }
     }
 }

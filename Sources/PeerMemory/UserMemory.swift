@@ -116,12 +116,6 @@ extension UserMemory {
         return .deviceMapping(refusal, path)
     }
 
-    private func validate(_ offset: Int, _ count: Int) throws(PeerMRError) {
-        guard offset >= 0, offset <= byteCount, count <= byteCount - offset else {
-            throw .outsideMemory(offset, count, byteCount)
-        }
-    }
-
     /// A descriptor of the object's own for the dma-buf, looked for once.
     private func opened(_ identity: DMABuf.Identity) throws(PeerMRError) -> DMABuf {
         try buffer.withLock { (buffer) throws(PeerMRError) -> DMABuf in

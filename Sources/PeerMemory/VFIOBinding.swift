@@ -90,12 +90,12 @@ public struct VFIOBinding: Hashable, Sendable {
         if let group {
             for name in root.entries("sys/kernel/iommu_groups/\(group)/devices") ?? [] {
                 guard let other = PCIAddress(name), other != address else { continue }
-                neighbors.append(Neighbor(address: other, driver: driver(of: other)))
+                neighbors.append(Neighbor(address: other, driver: root.driver(of: other)))
             }
         }
         let text = root.attribute("\(folder)/driver_override")
         return State(
-            address: address, driver: driver(of: address),
+            address: address, driver: root.driver(of: address),
             driverOverride: text == "(null)" || text?.isEmpty == true ? nil : text, group: group,
             neighbors: neighbors.sorted { $0.address < $1.address })
     }
@@ -105,10 +105,6 @@ public struct VFIOBinding: Hashable, Sendable {
     ///
     /// Each disk of it is opened exclusively for an instant, which is how the kernel tells.
     public func uses() -> [Use] { FunctionUse.find(of: address, root) }
-
-    private func driver(of address: PCIAddress) -> String? {
-        root.linkTarget("sys/bus/pci/devices/\(address)/driver")?.lastComponent?.string
-    }
 
     /// Takes the function from its driver and gives it to vfio-pci.
     ///
@@ -127,11 +123,11 @@ public struct VFIOBinding: Hashable, Sendable {
         do throws(PeerMRError) {
             if before.driver != nil { try write("\(address)", to: "\(folder)/driver/unbind") }
             try write("\(address)", to: "sys/bus/pci/drivers_probe")
-            guard driver(of: address) == "vfio-pci" else { throw .notTaken(address, "vfio-pci") }
+            guard root.driver(of: address) == "vfio-pci" else { throw .notTaken(address, "vfio-pci") }
         } catch {
             // What was is better than a function without a driver; its own refusal would hide the first.
             try? write("\n", to: "\(folder)/driver_override")
-            if before.driver != nil, driver(of: address) == nil {
+            if before.driver != nil, root.driver(of: address) == nil {
                 try? write("\(address)", to: "sys/bus/pci/drivers_probe")
             }
             throw error
@@ -161,7 +157,7 @@ public struct VFIOBinding: Hashable, Sendable {
         try write("\(driver ?? "")\n", to: "\(folder)/driver_override")
         try write("\(address)", to: "\(folder)/driver/unbind")
         try write("\(address)", to: "sys/bus/pci/drivers_probe")
-        let now = self.driver(of: address)
+        let now = root.driver(of: address)
         if let driver {
             try write("\n", to: "\(folder)/driver_override")
             guard now == driver else { throw .notTaken(address, driver) }
