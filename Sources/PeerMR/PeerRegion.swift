@@ -14,6 +14,8 @@ public struct PeerRegion: ~Copyable {
     public let access: Access
     /// How long the registration itself took, in nanoseconds.
     public let registrationNanoseconds: UInt64
+    /// Where a transfer's bytes are to be counted: a dma-buf of the host's own memory is no peer's.
+    public let isPeerToPeer: Bool
     /// Why host memory was registered in place of the peer memory that was asked for; nil where it was not.
     public let bounceReason: PeerMRError?
 
@@ -53,6 +55,7 @@ public struct PeerRegion: ~Copyable {
         }
         registrationNanoseconds = monotonicNanoseconds() - start
         keys = region.keys
+        isPeerToPeer = memory.kind != .nic && !memory.isHostMemory
         self.plan = plan
         self.access = access
         self.bounceReason = bounceReason
@@ -80,8 +83,6 @@ extension PeerRegion {
     public var domain: ProtectionDomain { region.domain }
     /// What the keys open besides the memory, because devices map pages; see ``Verbs/MemoryRegion/padding``.
     public var padding: (before: UInt64, after: UInt64) { region.padding }
-    /// Where a transfer's bytes are to be counted: a dma-buf of the host's own memory is no peer's.
-    public var isPeerToPeer: Bool { memory.kind != .nic && !memory.isHostMemory }
     /// The driver that the provider had when the memory was opened, or else registered.
     var driverAtRegistration: String? { memory.providerDriver ?? plan.driver }
 }
