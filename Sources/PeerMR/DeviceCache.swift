@@ -26,11 +26,11 @@ final class DeviceCache: Sendable {
     private let root: SystemRoot
     private let events: UeventSequence
     private let state = Mutex(State())
-    // What holds as long as the device is open, by the kind of memory.
-    private let host = PlanSlot()
-    private let p2pmem = PlanSlot()
-    private let dmabuf = PlanSlot()
-    private let own = PlanSlot()
+    // The plans that hold as long as the device is open, by the kind of memory. Only ``plan(_:_:_:)`` sets them.
+    private let host = OnceReference()
+    private let p2pmem = OnceReference()
+    private let dmabuf = OnceReference()
+    private let own = OnceReference()
 
     init(of device: Device, root: SystemRoot = .live) {
         nic = NICKind(of: device, root: root)
@@ -42,9 +42,8 @@ final class DeviceCache: Sendable {
     /// What is remembered of a device.
     static func of(_ context: Context) -> DeviceCache {
         // Only this module sets it.
-        if let known = context.info.layer { return unsafe unsafeDowncast(known, to: DeviceCache.self) }
-        return unsafe unsafeDowncast(
-            context.info.setLayer(DeviceCache(of: context.device)), to: DeviceCache.self)
+        let layer = context.info.layer.object ?? context.info.layer.set(DeviceCache(of: context.device))
+        return unsafe unsafeDowncast(layer, to: DeviceCache.self)
     }
 
     /// How memory is registered.
@@ -66,13 +65,13 @@ final class DeviceCache: Sendable {
     }
 
     private func plan(
-        _ kind: MemoryKind, _ slot: borrowing PlanSlot, _ context: Context
+        _ kind: MemoryKind, _ slot: borrowing OnceReference, _ context: Context
     ) throws(PeerMRError) -> RegistrationPlan {
-        if let known = slot.plan { return known }
+        if let known = slot.object { return unsafe unsafeDowncast(known, to: RegistrationPlan.self) }
         let choice = try MethodChoice.choose(for: kind, info: RegistrationInfo(of: context, nic: nic, for: kind))
         let provider = kind == .nic ? function : nil
         let made = RegistrationPlan(choice, nic, provider: provider, driver: provider.flatMap { root.driver(of: $0) })
-        return slot.set(made)
+        return unsafe unsafeDowncast(slot.set(made), to: RegistrationPlan.self)
     }
 
     /// The plan for dma-bufs of a function: what is around a provider is read again when it may have changed.
@@ -95,34 +94,6 @@ final class DeviceCache: Sendable {
             route: Assessment.route(of: provider, for: .rdmaDevice(device().name), root: root))
         state.withLock { $0.plans.append(made) }
         return made
-    }
-}
-
-/// A plan that is set once, and read without a lock.
-private struct PlanSlot: ~Copyable, Sendable {
-    private let bits = Atomic<UInt>(0)
-
-    /// The plan; nil until it is set.
-    var plan: RegistrationPlan? {
-        unsafe Self.object(bits.load(ordering: .acquiring))?.takeUnretainedValue()
-    }
-
-    /// - Returns: the plan that is set: another thread may have been first.
-    func set(_ plan: RegistrationPlan) -> RegistrationPlan {
-        let new = unsafe Unmanaged.passRetained(plan)
-        let (isFirst, found) = bits.compareExchange(
-            expected: 0, desired: UInt(bitPattern: unsafe new.toOpaque()), ordering: .acquiringAndReleasing)
-        guard !isFirst, let other = unsafe Self.object(found) else { return plan }
-        unsafe new.release()
-        return unsafe other.takeUnretainedValue()
-    }
-
-    deinit {
-        if let plan = unsafe Self.object(bits.load(ordering: .acquiring)) { unsafe plan.release() }
-    }
-
-    @unsafe private static func object(_ bits: UInt) -> Unmanaged<RegistrationPlan>? {
-        unsafe UnsafeRawPointer(bitPattern: bits).map { unsafe Unmanaged.fromOpaque($0) }
     }
 }
 
