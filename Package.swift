@@ -179,7 +179,7 @@ let package = Package(
         // Tests of the first two rings, without a device. CFakeVerbs stands in for libibverbs and librdmacm.
         .target(name: "CFakeVerbs", path: "Tests/CFakeVerbs"),
         .target(
-            name: "TestSupport", dependencies: ["PeerMRCore", system], path: "Tests/TestSupport",
+            name: "TestSupport", dependencies: ["PCITopology", "PeerMRCore", system], path: "Tests/TestSupport",
             swiftSettings: testing),
         .testTarget(
             name: "PeerMRCoreTests", dependencies: ["PeerMRCore", "TestSupport", system],

@@ -9,17 +9,6 @@ import Testing
 
 /// A captured machine comes out of an archive as it went in.
 @Suite struct RoundTripTests {
-    static func judged(_ root: SystemRoot) -> [String] {
-        let topology = Topology(root: root)
-        let addresses = topology.functions.map(\.address)
-        var lines = addresses.flatMap { provider in
-            addresses.map { "\(provider) \($0) \(topology.route(from: $0, to: provider))" }
-        }
-        lines += topology.rdmaDevices.map { "\($0) \($1)" }.sorted()
-        lines += topology.blockDevices.map { "\($0) \($1)" }.sorted()
-        return lines + ["\(String(describing: topology.cpu)) \(String(describing: topology.hasPeerToPeer))"]
-    }
-
     /// A function without an extended part, read without privilege; one that is gone; a switch.
     static func machine() -> TestMachine {
         var machine = TestMachine()
@@ -42,7 +31,7 @@ import Testing
             let path = folder.path.appending("machine")
             let written = try MachineArchive.write(captured, to: path, compression: compression)
             let read = try MachineArchive.read(path)
-            #expect(Self.judged(SystemRoot(read)) == Self.judged(machine.root))
+            #expect(Topology.judgement(of: SystemRoot(read)) == Topology.judgement(of: machine.root))
             #expect(read.listing.filter { !$0.hasPrefix("peermr/checksum") } == captured.listing)
             #expect(written.entries == read.listing.count)
             #expect(Snapshot.capture(SystemRoot(read)).listing == captured.listing)
@@ -53,7 +42,7 @@ import Testing
         let folder = TemporaryFolder()
         let path = folder.path.appending("here.tar.gz")
         try MachineArchive.write(Snapshot.capture(.live), to: path, compression: .gzip)
-        #expect(Self.judged(SystemRoot(try MachineArchive.read(path))) == Self.judged(.live))
+        #expect(Topology.judgement(of: SystemRoot(try MachineArchive.read(path))) == Topology.judgement(of: .live))
     }
 
     @Test func theSameMachineMakesTheSameBytes() throws {
@@ -106,8 +95,8 @@ import Testing
         }
         for machine in [TestMachine.large(drives: 8, isReadable: isReadable), Self.machine()] {
             let root = try packed(machine.tree)
-            #expect(Self.judged(root) == Self.judged(machine.root))
-            #expect(Self.judged(SystemRoot(Snapshot.capture(root))) == Self.judged(machine.root))
+            #expect(Topology.judgement(of: root) == Topology.judgement(of: machine.root))
+            #expect(Topology.judgement(of: SystemRoot(Snapshot.capture(root))) == Topology.judgement(of: machine.root))
         }
     }
 

@@ -31,20 +31,6 @@ import TestSupport
         return machine
     }
 
-    static func judged(_ root: SystemRoot) -> [String] {
-        let topology = Topology(root: root)
-        let addresses = topology.functions.map(\.address)
-        var lines = addresses.flatMap { provider in
-            addresses.map { "\(provider) \($0) \(topology.route(from: $0, to: provider))" }
-        }
-        lines += topology.rdmaDevices.map { "\($0) \($1)" }.sorted()
-        lines += topology.blockDevices.map { "\($0) \($1)" }.sorted()
-        return lines + [
-            "\(topology)".isEmpty
-                ? "" : "\(String(describing: topology.cpu)) \(String(describing: topology.hasPeerToPeer))"
-        ]
-    }
-
     /// All that a capture holds, in order.
     static func listing(_ root: SystemRoot) -> [String] {
         var lines: [String] = []
@@ -55,7 +41,7 @@ import TestSupport
     @Test func isJudgedAsTheMachineIs() {
         for machine in [Self.machine(), .large(drives: 12), .large(drives: 8, isReadable: false)] {
             let captured = SystemRoot(Snapshot.capture(machine.root))
-            #expect(Self.judged(captured) == Self.judged(machine.root))
+            #expect(Topology.judgement(of: captured) == Topology.judgement(of: machine.root))
             #expect(Self.listing(captured) == Self.listing(machine.root))
         }
     }
@@ -64,12 +50,12 @@ import TestSupport
         let folder = TemporaryFolder()
         let machine = TestMachine.large(drives: 12)
         machine.write(to: folder)
-        #expect(Self.judged(folder.root) == Self.judged(machine.root))
+        #expect(Topology.judgement(of: folder.root) == Topology.judgement(of: machine.root))
         #expect(Self.listing(folder.root) == Self.listing(machine.root))
     }
 
     @Test func ofThisMachineIsJudgedAsItIs() {
-        #expect(Self.judged(SystemRoot(Snapshot.capture(.live))) == Self.judged(.live))
+        #expect(Topology.judgement(of: SystemRoot(Snapshot.capture(.live))) == Topology.judgement(of: .live))
     }
 
     @Test func keepsNoNumbersOfDevices() {
