@@ -8,11 +8,4 @@ public enum MemoryBacking: Sendable {
     case dmaBuf(DMABufRange)
     /// Memory of the RDMA device, for `ibv_reg_dm_mr`.
     case deviceMemory(DeviceMemory)
-
-    /// A mapping of this process, by its bytes.
-    ///
-    /// - Parameter bytes: mapped as long as the memory lives that this is the backing of; nothing can check that.
-    @unsafe public static func mapped(_ bytes: UnsafeMutableRawBufferPointer) -> MemoryBacking {
-        .mapped(IOVector(address: UInt(bitPattern: bytes.baseAddress), byteCount: bytes.count))
-    }
 }
