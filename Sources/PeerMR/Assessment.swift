@@ -123,7 +123,8 @@ extension Assessment {
         let provider = memory.provider
         let plan = Self.plan(for: memory.kind, of: provider, on: context)
         let size = ByteCount.describe(memory.byteCount)
-        let path = provider.map { Self.path(of: $0, for: .rdmaDevice(context.device.name)) }
+        // The plan for a dma-buf has worked it out already.
+        let path = (try? plan.get())?.path ?? provider.map { Self.path(of: $0, for: .rdmaDevice(context.device.name)) }
         kind = memory.kind
         self.plan = plan
         self.path = path

@@ -91,7 +91,7 @@ final class DeviceCache: Sendable {
         if let known { return known }
         let made = RegistrationPlan(
             general.choice, nic, provider: provider, driver: root.driver(of: provider),
-            route: Assessment.route(of: provider, for: .rdmaDevice(device().name), root: root))
+            path: Assessment.path(of: provider, for: .rdmaDevice(device().name), root: root))
         state.withLock { $0.plans.append(made) }
         return made
     }

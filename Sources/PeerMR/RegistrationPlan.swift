@@ -18,18 +18,21 @@ public final class RegistrationPlan: Sendable {
     public let provider: PCIAddress?
     /// What the kernel would do with DMA to a dma-buf of a known provider; nil for other memory.
     public let route: Answer?
+    /// The route that ``route`` is about.
+    let path: Route?
     /// The provider's driver when the plan was made; nil where it has none.
     let driver: String?
 
     init(
         _ choice: MethodChoice, _ nic: NICKind, provider: PCIAddress? = nil, driver: String? = nil,
-        route: Answer? = nil
+        path: Route? = nil
     ) {
         self.choice = choice
         self.nic = nic
         self.provider = provider
         self.driver = driver
-        self.route = route
+        self.path = path
+        route = path.map { Answer($0) }
     }
 
     /// The access that the call is made with.
