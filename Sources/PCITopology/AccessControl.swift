@@ -41,4 +41,15 @@ extension AccessControl.UnreadableReason {
         case .dead: "it does not answer"
         }
     }
+
+    /// What makes it known; nil where nothing that is known does.
+    var remedy: String? {
+        switch self {
+        case .needsPrivilege: "run this as root, or capture the machine as root"
+        case .cutOff:
+            "capture the machine as root (sudo peermr snapshot FILE): the kernel shows others the first 64 bytes"
+        case .unreadable: "capture its file config too, as root"
+        case .dead: nil
+        }
+    }
 }

@@ -15,7 +15,7 @@ extension Finding {
     static func noCommonUpstream(_ client: PCIAddress, _ provider: PCIAddress) -> Finding {
         Finding(
             .noCommonUpstream, nil, "\(client) and \(provider) meet nowhere below the root complex",
-            remedy: "put both under one PCIe switch")
+            remedy: "put both under one PCIe switch without ACS redirection")
     }
 
     static func sameFunction(_ address: PCIAddress) -> Finding {
@@ -44,7 +44,7 @@ extension Finding {
                 .acsRedirect, "\(address)",
                 "\(address) sends peer-to-peer requests up to the root complex (ACS control "
                     + "0x\(String(control.rawValue, radix: 16)))",
-                remedy: "boot with pci=disable_acs_redir=\(address), or switch ACS redirection off in the firmware")
+                remedy: withoutRedirection(ACSParameter([function])))
         case .unknown(.dead):
             return Finding(
                 .deadDevice, "\(address)", "\(address) does not answer: it is gone, or asleep",
@@ -53,7 +53,7 @@ extension Finding {
             return Finding(
                 .configUnreadable, "\(address)",
                 "whether \(address) redirects peer-to-peer requests cannot be read (\(reason.words))",
-                remedy: reason == .needsPrivilege ? "run this as root" : nil)
+                remedy: reason.remedy)
         }
     }
 
@@ -76,7 +76,8 @@ extension Finding {
             }
         return Finding(
             code, "\(bridge.bus)", bridge.reason,
-            remedy: allows == true ? nil : "put both under one PCIe switch without ACS redirection")
+            // Of one that is not on the list, what leads to it has the remedy.
+            remedy: allows == nil ? "put both under one PCIe switch without ACS redirection" : nil)
     }
 
     /// By bus address, requests pass the IOMMU by; nil where it translates nothing.

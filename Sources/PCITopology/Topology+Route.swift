@@ -18,7 +18,7 @@ extension Topology {
         }
         var findings = RecordedFindings()
         let verdict = walk(client: b, provider: a, recording: &findings)
-        return Route(verdict: verdict, findings: findings.all)
+        return Route(verdict: verdict, findings: findings.all).withNeededRemedies(function(at:))
     }
 
     /// Why there is no route from or to an address, whatever the other one is; nil where there may be one.
@@ -61,14 +61,15 @@ extension Topology {
     /// The kernel takes any of a device's paths: what one of them cannot do may fail at any time.
     private func worst(_ name: String, _ clients: [PCIAddress], _ routes: [Route]) -> Route {
         func rank(_ verdict: Verdict) -> Int { verdict.isSupported.map { $0 ? 2 : 0 } ?? 1 }
-        guard let worst = routes.min(by: { rank($0.verdict) < rank($1.verdict) }) else {
-            return .unknown(.unreadable(name))
-        }
+        let sorted = [0, 1, 2].flatMap { value in routes.filter { rank($0.verdict) == value } }
+        guard let worst = sorted.first else { return .unknown(.unreadable(name)) }
         var findings: [Finding] = [.paths(name, clients)]
-        for finding in worst.findings + routes.flatMap(\.findings) where !findings.contains(finding) {
+        // What is a reason against one path stands before the same where it is none.
+        for finding in sorted.flatMap(\.findings)
+        where !findings.contains(where: { $0.with(remedy: nil) == finding.with(remedy: nil) }) {
             findings.append(finding)
         }
-        return Route(verdict: worst.verdict, findings: findings)
+        return Route(verdict: worst.verdict, findings: findings).withOneParameter(function(at:))
     }
 }
 
