@@ -83,13 +83,11 @@ public func peermr_capability_route(
 
 @c @implementation
 public func peermr_capability_finding_count(_ capability: OpaquePointer?) -> UInt64 {
-    var count: UInt64 = 0
-    _ = report { () throws(PeerMRError) in
-        count = unsafe try Live.capabilities.use(capability) { (box) throws(PeerMRError) in
+    value { () throws(PeerMRError) in
+        unsafe try Live.capabilities.use(capability) { (box) throws(PeerMRError) in
             UInt64(unsafe box.findings.count)
         }
-    }
-    return count
+    } ?? 0
 }
 
 @c @implementation

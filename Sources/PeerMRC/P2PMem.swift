@@ -31,21 +31,16 @@ public func peermr_p2pmem_allocate(
 
 @c @implementation
 public func peermr_p2pmem_address(_ memory: OpaquePointer?) -> UnsafeMutableRawPointer? {
-    var found: UnsafeMutableRawPointer?
-    _ = report { () throws(PeerMRError) in
-        unsafe found = unsafe try Live.memories.use(memory) { (box) throws(PeerMRError) in unsafe box.memory.baseAddress
-        }
+    unsafe value { () throws(PeerMRError) in
+        unsafe try Live.memories.use(memory) { (box) throws(PeerMRError) in unsafe box.memory.baseAddress }
     }
-    return unsafe found
 }
 
 @c @implementation
 public func peermr_p2pmem_length(_ memory: OpaquePointer?) -> UInt64 {
-    var found: UInt64 = 0
-    _ = report { () throws(PeerMRError) in
-        found = unsafe try Live.memories.use(memory) { (box) throws(PeerMRError) in UInt64(box.memory.byteCount) }
-    }
-    return found
+    value { () throws(PeerMRError) in
+        unsafe try Live.memories.use(memory) { (box) throws(PeerMRError) in UInt64(box.memory.byteCount) }
+    } ?? 0
 }
 
 @c @implementation

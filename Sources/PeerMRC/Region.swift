@@ -45,11 +45,9 @@ final class RegionBox: @unchecked Sendable {
 
 @c @implementation
 public func peermr_region_mr(_ region: OpaquePointer?) -> UnsafeMutablePointer<ibv_mr>? {
-    var found: UnsafeMutablePointer<ibv_mr>?
-    _ = report { () throws(PeerMRError) in
-        unsafe found = unsafe try Live.regions.use(region) { (box) throws(PeerMRError) in unsafe box.object }
+    unsafe value { () throws(PeerMRError) in
+        unsafe try Live.regions.use(region) { (box) throws(PeerMRError) in unsafe box.object }
     }
-    return unsafe found
 }
 
 @c @implementation

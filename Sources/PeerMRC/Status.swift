@@ -27,14 +27,30 @@ extension PeerMRError {
     }
 }
 
-/// Runs the body of a call: what it throws is this thread's last failure.
+/// Runs the body of a function that returns a status: what it throws is this thread's last failure, and texts of
+/// earlier ones are freed.
 func report(_ body: () throws(PeerMRError) -> Void) -> peermr_status {
+    // Not before the body: the application may pass such a text.
+    defer { ThreadTexts.releaseKept() }
     do throws(PeerMRError) {
         try body()
         return PEERMR_OK
     } catch {
-        ThreadTexts.setError(error)
+        ThreadTexts.setError(error, keeping: false)
         return error.status
+    }
+}
+
+/// Runs the body of a function that returns something else: what it throws is this thread's last failure, and texts of
+/// earlier ones stay valid, as the header says.
+///
+/// - Returns: what the body does; nil where it throws.
+func value<Value>(_ body: () throws(PeerMRError) -> Value) -> Value? {
+    do throws(PeerMRError) {
+        return try body()
+    } catch {
+        ThreadTexts.setError(error, keeping: true)
+        return nil
     }
 }
 

@@ -34,25 +34,29 @@ enum ThreadTexts {
     private static let errorSlot: UInt32 = 0
     private static let resultSlot: UInt32 = 1
 
-    static func setError(_ error: PeerMRError) {
+    /// - Parameter keeping: whether texts of the last failure that the application has stay valid, until
+    ///   ``releaseKept()``.
+    static func setError(_ error: PeerMRError, keeping: Bool) {
         set(
-            errorSlot, Int32(bitPattern: error.status.rawValue), error.errno?.rawValue ?? 0,
+            errorSlot, keeping, Int32(bitPattern: error.status.rawValue), error.errno?.rawValue ?? 0,
             [error.call ?? "", error.reason, error.remedy ?? "", error.description])
     }
+
+    static func releaseKept() { peermr_thread_texts_release() }
 
     static var error: UnsafePointer<peermr_thread_record>? { unsafe peermr_thread_record_get(errorSlot) }
 
     /// Texts of a result that has no owner: what C sees of them.
     static func result(_ texts: String...) -> UnsafePointer<peermr_thread_record>? {
-        set(resultSlot, 0, 0, texts)
+        set(resultSlot, false, 0, 0, texts)
         return unsafe peermr_thread_record_get(resultSlot)
     }
 
-    private static func set(_ slot: UInt32, _ first: Int32, _ second: Int32, _ texts: [String]) {
+    private static func set(_ slot: UInt32, _ keeps: Bool, _ first: Int32, _ second: Int32, _ texts: [String]) {
         let packed = texts.flatMap { Texts.bytes($0) }
         unsafe packed.withUnsafeBytes { bytes in
             unsafe peermr_thread_record_set(
-                slot, first, second, bytes.baseAddress?.assumingMemoryBound(to: CChar.self), bytes.count)
+                slot, keeps ? 1 : 0, first, second, bytes.baseAddress?.assumingMemoryBound(to: CChar.self), bytes.count)
         }
     }
 }

@@ -30,6 +30,8 @@ static const struct {
     {"the four answers", four_answers},
     {"proofs, for and against", proofs},
     {"what is remembered of a device", remembered_devices},
+    {"every function, and texts that the program has", every_entry},
+    {"failures without end", texts_without_end},
     {"sixteen threads, 64 registrations each", threads_register},
     {"one handle, many threads", threads_share_a_handle},
 };

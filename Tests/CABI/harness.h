@@ -61,6 +61,8 @@ void routes(void);
 void four_answers(void);
 void proofs(void);
 void remembered_devices(void);
+void every_entry(void);
+void texts_without_end(void);
 void threads_register(void);
 void threads_share_a_handle(void);
 

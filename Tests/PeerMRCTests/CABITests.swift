@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import CABI
+import Foundation
 import Testing
 
 /// The C library as a C program sees it. The tests are written in C; see Tests/CABI.
@@ -16,5 +17,23 @@ import Testing
     @Test(.serialized, arguments: all) func behaves(_ test: CTest) {
         let fault = c_abi_run(test.index).map { String(cString: $0) }
         #expect(fault == nil)
+    }
+
+    /// Tests/CABI/entries.c calls each function that the header has, and knows which of them may free texts: those that
+    /// return a peermr_status, except peermr_last_error.
+    @Test func everyFunctionOfTheHeaderIsCalled() throws {
+        let path = URL(filePath: #filePath).deletingLastPathComponent().appending(
+            path: "../../Sources/CPeerMR/include/peermr.h")
+        let header = try String(contentsOf: path, encoding: .utf8)
+        let declaration = /^([a-z][\w *]*?)\b(peermr_\w+)\(/.anchorsMatchLineEndings()
+        let declared = header.matches(of: declaration).map { match in
+            let isStatus = match.1.trimmingCharacters(in: .whitespaces) == "peermr_status"
+            return "\(match.2) \(isStatus && match.2 != "peermr_last_error")"
+        }
+        let called = (0..<c_abi_entry_count()).map { index in
+            "\(c_abi_entry_name(index).map { String(cString: $0) } ?? "?") \(c_abi_entry_ends_texts(index) != 0)"
+        }
+        #expect(declared.count > 20)
+        #expect(declared.sorted() == called.sorted())
     }
 }

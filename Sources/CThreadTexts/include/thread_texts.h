@@ -15,11 +15,19 @@ struct peermr_thread_record {
     const char *texts[PEERMR_THREAD_TEXTS];
 };
 
-/* Replaces the thread's record of a slot. `packed` is the texts one after the other, each with its 0 byte. Where there
- * is no memory the texts are empty. */
-void peermr_thread_record_set(unsigned slot, int first, int second, const char *packed, size_t bytes);
+/*
+ * Replaces the thread's record of a slot. `packed` is the texts one after the other, each with its 0 byte. Where there
+ * is no memory the texts are empty.
+ *
+ * `keeps`: texts of this slot that peermr_thread_record_get() has given stay valid until peermr_thread_texts_release().
+ * Those that are replaced again and again by the same ones are kept once.
+ */
+void peermr_thread_record_set(unsigned slot, int keeps, int first, int second, const char *packed, size_t bytes);
 
 /* The thread's record of a slot: zeros and empty texts where it has none. Valid until it is replaced. */
 const struct peermr_thread_record *peermr_thread_record_get(unsigned slot);
+
+/* Frees what was kept for the thread. */
+void peermr_thread_texts_release(void);
 
 #endif

@@ -9,4 +9,9 @@ const char *c_abi_name(unsigned index);
 /* Runs a test on this thread. NULL, or what is wrong, as text that is valid until the next run. */
 const char *c_abi_run(unsigned index);
 
+/* The functions of the header that one of the tests calls, each; whether it may end the validity of texts. */
+unsigned c_abi_entry_count(void);
+const char *c_abi_entry_name(unsigned index);
+int c_abi_entry_ends_texts(unsigned index);
+
 #endif
