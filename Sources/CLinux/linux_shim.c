@@ -24,6 +24,13 @@ uint64_t peermr_sysfs_inode(const char *path)
     return status.st_ino;
 }
 
+size_t peermr_find(const void *bytes, size_t count, const void *wanted, size_t wanted_count)
+{
+    const char *found = memmem(bytes, count, wanted, wanted_count);
+
+    return found ? (size_t)(found - (const char *)bytes) : count;
+}
+
 const char *peermr_errno_name(int number)
 {
     return strerrorname_np(number);

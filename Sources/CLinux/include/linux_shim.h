@@ -28,6 +28,9 @@ int peermr_block_number(int fd, uint32_t *major_number, uint32_t *minor_number);
 /* The inode number of a file of sysfs; 0 where it is missing, or on another file system (statfs(2) is not imported). */
 uint64_t peermr_sysfs_inode(const char *path);
 
+/* Where bytes are among others (memmem(3)): the offset, or `count` where they are not. */
+size_t peermr_find(const void *bytes, size_t count, const void *wanted, size_t wanted_count);
+
 /* A descriptor that becomes readable when SIGINT, SIGTERM or SIGHUP comes; they are blocked from then on. */
 int peermr_termination_descriptor(void);
 
