@@ -17,9 +17,8 @@ public enum DeviceLinks {
 
     /// What does the DMA of an RDMA device; nil where there is none of that name.
     ///
-    /// Soft-RoCE and Soft-iWARP have no `device` link. hfi1 has one, yet moves its bytes by CPU
-    /// (drivers/infiniband/hw/hfi1, rdmavt registers no DMA device). The kernel's test is `ib_uses_virt_dma`
-    /// (include/rdma/ib_verbs.h): a device without a DMA device.
+    /// Soft-RoCE and Soft-iWARP have no `device` link. hfi1 and ib_qib have one, yet their bytes are moved by the CPU:
+    /// they register through rdmavt, without a DMA device.
     public static func attachment(
         ofRDMADevice name: String, root: SystemRoot = .live
     ) -> Attachment? {
@@ -29,8 +28,7 @@ public enum DeviceLinks {
             return root.linkTarget(entry) == nil ? nil : .unreadable
         }
         if let path = root.realPath("\(entry)/device") {
-            let driver = root.linkTarget("\(entry)/device/driver")?.lastComponent?.string
-            if driver == "hfi1" { return .software }
+            if SoftwareDevice.isOne(at: entry, root) { return .software }
             return function(of: path, root: root).map { .function($0) } ?? .notPCI
         }
         if root.linkTarget("\(entry)/device") != nil { return .unreadable }

@@ -11,6 +11,7 @@ public enum Snapshot {
     ///   its type, the figures of its p2pmem, the names of its port services, and of its configuration space the first
     ///   16 bytes and the links of the capability lists, with the port type and access control services;
     /// - the names of RDMA devices, block devices and NVMe controllers, and where they are in the tree;
+    /// - the modules whose RDMA devices are software in spite of a PCI function, with the names of their drivers;
     /// - of the kernel the first two numbers of its version, whether it was built with peer-to-peer DMA, and whether it
     ///   offers verbs and rdma_cm to programs;
     /// - of the processor its vendor and family;
@@ -65,6 +66,12 @@ private struct Capture {
         let reader = TopologyReader(root: root)
         let buses = Set(addresses.compactMap { reader.place(ofDevice: "\($0)", $0)?.bus })
         put(FirstDevices(root: root, addresses).text(buses), at: FirstDevices.captured)
+        for module in names(SoftwareDevice.users) {
+            _ = tree.insert(.directory, at: "\(SoftwareDevice.users)/\(module)")
+            for driver in names(SoftwareDevice.drivers(of: module)) {
+                _ = tree.insert(.directory, at: "\(SoftwareDevice.drivers(of: module))/\(driver)")
+            }
+        }
         for folder in ["sys/class/infiniband_verbs", "sys/class/misc/rdma_cm"] where root.exists(folder) {
             _ = tree.insert(.directory, at: folder)
         }
@@ -94,8 +101,13 @@ private struct Capture {
     }
 
     mutating func rdmaDevice(_ entry: String) {
-        guard follow(entry) != nil, let device = follow("\(entry)/device") else { return }
+        guard let folder = follow(entry), let device = follow("\(entry)/device") else { return }
         link("\(device)/driver")
+        mark("\(folder)/parent")
+        // Of others it may be the name of the host.
+        if root.attribute("\(folder)/node_desc")?.hasPrefix(SoftwareDevice.softIWARP) == true {
+            put(SoftwareDevice.softIWARP, at: "\(folder)/node_desc")
+        }
     }
 
     mutating func blockDevice(_ entry: String) {

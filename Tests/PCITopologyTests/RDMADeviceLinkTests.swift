@@ -55,21 +55,6 @@ import Testing
         #expect(isSoftware("rxe0"))
     }
 
-    /// hfi1 has a function, yet its CPU copies: the kernel gives it no DMA device.
-    @Test func hfi1IsSoftwareByItsDriver() {
-        folder.device("\(port)/0000:05:00.0", driver: "hfi1")
-        folder.rdmaDevice("hfi1_0", below: "\(port)/0000:05:00.0")
-        #expect(function(of: "hfi1_0") == nil)
-        #expect(isSoftware("hfi1_0"))
-    }
-
-    @Test func onlyTheDriversNameMakesHfi1Software() {
-        folder.device("\(port)/0000:05:00.0", driver: "mlx5_core")
-        folder.rdmaDevice("hfi1_0", below: "\(port)/0000:05:00.0")
-        #expect(function(of: "hfi1_0") == "0000:05:00.0")
-        #expect(!isSoftware("hfi1_0"))
-    }
-
     @Test func aDeviceWithoutDriverIsNoSoftware() {
         folder.device("\(port)/0000:06:00.0")
         folder.rdmaDevice("irdma0", below: "\(port)/0000:06:00.0")
