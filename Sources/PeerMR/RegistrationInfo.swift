@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import PCITopology
 internal import SystemPackage
 public import PeerMRCore
 public import Verbs
@@ -16,7 +17,7 @@ public struct RegistrationInfo: Hashable, Sendable {
     public var kernel: KernelRelease?
     /// Whether it imports dma-bufs; nil where that was not asked.
     public var dmaBufSupport: DMABufSupport?
-    /// Its driver's name; nil where sysfs names none.
+    /// The name of the driver of its PCI function; nil where sysfs names none.
     public var driver: String?
 
     /// Given by hand, as a test needs it.
@@ -43,7 +44,17 @@ public struct RegistrationInfo: Hashable, Sendable {
         let name = context.device.name
         self.init(
             device: context.device, onDemand: try context.attributes().onDemand, nic: nic, kernel: .running(),
-            dmaBufSupport: kind == .dmabuf ? context.dmaBufSupport() : nil,
-            driver: SystemRoot.live.linkTarget("sys/class/infiniband/\(name)/device/driver")?.lastComponent?.string)
+            dmaBufSupport: kind == .dmabuf ? context.dmaBufSupport() : nil, driver: Self.driver(ofRDMADevice: name))
+    }
+
+    /// The driver that an RDMA device's abilities are those of: a subfunction of mlx5 is an auxiliary device, with a
+    /// driver of its own (`mlx5_core.sf`), and works as the PCI function does that it is a part of.
+    ///
+    /// - Returns: that of the device itself where it is on no PCI function; nil where it has none.
+    package static func driver(ofRDMADevice name: String, root: SystemRoot = .live) -> String? {
+        if let function = DeviceLinks.function(ofRDMADevice: name, root: root), let driver = root.driver(of: function) {
+            return driver
+        }
+        return root.linkTarget("sys/class/infiniband/\(name)/device/driver")?.lastComponent?.string
     }
 }
