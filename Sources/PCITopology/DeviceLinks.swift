@@ -36,28 +36,6 @@ public enum DeviceLinks {
         return function(of: place, root: root) == nil ? .software : .unreadable
     }
 
-    /// What does the DMA of a block device, by its kernel name (`nvme0n1`); nil where there is none of that name.
-    ///
-    /// With NVMe multipath the block device belongs to a virtual subsystem, whose controllers are its paths.
-    public static func attachment(
-        ofBlockDevice name: String, root: SystemRoot = .live
-    ) -> Attachment? {
-        let entry = "sys/class/block/\(name)"
-        guard isName(name) else { return nil }
-        guard let path = root.realPath(entry) else {
-            return root.linkTarget(entry) == nil ? nil : .unreadable
-        }
-        if let address = function(of: path, root: root) { return .function(address) }
-        let parts = root.entries("\(entry)/slaves") ?? []
-        if !parts.isEmpty { return .stacked(parts) }
-        let controllers = (root.entries("\(entry)/device") ?? []).filter(isController)
-            .compactMap { root.realPath("\(entry)/device/\($0)") }
-        let functions = controllers.compactMap { function(of: $0, root: root) }
-        // A path over a network does no DMA to a peer, and the kernel may take it.
-        guard let first = functions.first, functions.count == controllers.count else { return .notPCI }
-        return Set(functions).count == 1 ? .function(first) : .paths(Set(functions).sorted())
-    }
-
     /// What does the DMA of an NVMe controller, by its kernel name (`nvme0`); nil where there is none of that name.
     public static func attachment(
         ofController name: String, root: SystemRoot = .live
@@ -68,15 +46,6 @@ public enum DeviceLinks {
             return root.linkTarget(entry) == nil ? nil : .unreadable
         }
         return function(of: path, root: root).map { .function($0) } ?? .notPCI
-    }
-
-    /// The disk that a partition is of; the name itself where it is no partition.
-    public static func disk(ofBlockDevice name: String, root: SystemRoot = .live) -> String {
-        guard isName(name), root.exists("sys/class/block/\(name)/partition"),
-            let path = root.realPath("sys/class/block/\(name)"),
-            let disk = path.removingLastComponent().lastComponent?.string
-        else { return name }
-        return disk
     }
 
     /// The PCI function that does DMA for an RDMA device; nil for a software device or one on another bus.
@@ -91,18 +60,8 @@ public enum DeviceLinks {
         attachment(ofRDMADevice: name, root: root) == .software
     }
 
-    /// The PCI function of a block device, by its kernel name (`nvme0n1`); nil where it is not on PCI.
-    public static func function(ofBlockDevice name: String, root: SystemRoot = .live) -> PCIAddress? {
-        attachment(ofBlockDevice: name, root: root)?.function
-    }
-
-    /// `nvme0`, and not `nvme0n1`, which stands beside it in a subsystem.
-    private static func isController(_ name: String) -> Bool {
-        name.hasPrefix("nvme") && name.count > 4 && name.utf8.dropFirst(4).allSatisfy { (0x30...0x39).contains($0) }
-    }
-
     /// A name is one component of a path, and leads nowhere else.
-    private static func isName(_ name: String) -> Bool {
+    static func isName(_ name: String) -> Bool {
         !name.isEmpty && name != "." && name != ".." && !name.utf8.contains { $0 == 0x2f || $0 == 0 }
     }
 }

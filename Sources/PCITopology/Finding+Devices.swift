@@ -56,11 +56,20 @@ extension Finding {
                 + "take any: the answer is that of the worst one")
     }
 
+    static func array(_ name: String, _ level: String, _ functions: [PCIAddress]) -> Finding {
+        Finding(
+            .paths, name,
+            "\(name) is a \(level) array of drives (\(functions.map { "\($0)" }.joined(separator: ", "))), any of "
+                + "which may do its DMA: the answer is that of the worst one")
+    }
+
     static func stacked(_ name: String, _ parts: [String]) -> Finding {
         let names = parts.joined(separator: ", ")
         return Finding(
-            .composed, name, "\(name) is made of \(names), and has no PCI function of its own",
-            remedy: "check each of these: \(names)")
+            .composed, name,
+            "\(name) is made of \(names), and takes no peer memory: of stacked devices only md arrays of level 0, 1 "
+                + "and 10 do, over drives that do",
+            remedy: "use its parts themselves: \(names)")
     }
 
     static func unreadable(_ name: String) -> Finding {

@@ -117,6 +117,8 @@ private struct Capture {
         for part in names("\(folder)/slaves") {
             _ = tree.insert(.directory, at: "\(folder)/slaves/\(part)")
         }
+        if root.exists("\(folder)/dm") { _ = tree.insert(.directory, at: "\(folder)/dm") }
+        copy("\(folder)/md/level")
         let paths = names("\(folder)/device").filter { $0.hasPrefix("nvme") }
         guard !paths.isEmpty, let device = follow("\(folder)/device") else { return }
         for path in paths { _ = follow("\(device)/\(path)") }

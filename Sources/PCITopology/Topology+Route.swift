@@ -50,7 +50,9 @@ extension Topology {
         if let refusal = refusal(at: provider) { return refusal }
         switch attachment {
         case .function(let client): return route(from: client, to: provider)
-        case .paths(let clients): return worst(name, clients, clients.map { route(from: $0, to: provider) })
+        case .paths(let clients) where clients.count == 1: return route(from: clients[0], to: provider)
+        case .paths(let clients): return worst(.paths(name, clients), clients, provider)
+        case .array(let level, let clients): return worst(.array(name, level, clients), clients, provider)
         case .software: return .none(.software(name))
         case .notPCI: return .none(.notPCI(name))
         case .stacked(let parts): return .none(.stacked(name, parts))
@@ -58,12 +60,13 @@ extension Topology {
         }
     }
 
-    /// The kernel takes any of a device's paths: what one of them cannot do may fail at any time.
-    private func worst(_ name: String, _ clients: [PCIAddress], _ routes: [Route]) -> Route {
+    /// The kernel takes any of a device's paths or members: what one of them cannot do may fail at any time.
+    private func worst(_ cause: Finding, _ clients: [PCIAddress], _ provider: PCIAddress) -> Route {
+        let routes = clients.map { route(from: $0, to: provider) }
         func rank(_ verdict: Verdict) -> Int { verdict.isSupported.map { $0 ? 2 : 0 } ?? 1 }
         let sorted = [0, 1, 2].flatMap { value in routes.filter { rank($0.verdict) == value } }
-        guard let worst = sorted.first else { return .unknown(.unreadable(name)) }
-        var findings: [Finding] = [.paths(name, clients)]
+        guard let worst = sorted.first else { return .unknown(.unreadable(cause.device ?? "it")) }
+        var findings = [cause]
         // What is a reason against one path stands before the same where it is none.
         for finding in sorted.flatMap(\.findings)
         where !findings.contains(where: { $0.with(remedy: nil) == finding.with(remedy: nil) }) {

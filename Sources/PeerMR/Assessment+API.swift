@@ -8,6 +8,10 @@ extension Assessment {
     /// Linux 6.2 is the first where programs may map p2pmem and do direct I/O on it.
     public static let firstKernelWithUserMemory = KernelRelease(6, 2)
 
+    /// Linux 7.2 is the first whose NVMe multipath and md arrays of level 0, 1 and 10 pass peer memory on to their
+    /// drives (commits fb0eeeed91f3 and 02666132403a).
+    private static let firstKernelWithStackedUserMemory = KernelRelease(7, 2)
+
     /// Whether a client of any sort has the calls.
     ///
     /// - Parameters:
@@ -20,7 +24,7 @@ extension Assessment {
         let isRDMA = if case .rdmaDevice = client { true } else { false }
         if !(isRDMA && kind == .dmabuf), let refusal = refusal(by: topology.kernel) { return refusal }
         guard isRDMA else {
-            return block(of: client, attachment.function.flatMap { topology.function(at: $0) })
+            return block(of: client, attachment, topology)
         }
         switch (device, plan) {
         case (.success(let context)?, let plan?): return api(of: kind, on: context, plan)
@@ -83,14 +87,20 @@ extension Assessment {
         return Answer(.no, "\(error.reason) (\(call), errno \(errno.rawValue))", remedy: error.remedy)
     }
 
-    private static func block(of client: Client, _ function: PCIFunction?) -> Answer {
-        guard let function else {
+    private static func block(of client: Client, _ attachment: Attachment, _ topology: Topology) -> Answer {
+        let isDisk = if case .blockDevice = client { true } else { false }
+        if case .stacked = attachment {
+            return Answer(
+                .no, "\(client) is made of other devices and takes no peer memory for them",
+                remedy: "use them themselves")
+        }
+        let functions = attachment.functions.compactMap { topology.function(at: $0) }
+        guard let first = functions.first, functions.count == attachment.functions.count else {
             return Answer(.unknown, "what drives \(client) is not known")
         }
-        let isDisk = if case .blockDevice = client { true } else { false }
+        let function = functions.first { $0.driver != "nvme" } ?? first
         switch function.driver {
-        case "nvme"?:
-            return Answer(.yes, "the nvme driver takes peer memory for direct I/O (O_DIRECT)")
+        case "nvme"?: return drives(client, attachment, topology.kernel)
         case let driver? where isDisk:
             return Answer(
                 .no, "\(client) is driven by \(driver), and only the nvme driver takes peer memory",
@@ -102,5 +112,24 @@ extension Assessment {
                     + "memory depends on the program that uses it"
             )
         }
+    }
+
+    /// One drive, or several as one.
+    private static func drives(_ client: Client, _ attachment: Attachment, _ kernel: KernelRelease?) -> Answer {
+        let stack: String
+        switch attachment {
+        case .paths: stack = "NVMe multipath, which joins the paths of \(client),"
+        case .array(let level, _): stack = "md, which makes \(client) a \(level) array,"
+        default: return Answer(.yes, "the nvme driver takes peer memory for direct I/O (O_DIRECT)")
+        }
+        let first = firstKernelWithStackedUserMemory
+        guard let kernel, kernel >= first else {
+            return Answer(
+                kernel == nil ? .unknown : .no,
+                "\(stack) passes peer memory on from Linux \(first) on"
+                    + (kernel.map { ", and this is \($0)" } ?? "; the kernel's version cannot be read"),
+                remedy: "use a drive itself, or Linux \(first) or newer")
+        }
+        return Answer(.yes, "\(stack) passes peer memory on to drives of the nvme driver, for direct I/O (O_DIRECT)")
     }
 }

@@ -131,7 +131,7 @@ extension NamedDevice {
     /// What moves the bytes of an RDMA device; the kind of a disk.
     fileprivate var nic: String {
         switch attachment {
-        case .function, .paths: "device"
+        case .function, .paths, .array: "device"
         case .software: "software"
         case .notPCI: "notPCI"
         case .stacked: "composed"
@@ -141,7 +141,7 @@ extension NamedDevice {
 
     fileprivate var place: String {
         switch attachment {
-        case .function, .paths: attachment.functions.map { "\($0)" }.joined(separator: ",")
+        case .function, .paths, .array: attachment.functions.map { "\($0)" }.joined(separator: ",")
         case .stacked(let parts): "of " + parts.joined(separator: ",")
         case .software, .notPCI: "-"
         case .unreadable: "?"

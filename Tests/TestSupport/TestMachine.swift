@@ -9,11 +9,13 @@ public struct TestMachine {
     public private(set) var tree = CapturedTree()
     private var order = ""
 
-    /// A machine with a processor and a kernel, and no devices.
-    public init(vendor: String = "GenuineIntel", family: Int = 6, kernel: String = "7.3.4") {
+    /// A machine with a processor and a kernel, and no devices; nil for a kernel that is not shown.
+    public init(vendor: String = "GenuineIntel", family: Int = 6, kernel: String? = "7.3.4") {
         file("proc/cpuinfo", "processor\t: 0\nvendor_id\t: \(vendor)\ncpu family\t: \(family)\n\n")
-        file("proc/sys/kernel/osrelease", kernel)
-        file("lib/modules/\(kernel)/config", "CONFIG_PCI_P2PDMA=y\n")
+        if let kernel {
+            file("proc/sys/kernel/osrelease", kernel)
+            file("lib/modules/\(kernel)/config", "CONFIG_PCI_P2PDMA=y\n")
+        }
         file("sys/kernel/uevent_seqnum", "100")
         for folder in ["sys/bus/pci/devices", "sys/class/infiniband", "sys/class/block"] {
             _ = tree.insert(.directory, at: folder)
@@ -89,6 +91,16 @@ public struct TestMachine {
         let folder = "sys/devices/\(place)/\(kind)/\(name)"
         link("\(folder)/device", "../..")
         link("sys/class/\(kind)/\(name)", "../../devices/\(place)/\(kind)/\(name)")
+    }
+
+    /// A block device that is made of others: of device mapper, or of md with a level, which may not be shown.
+    public mutating func stack(_ name: String, of parts: [String], md level: String?) {
+        let folder = "sys/devices/virtual/block/\(name)"
+        file("\(folder)/size", "8")
+        link("sys/class/block/\(name)", "../../devices/virtual/block/\(name)")
+        for part in parts { link("\(folder)/slaves/\(part)", "../../\(part)") }
+        if name.hasPrefix("dm") { file("\(folder)/dm/name", name) }
+        if let level { file("\(folder)/md/level", level) }
     }
 
     /// 4096 bytes of configuration space: numbers, a power management and a PCI Express capability, a serial number,
