@@ -124,7 +124,7 @@ extension Context {
 
     /// The GID to be reached by: the one that was named, or the one of the address that leads to the peer.
     ///
-    /// - Returns: nil on InfiniBand, where LIDs do.
+    /// - Returns: nil on InfiniBand, where LIDs do and the port demands no more.
     func chooseGID(_ index: Int?, port: UInt8, preferring address: [UInt8]?) throws(PeerMRError) -> GIDEntry? {
         let all = try gids(port: port)
         if let index {
@@ -136,7 +136,8 @@ extension Context {
                     ? "give its network interface an address (ip addr add)"
                     : "name one with --gid-index that does: \(names)")
         }
-        if try self.port(port).localIdentifier != 0 { return nil }
+        let state = try self.port(port)
+        if state.localIdentifier != 0, !state.requiresGID { return nil }
         let usable = all.filter { !$0.gid.isEmpty }
         let found =
             usable.first { $0.isRoutable && $0.gid.bytes == address } ?? usable.first {

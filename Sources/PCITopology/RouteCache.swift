@@ -61,16 +61,22 @@ public final class RouteCache: Sendable {
         // Read first: an event in between makes the new verdict stale at once.
         let events = sequence.now()
         let route = Topology(root: root, around: [client, provider]).route(from: client, to: provider)
+        keep(route.verdict, from: client, to: provider, asOf: events)
+        return route
+    }
+
+    /// Keeps a verdict unless an event has been counted since its facts were read, and others have seen that.
+    func keep(_ verdict: Verdict, from client: PCIAddress, to provider: PCIAddress, asOf events: UInt64?) {
         state.withLock { state in
+            if let events, let seen = state.events, events < seen { return }
             if state.isStale || state.events != events {
                 state.verdicts = VerdictTable()
                 state.events = events
                 state.isStale = false
             }
-            state.verdicts[client, provider] = route.verdict
+            state.verdicts[client, provider] = verdict
             look(&state)
         }
-        return route
     }
 
     /// Looks for changes now.

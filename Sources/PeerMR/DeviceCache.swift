@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import PCITopology
-internal import Synchronization
 internal import SystemPackage
 package import PeerMRCore
 package import Verbs
@@ -12,20 +11,12 @@ package import Verbs
 /// Method and NIC hold as long as the device is open. What is known of providers may change: it is forgotten when the
 /// kernel has counted an event of any device, as ``PCITopology/RouteCache`` does.
 final class DeviceCache: Sendable {
-    private struct State {
-        // A few: comparing each costs less than hashing.
-        var plans: [RegistrationPlan] = []
-        var events: UInt64?
-        var lookedAt: UInt64 = 0
-    }
-
     /// What moves the device's bytes: hardware or software.
     let nic: NICKind
     /// The PCI function that does its DMA; nil where there is none.
     let function: PCIAddress?
     private let root: SystemRoot
-    private let events: UeventSequence
-    private let state = Mutex(State())
+    private let plans: EventCache<PCIAddress, RegistrationPlan>
     // The plans that hold as long as the device is open, by the kind of memory. Only ``plan(_:_:_:)`` sets them.
     private let host = OnceReference()
     private let p2pmem = OnceReference()
@@ -35,7 +26,7 @@ final class DeviceCache: Sendable {
     init(of device: Device, root: SystemRoot = .live) {
         nic = NICKind(of: device, root: root)
         function = DeviceLinks.function(ofRDMADevice: device.name, root: root)
-        events = UeventSequence(root: root)
+        plans = EventCache(root: root)
         self.root = root
     }
 
@@ -60,7 +51,7 @@ final class DeviceCache: Sendable {
         case .dmabuf:
             let general = try plan(kind, dmabuf, context)
             guard let provider else { return general }
-            return plan(general, forBuffersOf: provider, context.device)
+            return try plan(general, forBuffersOf: provider, context.device)
         }
     }
 
@@ -77,23 +68,12 @@ final class DeviceCache: Sendable {
     /// The plan for dma-bufs of a function: what is around a provider is read again when it may have changed.
     private func plan(
         _ general: RegistrationPlan, forBuffersOf provider: PCIAddress, _ device: @autoclosure () -> Device
-    ) -> RegistrationPlan {
-        let now = coarseMonotonicNanoseconds()
-        let known = state.withLock { state -> RegistrationPlan? in
-            if now &- state.lookedAt >= UeventSequence.intervalNanoseconds {
-                state.lookedAt = now
-                let count = events.now()
-                if count == nil || count != state.events { state.plans = [] }
-                state.events = count
-            }
-            return state.plans.first { $0.provider == provider }
+    ) throws(PeerMRError) -> RegistrationPlan {
+        try plans.value(for: provider) { () throws(PeerMRError) in
+            RegistrationPlan(
+                general.choice, nic, provider: provider, driver: root.driver(of: provider),
+                path: Assessment.path(of: provider, for: .rdmaDevice(device().name), root: root))
         }
-        if let known { return known }
-        let made = RegistrationPlan(
-            general.choice, nic, provider: provider, driver: root.driver(of: provider),
-            path: Assessment.path(of: provider, for: .rdmaDevice(device().name), root: root))
-        state.withLock { $0.plans.append(made) }
-        return made
     }
 }
 

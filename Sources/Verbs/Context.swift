@@ -57,7 +57,8 @@ public final class Context: @unchecked Sendable {
             isActive: attributes.state == IBV_PORT_ACTIVE,
             mtuBytes: PathMTU(rawValue: attributes.active_mtu.rawValue).bytes,
             gidCount: Int(attributes.gid_tbl_len), localIdentifier: attributes.lid,
-            isInfiniBand: attributes.link_layer == UInt8(IBV_LINK_LAYER_INFINIBAND))
+            isInfiniBand: attributes.link_layer == UInt8(IBV_LINK_LAYER_INFINIBAND),
+            requiresGID: UInt32(attributes.flags) & IB_UVERBS_QPF_GRH_REQUIRED.rawValue != 0)
     }
 
     /// An entry of the port's GID table.

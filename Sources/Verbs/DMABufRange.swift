@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import CLinux
 internal import Glibc
 internal import SystemPackage
 internal import PeerMRCore
@@ -48,6 +49,12 @@ extension DMABufRange {
     /// `dma_buf_llseek`).
     fileprivate func bufferBytes() throws(PeerMRError) -> UInt64 {
         if let known { return known.bufferBytes }
+        // Seeking in any other file would move its position.
+        switch peermr_is_dmabuf(descriptor) {
+        case 1: break
+        case 0: throw .noDMABuf(descriptor)
+        default: throw .bufferSize(currentErrno(), descriptor)
+        }
         let end = lseek(descriptor, 0, SEEK_END)
         guard end >= 0 else { throw .bufferSize(currentErrno(), descriptor) }
         return UInt64(end)

@@ -8,7 +8,8 @@ extension PeerMRError {
         "Registering dma-bufs",
         [
             onDemandBuffer, emptyBufferPart, partOutsideBuffer, incongruentAddress, addressOverflow, readOnlyBuffer,
-            bufferSize, noDMABufImport, bufferRefused, noBuffer, remoteWithoutLocalWrite, pinnedImport, dmaHandle,
+            bufferSize, noDMABuf, noDMABufImport, bufferRefused, noBuffer, remoteWithoutLocalWrite, pinnedImport,
+            dmaHandle,
         ])
 }
 
@@ -62,12 +63,16 @@ extension PeerMRError {
 }
 
 extension PeerMRError {
-    /// See: man 2 lseek
-    static let bufferSize = ErrorTable("lseek", facts: "descriptor") { descriptor in
+    /// See: man 2 fstatfs, lseek
+    static let bufferSize = ErrorTable("fstatfs", "lseek", facts: "descriptor") { descriptor in
         ErrorRow(
             [.badFileDescriptor], .invalidArgument,
             "descriptor \(descriptor) is not open: it has been closed, or was never a descriptor",
             "keep the dma-buf open until it is registered")
+        ErrorRow(.system, "the size of the dma-buf of descriptor \(descriptor) cannot be read")
+            .with(remedy: "keep the dma-buf open until it is registered")
+    }
+    static let noDMABuf = ErrorTable(facts: "descriptor") { descriptor in
         ErrorRow(.invalidArgument, "descriptor \(descriptor) is not a dma-buf", "pass what an exporter returned")
     }
 

@@ -7,8 +7,8 @@ extension PeerMRError {
     package static let devicesErrors = ErrorSection(
         "RDMA devices and queue pairs",
         [
-            listDevices, noDevice, otherDevices, openDevice, query, create, queuePair, portDown, portWithoutAddress,
-            pathMTU,
+            listDevices, noDevice, otherDevices, openDevice, query, create, queuePair, portDown, allPortsDown,
+            portWithoutAddress, pathMTU,
         ])
 }
 
@@ -72,6 +72,9 @@ extension PeerMRError {
 
     static let portDown = ErrorTable(facts: "port", "device") { port, device in
         ErrorRow(.notFound, "port \(port) of \(device) is down", "bring its link up: ip link set IFNAME up")
+    }
+    static let allPortsDown = ErrorTable(facts: "device") { device in
+        ErrorRow(.notFound, "no port of \(device) is up", "bring the link of one up: ip link set IFNAME up")
     }
     static let portWithoutAddress = ErrorTable(facts: "port", "device") { port, device in
         ErrorRow(.notFound, "port \(port) of \(device) has no address")

@@ -25,28 +25,31 @@ extension QueuePair {
         try connectLoopback(
             SelfPath(
                 port: port, keyIndex: path.pkey_index, mtu: path.path_mtu, localIdentifier: state.localIdentifier,
-                gid: state.isInfiniBand && path.ah_attr.is_global == 0
-                    ? nil : Int(path.ah_attr.grh.sgid_index)),
+                gid: state.isAddressedByGID || path.ah_attr.is_global != 0
+                    ? Int(path.ah_attr.grh.sgid_index) : nil),
             access: access)
     }
 
     /// Connects this queue pair to itself over a port, with the largest packets that the port has.
     ///
-    /// On InfiniBand the port is addressed by its LID. On Ethernet it is by an entry of its GID table: the first of an
-    /// IPv4 address where there is one, because that needs no further set-up, else the first that is not empty.
+    /// On InfiniBand the port is addressed by its LID. On Ethernet, and where the port demands it (as a virtual
+    /// function's may), it is by an entry of its GID table: on Ethernet that of an IPv4 address where there is one, of
+    /// RoCE v2 before v1, because that needs no further set-up; else the first that is not empty.
     ///
     /// - Parameters:
-    ///   - port: numbered from 1.
+    ///   - port: numbered from 1; nil for the first that is up.
     ///   - access: what may be done to regions through it; they have to allow it, too.
-    /// - Throws: `notFound` where the port is down or has no address, else the errno of the state change.
-    ///   The corresponding C function is `ibv_modify_qp`.
-    public mutating func connectLoopback(port: UInt8 = 1, access: Access) throws(PeerMRError) {
+    /// - Throws: `notFound` where the port is down or has no address, or no port is up, else the errno of the state
+    ///   change. The corresponding C function is `ibv_modify_qp`.
+    public mutating func connectLoopback(port: UInt8? = nil, access: Access) throws(PeerMRError) {
         let context = domain.context
+        let found = if let port { port } else { try context.activePort() }
+        guard let port = found else { throw .allPortsDown(context.device) }
         let state = try context.port(port)
         guard state.isActive else { throw .portDown(port, context.device) }
         var gid: Int?
-        if !state.isInfiniBand {
-            guard let index = try context.usableGID(port: port, count: state.gidCount) else {
+        if state.isAddressedByGID {
+            guard let index = context.loopbackGID(port: port, state) else {
                 throw .portWithoutAddress(port, context.device)
             }
             gid = index
@@ -121,23 +124,22 @@ private struct SelfPath {
 }
 
 extension Context {
-    /// The entry of a port's GID table to use on Ethernet; nil where all are empty.
-    fileprivate func usableGID(port: UInt8, count: Int) throws(PeerMRError) -> Int? {
-        var first: Int?
-        for index in 0..<min(count, 256) {
-            // An entry that has just gone is no reason to give up.
-            guard let gid = try? gid(port: port, index: index), gid.bytes.contains(where: { $0 != 0 }) else { continue }
-            if gid.isIPv4 { return index }
-            first = first ?? index
-        }
-        return first
+    /// The entry of a port's GID table by which it reaches itself; nil where all are empty.
+    fileprivate func loopbackGID(port: UInt8, _ state: PortAttributes) -> Int? {
+        // A kernel or library without the call for the whole table has the one for an entry, which tells no types.
+        let entries = (try? gids(port: port)) ?? singleGIDs(port: port, count: state.gidCount)
+        // Queue pairs take an index of 8 bits.
+        let usable = entries.filter { !$0.gid.isEmpty && $0.index <= 255 }
+        guard !state.isInfiniBand else { return usable.first?.index }
+        let ofIPv4 = usable.filter(\.gid.isMappedIPv4)
+        return (ofIPv4.first(where: \.isRoutable) ?? ofIPv4.first ?? usable.first)?.index
     }
-}
 
-extension GID {
-    /// Whether it is an IPv4 address written as IPv6: ::ffff:a.b.c.d.
-    fileprivate var isIPv4: Bool {
-        bytes.count == 16 && bytes[..<10].allSatisfy { $0 == 0 } && bytes[10] == 0xff && bytes[11] == 0xff
+    private func singleGIDs(port: UInt8, count: Int) -> [GIDEntry] {
+        (0..<min(count, 256)).compactMap { index in
+            // An entry that has just gone is no reason to give up.
+            (try? gid(port: port, index: index)).map { GIDEntry(index: index, gid: $0, isRoutable: false) }
+        }
     }
 }
 

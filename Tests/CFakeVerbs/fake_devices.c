@@ -46,7 +46,7 @@ static int query_device(struct ibv_context *context, const struct ibv_query_devi
     attributes->orig_attr.max_mr = 1000;
     attributes->orig_attr.max_qp_wr = 2000;
     attributes->orig_attr.max_cqe = 3000;
-    attributes->orig_attr.phys_port_cnt = 1;
+    attributes->orig_attr.phys_port_cnt = fake->port_count;
     attributes->odp_caps.general_caps = fake->odp_general;
     attributes->odp_caps.per_transport_caps.rc_odp_caps = fake->odp_reliable;
     return 0;
@@ -57,15 +57,25 @@ static int query_port(struct ibv_context *context, uint8_t port, struct ibv_port
 {
     (void)context;
     int error = fake_failure("ibv_query_port");
-    if (error || port != 1)
+    if (error || port < 1 || port > fake->port_count)
         return error ? error : EINVAL;
     memset(attributes, 0, bytes);
-    attributes->state = IBV_PORT_ACTIVE;
+    attributes->state = fake->ports_down & 1u << port ? IBV_PORT_DOWN : IBV_PORT_ACTIVE;
+    attributes->flags = fake->port_flags;
     attributes->active_mtu = fake->port_mtu;
     attributes->gid_tbl_len = 8;
     attributes->lid = 77;
     attributes->link_layer = fake->link_layer;
     return 0;
+}
+
+static void fill_gid(int index, union ibv_gid *gid)
+{
+    for (int i = 0; i < 16; i++)
+        gid->raw[i] = (uint8_t)(16 * index + i);
+    for (unsigned i = 0; i < fake->gid_count; i++)
+        if (fake->gids[i].gid_index == (uint32_t)index)
+            *gid = fake->gids[i].gid;
 }
 
 int ibv_query_gid(struct ibv_context *context, uint8_t port, int index, union ibv_gid *gid)
@@ -76,9 +86,43 @@ int ibv_query_gid(struct ibv_context *context, uint8_t port, int index, union ib
         errno = error;
         return -1;
     }
-    for (int i = 0; i < 16; i++)
-        gid->raw[i] = (uint8_t)(16 * index + i);
+    fill_gid(index, gid);
     return 0;
+}
+
+/* All entries of all ports that are not empty. */
+ssize_t _ibv_query_gid_table(struct ibv_context *context, struct ibv_gid_entry *entries, size_t limit, uint32_t flags,
+                             size_t entry_bytes)
+{
+    (void)context, (void)flags;
+    int error = fake_failure("ibv_query_gid_table");
+    if (error || entry_bytes != sizeof(*entries))
+        return -(error ? error : EINVAL);
+    size_t count = 0;
+    for (unsigned i = 0; i < fake->gid_count && count < limit; i++)
+        entries[count++] = fake->gids[i];
+    for (uint32_t index = 0; fake->gid_count == 0 && index < 8 && count < limit; index++) {
+        entries[count] = (struct ibv_gid_entry){.gid_index = index, .port_num = 1};
+        fill_gid((int)index, &entries[count++].gid);
+    }
+    return (ssize_t)count;
+}
+
+void fake_verbs_set_ports(uint8_t count, uint32_t down, uint8_t flags)
+{
+    fake->port_count = count;
+    fake->ports_down = down;
+    fake->port_flags = flags;
+}
+
+void fake_verbs_add_gid(uint8_t port, uint32_t index, int is_routable, const uint8_t bytes[16])
+{
+    if (fake->gid_count == FAKE_QUEUE)
+        return;
+    struct ibv_gid_entry *entry = &fake->gids[fake->gid_count++];
+    *entry = (struct ibv_gid_entry){
+        .gid_index = index, .port_num = port, .gid_type = is_routable ? IBV_GID_TYPE_ROCE_V2 : IBV_GID_TYPE_ROCE_V1};
+    memcpy(entry->gid.raw, bytes, 16);
 }
 
 struct ibv_context *fake_context(struct ibv_device *device, bool counted)

@@ -155,6 +155,8 @@ int ibv_modify_qp(struct ibv_qp *pair, struct ibv_qp_attr *attributes, int mask)
     }
     if (mask & IBV_QP_ACCESS_FLAGS)
         fake->path.access = attributes->qp_access_flags;
+    if (mask & IBV_QP_PORT)
+        fake->path.port = attributes->port_num;
     if (mask & IBV_QP_AV) {
         fake->path.dlid = attributes->ah_attr.dlid;
         fake->path.is_global = attributes->ah_attr.is_global;

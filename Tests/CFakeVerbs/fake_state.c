@@ -47,6 +47,7 @@ void fake_verbs_begin(void)
     fake->next_key = 0x100;
     fake->acknowledge_timeout = -1;
     fake->command_file = -1;
+    fake->port_count = 1;
     fake->buffer_probe_error = EOPNOTSUPP;
     fake_verbs_add_device("fake0");
 }

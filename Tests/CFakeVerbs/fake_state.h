@@ -118,6 +118,10 @@ struct fake_state {
     uint32_t transfer_status;
     unsigned transfer_skip;
     uint8_t link_layer;
+    uint8_t port_count, port_flags;
+    uint32_t ports_down;
+    struct ibv_gid_entry gids[FAKE_QUEUE];
+    unsigned gid_count;
     struct fake_path path;
     uint32_t entries_per_request;
     int command_file;

@@ -171,7 +171,7 @@ import Testing
             close(closed)
             #expect(
                 sentence(DMABufRange(of: closed, offset: 0, byteCount: 4096), machine, fake)
-                    == "descriptor \(closed) is not open: it has been closed, or was never a descriptor (lseek: "
+                    == "descriptor \(closed) is not open: it has been closed, or was never a descriptor (fstatfs: "
                     + "Bad file descriptor, errno 9); keep the dma-buf open until it is registered")
         }
     }
@@ -191,13 +191,25 @@ import Testing
             defer { ends.forEach { close($0) } }
             #expect(
                 sentence(DMABufRange(of: ends[0], offset: 0, byteCount: 4096), machine, fake)
-                    == "descriptor \(ends[0]) is not a dma-buf (lseek: Illegal seek, errno 29); pass what an exporter "
-                    + "returned")
+                    == "descriptor \(ends[0]) is not a dma-buf; pass what an exporter returned")
         }
     }
 
-    /// A file has a size, so that the kernel is the one who says it.
-    @Test func aFile() throws {
+    /// Its position is the application's.
+    @Test func aFileThatIsNoBufferKeepsItsPosition() throws {
+        try withBuffer { machine, _, fake in
+            let file = fake_verbs_memory_file()
+            defer { close(file) }
+            try #require(ftruncate(file, 65536) == 0 && lseek(file, 1234, SEEK_SET) == 1234)
+            #expect(
+                sentence(DMABufRange(of: file, offset: 0, byteCount: 4096), machine, fake)
+                    == "descriptor \(file) is not a dma-buf; pass what an exporter returned")
+            #expect(lseek(file, 0, SEEK_CUR) == 1234)
+        }
+    }
+
+    /// What is no dma-buf for the driver.
+    @Test func aBufferThatTheKernelRefuses() throws {
         try withBuffer { machine, buffer, fake in
             fake.fail("ibv_reg_dmabuf_mr", .invalidArgument)
             let error = #expect(throws: PeerMRError.self) {

@@ -95,33 +95,4 @@ import Testing
             #expect(fake_verbs_sends() == 3003)
         }
     }
-
-    // MARK: - A queue pair connected to itself
-
-    @Test func onInfiniBandByLID() throws {
-        try withFakeVerbs { _ in
-            fake_verbs_set_link_layer(1)
-            fake_verbs_set_port_mtu(3)
-            var pair = try Machine().queuePair()
-            try pair.connectLoopback(access: [.localWrite, .remoteWrite, .remoteRead])
-            let path = fake_verbs_path()
-            #expect(path.dlid == 77)
-            #expect(path.is_global == 0)
-            #expect(path.path_mtu == 3)
-            #expect(path.access == 0b111)
-            #expect((0..<4).map { fake_verbs_queue_pair_state($0) } == [1, 2, 3, -1])
-        }
-    }
-
-    @Test func onEthernetByGID() throws {
-        try withFakeVerbs { _ in
-            fake_verbs_set_link_layer(2)
-            var pair = try Machine().queuePair()
-            try pair.connectLoopback(access: [.localWrite])
-            let path = fake_verbs_path()
-            #expect(path.is_global == 1)
-            #expect(path.gid_index == 0, "none is an IPv4 address: the first that is not empty")
-            #expect(path.path_mtu == 5)
-        }
-    }
 }

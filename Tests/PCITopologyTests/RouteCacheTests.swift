@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import PCITopology
 import SystemPackage
 import PeerMRCore
 import Testing
 import TestSupport
+
+@testable import PCITopology
 
 /// Cached verdicts: fast to look up, and stale when the machine has changed.
 @Suite struct RouteCacheTests {
@@ -41,6 +42,34 @@ import TestSupport
         folder.file("sys/kernel/uevent_seqnum", "102\n")
         try await Task.sleep(for: .milliseconds(20))
         #expect(cache.lookup(from: client, to: provider) == .stale(verdict))
+    }
+
+    /// A verdict from before an event does not take the place of what was worked out after it.
+    @Test func whatWasReadBeforeAnEventIsNotKept() throws {
+        let folder = Self.folder()
+        let (client, provider) = try Self.pair(folder.root)
+        let cache = RouteCache(root: folder.root)
+        folder.file("sys/kernel/uevent_seqnum", "101\n")
+        let verdict = cache.route(from: client, to: provider).verdict
+        cache.keep(.unknown, from: client, to: provider, asOf: 100)
+        #expect(cache.lookup(from: client, to: provider) == .current(verdict))
+        folder.file("sys/kernel/uevent_seqnum", "102\n")
+        cache.keep(.unknown, from: client, to: provider, asOf: 101)
+        #expect(cache.lookup(from: client, to: provider) == .stale(.unknown), "nobody has seen the event before")
+    }
+
+    /// Between two looks the program may close all descriptors that it knows nothing of, and open files of its own.
+    @Test func noDescriptorIsKept() throws {
+        let cache = RouteCache()
+        cache.noticeChanges()
+        let isOpen = {
+            (3..<1024).contains {
+                SystemRoot.live.linkTarget("proc/self/fd/\($0)")?.string == "/sys/kernel/uevent_seqnum"
+            }
+        }
+        // Tests that run beside this one read it as well, for a moment.
+        #expect((0..<20).contains { _ in !isOpen() })
+        withExtendedLifetime(cache) {}
     }
 
     @Test func aCapturedMachineNeverGoesStale() throws {

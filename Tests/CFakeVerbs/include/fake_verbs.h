@@ -142,8 +142,14 @@ struct fake_path {
     uint8_t gid_index;
     uint32_t path_mtu;
     uint32_t access;
+    uint8_t port;
 };
 struct fake_path fake_verbs_path(void);
+/* How many ports there are, a bit for each that is down (bit 1 for port 1), and the flags of all (verbs.h,
+ * IBV_QPF_GRH_REQUIRED). */
+void fake_verbs_set_ports(uint8_t count, uint32_t down, uint8_t flags);
+/* An entry of a port's GID table. As soon as there is one, there are no others than those that were added. */
+void fake_verbs_add_gid(uint8_t port, uint32_t index, int is_routable, const uint8_t bytes[16]);
 /* What the last queue pair was asked for. */
 uint32_t fake_verbs_entries_per_request(void);
 
