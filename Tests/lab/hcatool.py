@@ -35,8 +35,8 @@ def script(bench, *commands):
     result = start(bench, *commands).wait(120)
     equal(result.code, 0, "the exit code of the script")
     return [line for line in result.stdout.splitlines()
-            if not re.match(r"(host|udmabuf|heap|vfio|register|deregister|close-buffer) .*ok$|"
-                            r"(register|deregister|close|reset|close-buffer) ok$", line)]
+            if not re.match(r"(host|udmabuf|heap|p2pmem|alias|vfio) .*ok$|"
+                            r"(register|deregister|close|reset|close-buffer|discard|unmap) ok$", line)]
 
 
 def says(bench, expected, *commands):

@@ -88,26 +88,28 @@ ACS = Setting("acs", [
     HostSpec("after", append="pci=disable_acs_redir=0000:00:05.0", **_REDIRECTED),
 ])
 
-# One host with the lab HCA, and memory of other functions: behind its switch, and behind a root
-# port of their own, which the host bridge of an Intel processor does not join.
+# One host with the lab HCA, and memory of other functions and of drives: behind its switch, and behind
+# root ports of their own, which the host bridge of an Intel processor does not join.
+_SWITCH = {"type": "switch", "name": "switch", "children": [
+    {"type": "edu", "name": "hca"}, {"type": "ivshmem", "name": "near", "size": 2}]}
 _HCA_AND_PEERS = [
-    {"type": "switch", "name": "switch", "children": [
-        {"type": "edu", "name": "hca"}, {"type": "ivshmem", "name": "near", "size": 2}]},
+    {**_SWITCH, "children": [*_SWITCH["children"], {"type": "nvme", "name": "near-drive", "cmb": 16}]},
     {"type": "root-port", "children": [{"type": "ivshmem", "name": "far", "size": 2}]},
+    {"type": "root-port", "children": [{"type": "nvme", "name": "far-drive", "cmb": 16}]},
     # As QEMU makes it when nothing is said: it cannot address all memory.
     {"type": "edu", "name": "narrow", "options": {"dma_mask": 0xfffffff}},
 ]
 HCA = Setting("hca", [HostSpec("hca", cpu="Skylake-Server", iommu="passthrough", labhca=True,
-                               layout=_HCA_AND_PEERS)], jobs=2)
+                               modules=["nvme"], layout=_HCA_AND_PEERS)], jobs=2)
 
 # The same with an AMD processor, whose host bridge joins them, an IOMMU that translates, and a display.
-HCA_AMD = Setting("hca-amd", [HostSpec("hca", cpu="EPYC", iommu="translated", labhca=True, modules=["bochs"], layout=[
+HCA_AMD = Setting("hca-amd", [HostSpec("hca", cpu="EPYC", iommu="translated", labhca=True, modules=["nvme", "bochs"], layout=[
     *_HCA_AND_PEERS, {"type": "qemu", "device": "bochs-display", "name": "display"}])])
 
 # Memory of every kind on one host whose clock counts instructions.
 COUNTED = Setting("counted", [
     HostSpec("counted", cpu="Skylake-Server", iommu="passthrough", labhca=True, rdma=True, counts=True,
-             modules=["nvme"], layout=_HCA_AND_PEERS[:1] + DRIVE_LAYOUT)])
+             modules=["nvme"], layout=[_SWITCH] + DRIVE_LAYOUT)])
 
 # The longest first: what ends a run is then short, and no processor waits long for another.
 SETTINGS = [LOOP, PAIR, HCA, TOOL, EXPORTERS, BARE, HCA_AMD, COUNTED, STABLE, ACS]

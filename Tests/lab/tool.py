@@ -320,8 +320,11 @@ def hardware_client(bench):
     check("hostBridgeNotListed" in far[3], f"why: {far[3]}")
     equal(routed(bench, bench.server.bdf("far"), DEVICE, NOBODY), far, "the same for nobody")
     found = ailments(bench)
-    check("onlySoftwareDevices" not in found and "hostBridgeNotListed" not in found,
-          f"an ivshmem is nobody's provider, and in nobody's way: {list(found)}")
+    check("onlySoftwareDevices" not in found and "hostBridgeNotListed" in found,
+          f"a drive behind another root port is out of reach: {list(found)}")
+    told = json.dumps(found)
+    check(bench.server.bdf("far-drive") in told and bench.server.bdf("far") not in told,
+          f"an ivshmem is nobody's provider, and in nobody's way, but the drive is: {told}")
 
 
 @test(HCA_AMD)

@@ -181,11 +181,11 @@ int labhca_engine_test(struct labhca_engine *engine)
 		from = dma_map_single(dev, bytes, PAGE_SIZE, DMA_TO_DEVICE);
 		to = dma_map_single(dev, copy, PAGE_SIZE, DMA_FROM_DEVICE);
 	}
-	if (from != DMA_MAPPING_ERROR && to != DMA_MAPPING_ERROR)
+	if (!dma_mapping_error(dev, from) && !dma_mapping_error(dev, to))
 		ret = labhca_engine_try(engine, bytes, from, copy, to);
-	if (from != DMA_MAPPING_ERROR)
+	if (!dma_mapping_error(dev, from))
 		dma_unmap_single(dev, from, PAGE_SIZE, DMA_TO_DEVICE);
-	if (to != DMA_MAPPING_ERROR)
+	if (!dma_mapping_error(dev, to))
 		dma_unmap_single(dev, to, PAGE_SIZE, DMA_FROM_DEVICE);
 	free_page((unsigned long)bytes);
 	free_page((unsigned long)copy);

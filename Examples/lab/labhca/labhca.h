@@ -4,10 +4,12 @@
  *
  * Locks, outermost first:
  *   work      held while one work request is carried out; whoever holds it owns the queues' heads
+ *   umem_mutex   of an on-demand region: held while the engine runs on one of its pages
  *   engine    held while the DMA engine runs and the region that it runs on is looked at
  *   qp->lock, cq->lock   held for a few instructions
  * The reservation lock of a dma-buf is taken outside of `engine` (an exporter revokes with it
- * held), and never inside.
+ * held), and never inside. Reclaim may wait for `umem_mutex`, and so for `engine`: nothing that can
+ * reclaim memory, such as an allocation, is done with one of them held.
  */
 #ifndef LABHCA_H
 #define LABHCA_H
@@ -15,9 +17,12 @@
 #include <linux/completion.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
+#include <linux/refcount.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 #include <rdma/ib_verbs.h>
+
+#include "compat.h"
 
 #define LABHCA_ABI_VERSION	1
 
@@ -62,7 +67,7 @@ struct labhca {
 	int lid;
 	struct mutex work;
 	struct workqueue_struct *queue;
-	struct xarray regions;		/* by key >> 8; looked at and changed under engine.lock */
+	struct xarray regions;		/* by key >> 8; looked at and erased under engine.lock */
 	struct xarray qps;		/* by number */
 	u32 next_region, next_qp;
 	u8 key_byte;			/* the low byte of the next key, so that an old key is wrong */
@@ -70,6 +75,8 @@ struct labhca {
 	unsigned int fail_registration;	/* the errno to refuse registrations with, or 0 */
 	atomic64_t live_regions;
 	atomic64_t revocations;
+	atomic64_t odp_pages;		/* on which the engine ran */
+	atomic64_t invalidations;	/* of pages of on-demand regions, by the process's mapping */
 };
 
 struct labhca_segment {
@@ -82,12 +89,14 @@ struct labhca_region {
 	struct labhca *hca;
 	struct ib_pd *pd;
 	struct ib_umem *umem;
-	u32 key;
+	u32 key;			/* under engine.lock; 0 until it has one */
 	u64 iova, length;
 	u64 offset;			/* of the first byte in the first segment */
 	int access;
 	bool revoked, closing;		/* under engine.lock */
-	unsigned int count;
+	refcount_t users;		/* its key, and work that goes on without engine.lock */
+	struct completion unused;
+	unsigned int count;		/* 0 for an on-demand region */
 	struct labhca_segment segments[] __counted_by(count);
 };
 
@@ -130,6 +139,13 @@ struct labhca_qp {
 	u8 retries;			/* when the receiver is not ready; those that are left */
 };
 
+/* What an on-demand region is at the moment. */
+struct labhca_odp_state {
+	size_t pages;			/* that are known to the device */
+	dma_addr_t first;		/* of the first byte, if its page is one of them */
+	const char *route;		/* of that page */
+};
+
 /* One side of a copy: memory that is named by keys. */
 struct labhca_side {
 	struct ib_pd *pd;
@@ -163,15 +179,21 @@ int labhca_engine_run(struct labhca_engine *engine, enum labhca_direction direct
 
 /* region.c */
 struct ib_mr *labhca_reg_user_mr(struct ib_pd *pd, u64 start, u64 length, u64 iova, int access,
-				 struct ib_dmah *dmah, struct ib_udata *udata);
+				 LABHCA_DMAH_PARAMETER struct ib_udata *udata);
 struct ib_mr *labhca_reg_user_mr_dmabuf(struct ib_pd *pd, u64 offset, u64 length, u64 iova, int fd,
-					int access, struct ib_dmah *dmah,
+					int access, LABHCA_DMAH_PARAMETER
 					struct uverbs_attr_bundle *attrs);
 int labhca_dereg_mr(struct ib_mr *ibmr, struct ib_udata *udata);
 int labhca_fill_res_mr_entry(struct sk_buff *msg, struct ib_mr *ibmr);
 int labhca_check(struct labhca *hca, const struct labhca_side *side, u64 length);
 int labhca_move(struct labhca *hca, const struct labhca_side *side, u64 skip, u32 length,
 		enum labhca_direction direction);
+
+/* odp.c */
+struct ib_umem *labhca_odp_get(struct labhca *hca, u64 start, u64 length, int access);
+void labhca_odp_describe(struct ib_umem *umem, struct labhca_odp_state *state);
+int labhca_odp_move(struct labhca *hca, struct labhca_region *region, u64 from, u32 at, u32 length,
+		    enum labhca_direction direction);
 
 /* cq.c */
 int labhca_create_cq(struct ib_cq *ibcq, const struct ib_cq_init_attr *attr,

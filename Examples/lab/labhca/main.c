@@ -46,6 +46,10 @@ static int labhca_query_device(struct ib_device *ibdev, struct ib_device_attr *a
 	attr->max_res_rd_atom = 16 * LABHCA_MAX_QP;
 	attr->atomic_cap = IB_ATOMIC_NONE;
 	attr->max_pkeys = 1;
+	attr->kernel_cap_flags = IBK_ON_DEMAND_PAGING;
+	attr->odp_caps.general_caps = IB_ODP_SUPPORT;
+	attr->odp_caps.per_transport_caps.rc_odp_caps = IB_ODP_SUPPORT_SEND | IB_ODP_SUPPORT_RECV |
+							IB_ODP_SUPPORT_WRITE | IB_ODP_SUPPORT_READ;
 	return 0;
 }
 
@@ -128,13 +132,15 @@ static int labhca_dealloc_pd(struct ib_pd *pd, struct ib_udata *udata)
 	return 0;
 }
 
-enum { RUNS, BYTES, REGIONS, REVOCATIONS };
+enum { RUNS, BYTES, REGIONS, REVOCATIONS, ODP_PAGES, INVALIDATIONS };
 
 static const struct rdma_stat_desc labhca_stats[] = {
 	[RUNS].name = "engine_runs",
 	[BYTES].name = "bytes_moved",
 	[REGIONS].name = "live_regions",
 	[REVOCATIONS].name = "revocations",
+	[ODP_PAGES].name = "odp_pages",
+	[INVALIDATIONS].name = "odp_invalidations",
 };
 
 static struct rdma_hw_stats *labhca_alloc_hw_stats(struct ib_device *ibdev)
@@ -151,6 +157,8 @@ static int labhca_get_hw_stats(struct ib_device *ibdev, struct rdma_hw_stats *st
 	stats->value[BYTES] = atomic64_read(&hca->engine.bytes);
 	stats->value[REGIONS] = atomic64_read(&hca->live_regions);
 	stats->value[REVOCATIONS] = atomic64_read(&hca->revocations);
+	stats->value[ODP_PAGES] = atomic64_read(&hca->odp_pages);
+	stats->value[INVALIDATIONS] = atomic64_read(&hca->invalidations);
 	return ARRAY_SIZE(labhca_stats);
 }
 
@@ -364,4 +372,4 @@ module_pci_driver(labhca_driver);
 
 MODULE_DESCRIPTION("RDMA device over QEMU's edu, for tests of peer-to-peer DMA");
 MODULE_LICENSE("GPL");
-MODULE_IMPORT_NS("DMA_BUF");
+LABHCA_IMPORT_NS(DMA_BUF);

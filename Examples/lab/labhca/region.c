@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Memory regions: host memory and dma-bufs, as lists of addresses for the DMA engine. */
+/*
+ * Memory regions: host memory and dma-bufs, as lists of addresses for the DMA engine. On-demand
+ * regions have none: see odp.c.
+ */
 #include <linux/dma-buf.h>
 #include <linux/slab.h>
 #include <rdma/ib_umem.h>
@@ -33,7 +36,7 @@ static struct labhca_region *labhca_make_region(struct labhca *hca, struct ib_pd
 		total += sg_dma_len(sg);
 	}
 	/* The engine goes along the list by the region's length, not by the list's. */
-	if (total < ib_umem_offset(umem) + length) {
+	if (!umem->is_odp && total < ib_umem_offset(umem) + length) {
 		kvfree(region);
 		return ERR_PTR(-EINVAL);
 	}
@@ -44,6 +47,8 @@ static struct labhca_region *labhca_make_region(struct labhca *hca, struct ib_pd
 	region->iova = iova;
 	region->length = length;
 	region->access = access;
+	refcount_set(&region->users, 1);
+	init_completion(&region->unused);
 	return region;
 }
 
@@ -53,14 +58,14 @@ static int labhca_publish(struct labhca *hca, struct labhca_region *region)
 	u32 index;
 	int ret;
 
-	mutex_lock(&hca->engine.lock);
+	/* Found, but not under any key: those of work requests are 0x100 and more. */
 	ret = xa_alloc_cyclic(&hca->regions, &index, region, XA_LIMIT(1, 0xffffff),
 			      &hca->next_region, GFP_KERNEL);
-	if (ret >= 0)
-		region->key = index << 8 | hca->key_byte++;
-	mutex_unlock(&hca->engine.lock);
 	if (ret < 0)
 		return ret;
+	mutex_lock(&hca->engine.lock);
+	region->key = index << 8 | hca->key_byte++;
+	mutex_unlock(&hca->engine.lock);
 	region->ibmr.lkey = region->key;
 	region->ibmr.rkey = region->key;
 	region->ibmr.iova = region->iova;
@@ -79,17 +84,20 @@ static int labhca_may_register(struct labhca *hca, u64 length, struct ib_dmah *d
 }
 
 struct ib_mr *labhca_reg_user_mr(struct ib_pd *pd, u64 start, u64 length, u64 iova, int access,
-				 struct ib_dmah *dmah, struct ib_udata *udata)
+				 LABHCA_DMAH_PARAMETER struct ib_udata *udata)
 {
 	struct labhca *hca = to_labhca(pd->device);
 	struct labhca_region *region;
 	struct ib_umem *umem;
 	int ret;
 
-	ret = labhca_may_register(hca, length, dmah);
+	ret = labhca_may_register(hca, length, LABHCA_DMAH);
 	if (ret)
 		return ERR_PTR(ret);
-	umem = ib_umem_get_va(&hca->ibdev, start, length, access);
+	if (access & IB_ACCESS_ON_DEMAND)
+		umem = labhca_odp_get(hca, start, length, access);
+	else
+		umem = ib_umem_get_va(&hca->ibdev, start, length, access);
 	if (IS_ERR(umem))
 		return ERR_CAST(umem);
 	region = labhca_make_region(hca, pd, umem, length, iova, access);
@@ -131,7 +139,7 @@ static struct ib_umem_dmabuf *labhca_import(struct labhca *hca, u64 offset, u64 
 }
 
 struct ib_mr *labhca_reg_user_mr_dmabuf(struct ib_pd *pd, u64 offset, u64 length, u64 iova, int fd,
-					int access, struct ib_dmah *dmah,
+					int access, LABHCA_DMAH_PARAMETER
 					struct uverbs_attr_bundle *attrs)
 {
 	struct labhca *hca = to_labhca(pd->device);
@@ -140,7 +148,7 @@ struct ib_mr *labhca_reg_user_mr_dmabuf(struct ib_pd *pd, u64 offset, u64 length
 	struct labhca_region *region;
 	int ret;
 
-	ret = labhca_may_register(hca, length, dmah);
+	ret = labhca_may_register(hca, length, LABHCA_DMAH);
 	if (ret)
 		return ERR_PTR(ret);
 	dmabuf = labhca_import(hca, offset, length, fd, access, revocable);
@@ -166,20 +174,53 @@ struct ib_mr *labhca_reg_user_mr_dmabuf(struct ib_pd *pd, u64 offset, u64 length
 	return ERR_PTR(ret);
 }
 
+static void labhca_put_region(struct labhca_region *region)
+{
+	if (refcount_dec_and_test(&region->users))
+		complete(&region->unused);
+}
+
 int labhca_dereg_mr(struct ib_mr *ibmr, struct ib_udata *udata)
 {
 	struct labhca_region *region = to_region(ibmr);
 	struct labhca *hca = region->hca;
 
-	/* With the lock no run is under way, and with the key gone none will start. */
+	/*
+	 * With the lock no run is under way, and with the key gone none will start, but for those
+	 * on a page of an on-demand region: they hold it.
+	 */
 	mutex_lock(&hca->engine.lock);
 	xa_erase(&hca->regions, region->key >> 8);
 	region->closing = true;
 	mutex_unlock(&hca->engine.lock);
+	labhca_put_region(region);
+	wait_for_completion(&region->unused);
 	ib_umem_release(region->umem);
 	atomic64_dec(&hca->live_regions);
 	kvfree(region);
 	return 0;
+}
+
+static int labhca_put_attributes(struct sk_buff *msg, struct labhca_region *region)
+{
+	u64 first = region->segments[0].address + region->offset;
+
+	return rdma_nl_put_driver_string(msg, "memory",
+					 region->umem->is_dmabuf ? "dmabuf" : "host") ||
+	       rdma_nl_put_driver_u64_hex(msg, "dma", first) ||
+	       rdma_nl_put_driver_u32(msg, "segments", region->count) ||
+	       rdma_nl_put_driver_u32(msg, "revoked", READ_ONCE(region->revoked));
+}
+
+static int labhca_put_odp_attributes(struct sk_buff *msg, struct labhca_region *region)
+{
+	struct labhca_odp_state state;
+
+	labhca_odp_describe(region->umem, &state);
+	return rdma_nl_put_driver_string(msg, "memory", "on-demand") ||
+	       rdma_nl_put_driver_string(msg, "route", state.route) ||
+	       rdma_nl_put_driver_u64_hex(msg, "dma", state.first) ||
+	       rdma_nl_put_driver_u32(msg, "pages", state.pages);
 }
 
 /* `rdma resource show mr -dd` tells where the engine finds the region. */
@@ -190,10 +231,8 @@ int labhca_fill_res_mr_entry(struct sk_buff *msg, struct ib_mr *ibmr)
 
 	if (!table)
 		return -EMSGSIZE;
-	if (rdma_nl_put_driver_string(msg, "memory", region->umem->is_dmabuf ? "dmabuf" : "host") ||
-	    rdma_nl_put_driver_u64_hex(msg, "dma", region->segments[0].address + region->offset) ||
-	    rdma_nl_put_driver_u32(msg, "segments", region->count) ||
-	    rdma_nl_put_driver_u32(msg, "revoked", READ_ONCE(region->revoked))) {
+	if (region->umem->is_odp ? labhca_put_odp_attributes(msg, region)
+				 : labhca_put_attributes(msg, region)) {
 		nla_nest_cancel(msg, table);
 		return -EMSGSIZE;
 	}
@@ -259,10 +298,34 @@ static int labhca_move_range(struct labhca *hca, struct labhca_region *region, u
 }
 
 /*
- * Move `length` bytes of a side, after the first `skip`, between memory and the buffer.
- *
- * The region is looked up again for each piece: it may have been deregistered or revoked since.
+ * Move a range of the region under a key between memory and the buffer at `at`. It is looked up
+ * for each piece: it may have been deregistered or revoked since the last one.
  */
+static int labhca_move_by_key(struct labhca *hca, const struct labhca_side *side, u32 key,
+			      u64 address, u32 at, u32 length, enum labhca_direction direction)
+{
+	struct labhca_region *region;
+	bool on_demand;
+	int ret = 0;
+
+	mutex_lock(&hca->engine.lock);
+	region = labhca_find(hca, side, key, address, length);
+	on_demand = region && region->umem->is_odp;
+	if (!region)
+		ret = -EACCES;
+	else if (on_demand)
+		refcount_inc(&region->users);
+	else
+		ret = labhca_move_range(hca, region, address - region->iova, at, length, direction);
+	mutex_unlock(&hca->engine.lock);
+	if (on_demand) {
+		ret = labhca_odp_move(hca, region, address - region->iova, at, length, direction);
+		labhca_put_region(region);
+	}
+	return ret;
+}
+
+/* Move `length` bytes of a side, after the first `skip`, between memory and the buffer. */
 int labhca_move(struct labhca *hca, const struct labhca_side *side, u64 skip, u32 length,
 		enum labhca_direction direction)
 {
@@ -271,7 +334,6 @@ int labhca_move(struct labhca *hca, const struct labhca_side *side, u64 skip, u3
 
 	for (int i = 0; i < side->count && at < length && !ret; i++) {
 		const struct ib_sge *sge = &side->sge[i];
-		struct labhca_region *region;
 		u32 here;
 
 		if (skip >= sge->length) {
@@ -279,14 +341,8 @@ int labhca_move(struct labhca *hca, const struct labhca_side *side, u64 skip, u3
 			continue;
 		}
 		here = min_t(u32, sge->length - skip, length - at);
-		mutex_lock(&hca->engine.lock);
-		region = labhca_find(hca, side, sge->lkey, sge->addr + skip, here);
-		if (region)
-			ret = labhca_move_range(hca, region, sge->addr + skip - region->iova, at,
-						here, direction);
-		else
-			ret = -EACCES;
-		mutex_unlock(&hca->engine.lock);
+		ret = labhca_move_by_key(hca, side, sge->lkey, sge->addr + skip, at, here,
+					 direction);
 		at += here;
 		skip = 0;
 	}

@@ -58,9 +58,12 @@ static const struct {
 	void (*run)(char **words);
 } commands[] = {
 	{ "host", make_host }, { "udmabuf", make_udmabuf }, { "heap", make_heap },
+	{ "p2pmem", make_p2pmem }, { "alias", make_alias }, { "discard", discard },
+	{ "unmap", unmap },
 	{ "vfio", make_vfio }, { "reset", reset_vfio }, { "close", close_vfio },
 	{ "close-buffer", close_buffer }, { "fill", fill }, { "check", check },
 	{ "register", register_memory }, { "register-elsewhere", register_elsewhere },
+	{ "register-everything", register_everything },
 	{ "deregister", deregister_memory }, { "event", wait_event },
 	{ "connect", connect_self }, { "pair", connect_pair }, { "write", rdma_write },
 	{ "write-immediate", rdma_write_immediate }, { "read", rdma_read },

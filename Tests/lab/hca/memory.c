@@ -92,6 +92,45 @@ void make_heap(char **words)
 	add("heap", words[0], map(data.fd, data.len, 0), data.len, data.fd, -1);
 }
 
+/* p2pmem NAME FUNCTION SIZE: memory of a drive's controller memory buffer */
+void make_p2pmem(char **words)
+{
+	size_t size = number(words[2]);
+	char path[100];
+	void *bytes;
+	int pool;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/p2pmem/allocate", words[1]);
+	pool = open(path, O_RDWR | O_CLOEXEC);
+	bytes = map(pool, size, 0);
+	add("p2pmem", words[0], bytes, size, -1, -1);
+	close(pool);
+}
+
+/* alias NAME OF OFFSET LENGTH: a part of the memory OF under a name and with a region of its own */
+void make_alias(char **words)
+{
+	struct memory *whole = find_memory(words[1]);
+
+	add("alias", words[0], whole->bytes + number(words[2]), number(words[3]), -1, -1);
+}
+
+/* discard NAME: throw away the pages that are mapped, and leave the mapping */
+void discard(char **words)
+{
+	struct memory *memory = find_memory(words[0]);
+
+	say_errno("discard", madvise(memory->bytes, memory->size, MADV_DONTNEED) ? errno : 0);
+}
+
+/* unmap NAME */
+void unmap(char **words)
+{
+	struct memory *memory = find_memory(words[0]);
+
+	say_errno("unmap", munmap(memory->bytes, memory->size) ? errno : 0);
+}
+
 /* Open a function that is bound to vfio-pci by way of its group; its container stays open. */
 static int open_function(const char *bdf)
 {

@@ -62,7 +62,8 @@ static int access_of(const char *letters)
 	for (; *letters; letters++)
 		access |= *letters == 'l' ? IBV_ACCESS_LOCAL_WRITE :
 			  *letters == 'r' ? IBV_ACCESS_REMOTE_READ :
-			  *letters == 'w' ? IBV_ACCESS_REMOTE_WRITE : 0;
+			  *letters == 'w' ? IBV_ACCESS_REMOTE_WRITE :
+			  *letters == 'o' ? IBV_ACCESS_ON_DEMAND : 0;
 	return access;
 }
 
@@ -86,7 +87,7 @@ static void register_in(struct ibv_pd *domain, char **words)
 	say_errno("register", memory->mr ? 0 : errno);
 }
 
-/* register NAME [ACCESS [OFFSET LENGTH]]: access as letters l, r, w, or - for none */
+/* register NAME [ACCESS [OFFSET LENGTH]]: access as letters l, r, w, o (on demand), or - for none */
 void register_memory(char **words)
 {
 	register_in(pd, words);
@@ -96,6 +97,15 @@ void register_memory(char **words)
 void register_elsewhere(char **words)
 {
 	register_in(other_pd, words);
+}
+
+/* All of the address space on demand. */
+void register_everything(char **words)
+{
+	(void)words;
+	errno = 0;
+	say_errno("register-everything",
+		  ibv_reg_mr(pd, NULL, SIZE_MAX, ALL_ACCESS | IBV_ACCESS_ON_DEMAND) ? 0 : errno);
 }
 
 void deregister_memory(char **words)
