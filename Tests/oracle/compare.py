@@ -6,6 +6,8 @@ import re
 _ADDRESS = re.compile(r"[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 _REDIRECT = re.compile(r"(\S+): ACS redirect is set between the client and provider \((\S+)\)")
 _REMEDY = re.compile(r"(\S+): to disable ACS redirect for this path, .*pci=disable_acs_redir=(\S+)")
+# What the driver of the lab HCA tells of a region, by map type.
+_ROUTES = {"busAddress": "bus-address", "throughHostBridge": "host-bridge"}
 _ALLOWED = {"busAddress": True, "throughHostBridge": True, "notSupported": False}
 
 
@@ -47,7 +49,8 @@ class Comparison:
         faults = []
         if pair["write"] != pair["read"]:
             faults.append(f"the write was {pair['write']}, the read {pair['read']}")
-        if pair["write"] not in ("ok", "EINVAL", "EREMOTEIO", "no pool"):
+        refusals = ("EFAULT",) if "hca" in pair else ("EINVAL", "EREMOTEIO")
+        if pair["write"] not in ("ok", "no pool", *refusals):
             faults.append(f"the transfer failed with {pair['write']}")
         if self._kernel["has_probe"] and not pair["record"] and pair["write"] != "no pool":
             faults.append("the kernel's own decision was not recorded")
@@ -56,6 +59,19 @@ class Comparison:
                           f"the transfer was {pair['write']}")
         if not pair["data"] and not self._is_beyond_qemu(pair):
             faults.append("the data came back wrong")
+        return faults + self._as_mapped(pair)
+
+    def _as_mapped(self, pair):
+        """Whether the address that an HCA got is of the kind that its kernel decided on."""
+        if not pair.get("hca") or not pair["record"]:
+            return []
+        kind, route, is_physical = pair["record"][0], pair["hca"]["route"], pair["hca"]["physical"]
+        is_translated = self._machine.iommu == "translating IOMMU" and kind == "throughHostBridge"
+        faults = []
+        if route != _ROUTES.get(kind):
+            faults.append(f"the kernel decided {kind}, the region's route is {route}")
+        if is_physical is is_translated:
+            faults.append(f"the address of the region is {'' if is_physical else 'not '}the processor's")
         return faults
 
     def _is_beyond_qemu(self, pair):

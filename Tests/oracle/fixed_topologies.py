@@ -15,17 +15,23 @@ HARMLESS = 0x01 | 0x10                  # source validation, upstream forwarding
 
 @dataclass
 class Scene:
-    """A piece of tree: nodes on the root bus, its drives' names, the ACS of its ports by name."""
+    """A piece of tree: nodes on the root bus, the names of its drives and HCAs, the ACS of its ports by name."""
 
     name: str
     nodes: list
     drives: list
     access_control: dict = field(default_factory=dict)
+    hcas: list = field(default_factory=list)
 
 
 def nvme(name, **more):
     """A drive with a controller memory buffer."""
     return {"type": "nvme", "name": name, "cmb": 2, "drive": {"size": 8}, **more}
+
+
+def hca(name, **more):
+    """A lab HCA."""
+    return {"type": "edu", "name": name, **more}
 
 
 def root_port(*children, **more):
@@ -85,4 +91,26 @@ def fixed():
         Scene("ACS redirect on the root port of two functions",
               [root_port(functions(nvme("afa"), nvme("afb")), name="af-port")], ["afa", "afb"],
               {"af-port": COMPLETION}),
+    ]
+
+
+def fixed_with_hcas():
+    """The scenes in which an HCA is the client of a drive's memory, new at each call."""
+    return [
+        Scene("HCA on the same switch", [root_port(switch(hca("hsa"), nvme("hsb")))], ["hsb"],
+              hcas=["hsa"]),
+        Scene("HCA and drives on cascaded switches",
+              [root_port(switch(nvme("hcb"), switch(hca("hca1"), nvme("hcc"))))], ["hcb", "hcc"],
+              hcas=["hca1"]),
+        Scene("HCA and drive on two root ports", [root_port(hca("hpa")), root_port(nvme("hpb"))],
+              ["hpb"], hcas=["hpa"]),
+        Scene("HCA and drive on the root bus", [hca("hba"), nvme("hbb")], ["hbb"], hcas=["hba"]),
+        Scene("HCA and drive as functions of one device",
+              [root_port(functions(nvme("hfb"), hca("hfa")))], ["hfb"], hcas=["hfa"]),
+        Scene("HCA and drive below a second host bridge",
+              [{"type": "host-bridge", "name": "hca-far",
+                "children": [root_port(hca("hda")), root_port(nvme("hdb"))]}], ["hdb"], hcas=["hda"]),
+        Scene("HCA below a port with ACS redirect",
+              [root_port(upstream(root_port(hca("hra"), name="hr-port"), root_port(nvme("hrb"))))],
+              ["hrb"], {"hr-port": REQUEST}, ["hra"]),
     ]

@@ -5,8 +5,8 @@
 
 A provider is a drive with a controller memory buffer, a client is a drive. Between a page of the
 provider's p2pmem and blocks of the client goes a write and a read with O_DIRECT, checked with
-data by way of ordinary memory. What the kernel's own function said, map type and distance, is
-recorded by a probe on its return.
+data by way of ordinary memory. A client may be a lab HCA, too: see hca_client. What the kernel's own
+function said, map type and distance, is recorded by a probe on its return.
 """
 import errno
 import json
@@ -18,6 +18,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+import hca_client
 
 PAGE = 4096
 PCI = Path("/sys/bus/pci/devices")
@@ -88,7 +90,7 @@ def moved(call, descriptor, memory, offset):
 
 
 def ask(provider_memory, client, bounce, noise):
-    """Move a page to and from the client's blocks: (result of the write, of the read, data right)."""
+    """Move a page to and from the client's blocks: the results of the write and the read, data right."""
     blocks = os.open(client, os.O_RDWR | os.O_DIRECT)
     try:
         first, second = noise.randbytes(PAGE), noise.randbytes(PAGE)
@@ -101,7 +103,7 @@ def ask(provider_memory, client, bounce, noise):
         moved(os.pwritev, blocks, bounce, PAGE)
         read = moved(os.preadv, blocks, provider_memory, PAGE)
         wanted = second if read == "ok" else first
-        return written, read, right and provider_memory[:] == wanted
+        return {"write": written, "read": read, "data": right and provider_memory[:] == wanted}
     finally:
         os.close(blocks)
 
@@ -136,6 +138,8 @@ def main():
     controls = {function: set_access_control(function, bits)
                 for function, bits in question["access_control"].items()}
     places = drives(question["drives"])
+    hcas = question["hcas"]
+    places.update((name, (function, hca_client.rdma_device(function))) for name, function in hcas.items())
     memories = {name: memory_of(places[name][0]) for name in question["drives"]}
     noise = random.Random(question["seed"])
     bounce = mmap.mmap(-1, PAGE)
@@ -145,8 +149,12 @@ def main():
         if has_probe:
             (TRACING / "trace_marker").write_text(f"pair {number}\n")
         memory = memories[provider]
-        verdicts.append(("no pool", "no pool", True) if memory is None
-                        else ask(memory, places[client][1], bounce, noise))
+        if memory is None:
+            verdicts.append({"write": "no pool", "read": "no pool", "data": True})
+        elif client in hcas:
+            verdicts.append(hca_client.ask(question["tool"], places[provider][0], hcas[client]))
+        else:
+            verdicts.append(ask(memory, places[client][1], bounce, noise))
     release = tuple(int(part) for part in os.uname().release.split(".")[:2])
     record = recorded(release) if has_probe else {}
     functions = [path.name for path in PCI.iterdir()]
@@ -155,8 +163,7 @@ def main():
         "access_control": controls,
         "drives": places,
         "has_probe": has_probe,
-        "pairs": [{"provider": provider, "client": client, "write": verdict[0], "read": verdict[1],
-                   "data": verdict[2], "record": record.get(number)}
+        "pairs": [{"provider": provider, "client": client, **verdict, "record": record.get(number)}
                   for number, ((provider, client), verdict)
                   in enumerate(zip(question["pairs"], verdicts))],
         "paths": {name: os.path.realpath(PCI / name) for name in functions},

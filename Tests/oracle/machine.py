@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from peerlab import HostSpec, Lab, LabError
+from peerlab import HostSpec, Lab, LabError, modules
 
 HERE = Path(__file__).resolve().parent
 _VIOMMU = ["-machine", "kernel-irqchip=split", "-device", "intel-iommu,intremap=on"]
@@ -43,9 +43,18 @@ class Machine:
         first = {scene.name: scene.drives[0] for scene in self.scenes if scene.drives}
         found += [("across", provider, client) for here, provider in first.items()
                   for there, client in first.items() if here != there]
+        found += self._hca_pairs()
         providers = {node["name"] for scene in self.scenes for node in _flat(scene.nodes)
                      if node["type"] == "nvme" and node.get("cmb")}
         return [pair for pair in found if pair[1] in providers]
+
+    def _hca_pairs(self):
+        """The drives and HCAs within a scene, and across from each scene to the next: an HCA is slow."""
+        found = [(scene.name, provider, client)
+                 for scene in self.scenes for provider in scene.drives for client in scene.hcas]
+        ring = [scene for scene in self.scenes if scene.hcas]
+        return found + [("HCA across", here.drives[0], there.hcas[0])
+                        for here, there in zip(ring, ring[1:] + ring[:1]) if here is not there]
 
     def layout(self):
         """The tree as the lab takes it, for a report."""
@@ -56,7 +65,8 @@ class Machine:
         qemu, append = IOMMU[self.iommu]
         nodes = [node for scene in self.scenes for node in scene.nodes]
         return HostSpec("oracle", kernel=self.kernel, cpu=self.cpu, layout=nodes, modules=["nvme"],
-                        share=[programs], writable=[scratch], qemu=list(qemu), append=append)
+                        share=[programs], writable=[scratch], qemu=list(qemu), append=append,
+                        labhca=any(scene.hcas for scene in self.scenes))
 
 
 @dataclass
@@ -97,6 +107,8 @@ def interrogate(machine, programs, checks=4):
         question.write_text(json.dumps({
             "access_control": controls, "seed": machine.seed,
             "drives": [name for scene in machine.scenes for name in scene.drives],
+            "hcas": {name: host.bdf(name) for scene in machine.scenes for name in scene.hcas},
+            "tool": str(hca_tool(place)) if host.spec.labhca else None,
             "pairs": [pair[1:] for pair in machine.pairs()]}))
         result = host.run(["python3", HERE / "kernel.py", question, answer], timeout=240,
                           check=True)
@@ -105,6 +117,12 @@ def interrogate(machine, programs, checks=4):
         asked = check(host, machine, programs, kernel, checks)
         return Testimony(kernel, privileged, unprivileged, asked,
                          host.run("lspci -tv").stdout, result.seconds)
+
+
+def hca_tool(place):
+    """The program that has an HCA move bytes by script, in a directory that the guest sees."""
+    made = modules.made(HERE.parent / "lab" / "hca", ["make"], ["hca-tool"])
+    return shutil.copy(made / "hca-tool", place)
 
 
 def routes(host, programs, prefix=""):
@@ -130,7 +148,7 @@ def check(host, machine, programs, kernel, count):
     line = ""
     for index, (_, provider, client) in enumerate(chosen):
         address = kernel["drives"][provider][0]
-        # A client has several names: its address, and that of its block device.
+        # A client has several names: its address, and that of its block or RDMA device.
         other = kernel["drives"][client][index % 2]
         line += f"{programs}/peermr check {address} {other} --json; echo \"= $?\"\n"
     said = host.run(line).stdout

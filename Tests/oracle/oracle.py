@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Judge PeerMR by the kernel: boot topologies, move data between their drives, compare.
 
-    oracle.py --programs DIR [--count N] [--grown N] [--seed S] [--only PATTERN] [--list]
+    oracle.py --programs DIR [--count N] [--hca N] [--grown N] [--seed S] [--only PATTERN] [--list]
 
 DIR holds peermr. Each piece of topology of a machine is a
 line; the last line is `N passed, N failed`, and the exit code is 0 only when none failed. A
@@ -27,6 +27,7 @@ from compare import Comparison                  # noqa: E402
 from machine import Machine, interrogate        # noqa: E402
 
 _SEEDS = 3      # machines drawn when no number is asked for
+_HCA_SEEDS = 1  # and those with HCAs
 _GROWN = 16     # and machines in memory
 
 
@@ -34,8 +35,12 @@ def fixed_machines():
     """The fixed list: the same pieces of tree on every kind of machine."""
     def one(name, **more):
         return Machine(name, scenes=fixed_topologies.fixed(), **more)
+    def hcas(name, **more):
+        return Machine(f"HCAs, {name}", scenes=fixed_topologies.fixed_with_hcas(), **more)
     return [one("Intel"), one("AMD", cpu="EPYC"), one("old kernel", kernel="stable"),
-            one("passthrough", iommu="iommu=pt"), one("translated", iommu="translating IOMMU")]
+            one("passthrough", iommu="iommu=pt"), one("translated", iommu="translating IOMMU"),
+            hcas("Intel"), hcas("AMD", cpu="EPYC"),
+            hcas("AMD translated", cpu="EPYC", iommu="translating IOMMU")]
 
 
 class Run:
@@ -129,6 +134,8 @@ def main():
     parser.add_argument("--programs", type=Path, help="where peermr is")
     parser.add_argument("--count", type=int, metavar="N",
                         help="draw N machines, and leave the fixed list out")
+    parser.add_argument("--hca", type=int, metavar="N",
+                        help="draw N machines with lab HCAs, and leave the fixed list out")
     parser.add_argument("--grown", type=int, metavar="N",
                         help="grow N machines in memory, and leave the fixed list out")
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="the first machine's seed")
@@ -160,10 +167,12 @@ def main():
 
 def _chosen(options):
     """The machines to boot, and the guests in which machines grow."""
-    is_default = options.count is None and options.grown is None
-    count, grown = (_SEEDS, _GROWN) if is_default else (options.count or 0, options.grown or 0)
+    counts = [options.count, options.hca, options.grown]
+    is_default = counts == [None, None, None]
+    count, hca, grown = [_SEEDS, _HCA_SEEDS, _GROWN] if is_default else [one or 0 for one in counts]
     machines = fixed_machines() if is_default else []
     machines += [random_qemu.machine(options.seed + number) for number in range(count)]
+    machines += [random_qemu.machine(options.seed + number, has_hcas=True) for number in range(hca)]
     return ([machine for machine in machines if re.search(options.only, machine.title)],
             [ground for ground in synthetic.grounds(grown, options.seed)
              if re.search(options.only, ground.title)])

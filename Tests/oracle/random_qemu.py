@@ -3,21 +3,24 @@
 import random
 
 from machine import IOMMU, Machine
-from fixed_topologies import Scene, functions, nvme, root_port, switch, upstream
+from fixed_topologies import Scene, functions, hca, nvme, root_port, switch, upstream
 
 # AMD from family 17h on is allowed by its processor; Hygon (Dhyana), older AMD and Intel are not.
 _CPUS = ["Skylake-Server", "Skylake-Server", "EPYC", "EPYC", "EPYC-Milan", "Dhyana", "Opteron_G5",
          "Denverton", "max"]
 _CONTROLS = [0x04, 0x08, 0x0c, 0x1d, 0x5d, 0x11, 0x01, 0x40, 0x00]
 _MOST_DRIVES = 12
+_MOST_HCAS = 4
 
 
 class _Artist:
     """Draws nodes, and keeps count of what it has drawn."""
 
-    def __init__(self, seed):
+    def __init__(self, seed, has_hcas=False):
         self.random = random.Random(seed)
+        self.has_hcas = has_hcas
         self.drives = []
+        self.hcas = []
         self.access_control = {}
         self._ports = 0
 
@@ -27,7 +30,10 @@ class _Artist:
         return len(self.drives) >= _MOST_DRIVES
 
     def drive(self, **more):
-        """A drive; now and then one without memory of its own: it is a client only."""
+        """A drive; now and then one without memory of its own: it is a client only. Or an HCA."""
+        if self.has_hcas and len(self.hcas) < _MOST_HCAS and self.random.random() < 0.35:
+            self.hcas.append(f"h{len(self.hcas)}")
+            return hca(self.hcas[-1], **more)
         name = f"d{len(self.drives)}"
         node = nvme(name, **more)
         if self.random.random() < 0.15:
@@ -96,11 +102,11 @@ class _Artist:
         return nodes
 
 
-def machine(seed):
-    """The machine of a seed."""
-    artist = _Artist(seed)
+def machine(seed, has_hcas=False):
+    """The machine of a seed; another one with HCAs."""
+    artist = _Artist(seed, has_hcas)
     iommu = artist.random.choices(list(IOMMU), [6, 3, 2])[0]
     cpu = artist.random.choice(_CPUS)
     nodes = artist.tree()
-    scene = Scene("all pairs", nodes, artist.drives, artist.access_control)
-    return Machine(f"seed {seed}", cpu=cpu, iommu=iommu, scenes=[scene], seed=seed)
+    scene = Scene("all pairs", nodes, artist.drives, artist.access_control, artist.hcas)
+    return Machine(f"seed {seed} with HCAs" if has_hcas else f"seed {seed}", cpu=cpu, iommu=iommu, scenes=[scene], seed=seed)
