@@ -78,10 +78,11 @@ extension PeerMRError {
         pinnedPeer(of: error, choice.reason, MethodChoice.firstCheckingKernel)
     }
 
-    private static let aboutTheRoute: [Errno] = [.invalidArgument, .notPermitted, .noMemory, .remoteIO]
+    /// With dma-bufs all but EFAULT, which it is with on-demand regions (hmm_dma_map_pfn in the kernel's mm/hmm.c).
+    private static let aboutTheRoute: [Errno] = [.invalidArgument, .notPermitted, .noMemory, .remoteIO, .badAddress]
 
     static let routeRefused = ErrorTable(
-        "ibv_reg_dmabuf_mr", facts: "device", "provider", "exporter", "reason", "remedy"
+        "ibv_reg_dmabuf_mr", "ibv_reg_mr", facts: "device", "provider", "exporter", "reason", "remedy"
     ) { device, provider, exporter, reason, remedy in
         ErrorRow(
             aboutTheRoute, .notSupported,
@@ -89,7 +90,7 @@ extension PeerMRError {
             "\(remedy)")
     }
     static let routeWithoutRemedy = ErrorTable(
-        "ibv_reg_dmabuf_mr", facts: "device", "provider", "exporter", "reason"
+        "ibv_reg_dmabuf_mr", "ibv_reg_mr", facts: "device", "provider", "exporter", "reason"
     ) { device, provider, exporter, reason in
         ErrorRow(
             aboutTheRoute, .notSupported,
@@ -99,7 +100,7 @@ extension PeerMRError {
 
     /// The class is that of the error that the kernel's answer gave.
     static let routeFine = ErrorTable(
-        "ibv_reg_dmabuf_mr",
+        "ibv_reg_dmabuf_mr", "ibv_reg_mr",
         facts: "error", "device", "provider", "exporter", "reason", .optional("", "remedy of the error")
     ) { error, device, provider, exporter, reason, remedy in
         ErrorRow(
@@ -109,7 +110,7 @@ extension PeerMRError {
     }
 
     static let routeUnknown = ErrorTable(
-        "ibv_reg_dmabuf_mr",
+        "ibv_reg_dmabuf_mr", "ibv_reg_mr",
         facts: "error", "device", "provider", "exporter", "reason", .optional("", "remedy")
     ) { error, device, provider, exporter, reason, remedy in
         ErrorRow(
@@ -122,9 +123,22 @@ extension PeerMRError {
         _ error: PeerMRError, _ route: Answer?, _ memory: any Memory, _ device: Device
     ) -> PeerMRError {
         guard let route, error.code == .notSupported || error.code == .notPermitted, let errno = error.errno,
-            aboutTheRoute.contains(errno), let provider = memory.provider
+            errno != .badAddress, aboutTheRoute.contains(errno), let provider = memory.provider
         else { return error }
-        let (exporter, reason) = (memory.exporter ?? "?", route.reason)
+        return refused(error, route, device, provider, memory.exporter ?? "?")
+    }
+
+    /// P2pmem that the kernel did not map for the device. The route is looked at only now.
+    static func onDemandRefused(_ error: PeerMRError, _ memory: any Memory, _ device: Device) -> PeerMRError {
+        guard memory.kind == .p2pmem, error.errno == .badAddress, let provider = memory.provider else { return error }
+        let route = Answer(Assessment.path(of: provider, for: .rdmaDevice(device.name)))
+        return refused(error, route, device, provider, "p2pmem")
+    }
+
+    private static func refused(
+        _ error: PeerMRError, _ route: Answer, _ device: Device, _ provider: PCIAddress, _ exporter: String
+    ) -> PeerMRError {
+        let reason = route.reason
         return switch route.outcome {
         case .no:
             route.remedy.map { routeRefused(of: error, device, provider, exporter, reason, $0) }

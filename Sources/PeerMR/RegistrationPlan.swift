@@ -47,7 +47,8 @@ public final class RegistrationPlan: Sendable {
         return switch choice.method {
         case .dmaBuf: .bufferRefused(error, route, memory, device)
         case .pinned where memory.kind == .p2pmem: .pinnedPeerMemory(error, choice)
-        case .pinned, .onDemand, .deviceMemory: memory.explain(error)
+        case .onDemand: .onDemandRefused(memory.explain(error), memory, device)
+        case .pinned, .deviceMemory: memory.explain(error)
         }
     }
 }

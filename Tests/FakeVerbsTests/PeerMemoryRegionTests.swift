@@ -86,8 +86,8 @@ import Testing
         }
     }
 
-    /// A pair of devices that may not talk is another matter than a device that cannot page.
-    @Test func aRefusalOnDemandKeepsItsOwnWords() throws {
+    /// A pair of devices that may not talk is another matter than a device that cannot page: the route says why.
+    @Test func aRefusalOnDemandHasTheReasonOfTheRoute() throws {
         try withFakeVerbs { fake in
             fake_verbs_set_kernel("7.3.4")
             fake_verbs_set_on_demand(1, 0x1f)
@@ -95,7 +95,15 @@ import Testing
             fake.fail("ibv_reg_mr", .badAddress)
             let error = #expect(throws: PeerMRError.self) { _ = try region(machine) }
             #expect(error?.code == .notSupported)
-            #expect(error?.remedy?.contains("one PCIe switch") == true)
+            // The provider is not one of this machine's.
+            #expect(
+                error?.reason == "the kernel refuses DMA between fake0 and \(provider) (p2pmem), as expected: "
+                    + "there is no PCI function \(provider)")
+            #expect(error?.remedy?.contains("lspci -D") == true)
+            #expect((error?.call, error?.errno) == ("ibv_reg_mr", .badAddress))
+            fake.fail("ibv_reg_mr", .noMemory)
+            let other = #expect(throws: PeerMRError.self) { _ = try region(machine) }
+            #expect(other?.reason.contains("route") == false, "another matter")
         }
     }
 
