@@ -36,10 +36,11 @@ class Ends(PingPong):
             equal(result.code, 0, f"the exit code of the client, {operation} {here} {there}")
             said = server.wait(30)
             equal(said.code, 0, f"the exit code of the server, {operation} {here} {there}")
-        kind = "host" if here == "host" else "dmabuf"
+        kind, method = {"host": ("host", "pinned"), "p2pmem": ("p2pmem", "onDemand")}.get(
+            here.split(":")[0], ("dmabuf", "dmaBuf"))
         (run,) = objects(result.stdout)
         equal((run["what"], run["bytes"], run["memory"], run["validated"], run["method"]),
-              (operation, size, kind, True, "pinned" if here == "host" else "dmaBuf"), "the run")
+              (operation, size, kind, True, method), "the run")
         check(" LID 0x" in result.stderr, "the ends do not say that a LID is their address")
 
 
