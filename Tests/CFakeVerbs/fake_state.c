@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 _Thread_local struct fake_state *fake;
 
@@ -32,6 +34,17 @@ void *fake_verbs_share(void)
 void fake_verbs_join(void *shared)
 {
     fake = shared;
+}
+
+int fake_verbs_in_child(int (*body)(void *), void *argument)
+{
+    pid_t child = fork();
+    if (child == 0)
+        _exit(body(argument));
+    int status = 0;
+    if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status))
+        return -1;
+    return WEXITSTATUS(status);
 }
 
 void fake_verbs_set_command_file(int fd)
@@ -147,9 +160,16 @@ int fake_failure(const char *call)
     return fake->failing_error;
 }
 
+static struct fake_object **bucket(const void *seen)
+{
+    return &fake->buckets[((uintptr_t)seen >> 4) * 0x9e3779b97f4a7c15ull >> 48];
+}
+
 struct fake_object *fake_find(const void *seen)
 {
-    for (struct fake_object *object = fake ? fake->objects : NULL; object; object = object->next)
+    if (!fake)
+        return NULL;
+    for (struct fake_object *object = *bucket(seen); object; object = object->next_in_bucket)
         if (object->seen == seen)
             return object;
     return NULL;
@@ -175,6 +195,8 @@ void *fake_make(enum fake_kind kind, size_t bytes, const char *call, void *paren
     }
     object->next = fake->objects;
     fake->objects = object;
+    object->next_in_bucket = *bucket(object->seen);
+    *bucket(object->seen) = object;
     fake_note("%s", call);
     fake_unlock();
     return object->seen;

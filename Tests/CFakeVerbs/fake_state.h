@@ -24,10 +24,12 @@
 #define FAKE_QUEUE 64
 #define FAKE_LOG 256
 #define FAKE_TEXT 160
+#define FAKE_BUCKETS 65536
 
 /* Every object begins with this, behind what the caller sees; it stays in memory until the end. */
 struct fake_object {
     struct fake_object *next;
+    struct fake_object *next_in_bucket;
     struct fake_object *parents[3];
     enum fake_kind kind;
     int children;
@@ -69,6 +71,8 @@ struct fake_state {
     struct ibv_device devices[FAKE_DEVICES];
     int device_count;
     struct fake_object *objects;
+    /* The same by the address that the caller holds. */
+    struct fake_object *buckets[FAKE_BUCKETS];
     struct ibv_context *manager_context;
     char journal[FAKE_LOG][FAKE_TEXT];
     unsigned journal_count;

@@ -37,6 +37,9 @@ void fake_verbs_end(void);
 void *fake_verbs_share(void);
 void fake_verbs_join(void *shared);
 
+/* Runs a body in a child process, and waits: its result, of which 8 bits arrive, or -1. Swift does not see fork(2). */
+int fake_verbs_in_child(int (*body)(void *), void *argument);
+
 /* The command descriptor of contexts that are opened from here on, by which the library knows devices of applications;
  * -1, which is none, to begin with. */
 void fake_verbs_set_command_file(int fd);
