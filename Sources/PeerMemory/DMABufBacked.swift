@@ -25,6 +25,8 @@ extension DMABufBacked {
     public var identity: MemoryIdentity {
         .dmaBuf(device: buffer.identity.device, inode: buffer.identity.inode)
     }
+    /// Where the memory begins in its buffer, in bytes.
+    public var identityOffset: UInt64 { offset }
 
     /// How a device gets at the memory. See ``Verbs/Memory/backing(for:)``.
     public func backing(for access: Access) throws(PeerMRError) -> MemoryBacking {

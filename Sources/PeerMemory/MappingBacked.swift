@@ -35,7 +35,7 @@ extension Memory {
     /// Whether a range is inside the memory.
     ///
     /// - Throws: `invalidArgument` where it is not.
-    func validate(_ offset: Int, _ count: Int) throws(PeerMRError) {
+    package func validate(_ offset: Int, _ count: Int) throws(PeerMRError) {
         guard offset >= 0, offset <= byteCount, count <= byteCount - offset else {
             throw .outsideMemory(offset, count, byteCount)
         }

@@ -72,6 +72,11 @@ public final class UserMemory: Memory {
         guard case .dmabuf(let identity, _) = object else { return .object(ObjectIdentifier(self)) }
         return .dmaBuf(device: identity.device, inode: identity.inode)
     }
+
+    /// Where the mapping begins in its dma-buf, in bytes; 0 for other memory.
+    public var identityOffset: UInt64 {
+        if case .dmabuf = object { range.offset } else { 0 }
+    }
 }
 
 extension UserMemory {

@@ -22,4 +22,6 @@ public struct Access: OptionSet, Hashable, Sendable {
 
     /// Whether anything of it writes to the memory.
     package var isWriting: Bool { !isDisjoint(with: [.localWrite, .remoteWrite, .remoteAtomic]) }
+    /// Whether a peer with the remote key may do anything.
+    package var isRemote: Bool { !isDisjoint(with: [.remoteWrite, .remoteRead, .remoteAtomic]) }
 }

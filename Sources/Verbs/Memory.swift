@@ -23,6 +23,8 @@ public protocol Memory: AnyObject, Sendable {
     var byteCount: Int { get }
     /// Distinguishes the memory from any other that exists.
     var identity: MemoryIdentity { get }
+    /// Where the memory begins in what ``identity`` names, in bytes: two ranges of one dma-buf have one identity.
+    var identityOffset: UInt64 { get }
 
     /// How a device gets at the memory.
     ///
@@ -57,6 +59,8 @@ extension Memory {
     public var isHostMemory: Bool { kind == .host }
     /// Distinguishes the memory from any other that exists.
     public var identity: MemoryIdentity { .object(ObjectIdentifier(self)) }
+    /// Where the memory begins in what ``identity`` names: here at its beginning.
+    public var identityOffset: UInt64 { 0 }
     /// Explains a refused registration: here with no more than the call says.
     public func explain(_ refusal: PeerMRError) -> PeerMRError { refusal }
 }

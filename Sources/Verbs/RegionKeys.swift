@@ -14,7 +14,7 @@ public struct RegionKeys: BitwiseCopyable, Hashable, Sendable {
     private let alignment: UInt64
     private let pathMTUBytes: Int
 
-    init(
+    package init(
         address: UInt64, byteCount: UInt64, localKey: UInt32, remoteKey: UInt32,
         constraint: TransferConstraint
     ) {
