@@ -171,6 +171,16 @@ let package = Package(
             name: "registration-cost", dependencies: ["CFakeVerbs", "CommandSupport", "PeerMR", "RegistrationBench"],
             path: "Benchmarks/Programs/RegistrationCost", swiftSettings: testing),
 
+        // Threads in one registration cache: run by the tests, and with ThreadSanitizer.
+        .executableTarget(
+            name: "cache-stress", dependencies: ["CFakeVerbs", "PeerMR"], path: "Tests/CacheStress",
+            swiftSettings: testing),
+
+        // What a hit of the registration cache costs, without a kernel in it.
+        .executableTarget(
+            name: "cache-cost", dependencies: ["CFakeVerbs", "PeerMR", "PeerMRCore"],
+            path: "Benchmarks/Programs/CacheCost", swiftSettings: testing),
+
         // The C library as C programs see it: its functions, used and misused. The program is for sanitizers.
         .target(name: "CABI", dependencies: ["CPeerMR", "CFakeVerbs"], path: "Tests/CABI"),
         .executableTarget(
@@ -241,7 +251,7 @@ let package = Package(
         .testTarget(
             name: "FakeVerbsTests",
             dependencies: [
-                "CFakeVerbs", "CommandSupport", "CVerbs", "destruction-order", "PeerMR", "PeerTransfer",
+                "cache-stress", "CFakeVerbs", "CommandSupport", "CVerbs", "destruction-order", "PeerMR", "PeerTransfer",
                 "RegistrationBench", "TestSupport", system,
             ],
             swiftSettings: testing),

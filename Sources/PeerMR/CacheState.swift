@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import PCITopology
+internal import PeerMRCore
+internal import Synchronization
+internal import Verbs
+
+/// A region of a cache, by reference. Threads share it: nothing in it changes before it is deregistered.
+final class CachedRegion: @unchecked Sendable {
+    let region: PeerRegion
+
+    init(_ region: consuming PeerRegion) { self.region = region }
+}
+
+/// What memory a region is of, whatever domain it is for.
+struct CacheBuffer: Hashable {
+    let identity: UInt64
+    let space: UInt64
+
+    /// - Parameter space: the kind of identity; see ``RegionTraits/space``.
+    init(identity: UInt64, space: UInt64) {
+        self.identity = identity
+        self.space = space << 20
+    }
+
+    init(_ key: CacheKey) {
+        identity = key.identity
+        space = key.traits & RegionTraits.space
+    }
+
+    func isOf(_ key: CacheKey) -> Bool { self == CacheBuffer(key) }
+}
+
+/// Everything that changes under a cache's lock.
+///
+/// No call is made while it is held: functions return the regions that have ended, which are deregistered when the
+/// caller drops them, behind the lock.
+struct CacheState {
+    typealias Ended = [CachedRegion]
+
+    /// The regions by slot; nil for a slot without one.
+    var regions: [CachedRegion?] = [nil]
+    private var buffers: [CacheBuffer: Chain] = [:]
+    private var links: [Link] = [Link()]
+    private var unused: [UInt32] = []
+    /// Regions that can be leased, and their bytes.
+    private(set) var liveCount = 0
+    private(set) var liveBytes: UInt64 = 0
+    /// Regions that have ended and are leased still, or may be seen by a reader.
+    private(set) var endedCount = 0
+    /// Ended regions that nobody leases, by the epoch in which a reader may still have seen them.
+    private var waiting: [(slot: Int, epoch: UInt64)] = []
+    private var hand = 1
+    var table = CacheTableStore()
+    var readers = CacheReaders()
+    var flights: [CacheFlight.Key: CacheFlight] = [:]
+    /// The cache is gone: what is still registered goes with its last lease.
+    var isClosed = false
+    /// Whether the store holds itself for leases that outlive the cache.
+    var isKeptByLeases = false
+    var statistics = CacheStatistics()
+
+    private struct Link {
+        var next: UInt32 = 0
+        var previous: UInt32 = 0
+        var buffer: CacheBuffer?
+    }
+    private struct Chain {
+        var first: UInt32
+    }
+}
+
+// MARK: - Regions in and out
+
+extension CacheState {
+    /// A slot for a region.
+    ///
+    /// - Returns: nil where there is none left.
+    mutating func takeSlot(_ capacity: Int) -> Int? {
+        if let slot = unused.popLast() { return Int(slot) }
+        guard regions.count < capacity else { return nil }
+        regions.append(nil)
+        links.append(Link())
+        return regions.count - 1
+    }
+
+    /// Lists a region.
+    ///
+    /// - Parameters:
+    ///   - leases: how many lookups wait for it, each of which has a lease of it from here on.
+    ///   - isAlive: whether others may find it; false where it ended before it was there.
+    mutating func add(
+        _ cached: CachedRegion, _ key: CacheKey, start: UInt64, at number: Int, leases: Int, isAlive wanted: Bool,
+        _ index: borrowing CacheIndex
+    ) {
+        let slot = unsafe index.slots + number
+        // A region that cannot be listed serves those that wait for it.
+        let isAlive = wanted && table.makeRoom(index, slotCount: regions.count)
+        let keys = cached.region.keys
+        unsafe slot.pointee.identity.store(key.identity, ordering: .relaxed)
+        unsafe slot.pointee.domain.store(key.domain, ordering: .relaxed)
+        unsafe slot.pointee.start.store(start, ordering: .relaxed)
+        unsafe slot.pointee.byteCount.store(keys.byteCount, ordering: .relaxed)
+        unsafe slot.pointee.address.store(keys.address, ordering: .relaxed)
+        unsafe slot.pointee.keys.store(UInt64(keys.localKey) | UInt64(keys.remoteKey) << 32, ordering: .relaxed)
+        unsafe slot.pointee.traits.store(
+            key.traits | (key.ioAddress == nil ? RegionTraits.isNatural : 0)
+                | RegionTraits.constrained(keys.constraint),
+            ordering: .relaxed)
+        regions[number] = cached
+        let before = unsafe slot.pointee.state.load(ordering: .relaxed)
+        unsafe slot.pointee.state.store(
+            SlotState.next(after: before, isAlive: isAlive, leases: UInt64(leases)), ordering: .releasing)
+        guard isAlive else {
+            endedCount += 1
+            return
+        }
+        liveCount += 1
+        liveBytes += keys.byteCount
+        chain(number, CacheBuffer(key))
+        table.insert(number, index)
+    }
+
+    /// Ends a region: no lookup finds it from here on. It is deregistered with its last lease.
+    ///
+    /// - Parameter onlyIfIdle: leave it where it is leased.
+    /// - Returns: whether it ended, and the region where nobody leases it.
+    mutating func end(
+        _ number: Int, onlyIfIdle: Bool = false, _ index: borrowing CacheIndex
+    ) -> (ended: Bool, region: CachedRegion?) {
+        let slot = unsafe index.slots + number
+        var state = unsafe slot.pointee.state.load(ordering: .relaxed)
+        while true {
+            guard state & SlotState.isAlive != 0, !onlyIfIdle || state & SlotState.leases == 0 else {
+                return (false, nil)
+            }
+            let (done, now) = unsafe slot.pointee.state.compareExchange(
+                expected: state, desired: state & ~SlotState.isAlive, ordering: .acquiringAndReleasing)
+            if done { break }
+            state = now
+        }
+        let count = unsafe slot.pointee.byteCount.load(ordering: .relaxed)
+        liveCount -= 1
+        liveBytes -= count
+        endedCount += 1
+        // What readers remember may be this one.
+        if !readers.isEmpty { unsafe index.root.pointee.epoch.wrappingAdd(1, ordering: .sequentiallyConsistent) }
+        unchain(number)
+        table.remove(number, index)
+        return (true, state & SlotState.leases == 0 ? retire(number, index) : nil)
+    }
+
+    /// Takes an ended region out of its slot when its last lease is given back, unless a reader may still see it.
+    mutating func retire(_ number: Int, _ index: borrowing CacheIndex) -> CachedRegion? {
+        let state = unsafe index.slots[number].state.load(ordering: .acquiring)
+        guard state & (SlotState.isAlive | SlotState.leases) == 0, regions[number] != nil else { return nil }
+        guard readers.isEmpty else {
+            // Whoever looks from the next epoch on does not find it any more.
+            let epoch = unsafe index.root.pointee.epoch.wrappingAdd(1, ordering: .sequentiallyConsistent).oldValue
+            waiting.append((number, epoch))
+            return nil
+        }
+        return empty(number, index)
+    }
+
+    /// Ended regions that no reader sees any more.
+    mutating func drain(_ index: borrowing CacheIndex) -> Ended {
+        guard !waiting.isEmpty else { return [] }
+        let oldest = readers.oldestEpoch()
+        let free = waiting.prefix { $0.epoch < oldest }
+        waiting.removeFirst(free.count)
+        return free.compactMap { empty($0.slot, index) }
+    }
+
+    private mutating func empty(_ number: Int, _ index: borrowing CacheIndex) -> CachedRegion? {
+        guard let cached = regions[number] else { return nil }
+        let slot = unsafe index.slots + number
+        let state = unsafe slot.pointee.state.load(ordering: .relaxed)
+        statistics.count(hits: SlotState.hits(in: state), nanoseconds: cached.region.registrationNanoseconds)
+        // The next region of this slot begins with the generation after this one, and no hits.
+        unsafe slot.pointee.state.store(state & SlotState.generation, ordering: .releasing)
+        regions[number] = nil
+        unused.append(UInt32(number))
+        endedCount -= 1
+        return cached
+    }
+}
+
+// MARK: - By buffer
+
+extension CacheState {
+    private mutating func chain(_ number: Int, _ buffer: CacheBuffer) {
+        let first = buffers[buffer]?.first ?? 0
+        links[number] = Link(next: first, previous: 0, buffer: buffer)
+        if first != 0 { links[Int(first)].previous = UInt32(number) }
+        buffers[buffer] = Chain(first: UInt32(number))
+    }
+
+    private mutating func unchain(_ number: Int) {
+        let link = links[number]
+        guard let buffer = link.buffer else { return }
+        if link.next != 0 { links[Int(link.next)].previous = link.previous }
+        if link.previous != 0 {
+            links[Int(link.previous)].next = link.next
+        } else {
+            buffers[buffer] = link.next == 0 ? nil : Chain(first: link.next)
+        }
+        links[number] = Link()
+    }
+
+    /// The slots of a buffer's regions.
+    func slots(of buffer: CacheBuffer) -> [Int] {
+        var found: [Int] = []
+        var number = buffers[buffer]?.first ?? 0
+        while number != 0 {
+            found.append(Int(number))
+            number = links[Int(number)].next
+        }
+        return found
+    }
+}
+
+// MARK: - Eviction
+
+extension CacheState {
+    /// Ends idle regions, least recently used first as far as one bit each tells (second chance), until a condition
+    /// holds or all are leased.
+    mutating func evict(
+        _ cause: CacheStatistics.Eviction, _ index: borrowing CacheIndex, until isEnough: (CacheState) -> Bool
+    ) -> Ended {
+        var ended: Ended = []
+        // In two turns of the hand each idle region has lost its second chance.
+        var left = 2 * (regions.count - 1)
+        while left > 0, liveCount > 0, !isEnough(self) {
+            left -= 1
+            let number = hand
+            hand = hand + 1 < regions.count ? hand + 1 : 1
+            let slot = unsafe index.slots + number
+            let state = unsafe slot.pointee.state.load(ordering: .relaxed)
+            guard state & SlotState.isAlive != 0, state & SlotState.leases == 0 else { continue }
+            if state & SlotState.wasUsed != 0 {
+                unsafe _ = slot.pointee.state.bitwiseAnd(~SlotState.wasUsed, ordering: .relaxed)
+                continue
+            }
+            let (isEnded, region) = end(number, onlyIfIdle: true, index)
+            if isEnded { statistics.evictions[cause, default: 0] += 1 }
+            if let region { ended.append(region) }
+        }
+        return ended
+    }
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Synchronization
+public import PeerMRCore
+public import Verbs
+
+// Regions that end: no lookup finds them from here on, and they are deregistered with their last lease.
+extension RegistrationCache {
+    /// Ends the regions of a memory, in all domains.
+    ///
+    /// - Returns: how many ended.
+    @discardableResult
+    public func invalidate(_ memory: any Memory) throws(PeerMRError) -> Int {
+        let buffer = try buffer(of: memory)
+        return try end(.buffer, { buffer.isOf($0.key) }) { state in state.slots(of: buffer) }
+    }
+
+    /// Ends the regions of a memory that have a part of a range, in all domains.
+    ///
+    /// - Returns: how many ended.
+    @discardableResult
+    public func invalidate(_ memory: any Memory, _ range: Range<Int>) throws(PeerMRError) -> Int {
+        let buffer = try buffer(of: memory)
+        let start = memory.identityOffset &+ UInt64(clamping: range.lowerBound)
+        let end = memory.identityOffset &+ UInt64(clamping: range.upperBound)
+        return try self.end(
+            .range, { buffer.isOf($0.key) && $0.start < end && start < $0.start + $0.byteCount }
+        ) { state in
+            state.slots(of: buffer).filter { number in
+                let slot = unsafe self.store.index.slots + number
+                let first = unsafe slot.pointee.start.load(ordering: .relaxed)
+                return unsafe first < end && start < first + slot.pointee.byteCount.load(ordering: .relaxed)
+            }
+        }
+    }
+
+    /// Ends the regions of memory of a PCI function: it is going, or its driver is.
+    ///
+    /// - Returns: how many ended.
+    @discardableResult
+    public func invalidate(provider: PCIAddress) throws(PeerMRError) -> Int {
+        // Whose memory is being registered now is known when it is.
+        try end(.provider, { _ in true }) { state in
+            state.regions.indices.filter { state.regions[$0]?.region.provider == provider }
+        }
+    }
+
+    /// Ends all regions.
+    ///
+    /// - Returns: how many ended.
+    @discardableResult
+    public func invalidateAll() throws(PeerMRError) -> Int {
+        try end(.all, { _ in true }) { state in Array(state.regions.indices) }
+    }
+
+    /// Ends the regions of a protection domain, so that it can be deallocated: the cache does not keep it alive any
+    /// more.
+    ///
+    /// - Throws: `busy` where some of them are leased: `ibv_dealloc_pd` answers EBUSY until the last lease is given
+    ///   back. They have ended all the same.
+    public func release(_ domain: ProtectionDomain) throws(PeerMRError) {
+        let raw = UInt64(UInt(bitPattern: unsafe domain.rawObject))
+        let leased = try store.withState { state -> (Int, CacheState.Ended) in
+            for flight in state.flights.values where flight.key.key.domain == raw { flight.isEnded = true }
+            var (ended, leased): (CacheState.Ended, Int) = ([], 0)
+            for number in state.regions.indices where state.regions[number] != nil {
+                let slot = unsafe self.store.index.slots + number
+                guard unsafe slot.pointee.domain.load(ordering: .relaxed) == raw else { continue }
+                let (isEnded, region) = state.end(number, self.store.index)
+                if isEnded { state.statistics.invalidations[.domain, default: 0] += 1 }
+                if let region { ended.append(region) } else { leased += 1 }
+            }
+            leased += state.flights.values.count { $0.key.key.domain == raw }
+            return (leased, ended)
+        }
+        guard leased == 0 else { throw .domainLeased(leased) }
+    }
+
+    private func buffer(of memory: any Memory) throws(PeerMRError) -> CacheBuffer {
+        let (identity, space) = try identify(memory)
+        return CacheBuffer(identity: identity, space: space)
+    }
+
+    private func end(
+        _ cause: CacheStatistics.Invalidation, _ isMeant: (CacheFlight.Key) -> Bool,
+        _ slots: (CacheState) -> [Int]
+    ) throws(PeerMRError) -> Int {
+        try store.withState { state -> (Int, CacheState.Ended) in
+            for flight in state.flights.values where isMeant(flight.key) { flight.isEnded = true }
+            var (ended, count): (CacheState.Ended, Int) = ([], 0)
+            for number in slots(state) {
+                let (isEnded, region) = state.end(number, self.store.index)
+                if isEnded { count += 1 }
+                if let region { ended.append(region) }
+            }
+            state.statistics.invalidations[cause, default: 0] += UInt64(count)
+            return (count, ended)
+        }
+    }
+}
+
+// MARK: - What it did
+
+extension RegistrationCache {
+    /// What the cache did and holds. It looks at each region: for a report, not for each request.
+    public func statistics() throws(PeerMRError) -> CacheStatistics {
+        try store.withState { state -> (CacheStatistics, CacheState.Ended) in
+            var found = state.statistics
+            found.regions = state.liveCount
+            found.endedRegions = state.endedCount
+            for number in state.regions.indices {
+                guard let cached = state.regions[number] else { continue }
+                let now = unsafe self.store.index.slots[number].state.load(ordering: .relaxed)
+                found.count(hits: SlotState.hits(in: now), nanoseconds: cached.region.registrationNanoseconds)
+                let isLeased = now & SlotState.leases != 0
+                if isLeased {
+                    found.bytesLeased += cached.region.keys.byteCount
+                } else {
+                    found.bytesIdle += cached.region.keys.byteCount
+                }
+            }
+            let rounds = unsafe self.store.index.root.pointee.hitRounds.load(ordering: .relaxed)
+            found.hits += rounds * SlotState.hitsPerRound
+            return (found, [])
+        }
+    }
+}

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import PeerMemory
+internal import Synchronization
+public import PeerMRCore
+public import Verbs
+
+/// Regions that stay registered, found again by what the memory is.
+///
+/// Other caches find regions by their virtual addresses, hook munmap(2) to learn when an address has come to mean other
+/// memory, and corrupt data where they learn it too late. This one finds them by the memory's identity: the number that
+/// the kernel gave a dma-buf, or the object of this process that holds the memory, which the region keeps alive. So a
+/// descriptor or an address that has come to mean something else finds nothing.
+///
+/// - A lookup is for a range of a memory, a domain, and rights. It finds a region that has all of the range: with
+///   exactly the same remote rights, so that nobody gets a key that opens more than was asked for, and with at least
+///   the local ones.
+/// - A lookup that finds one costs two atomic operations with the return of the lease. It takes no lock, allocates
+///   nothing and counts no reference. See ``reader()`` for one that writes nothing that other threads see.
+/// - A lookup that finds none registers. Threads that ask for the same meanwhile wait for it; others do not. A failure
+///   is not remembered.
+/// - A region is deregistered when it is evicted (``Limits``) or ended (``invalidate(_:)`` and others), and then not
+///   before its last lease is given back.
+///
+/// After fork(2) the child's cache is empty, and refuses.
+public final class RegistrationCache: Sendable {
+    let store: CacheStore
+    private let names: Mutex<Names>
+    private static let requestCount = Atomic<UInt64>(0)
+
+    /// How much a cache keeps. Leased regions count, and are never evicted.
+    public struct Limits: Hashable, Sendable {
+        /// The most regions, from 1 to ``mostRegions``.
+        public var regions: Int
+        /// The most bytes in them.
+        public var bytes: Int
+        /// The largest limit of regions.
+        public static let mostRegions = 1 << 24
+
+        /// Limits of your own.
+        public init(regions: Int = 4096, bytes: Int = Int.max) {
+            self.regions = regions
+            self.bytes = bytes
+        }
+    }
+
+    /// What a lookup that finds nothing may register.
+    public enum Widening: Hashable, Sendable {
+        /// The range that was asked for.
+        case none
+        /// All of the memory, so that ranges elsewhere in it are found from then on. Never for remote access: a key
+        /// would open more than was asked for.
+        case buffer
+    }
+
+    /// Small numbers for what is compared as a whole.
+    private struct Names {
+        /// The file systems that dma-bufs are on: one, as far as kernels go.
+        var devices: [UInt64] = []
+        var handles: [DMAHandle] = []
+    }
+
+    /// A cache without regions.
+    ///
+    /// - Throws: `invalidArgument` for a limit out of range, `resourceLimit` (ENOMEM) without memory.
+    public init(_ limits: Limits = Limits()) throws(PeerMRError) {
+        store = try CacheStore(limits)
+        names = Mutex(Names())
+    }
+
+    deinit { store.close() }
+
+    /// Looks up what regions of a memory have in common, for many leases.
+    ///
+    /// - Parameters:
+    ///   - memory: the memory. The regions of the cache, and the request, keep it alive.
+    ///   - domain: the domain that the regions belong to.
+    ///   - access: what the device, and its peers, may do.
+    ///   - options: an I/O address and hints, where they matter.
+    ///   - widening: what a lookup that finds nothing may register.
+    /// - Throws: `invalidArgument` for host memory that is known by its address alone, which nothing distinguishes from
+    ///   what is mapped there next; `resourceLimit` for too many DMA handles.
+    public func request(
+        for memory: any Memory, on domain: ProtectionDomain, access: Access,
+        options: RegistrationOptions = RegistrationOptions(), widening: Widening = .none
+    ) throws(PeerMRError) -> RegionRequest {
+        let (identity, space) = try identify(memory)
+        let offset = memory.identityOffset
+        // By an address of the application's, devices and peers know memory by that address.
+        let address = options.ioAddress ?? (memory as? UserMemory).map { UInt64($0.address) }
+        let handle = try options.handle.map { handle throws(PeerMRError) in try number(of: handle) } ?? 0
+        let key = CacheKey(
+            identity: identity, domain: UInt64(UInt(bitPattern: unsafe domain.rawObject)),
+            traits: RegionTraits.requested(access, space: space, handle: handle),
+            ioAddress: address.map { $0 &- offset })
+        return RegionRequest(
+            memory: memory, domain: domain, access: access, options: options,
+            widening: access.isRemote ? .none : widening, byteCount: memory.byteCount,
+            offset: offset, key: key, number: Self.requestCount.wrappingAdd(1, ordering: .relaxed).newValue)
+    }
+
+    func identify(_ memory: any Memory) throws(PeerMRError) -> (UInt64, space: UInt64) {
+        if let user = memory as? UserMemory, user.kind == .host { throw .addressWithoutIdentity() }
+        switch memory.identity {
+        case .object(let object): return (UInt64(UInt(bitPattern: object)), 0)
+        case .dmaBuf(let device, let inode):
+            let number = names.withLock { names -> Int? in
+                if let known = names.devices.firstIndex(of: device) { return known }
+                guard names.devices.count < 15 else { return nil }
+                names.devices.append(device)
+                return names.devices.count - 1
+            }
+            guard let number else { throw .cacheNames("file systems of dma-bufs", 15) }
+            return (inode, UInt64(number + 1))
+        }
+    }
+
+    private func number(of handle: DMAHandle) throws(PeerMRError) -> UInt64 {
+        let number = names.withLock { names -> Int? in
+            if let known = names.handles.firstIndex(where: { $0 === handle }) { return known }
+            guard names.handles.count < 255 else { return nil }
+            names.handles.append(handle)
+            return names.handles.count - 1
+        }
+        guard let number else { throw .cacheNames("DMA handles", 255) }
+        return UInt64(number + 1)
+    }
+}
+
+// MARK: - Leases
+
+extension RegistrationCache {
+    /// A region that has a range of the request's memory, registered now where there is none.
+    ///
+    /// - Parameters:
+    ///   - request: memory, domain and rights; of this cache.
+    ///   - offset: where the range begins in the memory, in bytes.
+    ///   - count: how long it is, in bytes; nil for all that follows `offset`.
+    /// - Throws: `invalidArgument` for a range that is empty or not inside the memory, `resourceLimit` where all
+    ///   regions that the limits allow are leased, `notSupported` in a child process; otherwise what the registration
+    ///   throws, see ``PeerRegion/init(registering:on:access:options:)``.
+    public func lease(
+        _ request: RegionRequest, at offset: Int = 0, count: Int? = nil
+    ) throws(PeerMRError) -> RegionLease {
+        let count = count ?? request.byteCount &- offset
+        guard offset >= 0, count > 0, offset <= request.byteCount, count <= request.byteCount &- offset else {
+            throw .outsideCached(count, offset, request.byteCount)
+        }
+        let (start, length) = (request.offset &+ UInt64(offset), UInt64(count))
+        guard let hit = store.index.lease(request.key, start, length) else {
+            return try miss(request, start, length)
+        }
+        return RegionLease(hit, length, store)
+    }
+
+    /// The same for a single lease. See ``request(for:on:access:options:widening:)``.
+    public func lease(
+        _ memory: any Memory, _ range: Range<Int>? = nil, on domain: ProtectionDomain, access: Access,
+        options: RegistrationOptions = RegistrationOptions(), widening: Widening = .none
+    ) throws(PeerMRError) -> RegionLease {
+        let request = try request(for: memory, on: domain, access: access, options: options, widening: widening)
+        return try lease(request, at: range?.lowerBound ?? 0, count: range?.count)
+    }
+}
