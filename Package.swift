@@ -173,8 +173,9 @@ let package = Package(
 
         // Threads in one registration cache: run by the tests, and with ThreadSanitizer.
         .executableTarget(
-            name: "cache-stress", dependencies: ["CFakeVerbs", "PeerMR"], path: "Tests/CacheStress",
+            name: "cache-stress", dependencies: ["CFakeVerbs", "PeerMR", "SanitizerSupport"], path: "Tests/CacheStress",
             swiftSettings: testing),
+        .target(name: "SanitizerSupport", path: "Tests/SanitizerSupport"),
 
         // What a hit of the registration cache costs, without a kernel in it.
         .executableTarget(
@@ -184,7 +185,8 @@ let package = Package(
         // The C library as C programs see it: its functions, used and misused. The program is for sanitizers.
         .target(name: "CABI", dependencies: ["CPeerMR", "CFakeVerbs"], path: "Tests/CABI"),
         .executableTarget(
-            name: "c-abi", dependencies: ["CABI", "CFakeVerbs", "PeerMRC"], path: "Tests/CABIProgram"),
+            name: "c-abi", dependencies: ["CABI", "CFakeVerbs", "PeerMRC", "SanitizerSupport"],
+            path: "Tests/CABIProgram"),
 
         // Tests of the first two rings, without a device. CFakeVerbs stands in for libibverbs and librdmacm.
         .target(name: "CFakeVerbs", path: "Tests/CFakeVerbs"),
