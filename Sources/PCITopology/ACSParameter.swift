@@ -39,3 +39,27 @@ package struct ACSParameter: Sendable {
             })
     }
 }
+
+extension ACSParameter {
+    /// The two options, without the `pci=` before them.
+    package static let options: Set<Substring> = ["disable_acs_redir", "config_acs"]
+
+    /// What a command line gives the two options, in order. The last one of each counts.
+    package static func options(in commandLine: String) -> [(name: Substring, value: String)] {
+        commandLine.split(whereSeparator: { $0 == " " || $0 == "\n" }).flatMap { word -> [(Substring, String)] in
+            // The kernel takes quotes around a whole parameter.
+            let plain = word.drop { $0 == "\"" }
+            guard plain.hasPrefix("pci=") else { return [] }
+            return plain.dropFirst(4).split(separator: ",").compactMap { option in
+                let parts = option.split(separator: "=", maxSplits: 1)
+                guard parts.count == 2, options.contains(parts[0]) else { return nil }
+                return (parts[0], parts[1].filter { $0 != "\"" })
+            }
+        }
+    }
+
+    /// What a capture keeps of a command line.
+    static func reduced(_ commandLine: String) -> String {
+        options(in: commandLine).map { "pci=\($0.name)=\($0.value)" }.joined(separator: " ")
+    }
+}

@@ -55,10 +55,10 @@ extension Route {
 
 extension Finding {
     /// The same with another remedy.
-    func with(remedy: String?) -> Finding { Finding(code, device, detail, remedy: remedy) }
+    package func with(remedy: String?) -> Finding { Finding(code, device, detail, remedy: remedy) }
 
     /// What keeps functions from sending requests up.
-    static func withoutRedirection(_ parameter: ACSParameter) -> String {
+    package static func withoutRedirection(_ parameter: ACSParameter) -> String {
         let quoting = parameter.functions.count > 1 ? " (in quotes in GRUB's files, where ; ends a command)" : ""
         return "boot with \(parameter.redirection)\(quoting), or switch ACS redirection off in the firmware"
     }

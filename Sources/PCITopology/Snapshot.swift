@@ -15,10 +15,11 @@ public enum Snapshot {
     /// - of the kernel the first two numbers of its version, whether it was built with peer-to-peer DMA, and whether it
     ///   offers verbs and rdma_cm to programs;
     /// - of the processor its vendor and family;
+    /// - of the kernel's command line the options for access control services;
     /// - the order in which the kernel lists PCI functions, and the first one of each root bus.
     ///
-    /// No serial numbers, network addresses, host names, labels or command lines: what of a file is not needed is zero
-    /// or left out. A file that cannot be read is left out too, or has as many bytes as could be read.
+    /// No serial numbers, network addresses, host names, labels or other command lines: what of a file is not needed
+    /// is zero or left out. A file that cannot be read is left out too, or has as many bytes as could be read.
     public static func capture(_ root: SystemRoot = .live) -> CapturedTree {
         var capture = Capture(root: root)
         capture.machine()
@@ -61,6 +62,10 @@ private struct Capture {
         if let bytes = root.contents("proc/bus/pci/devices", limit: 32 << 20) {
             let order = bytes.split(separator: 10).map { String(decoding: $0.prefix { $0 != 9 }, as: UTF8.self) }
             put(order.map { $0 + "\n" }.joined(), at: "proc/bus/pci/devices")
+        }
+        if let line = root.attribute("proc/cmdline") {
+            let kept = ACSParameter.reduced(line)
+            if !kept.isEmpty { put(kept + "\n", at: "proc/cmdline") }
         }
         let addresses = names("sys/bus/pci/devices").compactMap { PCIAddress($0) }
         let reader = TopologyReader(root: root)

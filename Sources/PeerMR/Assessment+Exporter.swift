@@ -55,11 +55,14 @@ extension PCIFunction {
     /// A controller of non-volatile memory: class 0108.
     package var isNVMe: Bool { classCode.map { $0 >> 8 == 0x0108 } ?? false }
 
-    /// Whether it may have memory for others: display (03), processing (12) and NVMe devices.
+    /// Whether it may have memory for others: display (03), processing (12, 0b40) and NVMe devices.
     package var isLikelyProvider: Bool { isNVMe || isDisplayOrProcessing }
 
     /// Whether its driver may export dma-bufs: those of display and processing devices do, and vfio-pci.
     fileprivate var mayExportBuffers: Bool { isDisplayOrProcessing || driver == "vfio-pci" }
 
-    private var isDisplayOrProcessing: Bool { classCode.map { [0x03, 0x12].contains($0 >> 16) } ?? false }
+    /// Display devices, processing accelerators and co-processors.
+    private var isDisplayOrProcessing: Bool {
+        classCode.map { [0x03, 0x12].contains($0 >> 16) || $0 >> 8 == 0x0b40 } ?? false
+    }
 }

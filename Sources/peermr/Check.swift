@@ -38,7 +38,7 @@ struct Check: ParsableCommand {
             let report = CheckReport(
                 provider: address, client: device, functions: attachment?.functions ?? [],
                 assessment: assessment)
-            if common.json { printJSON(report.json) } else { writeAll(1, report.text) }
+            if common.json { printJSON(report.json) } else { writeAll(1, report.text(.standardOutput)) }
             return report.status
         }
     }
@@ -81,7 +81,7 @@ struct CheckReport {
         ])
     }
 
-    var text: String {
+    func text(_ style: TextStyle) -> String {
         let outcome =
             switch verdict.isSupported {
             case true?: "supported"
@@ -91,22 +91,41 @@ struct CheckReport {
         let distance = verdict.distance < 0 ? "" : ", distance \(verdict.distance)"
         let names = functions.map { "\($0)" }.joined(separator: ", ")
         let place = names.isEmpty || "\(client)" == names ? "" : " (\(names))"
-        var text =
+        var text = style.paragraph(
             "\(client)\(place) to the memory of \(provider): \(outcome) "
-            + "(\(verdict.mapType.rawValue)\(distance))\n\n"
-        var rows: [[String]] = []
+                + "(\(verdict.mapType.rawValue)\(distance))", color: .strong)
+        var rows: [[Table.Cell]] = []
         for (name, answer) in answers {
-            rows.append([name, answer.outcome.rawValue, answer.reason])
-            if let remedy = answer.remedy { rows.append(["", "", "→ \(remedy)"]) }
+            rows.append([.init(name), .init(answer.outcome.rawValue, answer.outcome.color), .init(answer.reason)])
+            if let remedy = answer.remedy { rows.append(["", "", .init("→ \(remedy)", .good)]) }
         }
-        text += Table.plain(rows)
-        text += "\nFindings:\n"
-        var found: [[String]] = []
-        for finding in (assessment.path?.findings ?? []) {
-            found.append([finding.code.rawValue, finding.detail])
-            if let remedy = finding.remedy { found.append(["", "→ \(remedy)"]) }
+        text += "\n" + Table.fitted(rows, style, indent: 2)
+        return text + "\nFindings:\n" + Table.fitted(findingRows, style, indent: 2)
+    }
+
+    /// What led to the route; a remedy that several have, or an answer, stands once.
+    private var findingRows: [[Table.Cell]] {
+        let findings = assessment.path?.findings ?? []
+        var told = Set(answers.compactMap(\.1.remedy))
+        var rows: [[Table.Cell]] = []
+        for (index, finding) in findings.enumerated() {
+            rows.append([.init(finding.code.rawValue), .init(finding.detail)])
+            guard let remedy = finding.remedy, !findings[(index + 1)...].contains(where: { $0.remedy == remedy }),
+                told.insert(remedy).inserted
+            else { continue }
+            rows.append(["", .init("→ \(remedy)", .good)])
         }
-        return text + Table.plain(found)
+        return rows
+    }
+}
+
+extension Answer.Outcome {
+    var color: TextStyle.Color {
+        switch self {
+        case .yes: .good
+        case .no: .bad
+        case .unknown: .unsure
+        }
     }
 }
 

@@ -22,7 +22,7 @@ struct Devices: ParsableCommand {
         try common.run { () throws(PeerMRError) -> Int32 in
             let machine = Machine(try common.system())
             let report = DevicesReport(machine: machine)
-            if common.json { printJSON(report.json) } else { writeAll(1, report.text) }
+            if common.json { printJSON(report.json) } else { writeAll(1, report.text(.standardOutput)) }
             return 0
         }
     }
@@ -58,6 +58,7 @@ private struct DevicesReport {
                             ])
                     })
             ),
+            ("withoutPlace", .list(machine.topology.unlocated.sorted().map { .text("\($0)") })),
         ])
     }
 
@@ -81,7 +82,14 @@ private struct DevicesReport {
         ]
     }
 
-    var text: String {
+    func text(_ style: TextStyle) -> String {
+        func section(_ title: String, _ heading: [String], _ rows: [[String]], none: String) -> String {
+            let table = ([heading] + rows).enumerated().map { index, row in
+                row.map { Table.Cell($0, index == 0 ? .strong : nil) }
+            }
+            return style.paragraph(title, color: .strong)
+                + (rows.isEmpty ? "\(none)\n" : Table.fitted(table, style))
+        }
         var text = section(
             "RDMA devices", ["NAME", "ADDRESS", "NIC", "DRIVER", "IOMMU"],
             machine.rdma.map { device in
@@ -92,6 +100,7 @@ private struct DevicesReport {
                 ]
             },
             none: "none; see peermr doctor")
+        text += "\n"
         text += section(
             "Disks", ["NAME", "ADDRESS", "DRIVER", "IOMMU", "P2PMEM"],
             machine.disks.map { device in
@@ -101,29 +110,23 @@ private struct DevicesReport {
                     describe(device.function),
                 ]
             }, none: "none on PCI")
-        return text
-            + section(
-                "Devices that may have memory for others",
-                ["ADDRESS", "KIND", "NAMES", "DRIVER", "IOMMU", "P2PMEM"],
-                providers.map { function in
-                    [
-                        "\(function.address)", function.kind,
-                        machine.names(of: function.address).joined(separator: ","),
-                        function.driver ?? "-", function.iommu.word, describe(function.address),
-                    ]
-                }, none: "none", isLast: true)
+        text += "\n"
+        text += section(
+            "Devices that may have memory for others",
+            ["ADDRESS", "KIND", "NAMES", "DRIVER", "IOMMU", "P2PMEM"],
+            providers.map { function in
+                [
+                    "\(function.address)", function.kind,
+                    machine.names(of: function.address).joined(separator: ","),
+                    function.driver ?? "-", function.iommu.word, describe(function.address),
+                ]
+            }, none: "none")
+        return text + machine.unlocatedText(style)
     }
 
     private func describe(_ address: PCIAddress?) -> String {
         guard let pool = pool(address) else { return "-" }
         return "\(ByteCount.describe(pool.byteCount)), \(ByteCount.describe(pool.availableBytes)) free"
-    }
-
-    private func section(
-        _ title: String, _ heading: [String], _ rows: [[String]], none: String, isLast: Bool = false
-    ) -> String {
-        let body = rows.isEmpty ? "\(none)\n" : Table.titled(heading, rows)
-        return "\(title)\n\(body)" + (isLast ? "" : "\n")
     }
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CommandSupport
 import PCITopology
 import PeerMR
 import PeerMRCore
@@ -106,43 +107,27 @@ extension Diagnosis {
                 + "/dev/nvme0: CMBSZ, WDS and RDS)")
     }
 
-    /// What blocks the routes from each NIC to each provider, each finding once.
-    static func ofTheRoutes(_ machine: Machine) -> [Diagnosis] {
-        let topology = machine.topology
-        let pools = topology.functions.filter { $0.poolBytes != nil }.map(\.address)
-        let providers = pools.isEmpty ? machine.providers : pools
-        let nics = machine.rdma.compactMap(\.function)
-        var found: [Diagnosis] = []
-        var seen: Set<Finding> = []
-        for nic in Set(nics).sorted() {
-            for provider in providers where provider != nic {
-                let route = topology.route(from: nic, to: provider)
-                if route.verdict.isSupported == true { continue }
-                let severity: Severity = route.verdict.isSupported == false ? .limits : .unknown
-                for finding in route.findings
-                where (severity == .limits ? finding.isBlocking : finding.isInconclusive)
-                    && finding.code != .noPeerToPeer && seen.insert(finding).inserted
-                {
-                    found.append(
-                        Diagnosis(
-                            severity, finding.code.rawValue, finding.device,
-                            "\(nic) to \(provider): \(finding.detail)", remedy: finding.remedy))
-                }
-            }
-        }
-        return found + translation(nics.compactMap { topology.function(at: $0) })
-    }
-
-    private static func translation(_ nics: [PCIFunction]) -> [Diagnosis] {
-        let translated = nics.filter(\.iommu.translates).map { "\($0.address)" }
+    /// An IOMMU that translates what goes through the host bridge.
+    static func translation(_ machine: Machine) -> [Diagnosis] {
+        let nics = Set(machine.rdma.flatMap(\.attachment.functions)).sorted()
+            .compactMap { machine.topology.function(at: $0) }
+        let translated = nics.filter(\.iommu.translates)
         guard !translated.isEmpty else { return [] }
+        let names = NameList.text(translated.map { machine.name(of: $0.address) })
         return [
             Diagnosis(
-                .note, Finding.Code.iommu.rawValue, translated.joined(separator: ", "),
-                "an IOMMU translates the addresses of \(translated.joined(separator: ", ")): the kernel then "
-                    + "switches ACS redirection on, and requests take the way through the root complex, which "
-                    + "costs throughput on some machines",
-                remedy: "boot with iommu=pt where devices need no protection from each other")
+                .note, Finding.Code.iommu.rawValue, translated.map { "\($0.address)" }.joined(separator: ", "),
+                "an IOMMU translates the addresses of \(names): what goes through the host bridge is slower on some "
+                    + "machines",
+                remedy: "boot with \(machine.topology.passthroughParameter) where devices need no protection from "
+                    + "each other: it ends translation, not ACS redirection")
         ]
+    }
+}
+
+extension Topology {
+    /// What ends the IOMMU's translation; the short name is x86's.
+    var passthroughParameter: String {
+        cpu != nil && cpu?.vendor == nil ? "iommu.passthrough=1" : "iommu=pt"
     }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CommandSupport
 import PCITopology
 import PeerMR
 import PeerMRCore
@@ -53,9 +54,28 @@ struct Machine {
     /// Functions that are no bridges.
     var endpoints: [PCIAddress] { topology.functions.filter { !$0.isBridge }.map(\.address) }
 
+    /// What people know a function by: the names of the devices on it, or its address.
+    func name(of address: PCIAddress) -> String {
+        let names = names(of: address)
+        return names.isEmpty ? "\(address)" : names.joined(separator: ",")
+    }
+
     /// The names of RDMA devices and disks on a function.
     func names(of address: PCIAddress) -> [String] {
         names[address] ?? []
+    }
+}
+
+extension Machine {
+    /// The functions that sysfs lists without their place in the tree; empty where there are none.
+    func unlocatedText(_ style: TextStyle) -> String {
+        let addresses = topology.unlocated.sorted().map { "\($0)" }
+        if addresses.isEmpty { return "" }
+        return "\n"
+            + style.paragraph(
+                "\(NumberFormat.count(addresses.count, "function")) without a place in the tree: "
+                    + "\(NameList.text(addresses, limit: 12)). Sysfs lists them, and shows no path below "
+                    + "/sys/devices/pci* for them: capture all of /sys/bus/pci and /sys/devices.")
     }
 }
 
@@ -72,6 +92,7 @@ extension PCIFunction {
             case 0x02: return "network"
             case 0x03: return "display"
             case 0x06: return "bridge"
+            case 0x0b where other == 0x0b40: return "coprocessor"
             case 0x12: return "accelerator"
             default: return "device"
             }

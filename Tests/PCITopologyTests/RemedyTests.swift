@@ -151,8 +151,9 @@ private struct SysfsTreeOfCutFiles {
     @Test func bothFormsNameAllThatRedirect() throws {
         let parameter = ACSParameter(
             [
-                try function("0000:00:02.0", 0x1d), try function("0000:04:08.0", 0x5f), try function("0001:00:00.0", nil),
-                try function("0000:05:00.0", 0x11), try function("0000:06:00.0", 0x20),
+                try function("0000:00:02.0", 0x1d), try function("0000:04:08.0", 0x5f),
+                try function("0001:00:00.0", nil), try function("0000:05:00.0", 0x11),
+                try function("0000:06:00.0", 0x20),
             ])
         #expect(parameter.redirection == "pci=disable_acs_redir=0000:00:02.0;0000:04:08.0;0000:06:00.0")
         // From bit 6 (direct translated) down to bit 0 (source validation), as the kernel reads it.

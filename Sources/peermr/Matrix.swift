@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CommandSupport
+import PCITopology
+import PeerMRCore
+
+/// The verdicts of a machine's clients and providers.
+struct Matrix {
+    let machine: Machine
+    let clients: [PCIAddress]
+    let providers: [PCIAddress]
+    /// A row for each client.
+    let verdicts: [[Verdict]]
+    /// RDMA devices that have no PCI function.
+    let others: [NamedDevice]
+
+    init(_ machine: Machine, all: Bool) {
+        self.machine = machine
+        clients = all ? machine.endpoints : machine.clients
+        providers = all ? machine.endpoints : machine.providers
+        verdicts = machine.topology.verdicts(from: clients, to: providers)
+        others = machine.rdma.filter { $0.function == nil }
+    }
+
+    var json: JSONValue {
+        .object([
+            ("clients", .list(clients.map { .text("\($0)") })),
+            ("providers", .list(providers.map { .text("\($0)") })),
+            ("mapTypes", .list(verdicts.map { .list($0.map { .text($0.mapType.rawValue) }) })),
+            ("supported", .list(verdicts.map { .list($0.map { $0.isSupported.map { .flag($0) } ?? .null }) })),
+            ("distances", .list(verdicts.map { .list($0.map { $0.distance < 0 ? .null : .count($0.distance) }) })),
+            ("names", .object(named.map { ("\($0)", .list($1.map { .text($0) })) })),
+            ("withoutFunction", .list(others.map { .text($0.name) })),
+            ("withoutPlace", .list(machine.topology.unlocated.sorted().map { .text("\($0)") })),
+        ])
+    }
+
+    private var named: [(PCIAddress, [String])] {
+        Set(clients + providers).sorted().map { ($0, machine.names(of: $0)) }.filter { !$1.isEmpty }
+    }
+}
+
+extension Verdict {
+    /// A word for a cell of the matrix.
+    var cell: String {
+        switch mapType {
+        case .busAddress: "BUS:\(distance)"
+        case .throughHostBridge: "HOST:\(distance)"
+        case .notSupported: "no"
+        case .unknown: isSupported == true ? "YES:\(distance)" : "?"
+        }
+    }
+}
+
+extension Verdict {
+    /// The color of that word.
+    var color: TextStyle.Color {
+        switch mapType {
+        case .busAddress: .good
+        case .throughHostBridge: .other
+        case .notSupported: .bad
+        case .unknown: isSupported == true ? .good : .unsure
+        }
+    }
+}
