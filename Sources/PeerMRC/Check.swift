@@ -50,7 +50,7 @@ public func peermr_check(
         let provider = unsafe try address(provider_bdf, "provider_bdf")
         let device = unsafe Context(adopting: UnsafeMutableRawPointer(context))
         let box = CapabilityBox(Assessment(of: provider, for: device))
-        unsafe out.pointee = Live.capabilities.add(box)
+        unsafe out.pointee = try Live.capabilities.add(box)
     }
 }
 

@@ -19,92 +19,133 @@ enum HandleKind: UInt, CaseIterable {
     }
 }
 
-/// The numbers that applications hold instead of addresses.
+/// A number that applications hold instead of an address: the number of a slot, and which of the slot's objects is
+/// meant.
 ///
-/// None is ever reused, so that one that was freed is known as such for good. The top makes them addresses
-/// that no memory can have: following one crashes at once.
-enum Handle {
+/// None is ever reused, so that one that was freed is known as such for good: a slot that has had as many objects as
+/// the number can count is not used again. The top makes it an address that no memory can have: following it crashes
+/// at once.
+struct Handle {
+    let kind: HandleKind
+    let slot: Int
+    let generation: UInt64
+
     private static let top = UInt(0x7065) << (UInt.bitWidth - 16)
     private static let kindBits: UInt = 4
-    private static let count = Atomic<UInt>(0)
+    private static let slotBits: UInt = 20
+    private static let generationBits: UInt = 24
+    static let slotLimit = 1 << slotBits
+    static let lastGeneration: UInt64 = 1 << generationBits - 1
 
-    static func make(_ kind: HandleKind) -> UInt {
-        let number = count.wrappingAdd(1, ordering: .relaxed).newValue
-        return top | number << kindBits | kind.rawValue
+    init(kind: HandleKind, slot: Int, generation: UInt64) {
+        self.kind = kind
+        self.slot = slot
+        self.generation = generation
     }
 
-    /// What a handle that stands for nothing once was, if anything.
-    static func kind(_ handle: UInt) -> HandleKind? {
-        let mask = UInt(0xffff) << (UInt.bitWidth - 16)
-        let number = (handle & ~mask) >> kindBits
-        guard handle & mask == top, number > 0, number <= count.load(ordering: .relaxed) else { return nil }
-        return HandleKind(rawValue: handle & (1 << kindBits - 1))
+    /// - Returns: nil for what the library cannot have returned.
+    init?(_ bits: UInt) {
+        guard bits & (UInt(0xffff) << (UInt.bitWidth - 16)) == Self.top,
+            let kind = HandleKind(rawValue: bits & (1 << Self.kindBits - 1))
+        else { return nil }
+        self.kind = kind
+        slot = Int(bits >> Self.kindBits & (1 << Self.slotBits - 1))
+        generation = UInt64(bits >> (Self.kindBits + Self.slotBits) & (1 << Self.generationBits - 1))
+    }
+
+    var bits: UInt {
+        Self.top | UInt(generation) << (Self.kindBits + Self.slotBits) | UInt(slot) << Self.kindBits | kind.rawValue
     }
 }
 
-/// The live objects of a kind, by handle. For the control path: one lock, held for a lookup only.
+/// The live objects of a kind, by handle. A call that uses one takes no lock and counts no reference to it.
 final class HandleTable<Object: AnyObject & Sendable>: Sendable {
-    private struct Entry {
-        let object: Object
-        /// Calls that are using it now; nil while one is ending it.
-        var uses: Int?
-    }
-
     private let kind: HandleKind
-    private let entries = Mutex<[UInt: Entry]>([:])
+    private let slots = HandleSlots()
+    /// Slots that can be used again, and how many have ever been. For making and ending handles.
+    private let unused = Mutex<(slots: [Int], next: Int)>(([], 0))
 
     init(_ kind: HandleKind) { self.kind = kind }
 
     /// Keeps an object until ``end(_:_:)``.
-    func add(_ object: Object) -> OpaquePointer? {
-        let handle = Handle.make(kind)
-        entries.withLock { $0[handle] = Entry(object: object, uses: 0) }
-        return unsafe OpaquePointer(bitPattern: handle)
+    ///
+    /// - Throws: `resourceLimit` where a million live.
+    func add(_ object: Object) throws(PeerMRError) -> OpaquePointer? {
+        let number = unused.withLock { unused -> Int? in
+            if let slot = unused.slots.popLast() { return slot }
+            guard unused.next < Handle.slotLimit else { return nil }
+            unused.next += 1
+            return unused.next - 1
+        }
+        guard let number, let slot = unsafe slots.make(number) else { throw .tooManyHandles(kind.name) }
+        unsafe slot.pointee.object.store(
+            UInt(bitPattern: Unmanaged.passRetained(object).toOpaque()), ordering: .relaxed)
+        let generation = unsafe slot.pointee.begin()
+        return unsafe OpaquePointer(bitPattern: Handle(kind: kind, slot: number, generation: generation).bits)
     }
 
     /// Runs a body on what a handle stands for, which nobody ends meanwhile.
     ///
-    /// - Throws: `invalidArgument` for NULL and what is no handle of this kind, or no longer one.
-    func use<Result>(
-        _ handle: OpaquePointer?, _ body: (Object) throws(PeerMRError) -> Result
-    ) throws(PeerMRError) -> Result {
-        let key = UInt(bitPattern: handle)
-        let object = try begin(key)
-        defer { entries.withLock { $0[key]?.uses? -= 1 } }
-        return try body(object)
-    }
-
-    private func begin(_ key: UInt) throws(PeerMRError) -> Object {
-        let (object, isEnding) = entries.withLock { entries -> (Object?, Bool) in
-            guard let entry = entries[key] else { return (nil, false) }
-            guard let uses = entry.uses else { return (nil, true) }
-            entries[key]?.uses = uses + 1
-            return (entry.object, false)
+    /// - Throws: `invalidArgument` for NULL and what is no handle of this kind, or no longer one; `busy` while another
+    ///   call ends it.
+    func use<Value>(
+        _ handle: OpaquePointer?, _ body: (Object) throws(PeerMRError) -> Value
+    ) throws(PeerMRError) -> Value {
+        let (slot, generation) = unsafe try find(handle)
+        switch unsafe slot.pointee.use(generation) {
+        case .done: break
+        case .busy: throw .inUse(kind.name)
+        case .gone: throw .noHandle(UInt(bitPattern: handle), kind, isKnown: unsafe slot.pointee.isKnown(generation))
         }
-        if isEnding { throw .inUse(kind.name) }
-        guard let object else { throw .noHandle(key, kind) }
-        return object
+        defer { unsafe slot.pointee.release() }
+        return unsafe try Self.with(slot, body)
     }
 
     /// Ends an object that nobody else uses: its handle is none any more, unless the body throws.
     ///
     /// - Throws: `busy` while another call uses it; otherwise as ``use(_:_:)`` does.
     func end(_ handle: OpaquePointer?, _ body: (Object) throws(PeerMRError) -> Void) throws(PeerMRError) {
-        let key = UInt(bitPattern: handle)
-        let (object, isThere) = entries.withLock { entries -> (Object?, Bool) in
-            guard let entry = entries[key] else { return (nil, false) }
-            guard entry.uses == 0 else { return (nil, true) }
-            entries[key]?.uses = nil
-            return (entry.object, true)
+        let (slot, generation) = unsafe try find(handle)
+        switch unsafe slot.pointee.claim(generation) {
+        case .done: break
+        case .busy: throw .inUse(kind.name)
+        case .gone: throw .noHandle(UInt(bitPattern: handle), kind, isKnown: unsafe slot.pointee.isKnown(generation))
         }
-        guard let object else { throw isThere ? .inUse(kind.name) : .noHandle(key, kind) }
         do throws(PeerMRError) {
-            try body(object)
+            unsafe try Self.with(slot, body)
         } catch {
-            entries.withLock { $0[key]?.uses = .some(0) }
+            unsafe slot.pointee.unclaim()
             throw error
         }
-        entries.withLock { _ = $0.removeValue(forKey: key) }
+        let object = unsafe slot.pointee.object.load(ordering: .relaxed)
+        let canServe = unsafe slot.pointee.finish()
+        if let pointer = unsafe UnsafeRawPointer(bitPattern: object) {
+            unsafe Unmanaged<Object>.fromOpaque(pointer).release()
+        }
+        guard canServe, let number = Handle(UInt(bitPattern: handle))?.slot else { return }
+        unused.withLock { $0.slots.append(number) }
+    }
+
+    /// The slot of a handle that this table has made at some time.
+    @unsafe private func find(
+        _ handle: OpaquePointer?
+    ) throws(PeerMRError) -> (UnsafeMutablePointer<HandleSlot>, UInt64) {
+        let bits = UInt(bitPattern: handle)
+        guard let handle = Handle(bits), handle.kind == kind, let slot = unsafe slots.slot(handle.slot) else {
+            throw .noHandle(bits, kind, isKnown: false)
+        }
+        return unsafe (slot, handle.generation)
+    }
+
+    @unsafe private static func with<Value>(
+        _ slot: UnsafeMutablePointer<HandleSlot>, _ body: (Object) throws(PeerMRError) -> Value
+    ) throws(PeerMRError) -> Value {
+        guard let pointer = unsafe UnsafeRawPointer(bitPattern: slot.pointee.object.load(ordering: .relaxed)) else {
+            throw .null("the object")
+        }
+        return unsafe try Unmanaged<Object>.fromOpaque(pointer)._withUnsafeGuaranteedRef { object in
+            Result { () throws(PeerMRError) in try body(object) }
+        }.get()
     }
 }
 

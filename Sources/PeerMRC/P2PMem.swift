@@ -25,7 +25,7 @@ public func peermr_p2pmem_allocate(
         let out = unsafe try validate(out)
         let provider = unsafe try address(provider_bdf, "provider_bdf")
         let memory = try P2PMemory(allocating: try byteCount(length), from: provider)
-        unsafe out.pointee = Live.memories.add(P2PMemoryBox(memory))
+        unsafe out.pointee = try Live.memories.add(P2PMemoryBox(memory))
     }
 }
 

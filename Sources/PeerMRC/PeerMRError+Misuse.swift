@@ -7,9 +7,9 @@ extension PeerMRError {
     package static let misuseErrors = ErrorSection(
         "Using the C library",
         [
-            null, unknownHandle, otherHandle, freedHandle, inUse, memoryIsRegistered, structSize, unknownMembers,
-            unknownValue, noAddress, noFunction, lengthOutOfRange, domainWithoutContext, ownedMemory, noFinding,
-            proofTooLong,
+            null, unknownHandle, otherHandle, freedHandle, tooManyHandles, inUse, memoryIsRegistered, structSize,
+            unknownMembers, unknownValue, noAddress, noFunction, lengthOutOfRange, domainWithoutContext, ownedMemory,
+            noFinding, proofTooLong,
         ])
 }
 
@@ -28,12 +28,17 @@ extension PeerMRError {
         ErrorRow(.invalidArgument, "this \(kind) has been freed before", "free it once, use it before")
     }
 
-    static func noHandle(_ handle: UInt, _ kind: HandleKind) -> PeerMRError {
+    /// - Parameter isKnown: whether it was one of the kind's.
+    static func noHandle(_ handle: UInt, _ kind: HandleKind, isKnown: Bool) -> PeerMRError {
         if handle == 0 { return null(kind.name) }
-        guard let found = Handle.kind(handle) else { return unknownHandle(handle, kind.name) }
-        return found == kind ? freedHandle(kind.name) : otherHandle(kind.name, found.name)
+        if isKnown { return freedHandle(kind.name) }
+        guard let found = Handle(handle)?.kind, found != kind else { return unknownHandle(handle, kind.name) }
+        return otherHandle(kind.name, found.name)
     }
 
+    static let tooManyHandles = ErrorTable(facts: "kind") { kind in
+        ErrorRow(.resourceLimit, "there are too many live \(kind)", "free those that are not needed")
+    }
     static let inUse = ErrorTable(facts: "kind") { kind in
         ErrorRow(.busy, "another thread's call is using this \(kind)", "wait until it has returned")
     }

@@ -52,7 +52,7 @@ public func peermr_register_p2pmem(
         let region = unsafe try Live.memories.use(memory) { (box) throws(PeerMRError) in
             unsafe RegionBox(try register(box.memory, domain, options))
         }
-        unsafe out.pointee = Live.regions.add(region)
+        unsafe out.pointee = try Live.regions.add(region)
     }
 }
 
@@ -71,7 +71,7 @@ public func peermr_register_dmabuf(
             return try PeerRegion(
                 registering: memory, on: domain, access: options.access, options: options.registration)
         }
-        unsafe out.pointee = Live.regions.add(RegionBox(region))
+        unsafe out.pointee = try Live.regions.add(RegionBox(region))
     }
 }
 
@@ -90,7 +90,7 @@ public func peermr_register_address(
         // What is not mapped has no replacement: that is refused before the fallback is asked.
         let memory = unsafe try UserMemory(at: UInt64(UInt(bitPattern: address)), byteCount: length)
         let region = try register(memory, domain, options)
-        unsafe out.pointee = Live.regions.add(RegionBox(region, at: address))
+        unsafe out.pointee = try Live.regions.add(RegionBox(region, at: address))
     }
 }
 

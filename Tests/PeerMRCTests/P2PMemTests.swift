@@ -31,7 +31,7 @@ import Testing
         let context = ibv_open_device(list?[0])
         ibv_free_device_list(list)
         let pd = ibv_alloc_pd(context)
-        let handle = Live.memories.add(
+        let handle = try Live.memories.add(
             P2PMemoryBox(try P2PMemory(allocating: 8192, from: provider, root: folder.root)))
         try body(pd, handle)
         _ = peermr_p2pmem_free(handle)
