@@ -19,7 +19,9 @@ let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-
 
 /// A program of one file, to learn from.
 func example(_ program: String, _ file: String) -> Target {
-    let files = ["MixedScatter", "NICToDrive", "PeerPingPong", "RegisterDMABuf", "RegisterP2PMem"]
+    let files = [
+        "FileToDrive", "MixedScatter", "NICToDrive", "PeerPingPong", "RegisterDMABuf", "RegisterP2PMem",
+    ]
     return .executableTarget(
         name: program,
         dependencies: [
@@ -145,9 +147,9 @@ let package = Package(
                 "Verbs", "CLinux",
             ],
             path: "Documentation/ErrorPage", swiftSettings: strict),
-        example("mixed-scatter", "MixedScatter"), example("nic-to-drive", "NICToDrive"),
-        example("peer-pingpong", "PeerPingPong"), example("register-dmabuf", "RegisterDMABuf"),
-        example("register-p2pmem", "RegisterP2PMem"),
+        example("file-to-drive", "FileToDrive"), example("mixed-scatter", "MixedScatter"),
+        example("nic-to-drive", "NICToDrive"), example("peer-pingpong", "PeerPingPong"),
+        example("register-dmabuf", "RegisterDMABuf"), example("register-p2pmem", "RegisterP2PMem"),
         // A program for the tests in the lab: it says what nic-to-nvme must not believe.
         .executableTarget(
             name: "hostile-client", dependencies: ["PeerMR"], path: "Tests/HostileClient",

@@ -166,6 +166,11 @@ def oracle():
     return _python("in the lab: what PeerMR says of PCI topologies against what the kernel does", "oracle/oracle.py")
 
 
+def demo():
+    """The demo by true DMA; the other one's parts are tested in the lab."""
+    return _python("in the lab: the demo by true DMA, as a user runs it", "demo.py")
+
+
 def side_by_side(options):
     """Everything that takes long and measures no time, the longest first."""
     jobs = []
@@ -175,6 +180,8 @@ def side_by_side(options):
         jobs += host_jobs()
     if options.only != "host":
         jobs += lab_jobs(options.match)
+    if options.only != "host" and not options.match:
+        jobs.append(demo())
     return run_jobs(jobs, workers(), _say_and_keep)
 
 

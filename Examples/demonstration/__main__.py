@@ -12,6 +12,7 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lab"))
 
 from peerlab import LabError    # noqa: E402
+import dma                      # noqa: E402
 import hardware                 # noqa: E402
 import virtual                  # noqa: E402
 from report import DemoError    # noqa: E402
@@ -41,6 +42,9 @@ def arguments():
                         help="keep the drive's image: beside the report, else in this directory")
     parser.add_argument("--memory", choices=["p2pmem", "host"], default="p2pmem",
                         help="what the slots are made of: the drive's memory, or the host's")
+    parser.add_argument("--dma", action="store_true",
+                        help="show true DMA instead, on one virtual host: the DMA engine of an emulated RDMA device "
+                        "writes and reads the drive's memory; slow, so send little")
     parser.add_argument("--programs", type=Path, metavar="DIR",
                         help="use the programs there instead of building them")
     real = parser.add_argument_group(
@@ -66,8 +70,11 @@ def arguments():
         parser.error(f"--file {options.file} is empty: name a file with something in it")
     if options.report and not options.report.absolute().parent.is_dir():
         parser.error(f"--report {options.report}: there is no such directory")
-    if options.programs and not (options.programs / "nic-to-nvme").is_file():
-        parser.error(f"--programs {options.programs}: there is no nic-to-nvme in it")
+    program = dma.PROGRAM if options.dma else "nic-to-nvme"
+    if options.programs and not (options.programs / program).is_file():
+        parser.error(f"--programs {options.programs}: there is no {program} in it")
+    if options.dma and (options.hardware or options.memory != "p2pmem"):
+        parser.error("--dma is for peer memory in a virtual machine: leave --hardware and --memory out")
     if not options.hardware and (options.nvme or options.address or options.connect):
         parser.error("--nvme, --address and --connect need --hardware: without it the demo runs in "
                      "virtual machines")
@@ -76,8 +83,9 @@ def arguments():
 
 def main():
     options = arguments()
+    way = hardware if options.hardware else dma if options.dma else virtual
     try:
-        return hardware.run(options) if options.hardware else virtual.run(options)
+        return way.run(options)
     except (DemoError, LabError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1

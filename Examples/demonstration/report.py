@@ -32,7 +32,7 @@ def last_json(text, operation):
             found = json.loads(line)
             if found.get("operation") == operation:
                 return found
-    raise DemoError(f"nic-to-nvme did not say how its {operation} went; its output was:\n{text}")
+    raise DemoError(f"the program did not say how its {operation} went; its output was:\n{text}")
 
 
 def assemble(hosts, put, get, served, expected, verified, image, offset):
@@ -61,8 +61,17 @@ def assemble(hosts, put, get, served, expected, verified, image, offset):
     }
 
 
+_WAYS = {"busAddress": "by bus address, below one PCIe switch",
+         "throughHostBridge": "through the host bridge"}
+
+
 def sentence(report):
     """Which way the bytes went, in one sentence."""
+    if "bytesByEngine" in report:
+        return (f"All {report['bytesPeerToPeer']} of {report['bytes']} bytes went over RDMA into the drive's "
+                f"controller memory buffer, {_WAYS[report['mapType']]}, from there into the drive, and back the "
+                "same way; an RDMA device's own DMA engine moved them over an emulated bus, and no processor of "
+                "the guest did.")
     mover = ("Soft-RoCE, where the CPU copies in the kernel and no NIC does DMA"
              if report["nic"] == "software" else "the NIC's own DMA")
     if report["memory"] == "p2pmem":
@@ -77,7 +86,8 @@ def sentence(report):
 def show(report, write=print):
     """The report for people."""
     def rate(seconds):
-        return f"{report['bytes'] / seconds / (1 << 20):.1f} MiB/s"
+        mebibytes = report["bytes"] / seconds / (1 << 20)
+        return f"{mebibytes:.1f} MiB/s" if mebibytes >= 0.1 else f"{mebibytes * 1024:.1f} KiB/s"
     write(f"sent      {report['bytes']} bytes in {report['putSeconds']:.3f} s "
           f"({rate(report['putSeconds'])}), acknowledged after a flush of the drive")
     write(f"fetched   {report['bytes']} bytes in {report['getSeconds']:.3f} s "

@@ -11,8 +11,8 @@ from peerlab import HostSpec, Lab
 from peerlab import build, cache, signals
 from report import DemoError, assemble, digest, last_json, save, show
 
-_MARGIN = 64 << 20      # the drive is that much larger than what is sent
-_GUEST_FILE = "/run/lab/exchange/payload"
+MARGIN = 64 << 20       # the drive is that much larger than what is sent
+GUEST_FILE = "/run/lab/exchange/payload"
 
 
 def say(text):
@@ -20,19 +20,19 @@ def say(text):
 
 
 def run(options):
-    with Lab(progress=say) as lab, _image(options, lab.directory) as image:
+    with Lab(progress=say) as lab, image_file(options, lab.directory) as image:
         programs = options.programs or build.programs("nic-to-nvme", progress=say)
         payload = options.file or _default_file()
         size = payload.stat().st_size
         alpha, beta = _boot(lab, image, options.offset + size, programs)
         expected = digest(payload)
-        _hand_over(payload, alpha.exchange / "payload")
+        hand_over(payload, alpha.exchange / "payload")
         report = _transfer(alpha, beta, programs, options, size, expected)
         for host in (alpha, beta):
             host.shutdown()
         on_drive = digest(image, options.offset, size) == expected
         report["verified"] = report["verified"] and on_drive
-        _finish(report, image, options)
+        finish(report, image, options)
         return 0 if report["verified"] else 1
 
 
@@ -47,7 +47,7 @@ def _default_file():
 
 
 @contextlib.contextmanager
-def _image(options, run_directory):
+def image_file(options, run_directory):
     """The drive's image; it stays only when it is asked for, and the demo came to its end."""
     kept = options.keep or options.report
     directory = options.report.absolute().parent if options.report else Path.cwd()
@@ -62,7 +62,7 @@ def _image(options, run_directory):
 
 
 def _boot(lab, image, needed, programs):
-    mib = (needed + _MARGIN + (1 << 20) - 1) >> 20
+    mib = (needed + MARGIN + (1 << 20) - 1) >> 20
     os.truncate(image, mib << 20)
     drive = {"type": "nvme", "name": "nvme0", "cmb": 64, "drive": {"path": str(image)}}
     share = [programs.absolute()]
@@ -72,7 +72,7 @@ def _boot(lab, image, needed, programs):
                  layout=[{"type": "root-port", "children": [drive]}]), join=True)
 
 
-def _hand_over(payload, place):
+def hand_over(payload, place):
     """Give the guest the file: by a second name where the file systems allow it, else a copy."""
     try:
         os.link(payload.resolve(), place)
@@ -93,7 +93,7 @@ def _transfer(alpha, beta, programs, options, size, expected):
     limit = 120 + size // (1 << 20) * 4
     common = ["--connect", beta.address, "--json", "--progress" if sys.stderr.isatty() else
               "--no-progress"]
-    put = _client(alpha, [program, "put", *common, "--no-verify", _GUEST_FILE], "put", limit)
+    put = _client(alpha, [program, "put", *common, "--no-verify", GUEST_FILE], "put", limit)
     get = _client(alpha, [program, "get", *common, "--length", size, "--sha256", expected],
                   "get", limit)
     server.signal("INT")
@@ -117,7 +117,7 @@ def _client(host, command, operation, limit):
     return last_json(result.stdout, operation)
 
 
-def _finish(report, image, options):
+def finish(report, image, options):
     """Put image and report in their places: the image first, because the report names it."""
     with signals.shielded():
         if options.keep or options.report:

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The examples of one file: each run as its first lines say, and its data checked."""
-from checks import equal, in_order, same_bytes
-from hcatool import DEVICE, nothing_is_left, vfio
+from checks import check, equal, in_order, noise, objects, same_bytes
+from hcatool import DEVICE, counter, nothing_is_left, vfio
 from registry import HCA, LOOP, test
+
+MIB = 1 << 20
 
 
 def run(bench, name, *words, code=0):
@@ -61,3 +63,40 @@ def example_nic_to_drive(bench):
     same_bytes(bench.drive(0, 65536), bytes((i * 31 ^ i >> 8) & 255 for i in range(65536)), "the drive")
     bench.must(bench.server, "mkfs.ext4 -q /dev/nvme0n1 && sync")
     in_order(run(bench, "nic-to-drive", "rxe0", "/dev/nvme0n1", code=1), "holds data of type ext4")
+
+
+@test(LOOP)
+def example_file_to_drive(bench):
+    """A file goes through one slot of the CMB into the drive and back; Soft-RoCE moves whole pages only."""
+    bench.bare_drive()
+    bench.later(bench.bare_drive)
+    data = noise(20_001, 18)
+    sent, copy = bench.file("sent", data), bench.scratch / "copy"
+    said = run(bench, "file-to-drive", "rxe0", "/dev/nvme0n1", sent, "--offset", MIB, "--output", copy, "--json")
+    (report,) = objects(said)
+    equal((report["bytes"], report["nic"], report["method"], report["put"]["bytesPeerToPeer"],
+           report["get"]["bytesPeerToPeer"]), (len(data), "software", "onDemand", len(data), len(data)), "the outcome")
+    same_bytes(copy.read_bytes(), data, "what came back")
+    same_bytes(bench.drive(MIB, len(data)), data, "the drive")
+    for words, phrase in ((("/dev/nvme0n1", "/dev/null"), "is empty"), (("/dev/none", sent), "there is no drive at"),
+                          (("/dev/nvme0n1", sent, "--offset", 100), "whole blocks"),
+                          (("/dev/nvme0n1", "/nowhere"), "No such file")):
+        in_order(run(bench, "file-to-drive", "rxe0", *words, code=1), phrase)
+
+
+@test(HCA)
+def example_file_to_drive_by_dma(bench):
+    """The same by the DMA engine of a device without a connection manager."""
+    bdf = bench.server.bdf("near-drive")
+    block = bench.must(bench.server, f"basename /sys/bus/pci/devices/{bdf}/nvme/nvme*/nvme*n1").strip()
+    data = noise(5001, 19)
+    sent, copy, before = bench.file("sent", data), bench.scratch / "copy", counter(bench, "bytes_moved")
+    said = run(bench, "file-to-drive", DEVICE, f"/dev/{block}", sent, "--offset", 2 * MIB, "--output", copy, "--json")
+    (report,) = objects(said)
+    equal((report["bytes"], report["nic"], report["method"], report["put"]["bytesPeerToPeer"]),
+          (len(data), "device", "onDemand", len(data)), "the outcome")
+    check(counter(bench, "bytes_moved") - before >= 2 * len(data), "the HCA has moved too few bytes")
+    same_bytes(copy.read_bytes(), data, "what came back")
+    image = bench.server.drives["near-drive"].read_bytes()
+    same_bytes(image[2 * MIB:][:len(data)], data, "the drive")
+    nothing_is_left(bench)

@@ -31,7 +31,7 @@ import sources, labhca, labhca_peers, labhca_odp, on_demand, regions, registerin
 import tool, packaging, preload, clibrary    # noqa: E401,E402
 
 PROGRAMS = ("nic-to-nvme", "hostile-client", "memory-probe", "peermr", "ping-pong", "mixed-scatter",
-            "nic-to-drive", "peer-pingpong", "register-dmabuf", "register-p2pmem",
+            "nic-to-drive", "file-to-drive", "peer-pingpong", "register-dmabuf", "register-p2pmem",
             "lib/libpeermr.so.0", "lib/libpeermr-preload.so")
 _TESTS_WORTH_A_BOOT = 10
 
