@@ -11,5 +11,6 @@ from .host import Host, HostSpec
 from .lab import Lab
 from .layout import DRIVE_LAYOUT
 from .process import Process, Result
+from .unchecked import NAME as BUILT
 
-__all__ = ["DRIVE_LAYOUT", "Host", "HostSpec", "Lab", "LabError", "Process", "Result"]
+__all__ = ["BUILT", "DRIVE_LAYOUT", "Host", "HostSpec", "Lab", "LabError", "Process", "Result"]

@@ -6,12 +6,11 @@ package of the guest's rdma-core, whose private headers no binary package has. T
 each kernel; the guest's root itself stays small.
 """
 import hashlib
-import subprocess
+import shutil
 
 from . import cache
-from .errors import LabError
 from .fetch import assets
-from .guestroot import SUITE, in_root
+from .guestroot import SUITE, copy_root, in_root
 from .kernel import SUITES
 
 # libelf1t64 is for objtool, which a module's build runs.
@@ -48,7 +47,7 @@ def builder(kernel_name, progress):
             return found
         about = {"recipe": recipe, "version": kernel.version}
         with cache.generation(_name(kernel_name), about) as work:
-            _build(work, root, kernel, SUITES[kernel_name], progress)
+            _build(work, root, kernel, SUITES.get(kernel_name, SUITE), progress)
     return _current(kernel_name, recipe)
 
 
@@ -59,6 +58,8 @@ def _name(kernel_name):
 def _recipe(root, kernel):
     """What the builder is made from. The root's directory is another one when the root is."""
     text = " ".join([str(_FORM), root.parent.name, kernel.packages, *PACKAGES, *SOURCES])
+    if kernel.headers:
+        text += kernel.path.name
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -69,20 +70,17 @@ def _current(kernel_name, recipe):
 
 def _build(work, root, kernel, suite, progress):
     progress(f"builder: a compiler and the headers of kernel {kernel.version} (about a minute)")
-    tree, spare = work / "tree", root.parent.parent
-    try:
-        subprocess.run(["cp", "-a", "--reflink=auto", str(root), str(tree)], check=True,
-                       capture_output=True, text=True)
-    except subprocess.CalledProcessError as error:
-        raise LabError(f"The guest's root cannot be copied: {error.stderr.strip()}. "
-                       f"Free some space in {spare}, or name another place in PEERMR_CACHE."
-                       ) from error
+    tree = work / "tree"
+    copy_root(root, tree)
     place = tree / "var" / "tmp"
-    # The very version of the kernel: a module is loaded by no other.
-    headers = f"linux-headers-{kernel.version}={_package_version(kernel)}"
-    wanted = [*PACKAGES, headers]
+    wanted = [*PACKAGES]
+    if kernel.headers is None:
+        # The very version of the kernel: a module is loaded by no other.
+        wanted.append(f"linux-headers-{kernel.version}={_package_version(kernel)}")
     in_root(tree, place, ["toolchain", suite if suite != SUITE else "", *wanted],
             "apt in the builder")
+    if kernel.headers:
+        shutil.copytree(kernel.headers, tree / "usr" / "lib" / "modules" / kernel.version / "build", symlinks=True)
     for source in SOURCES:
         in_root(tree, place, ["source", source, "libibverbs1"], f"fetching the source of {source}")
 

@@ -3,7 +3,8 @@
 
 A thing is either wholly there or not there at all. It is built in a temporary directory beside its
 final place, and a symbolic link is put over to it by one rename. All building happens under one
-lock, so its holder may delete every temporary directory: the builder is dead.
+lock, so its holder may delete every temporary directory: the builder is dead. What takes very long
+has a lock of its own, and its temporary directories are those of that lock's holder.
 Things in use are protected by a second, shared lock: an old generation is deleted only when
 no machine runs.
 """
@@ -46,25 +47,31 @@ def locked(name, shared=False, wait=True):
         yield True
 
 
+# Generations that have a lock of their own, under their name.
+_ALONE = ["kernel-unchecked"]
+
+
 @contextlib.contextmanager
-def building(progress):
-    """Hold the build lock, and sweep what earlier, killed builds left behind."""
-    with locked("build", wait=False) as got:
+def building(progress, lock="build"):
+    """Hold a build lock, and sweep what earlier, killed builds left behind."""
+    with locked(lock, wait=False) as got:
         if got:
-            sweep()
+            sweep(lock)
             yield
             return
     progress("waiting for another run of the lab that is filling the cache")
-    with locked("build"):
-        sweep()
+    with locked(lock):
+        sweep(lock)
         yield
 
 
-def sweep():
-    """Delete temporary directories and generations nobody refers to. Needs the build lock."""
+def sweep(lock="build"):
+    """Delete a build lock's temporary directories, and generations nobody refers to. Needs the lock."""
     cache = lab_cache()
     for path in cache.glob("tmp.*"):
-        remove(path)
+        owner = next((name for name in _ALONE if path.name.startswith(f"tmp.{name}.")), "build")
+        if owner == lock:
+            remove(path)
     with locked("use", wait=False) as unused:
         if not unused:
             return
@@ -106,7 +113,7 @@ def generation(name, about):
 
 def publish(link, target):
     """Point the symbolic link `link` at `target` in one step."""
-    fresh = link.with_name(f"tmp.link.{link.name}")
+    fresh = link.with_name(f"tmp.{link.name}.link")
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(target)
     fresh.rename(link)

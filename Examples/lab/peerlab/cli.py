@@ -12,7 +12,7 @@ from .accel import accelerator
 from .errors import LabError
 from .guestroot import guest_root
 from .host import HostSpec
-from .kernel import SUITES, kernel
+from .kernel import NAMES, kernel
 from .lab import Lab
 
 
@@ -52,7 +52,8 @@ def _parser():
         return added
 
     added = command("fetch", _fetch, "Fill the cache: guest root and kernels.")
-    added.add_argument("--kernel", choices=[*SUITES, "all"], default="new")
+    added.add_argument("--kernel", choices=[*NAMES, "all"], default="new",
+                       help="which kernel; `unchecked` is built, which takes some ten minutes")
     added.add_argument("--refresh", action="store_true", help="look for newer packages")
     added.add_argument("--builder", action="store_true",
                        help="also what builds kernel modules, such as the lab HCA's")
@@ -73,7 +74,7 @@ def _parser():
 
 def _host_options(parser):
     parser.add_argument("--layout", metavar="FILE", help="PCI layout of the first host, as JSON")
-    parser.add_argument("--kernel", choices=[*SUITES], default="new")
+    parser.add_argument("--kernel", choices=NAMES, default="new", help="see README.md")
     parser.add_argument("--cpu", default=HostSpec.cpu, help="CPU model, as QEMU names it")
     parser.add_argument("--rdma", action="store_true", help="Soft-RoCE on every host")
     parser.add_argument("--labhca", action="store_true",
@@ -133,7 +134,7 @@ def write_output(stream, data):
 
 
 def _fetch(options):
-    names = [*SUITES] if options.kernel == "all" else [options.kernel]
+    names = NAMES if options.kernel == "all" else [options.kernel]
     fetch.fetch(names, _progress, options.refresh)
     if options.builder:
         for name in names:
@@ -172,22 +173,22 @@ def _shell(options):
 
 def _status(_options):
     root = guest_root()
-    print(f"cache         {cache.lab_cache()}")
-    print(f"guest root    {root or 'not fetched'}")
-    fetched = [found for name in SUITES if (found := kernel(name))]
-    for name in SUITES:
+    print(f"cache            {cache.lab_cache()}")
+    print(f"guest root       {root or 'not fetched'}")
+    fetched = [found for name in NAMES if (found := kernel(name))]
+    for name in NAMES:
         found = kernel(name)
-        print(f"kernel {name:<7}{found.version if found else 'not fetched'}")
-    print(f"QEMU          {qemu.version() or 'not installed: apt-get install qemu-system-x86'}")
+        print(f"kernel {name:<10}{found.version if found else 'not fetched'}")
+    print(f"QEMU             {qemu.version() or 'not installed: apt-get install qemu-system-x86'}")
     if root and fetched and qemu.version():
-        print(f"accelerator   {accelerator(fetched[0], root, _progress)}")
+        print(f"accelerator      {accelerator(fetched[0], root, _progress)}")
     return 0
 
 
 def _clean(_options):
     with cache.building(_progress), cache.locked("use", wait=False) as unused:
         if not unused:
-            raise LabError("Machines of the lab are running; end them first.")
+            raise LabError("Machines of the lab are running, or a kernel is being built; end that first.")
         for path in cache.lab_cache().iterdir():
             if path.suffix != ".lock":
                 cache.remove(path)

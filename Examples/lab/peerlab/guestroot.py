@@ -3,6 +3,7 @@
 import hashlib
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 from . import cache
@@ -73,14 +74,24 @@ def _build(tree, progress):
         (tree / needed).mkdir(parents=True, exist_ok=True)
 
 
-def in_root(tree, work, arguments, what, network=True):
+def copy_root(root, tree):
+    """Copy the guest's root, for something to be installed in it."""
+    try:
+        subprocess.run(["cp", "-a", "--reflink=auto", str(root), str(tree)], check=True,
+                       capture_output=True, text=True)
+    except subprocess.CalledProcessError as error:
+        raise LabError(f"The guest's root cannot be copied: {error.stderr.strip()}. Free some space in "
+                       f"{cache.lab_cache()}, or name another place in PEERMR_CACHE.") from error
+
+
+def in_root(tree, work, arguments, what, network=True, progress=None):
     """Run a command of setup/chroot.sh in the guest root; `work` is its /mnt. Returns its output.
 
     The root itself changes only by `install`: apt's lists and caches are put on file systems
-    in memory which vanish with the command.
+    in memory which vanish with the command. `progress` gets each line when it is printed.
     """
     return run_sandboxed(["bash", str(_SCRIPT), str(tree), str(work), *arguments], what,
-                        env=proxy_environment(), network=network)
+                         env=proxy_environment(), network=network, progress=progress)
 
 
 def _has_upgrades(tree, progress):

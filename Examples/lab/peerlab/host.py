@@ -19,7 +19,7 @@ class HostSpec:
     """What a host is made of."""
 
     name: str = "host"
-    kernel: str = "new"             # or "stable"
+    kernel: str = "new"             # or "stable", "unchecked"
     cpu: str = "max"                # a CPU model as QEMU names it
     memory_mib: int = 1024
     smp: int = 1

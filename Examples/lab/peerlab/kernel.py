@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The guest's kernels: stock Debian ones, taken apart so that they start quickly."""
+"""The guest's kernels: stock Debian ones, taken apart so that they start quickly, and a built one."""
 import lzma
 import os
 import re
 import struct
 
-from . import cache
+from . import cache, unchecked
 from .errors import LabError
 from .guestroot import SUITE, in_root
 
 # The name that users choose by, and the suite it comes from.
 SUITES = {"new": f"{SUITE}-backports", "stable": SUITE}
+NAMES = [*SUITES, unchecked.NAME]
 
 # Modules that the lab or a test loads; they and what they need are stored uncompressed.
 MODULES = """
@@ -28,17 +29,21 @@ def kernel(name):
     """The kernel `name` in the cache as a `Kernel`, or None."""
     check_name(name)
     path, about = cache.current(f"kernel-{name}")
-    return Kernel(path, about) if path and about.get("form") == _FORM else None
+    if name == unchecked.NAME:
+        fits = path and about.get("form") == unchecked.form() and unchecked.is_whole(path, about)
+    else:
+        fits = path and about.get("form") == _FORM
+    return Kernel(path, about) if fits else None
 
 
 def check_name(name):
     """Refuse a kernel that the lab does not know."""
-    if name not in SUITES:
-        raise LabError(f"There is no kernel {name!r}; choose one of: {', '.join(SUITES)}.")
+    if name not in NAMES:
+        raise LabError(f"There is no kernel {name!r}; choose one of: {', '.join(NAMES)}.")
 
 
 class Kernel:
-    """A kernel in the cache: its image, and its modules."""
+    """A kernel in the cache: its image, its modules, and of a built one what modules are built with."""
 
     def __init__(self, path, about):
         self.path = path
@@ -46,6 +51,7 @@ class Kernel:
         self.packages = about["packages"]
         self.image = path / "vmlinux" if (path / "vmlinux").exists() else path / "vmlinuz"
         self.modules = path / "lib" / "modules"
+        self.headers = path / "headers" if (path / "headers").is_dir() else None
 
     def closure(self, names):
         """The files of these modules and all that they need, in the order to load them."""
@@ -53,7 +59,7 @@ class Kernel:
 
 
 def fetch_kernel(name, root, progress, refresh=False):
-    """Make sure that kernel `name` is in the cache. Needs the build lock and a guest root."""
+    """Make sure that Debian's kernel `name` is in the cache. Needs the build lock and a guest root."""
     check_name(name)
     have = kernel(name)
     if have and not refresh:

@@ -3,11 +3,14 @@
 # Runs apt inside the guest root, in mount and process namespaces that the caller made:
 #   chroot.sh ROOT WORK install PACKAGE...   install into the root
 #   chroot.sh ROOT WORK upgrades             print what an upgrade would change ("Inst ..." lines)
+#   chroot.sh ROOT WORK candidate PACKAGE    print the version of the archive's PACKAGE ("candidate: ...")
 #   chroot.sh ROOT WORK kernel SUITE KNOWN   fetch SUITE's kernel into WORK, unless it is KNOWN
 #   chroot.sh ROOT WORK unpack TOOL          unpack the kernel image in WORK
 #   chroot.sh ROOT WORK depmod VERSION       index the modules in WORK
 #   chroot.sh ROOT WORK toolchain SUITE PACKAGE...   install, also from SUITE unless that is empty
 #   chroot.sh ROOT WORK source NAME PACKAGE  unpack the source NAME that PACKAGE in the root is of
+#   chroot.sh ROOT WORK build SCRIPT PACKAGE...  install PACKAGEs into a copy of the root that is in memory and vanishes
+#                                            with the command, and run SCRIPT of WORK there, as what others go before
 #   chroot.sh ROOT WORK run WORD...          run a command in WORK
 # apt in the root checks the archive's signatures against the root's own Debian keys.
 set -eu
@@ -15,6 +18,16 @@ root=$1 work=$2 verb=$3
 shift 3
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin
 
+if [ "$verb" = build ]; then
+    # Relative names: those of overlayfs have characters of their own.
+    mkdir "$work/memory"
+    mount -t tmpfs -o size=100% tmpfs "$work/memory"
+    cd "$work/memory"
+    mkdir lower upper overlay copy
+    mount --bind "$root" lower
+    mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=overlay overlay copy
+    root=$work/memory/copy
+fi
 mount -t proc proc "$root/proc"
 mount --bind "$work" "$root/mnt"
 for memory in var/lib/apt/lists var/cache/apt tmp; do
@@ -96,9 +109,22 @@ unpack_source() {
     rm -f "$work/${name}_"*
 }
 
+build() {
+    local script=$1 package
+    shift
+    install_toolchain "" "$@"
+    for package; do
+        inside dpkg-query -W -f 'package: ${Package}=${Version}\n' "$package"
+    done
+    echo "fetched"
+    inside sh -c 'cd /mnt && exec nice -n 10 sh "$1"' sh "$script"
+}
+
 case $verb in
+    build) build "$@" ;;
     install) install_packages "$@" ;;
     upgrades) apt update && apt -s dist-upgrade ;;
+    candidate) apt update && inside apt-cache policy "$1" | sed -n 's/^  Candidate/candidate/p' ;;
     kernel) fetch_kernel "$@" ;;
     unpack) inside "$1" -dc /mnt/payload > "$work/vmlinux" ;;
     depmod) inside depmod -b /mnt "$1" ;;
