@@ -156,7 +156,8 @@ let package = Package(
             swiftSettings: strict),
         // Another: it opens memory of every kind, registers it, and uses regions whose memory is revoked.
         .executableTarget(
-            name: "memory-probe", dependencies: ["PeerMR"], path: "Tests/MemoryProbe", swiftSettings: strict),
+            name: "memory-probe", dependencies: ["PeerMR", "PeerStorage"], path: "Tests/MemoryProbe",
+            swiftSettings: strict),
         // What looking for routes costs, and how that grows.
         .executableTarget(
             name: "route-benchmark",

@@ -9,7 +9,7 @@ extension PeerMRError {
         "Drives",
         [
             openBlockDevice, holdsContent, notWholeBlocks, beyondDrive, emptyDriveRange, noNamespace, openNamespace,
-            namespaceRing, openRing, drivePeerRefused, driveFailed,
+            namespaceRing, openRing, drivePeerRefused, noPeerDrive, driveFailed,
         ])
 }
 
@@ -94,6 +94,12 @@ extension PeerMRError {
             "put both devices under one PCIe switch, or use the drive's own memory; the kernel log says why it refused")
     }
 
+    /// A drive without a PCI function, such as a loop device or a mapped volume.
+    static let noPeerDrive = ErrorTable("io_uring", facts: "drive") { drive in
+        ErrorRow([.remoteIO], .notSupported, "the drive \(drive) takes no peer memory")
+            .with(remedy: "use an NVMe drive on the PCI bus: its block device, or a partition of it")
+    }
+
     static let driveFailed = ErrorTable("io_uring", facts: "drive", "read or write") { drive, operation in
         ErrorRow(
             [.operationNotSupportedByDevice, .ioError], .disconnected, "the drive \(drive) failed to \(operation) data",
@@ -103,11 +109,15 @@ extension PeerMRError {
 
     /// Why a drive did not do what it was told.
     ///
-    /// See: block/blk-mq-dma.c (EINVAL for a refused pair), mm/gup.c (EREMOTEIO without peer-to-peer in the queue).
+    /// See: block/blk-mq-dma.c (EINVAL for a refused pair, before Linux 6.17 EREMOTEIO of the DMA mapping), mm/gup.c
+    /// (EREMOTEIO without peer-to-peer in the queue).
     public static func storage(
         _ errno: Errno, _ operation: String, on device: borrowing BlockDevice, memory: MemoryKind
     ) -> PeerMRError {
-        memory != .host && (errno == .invalidArgument || errno == .remoteIO)
-            ? drivePeerRefused(errno, device.name, operation) : driveFailed(errno, device.name, operation)
+        guard memory != .host, errno == .invalidArgument || errno == .remoteIO else {
+            return driveFailed(errno, device.name, operation)
+        }
+        return errno == .remoteIO && device.function == nil
+            ? noPeerDrive(errno, device.name) : drivePeerRefused(errno, device.name, operation)
     }
 }

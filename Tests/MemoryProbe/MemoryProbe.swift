@@ -39,7 +39,7 @@ private let commands: [String: @Sendable ([String]) throws(PeerMRError) -> Void]
     "open": openMemory, "zero": descriptorZero, "refusals": dmaBufRefusals, "identity": identity, "again": openAgain,
     "vfio-owner": vfioOwner, "vfio-ranges": vfioRanges, "vfio-refusals": vfioRefusals, "vfio-busy": vfioBusy,
     "vfio-reset": vfioReset, "vfio-hold": vfioHold,
-    "imports": imports, "region-prove": regionProve, "region-hold": regionHold, "region-reset": regionReset,
+    "drive": drive, "imports": imports, "region-prove": regionProve, "region-hold": regionHold, "region-reset": regionReset,
     "region-refusals": regionRefusals, "region-again": regionAgain,
 ]
 
