@@ -18,18 +18,18 @@ _GIB_FOR_EACH = 4
 
 
 @dataclass
-class Job:
-    """A program whose last line is `N passed, N failed`."""
+class Program:
+    """A program that runs beside others, with its output in a file."""
 
     title: str
     command: list
 
     def start(self):
-        """Start it; its output goes into a file."""
+        """Start it."""
         self.began = time.monotonic()
         self.output = tempfile.TemporaryFile("w+", errors="replace")
-        self.child = subprocess.Popen(self.command, stdout=self.output, stderr=subprocess.STDOUT,
-                                      start_new_session=True, preexec_fn=die_with_parent)
+        self.child = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=self.output,
+                                      stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=die_with_parent)
         return self
 
     @property
@@ -37,22 +37,62 @@ class Job:
         """Whether it has."""
         return self.child.poll() is not None
 
+    def lines(self):
+        """What it printed; to be asked for once, when it has ended."""
+        with self.output:
+            self.output.seek(0)
+            return self.output.read().splitlines()
+
+    def stop(self):
+        """Ask it to end in an orderly way."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.child.pid, signal.SIGTERM)
+
+
+class Preparation(Program):
+    """A program that makes what some jobs need, and runs beside all others from the start.
+
+    In a `with` statement, at the end of which it has ended.
+    """
+
+    fault = None        # when it has ended in vain: what it said
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_error):
+        if not self.has_ended:
+            self.stop()
+            self.child.wait(60)
+
+    def settle(self, say):
+        """Once it has ended, say how, and keep why it was in vain. Returns whether it has ended."""
+        if self.has_ended and not self.output.closed:
+            lines = self.lines()
+            say(f"== {self.title} ({time.monotonic() - self.began:.0f} s)")
+            for line in lines:
+                say(line)
+            if self.child.returncode != 0:
+                self.fault = lines[-1] if lines else f"it ended with {self.child.returncode}"
+        return self.has_ended
+
+
+@dataclass
+class Job(Program):
+    """A program whose last line is `N passed, N failed`."""
+
+    # It waits for this to end, and has failed where this has.
+    needs: Preparation = None
+
     def result(self):
         """What it printed, as lines, and how many tests passed and failed; without a count it has failed."""
-        self.output.seek(0)
-        lines = self.output.read().splitlines()
-        self.output.close()
+        lines = self.lines()
         if not (counts := _COUNTS.match(lines[-1] if lines else "")):
             return lines + [f"FAIL {self.title}: it did not come to its end"], 0, 1
         passed, failed = int(counts[1]), int(counts[2])
         if self.child.returncode != 0 and not failed:
             return lines + [f"FAIL {self.title}: it ended with {self.child.returncode}"], passed, 1
         return lines, passed, failed
-
-    def stop(self):
-        """Ask it to end in an orderly way."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.child.pid, signal.SIGTERM)
 
 
 def workers():
@@ -62,15 +102,17 @@ def workers():
 
 
 def run_jobs(jobs, count, say):
-    """Run the jobs in their order, `count` at once; `say` gets their lines. Returns (passed, failed)."""
+    """Run the jobs in their order, `count` at once; `say` gets their lines. Returns (passed, failed).
+
+    A job that waits for something lets those behind it go first.
+    """
     waiting, running = list(jobs), []
     total = [0, 0]
     try:
         while waiting or running:
-            while waiting and len(running) < count:
-                job = waiting.pop(0)
+            while len(running) < count and (job := _take(waiting, say)):
                 try:
-                    running.append(job.start())
+                    running.append(_started(job))
                 except OSError as error:
                     say(f"FAIL {job.title}: {error}")
                     total[1] += 1
@@ -89,3 +131,19 @@ def run_jobs(jobs, count, say):
             job.child.wait(60)
         raise
     return total
+
+
+def _take(waiting, say):
+    """Take the first job out of `waiting` that waits for nothing; None if there is none."""
+    for job in waiting:
+        if job.needs is None or job.needs.settle(say):
+            waiting.remove(job)
+            return job
+    return None
+
+
+def _started(job):
+    """Start a job; one whose preparation was in vain fails as if it could not be started."""
+    if job.needs and job.needs.fault:
+        raise OSError(f"{job.needs.title} failed: {job.needs.fault}")
+    return job.start()

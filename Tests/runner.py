@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Builds everything, runs the rings of tests, and adds up what they say. `Tests/run` starts it."""
 import argparse
+import contextlib
 import re
 import signal
 import subprocess
@@ -14,8 +15,8 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)
 _HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(_HERE.parent / "Examples" / "lab"))
 
-from peerlab import LabError, build, signals         # noqa: E402
-from jobs import Job, run_jobs, workers              # noqa: E402
+from peerlab import BUILT, LabError, build, signals  # noqa: E402
+from jobs import Job, Preparation, run_jobs, workers # noqa: E402
 
 # The tests' sources are indented as they please.
 _LINTED = ["Package.swift", "Sources", "Examples", "Benchmarks"]
@@ -120,9 +121,10 @@ def _programs():
     return build.scratch() / "release" / "release"
 
 
-def _python(title, script, *options):
+def _python(title, script, *options, needs=None):
     """A job of a program of ours in Python."""
-    return Job(title, [sys.executable, str(_HERE / script), "--programs", str(_programs()), *map(str, options)])
+    words = [sys.executable, str(_HERE / script), "--programs", str(_programs()), *map(str, options)]
+    return Job(title, words, needs)
 
 
 def cost():
@@ -142,6 +144,7 @@ def host_jobs():
         _python("the C library, used and misused by a C program", "clibrary.py"),
         _python("archives that ask for too much, refused within bounds of memory and time", "archives.py"),
         _python("what is installed", "packaging.py"),
+        _python("the lab's cache: builds that fail, are killed, or meet another", "labcache.py"),
         # There the order of destruction could change.
         Job("built with optimisation: the order of destruction, over the fake libibverbs",
             [str(_programs() / "destruction-order")]),
@@ -150,20 +153,29 @@ def host_jobs():
     ]
 
 
-def lab_jobs(match):
-    """The device tests: real kernels, verbs and NVMe in virtual machines."""
+def built_kernel():
+    """The kernel that the lab compiles, and what builds modules for it."""
+    return Preparation("the lab's kernel that is built here", [
+        sys.executable, str(_HERE.parent / "Examples" / "lab" / "lab"), "fetch", "--kernel", BUILT, "--builder"])
+
+
+def lab_jobs(match, kernel):
+    """The device tests: real kernels, verbs and NVMe in virtual machines. Some need the built `kernel`."""
     script = str(_HERE / "lab" / "run_lab_tests.py")
     words = ["--only", match] if match else []
     listed = subprocess.run([sys.executable, script, "--jobs", *words], capture_output=True, text=True, check=False)
     if listed.returncode != 0:
         raise LabError(listed.stderr.strip())
-    return [_python("in the lab: " + line, "lab/run_lab_tests.py", "--job", line, *words)
-            for line in listed.stdout.splitlines()]
+    return [_python("in the lab: " + name, "lab/run_lab_tests.py", "--job", name, *words,
+                    needs=kernel if BUILT in kernels.split() else None)
+            for name, kernels in (line.split("\t") for line in listed.stdout.splitlines())]
 
 
-def oracle():
-    """The capability check against what running kernels do."""
-    return _python("in the lab: what PeerMR says of PCI topologies against what the kernel does", "oracle/oracle.py")
+def oracles(kernel):
+    """The capability check against what running kernels do, the built one last."""
+    script, title = "oracle/oracle.py", "in the lab: what PeerMR says of PCI topologies against what the kernel does"
+    return [_python(title, script),
+            _python(title + f", on the kernel `{BUILT}`", script, "--kernel", BUILT, needs=kernel)]
 
 
 def demo():
@@ -171,18 +183,18 @@ def demo():
     return _python("in the lab: the demo by true DMA, as a user runs it", "demo.py")
 
 
-def side_by_side(options):
+def side_by_side(options, kernel):
     """Everything that takes long and measures no time, the longest first."""
     jobs = []
     if options.only != "host" and not options.match:
-        jobs.append(oracle())
+        jobs += oracles(kernel)
     if options.only != "lab" and not options.match:
         jobs += host_jobs()
     if options.only != "host":
-        jobs += lab_jobs(options.match)
+        jobs += lab_jobs(options.match, kernel)
     if options.only != "host" and not options.match:
         jobs.append(demo())
-    return run_jobs(jobs, workers(), _say_and_keep)
+    return jobs
 
 
 def main():
@@ -196,9 +208,17 @@ def main():
     rings = [formatting, host_tests] if on_host else []
     rings.append(programs)
     rings += [cost] if on_host else []
-    rings.append(lambda: side_by_side(options))
+    kernel = built_kernel()
+    try:
+        jobs = side_by_side(options, kernel)
+    except LabError as error:
+        say(f"{error}\n0 passed, 1 failed")
+        return 1
+    rings.append(lambda: run_jobs(jobs, workers(), _say_and_keep))
     passed = failed = 0
-    with signals.orderly():
+    with signals.orderly(), contextlib.ExitStack() as stack:
+        if any(job.needs for job in jobs):
+            stack.enter_context(kernel)
         for ring in rings:
             try:
                 some, wrong = ring()

@@ -2,7 +2,7 @@
 """Tests, and the settings that they run in."""
 from dataclasses import dataclass, field
 
-from peerlab import DRIVE_LAYOUT, HostSpec, legacy_debian
+from peerlab import BUILT, DRIVE_LAYOUT, HostSpec, legacy_debian
 
 
 class Failure(Exception):
@@ -111,8 +111,19 @@ COUNTED = Setting("counted", [
     HostSpec("counted", cpu="Skylake-Server", iommu="passthrough", labhca=True, rdma=True, counts=True,
              modules=["nvme"], layout=[_SWITCH] + DRIVE_LAYOUT)])
 
+# Pools of p2pmem on a kernel that maps on-demand regions without a check; on AMD the host bridge joins all of them.
+_POOLS = [
+    {"type": "switch", "name": "switch", "children": [
+        {"type": "nvme", "name": "near", "cmb": 16}, {"type": "nvme", "name": "mate"}]},
+    {"type": "root-port", "children": [{"type": "nvme", "name": "far", "cmb": 16}]},
+]
+UNCHECKED = Setting("unchecked", [
+    HostSpec("intel", kernel=BUILT, cpu="Skylake-Server", rdma=True, modules=["nvme"], layout=_POOLS),
+    HostSpec("amd", kernel=BUILT, cpu="EPYC", rdma=True, modules=["nvme"], layout=_POOLS),
+], join=True)
+
 # The longest first: what ends a run is then short, and no processor waits long for another.
-SETTINGS = [LOOP, PAIR, HCA, TOOL, EXPORTERS, BARE, HCA_AMD, COUNTED, STABLE, ACS]
+SETTINGS = [LOOP, PAIR, HCA, TOOL, EXPORTERS, BARE, HCA_AMD, COUNTED, STABLE, ACS, UNCHECKED]
 
 
 def test(setting, last=False):

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Judge PeerMR by the kernel: boot topologies, move data between their drives, compare.
 
-    oracle.py --programs DIR [--count N] [--hca N] [--grown N] [--seed S] [--only PATTERN] [--list]
+    oracle.py --programs DIR [--kernel NAME] [--count N] [--hca N] [--grown N] [--seed S] [--only PATTERN] [--list]
 
-DIR holds peermr. Each piece of topology of a machine is a
+DIR holds peermr, and the kernel is one of the lab's. Each piece of topology of a machine is a
 line; the last line is `N passed, N failed`, and the exit code is 0 only when none failed. A
 disagreement shows the tree, both verdicts and the seed.
 """
@@ -12,13 +12,14 @@ import argparse
 import re
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "Examples" / "lab"))
 
 # pylint: disable=wrong-import-position
-from peerlab import LabError                    # noqa: E402
+from peerlab import BUILT, LabError             # noqa: E402
 from peerlab import signals                     # noqa: E402
 import fixed_topologies                         # noqa: E402
 import random_qemu                              # noqa: E402
@@ -26,20 +27,21 @@ import synthetic                                # noqa: E402
 from compare import Comparison                  # noqa: E402
 from machine import Machine, interrogate        # noqa: E402
 
-_SEEDS = 3      # machines drawn when no number is asked for
-_HCA_SEEDS = 1  # and those with HCAs
-_GROWN = 16     # and machines in memory
+# By kernel: machines drawn when no number is asked for, those with HCAs, and machines in memory.
+_DRAWN = {"new": (3, 1, 16), BUILT: (1, 0, 4)}
 
 
-def fixed_machines():
+def fixed_machines(kernel):
     """The fixed list: the same pieces of tree on every kind of machine."""
-    def one(name, **more):
-        return Machine(name, scenes=fixed_topologies.fixed(), **more)
+    def one(name, kernel=kernel, **more):
+        return Machine(name, scenes=fixed_topologies.fixed(), kernel=kernel, **more)
     def hcas(name, **more):
-        return Machine(f"HCAs, {name}", scenes=fixed_topologies.fixed_with_hcas(), **more)
-    return [one("Intel"), one("AMD", cpu="EPYC"), one("old kernel", kernel="stable"),
-            one("passthrough", iommu="iommu=pt"), one("translated", iommu="translating IOMMU"),
-            hcas("Intel"), hcas("AMD", cpu="EPYC"),
+        return Machine(f"HCAs, {name}", scenes=fixed_topologies.fixed_with_hcas(), kernel=kernel, **more)
+    machines = [one("Intel"), one("AMD", cpu="EPYC"), one("passthrough", iommu="iommu=pt"),
+                one("translated", iommu="translating IOMMU")]
+    if kernel == BUILT:
+        return machines
+    return [*machines, one("old kernel", kernel="stable"), hcas("Intel"), hcas("AMD", cpu="EPYC"),
             hcas("AMD translated", cpu="EPYC", iommu="translating IOMMU")]
 
 
@@ -132,6 +134,7 @@ def main():
     """Run what the command line asks for, and return the exit code."""
     parser = argparse.ArgumentParser(description="Judges PeerMR by the kernel.")
     parser.add_argument("--programs", type=Path, help="where peermr is")
+    parser.add_argument("--kernel", choices=["new", BUILT], default="new", help="the machines' kernel")
     parser.add_argument("--count", type=int, metavar="N",
                         help="draw N machines, and leave the fixed list out")
     parser.add_argument("--hca", type=int, metavar="N",
@@ -168,13 +171,14 @@ def main():
 def _chosen(options):
     """The machines to boot, and the guests in which machines grow."""
     counts = [options.count, options.hca, options.grown]
-    is_default = counts == [None, None, None]
-    count, hca, grown = [_SEEDS, _HCA_SEEDS, _GROWN] if is_default else [one or 0 for one in counts]
-    machines = fixed_machines() if is_default else []
+    is_default, kernel = counts == [None, None, None], options.kernel
+    count, hca, grown = _DRAWN[kernel] if is_default else [one or 0 for one in counts]
+    machines = fixed_machines(kernel) if is_default else []
     machines += [random_qemu.machine(options.seed + number) for number in range(count)]
     machines += [random_qemu.machine(options.seed + number, has_hcas=True) for number in range(hca)]
+    machines = [machine if machine.kernel == "stable" else replace(machine, kernel=kernel) for machine in machines]
     return ([machine for machine in machines if re.search(options.only, machine.title)],
-            [ground for ground in synthetic.grounds(grown, options.seed)
+            [ground for ground in synthetic.grounds(grown, options.seed, kernel)
              if re.search(options.only, ground.title)])
 
 

@@ -20,25 +20,25 @@ class Ground:
 
     cpu: str
     iommu: str
+    kernel: str
     seeds: list = field(default_factory=list)
-    kernel: str = "new"
 
     @property
     def title(self):
         """The guest in words."""
-        return f"in memory: {self.cpu}, {self.iommu}"
+        return f"in memory: {self.cpu}, {self.iommu}, kernel {self.kernel}"
 
     def spec(self, scratch, programs, module):
         """What the lab is to boot. The log has room for a line on each pair."""
         qemu, append = IOMMU[self.iommu]
-        return HostSpec("oracle", cpu=self.cpu, layout=[{"type": "nvme", "name": "here"}],
+        return HostSpec("oracle", kernel=self.kernel, cpu=self.cpu, layout=[{"type": "nvme", "name": "here"}],
                         share=[programs, module.parent], writable=[scratch], qemu=list(qemu),
                         append=f"{append} log_buf_len=16M")
 
 
-def grounds(count, first):
+def grounds(count, first, kernel):
     """The guests for so many seeds, from `first` on."""
-    found = [Ground(*ground) for ground in _GROUNDS]
+    found = [Ground(*ground, kernel) for ground in _GROUNDS]
     for seed in range(first, first + count):
         found[seed % len(found)].seeds.append(seed)
     return [ground for ground in found if ground.seeds]
@@ -70,7 +70,7 @@ class Grown:
 
 def interrogate(ground, programs, progress):
     """Boot a guest and grow its machines; yields a Grown and a Testimony for each."""
-    module = modules.module(HERE / "p2ptree", progress=progress)
+    module = modules.module(HERE / "p2ptree", ground.kernel, progress)
     with scratch() as place, Lab() as lab:
         host = lab.boot(ground.spec(place, programs, module))[0]
         host.run(["insmod", module], check=True)
