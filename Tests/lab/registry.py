@@ -111,15 +111,19 @@ COUNTED = Setting("counted", [
     HostSpec("counted", cpu="Skylake-Server", iommu="passthrough", labhca=True, rdma=True, counts=True,
              modules=["nvme"], layout=[_SWITCH] + DRIVE_LAYOUT)])
 
-# Pools of p2pmem on a kernel that maps on-demand regions without a check; on AMD the host bridge joins all of them.
+# Pools of p2pmem, and a lab HCA as their client, on a kernel that maps on-demand regions without a check: on Intel, where
+# root ports are not joined, with and without an IOMMU that translates, and on AMD, where they are.
 _POOLS = [
     {"type": "switch", "name": "switch", "children": [
-        {"type": "nvme", "name": "near", "cmb": 16}, {"type": "nvme", "name": "mate"}]},
+        {"type": "edu", "name": "hca"}, {"type": "nvme", "name": "near", "cmb": 16}, {"type": "nvme", "name": "mate"}]},
     {"type": "root-port", "children": [{"type": "nvme", "name": "far", "cmb": 16}]},
 ]
+_UNCHECKED = {"kernel": BUILT, "labhca": True, "rdma": True, "modules": ["nvme"], "layout": _POOLS}
 UNCHECKED = Setting("unchecked", [
-    HostSpec("intel", kernel=BUILT, cpu="Skylake-Server", rdma=True, modules=["nvme"], layout=_POOLS),
-    HostSpec("amd", kernel=BUILT, cpu="EPYC", rdma=True, modules=["nvme"], layout=_POOLS),
+    HostSpec("intel", cpu="Skylake-Server", **_UNCHECKED),
+    HostSpec("intel-translated", cpu="Skylake-Server", iommu="translated", **_UNCHECKED),
+    HostSpec("amd-translated", cpu="EPYC", iommu="translated", **_UNCHECKED),
+    HostSpec("amd", cpu="EPYC", **_UNCHECKED),
 ], join=True)
 
 # The longest first: what ends a run is then short, and no processor waits long for another.

@@ -3,10 +3,17 @@
 import re
 
 from checks import check, equal, in_order, noise, refused, same_bytes
+from hcatool import held, says
 from registry import TOOL, UNCHECKED, test
 from roundtrip import check_outcome
+import labhca_odp
 
 EREMOTEIO, EINVAL = "121", "22"
+
+
+def named(bench, *names):
+    """Hosts of the setting."""
+    return [host for host in bench.hosts if host.name in names]
 
 
 def block_device(bench, host, name):
@@ -35,8 +42,8 @@ def forbidden(bench, host, provider, client, errno):
     for queue in ("block", "passthrough"):
         for verb in ("write", "read"):
             equal(found.get(f"{queue} {verb} errno"), errno, f"errno of {queue} {verb} of {client} on {provider}")
-            in_order(found[f"{queue} {verb}"], "notSupported: ", f"the drive {drive[5:]} may not {verb} that peer memory",
-                     f"errno {errno}", "under one PCIe switch")
+            in_order(found[f"{queue} {verb}"], "notSupported: ", f"errno {errno}", "under one PCIe switch")
+            check(f"the drive {drive[5:]} may not {verb} that peer memory" in found[f"{queue} {verb}"], "the reason")
         equal(found[f"{queue} data"], "false", "what was never moved is not there")
     check("cannot be used for peer-to-peer DMA" in host.dmesg(), "the kernel's own word on it, which the remedy names")
 
@@ -44,7 +51,7 @@ def forbidden(bench, host, provider, client, errno):
 @test(UNCHECKED)
 def drives_behind_one_switch(bench):
     """O_DIRECT and NVMe commands on the memory of a drive behind the same switch, or its own: the data is right."""
-    for host in bench.hosts:
+    for host in named(bench, "intel", "amd"):
         for client in ("near", "mate"):
             allowed(bench, host, "near", client)
 
@@ -52,15 +59,17 @@ def drives_behind_one_switch(bench):
 @test(UNCHECKED)
 def drives_of_a_refused_pair(bench):
     """Behind two root ports of an Intel processor this kernel refuses with EREMOTEIO, which PeerMR explains."""
-    forbidden(bench, bench.hosts[0], "near", "far", EREMOTEIO)
-    forbidden(bench, bench.hosts[0], "far", "mate", EREMOTEIO)
+    for host in named(bench, "intel", "intel-translated"):
+        forbidden(bench, host, "near", "far", EREMOTEIO)
+        forbidden(bench, host, "far", "mate", EREMOTEIO)
 
 
 @test(UNCHECKED)
 def drives_through_a_host_bridge(bench):
     """Through the host bridge of an AMD processor the same pair may."""
-    allowed(bench, bench.hosts[1], "near", "far")
-    allowed(bench, bench.hosts[1], "far", "mate")
+    for host in named(bench, "amd", "amd-translated"):
+        allowed(bench, host, "near", "far")
+        allowed(bench, host, "far", "mate")
 
 
 @test(TOOL)
@@ -72,8 +81,7 @@ def drives_of_a_refused_pair_since_6_17(bench):
 
 def without_peers(bench, host):
     """A loop device takes no peer memory on any kernel: EREMOTEIO, with a remedy of its own."""
-    bench.must(host, "modprobe loop && truncate -s 8M /tmp/image && losetup -b 4096 --direct-io=on /dev/loop0 /tmp/image"
-               " || losetup /dev/loop0 /tmp/image")
+    bench.must(host, "modprobe loop && truncate -s 8M /tmp/image && losetup /dev/loop0 /tmp/image")
     bench.later(lambda: host.run("losetup -d /dev/loop0", check=True))
     result = bench.run(host, [bench.probe, "drive", f"p2pmem:{host.bdf('near')}:4K", "/dev/loop0"])
     in_order(result.stdout, rf"block write errno: {EREMOTEIO}\n", "block write: notSupported: ",
@@ -92,10 +100,47 @@ def drive_that_takes_none_since_6_17(bench):
     without_peers(bench, bench.server)
 
 
+def on(bench, name):
+    """Have what looks at the server look at another host, until the test has ended."""
+    before = bench.server
+    bench.later(lambda: setattr(bench, "server", before))
+    bench.server, = named(bench, name)
+
+
+def engine_moves(bench, name, provider):
+    """Register p2pmem and have the HCA write and read it: whether the engine's address is one of the drive's."""
+    on(bench, name)
+    before = held(bench)
+    bdf, bar = labhca_odp.drive(bench, provider)
+    says(bench, labhca_odp.RIGHT, *labhca_odp.prepare(bdf), *labhca_odp.BOTH_WAYS)
+    route, address, pages = labhca_odp.seen(bench, *labhca_odp.prepare(bdf))
+    equal((route, pages), ("unchecked", labhca_odp.SIZE // 4096), "the route and the pages at registration")
+    bench.settles(lambda: held(bench), before, "what is registered and held")
+    return address in bar
+
+
+@test(UNCHECKED)
+def mapped_without_a_check(bench):
+    """The driver maps any pair by the processor's physical address; QEMU delivers what a real machine would not."""
+    for name in ("intel", "amd"):
+        for provider in ("near", "far"):
+            check(engine_moves(bench, name, provider), f"{provider} of {name} is not at its physical address")
+    for host in bench.hosts:
+        check(not re.search(r"labhca.*cannot be used for peer-to-peer DMA", host.dmesg()), "the kernel was asked")
+
+
+@test(UNCHECKED)
+def mapped_by_the_iommu(bench):
+    """Where an IOMMU translates, any pair has an address of it, and meets at the host bridge: also below a switch."""
+    for name in ("intel-translated", "amd-translated"):
+        for provider in ("near", "far"):
+            check(not engine_moves(bench, name, provider), f"{provider} of {name} is at its physical address")
+
+
 @test(UNCHECKED)
 def judged_without_type_information(bench):
     """This kernel has no BTF and no configuration file: PeerMR finds its symbols, and judges the pairs rightly."""
-    for host, far in zip(bench.hosts, (1, 0)):
+    for host, far in zip(bench.hosts, (1, 1, 0, 0)):
         bench.must(host, "test ! -e /sys/kernel/btf/vmlinux -a ! -e /boot/config-$(uname -r)")
         for client, code in (("mate", 0), ("far", far)):
             result = bench.run(host, [bench.tool, "check", host.bdf("near"), host.bdf(client)])

@@ -20,6 +20,7 @@
 
 /* 6.17: registrations have a parameter for hints to the processor's caches. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 17, 0)
+struct ib_dmah;
 #define LABHCA_DMAH_PARAMETER
 #define LABHCA_DMAH		NULL
 #define ib_umem_get_va		ib_umem_get

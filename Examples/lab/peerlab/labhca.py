@@ -3,17 +3,17 @@
 import shutil
 from pathlib import Path
 
-from . import modules
+from . import modules, unchecked
 from .errors import LabError
 
+_KERNELS = ["new", unchecked.NAME]
 _SOURCE = Path(__file__).resolve().parents[1] / "labhca"
 
 
 def build(kernel_name, progress):
     """The files that a guest needs: the module, and the provider under libibverbs' name for it."""
-    if kernel_name != "new":
-        raise LabError(f"The lab HCA needs a kernel with revocable dma-buf imports: use the kernel "
-                       f"'new', not {kernel_name!r}.")
+    if kernel_name not in _KERNELS:
+        raise LabError(f"The lab HCA was not tried on the kernel {kernel_name!r}: use one of {', '.join(_KERNELS)}.")
     module = modules.module(_SOURCE, kernel_name, progress)
     made = modules.made(_SOURCE / "liblabhca", ["make"], ["liblabhca.so", "name"], kernel_name,
                         progress)
