@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import CLinux
+internal import Glibc
 internal import PeerMRCore
+internal import SystemPackage
 
 /// One mapping of this process: a line of `/proc/self/maps` (fs/proc/task_mmu.c, `show_map_vma`).
 struct MemoryMapLine: Hashable {
@@ -37,10 +40,26 @@ struct MemoryMapLine: Hashable {
         isWritable = flags.dropFirst().first == UInt8(ascii: "w")
         isShared = flags.dropFirst(3).first == UInt8(ascii: "s")
         self.offset = offset
-        // As in gnu_dev_makedev, which is a macro.
-        device = (major & 0xfff) << 8 | (major & ~0xfff) << 32 | minor & 0xff | (minor & ~0xff) << 12
+        device = Self.device(major, minor)
         self.inode = inode
         path = String(decoding: rest.dropFirst(digits.count).drop { $0 == Character.space }, as: UTF8.self)
+    }
+
+    /// What the kernel answered.
+    init(_ mapping: peermr_mapping, path: String) {
+        addresses = mapping.start..<max(mapping.start, mapping.end)
+        isReadable = mapping.is_readable != 0
+        isWritable = mapping.is_writable != 0
+        isShared = mapping.is_shared != 0
+        offset = mapping.offset
+        device = Self.device(UInt64(mapping.device_major), UInt64(mapping.device_minor))
+        inode = mapping.inode
+        self.path = path
+    }
+
+    /// As in gnu_dev_makedev, which is a macro.
+    private static func device(_ major: UInt64, _ minor: UInt64) -> UInt64 {
+        (major & 0xfff) << 8 | (major & ~0xfff) << 32 | minor & 0xff | (minor & ~0xff) << 12
     }
 
     /// The addresses that a line begins with, taken off it: cheap, for lines that are passed over.
@@ -84,11 +103,40 @@ struct MemoryMapLine: Hashable {
 
 /// The mappings of this process.
 enum MemoryMap {
-    /// Those that have a part of a range of addresses, in their order. The file is read up to there, once.
+    /// Those that have a part of a range of addresses, in their order.
+    ///
+    /// The kernel is asked for each (PROCMAP_QUERY, Linux 6.11), in less than a microsecond; an older one's file is read
+    /// up to there, once, which takes longer the more mappings there are.
     ///
     /// - Throws: `system` where it cannot be read.
     static func lines(
         covering range: Range<UInt64>, root: SystemRoot
+    ) throws(PeerMRError) -> [MemoryMapLine] {
+        if root.isLive, let lines = asked(for: range) { return lines }
+        return try read(for: range, root)
+    }
+
+    /// - Returns: nil where the kernel cannot be asked.
+    static func asked(for range: Range<UInt64>) -> [MemoryMapLine]? {
+        var lines: [MemoryMapLine] = []
+        var address = range.lowerBound
+        return unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(PATH_MAX)) { name in
+            guard let base = name.baseAddress else { return nil }
+            while address < range.upperBound {
+                var mapping = peermr_mapping()
+                guard unsafe peermr_mapping_from(address, &mapping, base, name.count) == 0 else {
+                    return currentErrno() == .noSuchFileOrDirectory ? lines : nil
+                }
+                if mapping.start >= range.upperBound { break }
+                unsafe lines.append(MemoryMapLine(mapping, path: String(cString: base)))
+                address = mapping.end
+            }
+            return lines
+        }
+    }
+
+    private static func read(
+        for range: Range<UInt64>, _ root: SystemRoot
     ) throws(PeerMRError) -> [MemoryMapLine] {
         let found = root.parts(of: "proc/self/maps") { read -> [MemoryMapLine] in
             var lines: [MemoryMapLine] = []

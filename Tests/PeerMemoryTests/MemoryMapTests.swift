@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Glibc
 import PCITopology
 import PeerMRCore
+import SystemPackage
 import TestSupport
 import Testing
 
@@ -127,5 +129,42 @@ import Testing
         let address = UInt64(UInt(bitPattern: memory.baseAddress))
         #expect(try MappedRange(at: address + 5, byteCount: 65536 - 5).object == .host)
         #expect(try MemoryMap.lines(covering: 0..<UInt64.max, root: .live).count > 20)
+    }
+
+    /// What the kernel answers is what its file says, on kernels that answer.
+    @Test func theAnswerIsTheLine() throws {
+        // Tests beside this one map and unmap, but not this.
+        let bytes = 16 << 12
+        let mapped = try #require(mmap(nil, bytes, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0))
+        defer { munmap(mapped, bytes) }
+        #expect(mprotect(mapped + 4 << 12, 4096, PROT_READ | PROT_WRITE) == 0)
+        let start = UInt64(UInt(bitPattern: mapped))
+        let text = try #require(SystemRoot.live.contents("proc/self/maps", limit: 64 << 20))
+        let lines = text.split(separator: 10).compactMap { MemoryMapLine($0) }
+            .filter { $0.addresses.overlaps(start..<start + UInt64(bytes)) }
+        guard let asked = MemoryMap.asked(for: start..<start + UInt64(bytes)) else {
+            return  // Linux before 6.11.
+        }
+        #expect(asked == lines)
+        #expect(asked.count == 3)
+        #expect(MemoryMap.asked(for: start + 1..<start + 2) == [lines[0]])
+        // The last page below the end of what programs may have, and what is behind it.
+        #expect(MemoryMap.asked(for: 1 << 47 - 1..<1 << 48) == [])
+    }
+
+    /// A program that closes all descriptors, and opens others.
+    @Test func aDescriptorThatWasTakenAwayIsNotUsed() throws {
+        let range = UInt64(UInt(bitPattern: #dsohandle))..<UInt64(UInt(bitPattern: #dsohandle)) + 1
+        let before = MemoryMap.asked(for: range)
+        // Each descriptor on the file is made one of another: whichever is kept.
+        for name in SystemRoot.live.entries("proc/self/fd") ?? [] {
+            guard let number = Int32(name),
+                SystemRoot.live.linkTarget("proc/self/fd/\(name)")?.string.hasSuffix("/maps") == true
+            else { continue }
+            let other = open("/dev/null", O_RDONLY | O_CLOEXEC)
+            #expect(dup2(other, number) == number)
+            close(other)
+        }
+        #expect(MemoryMap.asked(for: range) == before)
     }
 }

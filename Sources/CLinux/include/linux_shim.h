@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "dmabuf_shim.h"
+#include "maps_shim.h"
 #include "vfio_shim.h"
 
 /* The C name of an errno, for example "ENODEV"; NULL for a number that has none (strerrorname_np(3)). */
