@@ -146,7 +146,7 @@ struct ClientArguments: ParsableArguments {
     }
 
     func report(_ operation: String, _ outcome: TransferOutcome, sha256: String?, verified: Bool?) {
-        let isPeer = outcome.memory != .host
+        let isPeer = outcome.memory == .p2pmem
         guard common.json else {
             let rate = ByteCount.describe(UInt64(Double(outcome.byteCount) / max(outcome.seconds, 1e-9)))
             let digest = sha256.map { ", sha256 \($0)" } ?? ""

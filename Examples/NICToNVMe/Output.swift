@@ -22,6 +22,7 @@ func printJSON(_ report: TransferReport) {
         ("complete", .flag(report.failure == nil)),
         ("bytesPeerToPeer", .count(report.count.peerToPeer)),
         ("bytesBounced", .count(report.count.bounced)), ("bytesHost", .count(report.count.host)),
+        ("bytesUnknown", .count(report.count.unknown)),
         ("seconds", .number(report.seconds)),
         ("error", report.failure.map { .text($0.description) } ?? .null),
     ])

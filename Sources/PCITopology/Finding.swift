@@ -49,6 +49,13 @@ public struct Finding: Hashable, Sendable {
         public static let deadDevice = Code(rawValue: "deadDevice")
         /// An IOMMU prevents it, or is bypassed.
         public static let iommu = Code(rawValue: "iommu")
+        /// The driver that exports the provider's memory does not ask the kernel about the route.
+        public static let exporterDoesNotAsk = Code(rawValue: "exporterDoesNotAsk")
+        /// The driver that exports the provider's memory hands out memory of the host, always or where the route is
+        /// refused.
+        public static let exporterUsesHostMemory = Code(rawValue: "exporterUsesHostMemory")
+        /// Whether the driver that may export the provider's memory asks the kernel about the route is not known.
+        public static let exporterUnknown = Code(rawValue: "exporterUnknown")
         /// The provider publishes no p2pmem.
         public static let noPool = Code(rawValue: "noPool")
     }
@@ -84,7 +91,7 @@ extension Finding {
     /// Whether it is a reason for not knowing.
     public var isInconclusive: Bool {
         let codes: [Code] = [
-            .configUnreadable, .deadDevice, .cpuUnknown, .hostBridgeUnknown, .placeUnreadable,
+            .configUnreadable, .deadDevice, .cpuUnknown, .hostBridgeUnknown, .placeUnreadable, .exporterDoesNotAsk,
         ]
         return codes.contains(code)
     }

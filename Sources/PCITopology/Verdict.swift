@@ -10,6 +10,13 @@ public struct Verdict: Hashable, Sendable {
     /// Steps between the two, as the kernel counts them; negative where there is no route at all.
     public let distance: Int
 
+    /// An answer given by its parts.
+    package init(mapType: MapType, isSupported: Bool?, distance: Int) {
+        self.mapType = mapType
+        self.isSupported = isSupported
+        self.distance = distance
+    }
+
     /// Nothing is known.
     public static let unknown = Verdict(mapType: .unknown, isSupported: nil, distance: -1)
 }

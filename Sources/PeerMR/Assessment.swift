@@ -62,8 +62,8 @@ extension Assessment {
     ) {
         let attachment = client.attachment(root: root) ?? .unreadable
         let topology = topology ?? Topology(root: root, around: [provider] + attachment.functions)
-        let path = topology.route(from: attachment, called: "\(client)", to: provider)
         let kind = memory ?? Self.likelyKind(of: provider, topology, root)
+        let path = Self.path(of: provider, for: client, attachment, topology, kind)
         let plan = device?.flatMap { context in Self.plan(for: kind, of: nil, on: context) }
         self.path = path
         self.kind = kind
@@ -83,8 +83,17 @@ extension Assessment {
     /// The route alone, with what led to it.
     package static func path(of provider: PCIAddress, for client: Client, root: SystemRoot = .live) -> Route {
         let attachment = client.attachment(root: root) ?? .unreadable
-        return Topology(root: root, around: [provider] + attachment.functions)
-            .route(from: attachment, called: "\(client)", to: provider)
+        let topology = Topology(root: root, around: [provider] + attachment.functions)
+        return path(of: provider, for: client, attachment, topology, .dmabuf)
+    }
+
+    /// The route as it counts for a kind of memory: exporters of dma-bufs differ, and drives import none.
+    private static func path(
+        of provider: PCIAddress, for client: Client, _ attachment: Attachment, _ topology: Topology, _ kind: MemoryKind
+    ) -> Route {
+        let path = topology.route(from: attachment, called: "\(client)", to: provider)
+        guard kind == .dmabuf, client.mayImportBuffers else { return path }
+        return path.forBuffers(of: topology.function(at: provider))
     }
 
     static func plan(
@@ -120,7 +129,8 @@ extension Assessment {
 
     /// Memory that is open, for an RDMA device that is.
     public init(of memory: any Memory, on context: Context) {
-        let provider = memory.provider
+        // What a driver exports of the host's memory is behind no route to its device.
+        let provider = memory.owner == .host ? nil : memory.provider
         let plan = Self.plan(for: memory.kind, of: provider, on: context)
         let size = ByteCount.describe(memory.byteCount)
         // The plan for a dma-buf has worked it out already.
@@ -145,7 +155,7 @@ extension Assessment {
 
     private static func routeWithoutProvider(_ memory: any Memory, _ device: Device) -> Answer {
         if memory.kind == .nic { return Answer(.yes, "it is the device's own: nothing lies between") }
-        if memory.isHostMemory { return Answer(.yes, "the memory is the host's: no other device lies between") }
+        if memory.owner == .host { return Answer(.yes, "the memory is the host's: no other device lies between") }
         return Answer(
             .unknown, "the kernel does not tell whose memory a dma-buf is",
             remedy: "peermr check PROVIDER \(device), where you know")

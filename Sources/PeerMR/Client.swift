@@ -22,6 +22,14 @@ public enum Client: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// Whether it may import dma-bufs: drives do not.
+    var mayImportBuffers: Bool {
+        switch self {
+        case .rdmaDevice, .function: true
+        case .blockDevice, .controller: false
+        }
+    }
+
     /// What does its DMA, looked up in sysfs; nil where there is no such device.
     public func attachment(root: SystemRoot = .live) -> Attachment? {
         switch self {

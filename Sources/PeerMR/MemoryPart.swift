@@ -33,8 +33,8 @@ public final class MemoryPart: Memory {
     public var providerDriver: String? { whole.providerDriver }
     /// The driver that exports the dma-buf; nil for other memory.
     public var exporter: String? { whole.exporter }
-    /// Whether it is known to be memory of the host.
-    public var isHostMemory: Bool { whole.isHostMemory }
+    /// Whose memory it is, as far as the memory itself tells.
+    public var owner: MemoryOwner { whole.owner }
     /// The identity of the whole.
     public var identity: MemoryIdentity { whole.identity }
     /// Where the range begins in what the identity names, in bytes.

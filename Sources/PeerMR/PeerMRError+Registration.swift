@@ -78,8 +78,13 @@ extension PeerMRError {
         pinnedPeer(of: error, choice.reason, MethodChoice.firstCheckingKernel)
     }
 
-    /// With dma-bufs all but EFAULT, which it is with on-demand regions (hmm_dma_map_pfn in the kernel's mm/hmm.c).
-    private static let aboutTheRoute: [Errno] = [.invalidArgument, .notPermitted, .noMemory, .remoteIO, .badAddress]
+    /// How exporters say that a route is refused, which is in ``PeerMemory/Exporter/all``; EFAULT with on-demand regions
+    /// (hmm_dma_map_pfn in the kernel's mm/hmm.c).
+    private static let aboutTheRoute: [Errno] = [
+        .invalidArgument, .notPermitted, .notSupportedOnSocket, .remoteIO, .badAddress,
+    ]
+    /// Of exporters that are not known: those of the verbs and of mapping.
+    private static let usualRefusals: [Errno] = [.invalidArgument, .notPermitted, .remoteIO]
 
     static let routeRefused = ErrorTable(
         "ibv_reg_dmabuf_mr", "ibv_reg_mr", facts: "device", "provider", "exporter", "reason", "remedy"
@@ -118,12 +123,14 @@ extension PeerMRError {
             "\(error). The route between \(device) and \(provider) (\(exporter)) is not known: \(reason)", "\(remedy)")
     }
 
-    /// A dma-buf that the kernel refused, with what the check of the route had said before.
+    /// A dma-buf that the kernel refused, with what the check of the route had said before, where the exporter has
+    /// asked about that.
     static func bufferRefused(
-        _ error: PeerMRError, _ route: Answer?, _ memory: any Memory, _ device: Device
+        _ error: PeerMRError, _ plan: RegistrationPlan, _ memory: any Memory, _ device: Device
     ) -> PeerMRError {
-        guard let route, error.code == .notSupported || error.code == .notPermitted, let errno = error.errno,
-            errno != .badAddress, aboutTheRoute.contains(errno), let provider = memory.provider
+        let asking = memory.exporter.flatMap { Exporter.exporting(as: $0, driver: plan.driver) }
+        guard let route = plan.route, let errno = error.errno, (asking?.refusals ?? usualRefusals).contains(errno),
+            error.code == .notSupported || error.code == .notPermitted, let provider = memory.provider
         else { return error }
         return refused(error, route, device, provider, memory.exporter ?? "?")
     }

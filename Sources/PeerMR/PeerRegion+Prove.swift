@@ -24,12 +24,26 @@ extension PeerRegion {
         var loop = try Loopback(
             on: domain, for: keys.constraint, scratchBytes: pieces.map(\.count).max() ?? 0,
             timeoutMilliseconds: UInt64(max(1, options.timeoutMilliseconds)))
-        var findings = ProofFindings()
+        var findings = ProofFindings(owner: owner, caveat: whatIsNotShown)
         for piece in pieces {
             try prove(piece, &loop, &findings)
             if findings.firstDifference != nil { break }
         }
         return findings.proof(nanoseconds: monotonicNanoseconds() - start)
+    }
+
+    /// What a proof that bytes arrived leaves open; nil for nothing.
+    private var whatIsNotShown: String? {
+        guard kind == .dmabuf else { return nil }
+        let exporter = exporter ?? "its exporter"
+        switch owner {
+        case .unknown:
+            return "whose memory that is remains open: \(exporter) may have handed out the host's, so that this does "
+                + "not show that a device's memory was reached"
+        case .host:
+            return provider.map { "the memory is the host's, which \(exporter) handed out: \($0) was not reached" }
+        case .peer, .nic: return nil
+        }
     }
 
     /// The parts to be tested: where the region begins, and where it ends.
@@ -177,6 +191,9 @@ private struct ProofFindings {
         case intoMemory, outOfMemory
     }
 
+    let owner: MemoryOwner
+    /// What a proof would leave open; nil for nothing.
+    let caveat: String?
     var byteCount = 0
     var firstDifference: Int?
     var intoMemory = Proof.Way.notTested
@@ -223,8 +240,9 @@ private struct ProofFindings {
                 ? "the access allows nothing that could prove it"
                 : "\(tested) of random bytes were " + ways.joined(separator: ", and others ")
         }
+        let remark = state == .proven ? caveat.map { "; \($0)" } ?? "" : ""
         return Proof(
-            state: state, intoMemory: intoMemory, outOfMemory: outOfMemory, firstDifference: firstDifference,
-            byteCount: byteCount, nanoseconds: nanoseconds, reason: reason)
+            state: state, intoMemory: intoMemory, outOfMemory: outOfMemory, owner: owner,
+            firstDifference: firstDifference, byteCount: byteCount, nanoseconds: nanoseconds, reason: reason + remark)
     }
 }

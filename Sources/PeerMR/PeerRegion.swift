@@ -14,8 +14,9 @@ public struct PeerRegion: ~Copyable {
     public let access: Access
     /// How long the registration itself took, in nanoseconds.
     public let registrationNanoseconds: UInt64
-    /// Where a transfer's bytes are to be counted: a dma-buf of the host's own memory is no peer's.
-    public let isPeerToPeer: Bool
+    /// Whose memory it is. A dma-buf of a device may be memory of the host all the same: then it is known to be, or it
+    /// is not known.
+    public let owner: MemoryOwner
     /// Why host memory was registered in place of the peer memory that was asked for; nil where it was not.
     public let bounceReason: PeerMRError?
 
@@ -44,7 +45,7 @@ public struct PeerRegion: ~Copyable {
         bounceReason: PeerMRError?
     ) throws(PeerMRError) {
         let plan = try DeviceCache.of(domain.context).plan(
-            for: memory.kind, of: memory.provider, on: domain.context)
+            for: memory.kind, of: memory.owner == .host ? nil : memory.provider, on: domain.context)
         let start = monotonicNanoseconds()
         do throws(PeerMRError) {
             region = try MemoryRegion(
@@ -55,7 +56,7 @@ public struct PeerRegion: ~Copyable {
         }
         registrationNanoseconds = monotonicNanoseconds() - start
         keys = region.keys
-        isPeerToPeer = memory.kind != .nic && !memory.isHostMemory
+        owner = plan.owner(of: memory)
         self.plan = plan
         self.access = access
         self.bounceReason = bounceReason
@@ -71,6 +72,8 @@ extension PeerRegion {
     public var nic: NICKind { plan.nic }
     /// What the check of the route said before a dma-buf of a known device was registered; nil for other memory.
     public var route: Answer? { plan.route }
+    /// Whether the memory is known to be another device's, so that bytes through it count as peer-to-peer.
+    public var isPeerToPeer: Bool { owner == .peer }
     /// What kind of memory it is.
     public var kind: MemoryKind { memory.kind }
     /// The PCI function whose memory it is; nil for the host's, and where it is not known.

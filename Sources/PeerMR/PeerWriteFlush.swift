@@ -20,7 +20,8 @@ public struct PeerWriteFlush: ~Copyable {
 
     /// Whether transfers into such a region need it.
     public static func isNeeded(for region: borrowing PeerRegion) -> Bool {
-        region.isPeerToPeer && region.nic == .device
+        // A flush too many costs a read, one too few the data.
+        (region.owner == .peer || region.owner == .unknown) && region.nic == .device
     }
 
     /// Makes the queue pair, over the path of a connected one.

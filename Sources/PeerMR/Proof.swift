@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+public import Verbs
+
 /// What is known about the data of a region: a registration that succeeds does not show where the bytes go.
 public struct Proof: Hashable, Sendable {
     /// The outcome.
@@ -30,6 +32,8 @@ public struct Proof: Hashable, Sendable {
     public let intoMemory: Way
     /// Whether the NIC reads the bytes that the memory's owner wrote.
     public let outOfMemory: Way
+    /// Whose memory it is: over memory that may be the host's, a proof does not show that a device's was reached.
+    public let owner: MemoryOwner
     /// Where in the region the first wrong byte is; nil where none was found.
     public let firstDifference: Int?
     /// How many bytes of the region were compared.
@@ -41,8 +45,8 @@ public struct Proof: Hashable, Sendable {
 
     /// Nothing has been tried.
     public static let none = Proof(
-        state: .registered, intoMemory: .notTested, outOfMemory: .notTested, firstDifference: nil, byteCount: 0,
-        nanoseconds: 0, reason: "no data was moved")
+        state: .registered, intoMemory: .notTested, outOfMemory: .notTested, owner: .unknown, firstDifference: nil,
+        byteCount: 0, nanoseconds: 0, reason: "no data was moved")
 
     /// The last of the four answers.
     public var answer: Answer {

@@ -40,12 +40,21 @@ public final class RegistrationPlan: Sendable {
         choice.method == .onDemand ? wanted.union(.onDemand) : wanted
     }
 
+    /// Whose memory a region over this is: the route tells where an exporter hands out memory of the host instead.
+    func owner(of memory: any Memory) -> MemoryOwner {
+        let owner = memory.owner
+        guard owner == .unknown, let name = memory.exporter,
+            let exporter = Exporter.exporting(as: name, driver: driver)
+        else { return owner }
+        return exporter.owner(isRouteAllowed: path?.verdict.isSupported)
+    }
+
     /// What a refusal of the kernel means, with all that was known before.
     func explain(_ error: PeerMRError, _ memory: any Memory, _ device: Device) -> PeerMRError {
         // What was refused before any call says enough by itself.
         guard error.errno != nil else { return error }
         return switch choice.method {
-        case .dmaBuf: .bufferRefused(error, route, memory, device)
+        case .dmaBuf: .bufferRefused(error, self, memory, device)
         case .pinned where memory.kind == .p2pmem: .pinnedPeerMemory(error, choice)
         case .onDemand: .onDemandRefused(memory.explain(error), memory, device)
         case .pinned, .deviceMemory: memory.explain(error)

@@ -32,7 +32,7 @@ final class RegionBox: @unchecked Sendable {
             nanoseconds: region.registrationNanoseconds,
             provider_bdf: texts.keep(region.provider.map { "\($0)" } ?? ""),
             reason: texts.keep(region.choice.reason),
-            bounce_reason: texts.keep(region.bounceReason.map { "\($0)" } ?? ""))
+            bounce_reason: texts.keep(region.bounceReason.map { "\($0)" } ?? ""), owner: region.owner.inC)
         self.region = region
     }
 
@@ -55,7 +55,7 @@ public func peermr_region_info(
     _ region: OpaquePointer?, _ out: UnsafeMutablePointer<peermr_region_info>?
 ) -> peermr_status {
     report { () throws(PeerMRError) in
-        let out = unsafe try Structs.validate(out, "peermr_region_info")
+        let out = unsafe try Structs.validate(out, "peermr_region_info", before: \.owner)
         unsafe try Live.regions.use(region) { (box) throws(PeerMRError) in unsafe Structs.fill(out, box.info) }
     }
 }
@@ -89,7 +89,7 @@ public func peermr_prove(
     _ out: UnsafeMutablePointer<peermr_proof>?
 ) -> peermr_status {
     report { () throws(PeerMRError) in
-        let out = unsafe try Structs.validate(out, "peermr_proof")
+        let out = unsafe try Structs.validate(out, "peermr_proof", before: \.owner)
         let mebibytes16: UInt64 = 16 << 20
         guard length <= mebibytes16 else { throw .proofTooLong(length) }
         var options = ProofOptions()
@@ -102,6 +102,7 @@ public func peermr_prove(
             peermr_proof(
                 struct_size: 0, state: proof.state.inC, into_memory: proof.intoMemory.inC,
                 out_of_memory: proof.outOfMemory.inC, first_difference: Int64(proof.firstDifference ?? -1),
-                length: UInt64(proof.byteCount), nanoseconds: proof.nanoseconds, reason: texts.0))
+                length: UInt64(proof.byteCount), nanoseconds: proof.nanoseconds, reason: texts.0,
+                owner: proof.owner.inC))
     }
 }

@@ -23,6 +23,14 @@ enum Structs {
         return unsafe out
     }
 
+    /// The same for a struct that has grown: it may end before a member that was not in its first version.
+    static func validate<Value, Member>(
+        _ out: UnsafeMutablePointer<Value>?, _ name: String, before member: KeyPath<Value, Member>
+    ) throws(PeerMRError) -> UnsafeMutablePointer<Value> {
+        let first = MemoryLayout<Value>.offset(of: member) ?? MemoryLayout<Value>.size
+        return unsafe try validate(out, name, first: first)
+    }
+
     /// Fills a struct that ``validate(_:_:first:)`` has taken: no more than its owner knows, and zeros where the
     /// library knows less.
     static func fill<Value: BitwiseCopyable>(_ out: UnsafeMutablePointer<Value>, _ value: Value) {

@@ -7,6 +7,7 @@ public import CPeerMR
 internal import PCITopology
 internal import PeerMR
 internal import PeerMemory
+internal import Verbs
 
 extension Answer.Outcome {
     var inC: peermr_outcome {
@@ -37,6 +38,17 @@ extension MemoryKind {
         case .p2pmem: PEERMR_KIND_P2PMEM
         case .dmabuf: PEERMR_KIND_DMABUF
         case .nic: peermr_kind(0)
+        }
+    }
+}
+
+extension MemoryOwner {
+    /// Memory of the NIC itself is not for C.
+    var inC: peermr_owner {
+        switch self {
+        case .host: PEERMR_OWNER_HOST
+        case .peer: PEERMR_OWNER_PEER
+        case .nic, .unknown: PEERMR_OWNER_UNKNOWN
         }
     }
 }
@@ -99,6 +111,9 @@ extension Finding.Code {
         case .deadDevice: PEERMR_FINDING_DEAD_DEVICE
         case .iommu: PEERMR_FINDING_IOMMU
         case .noPool: PEERMR_FINDING_NO_POOL
+        case .exporterDoesNotAsk: PEERMR_FINDING_EXPORTER_DOES_NOT_ASK
+        case .exporterUsesHostMemory: PEERMR_FINDING_EXPORTER_USES_HOST_MEMORY
+        case .exporterUnknown: PEERMR_FINDING_EXPORTER_UNKNOWN
         default: PEERMR_FINDING_OTHER
         }
     }

@@ -34,8 +34,17 @@ public final class DMABuf: Sendable {
     /// The descriptor, valid as long as the object lives. Do not close it.
     public var descriptor: Int32 { file.rawValue }
 
-    /// Whether the exporter is one that exports memory of the host: udmabuf, and the system heap.
-    var isOfHostExporter: Bool { ["udmabuf", "system"].contains(exporter) }
+    /// Whether it is a heap's or udmabuf's: memory of the host that is mapped as it is.
+    let isOfHostExporter: Bool
+    private let known: Exporter?
+
+    /// Whose memory it is, as far as that can be told without a route.
+    ///
+    /// - Parameter driver: the driver of the function whose memory it is said to be; nil where that is not known.
+    func owner(driver: String?) -> MemoryOwner {
+        if isOfHostExporter { return .host }
+        return (known ?? Exporter.exporting(as: exporter, driver: driver))?.owner(isRouteAllowed: nil) ?? .unknown
+    }
 
     /// Takes over an open descriptor of a dma-buf, of any exporter.
     ///
@@ -69,6 +78,8 @@ public final class DMABuf: Sendable {
         byteCount = info.byteCount
         identity = info.identity
         isWritable = info.isWritable
+        isOfHostExporter = info.exporter == "udmabuf" || DMAHeap.isHeap(info.exporter)
+        known = Exporter.exporting(as: info.exporter)
     }
 
     /// Validates a range of the buffer; no sum is made that could overflow.

@@ -19,8 +19,8 @@ extension DMABufBacked {
     public var kind: MemoryKind { .dmabuf }
     /// The driver that exports the dma-buf; nil for other memory.
     public var exporter: String? { buffer.exporter }
-    /// Whether it is known to be memory of the host.
-    public var isHostMemory: Bool { provider == nil && buffer.isOfHostExporter }
+    /// Whose memory it is, as far as its exporter's name and the provider's driver tell.
+    public var owner: MemoryOwner { buffer.owner(driver: providerDriver) }
     /// What tells the memory from any other that is alive.
     public var identity: MemoryIdentity {
         .dmaBuf(device: buffer.identity.device, inode: buffer.identity.inode)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import PeerMRCore
-internal import Verbs
+public import Verbs
 
 /// A range of a dma-buf that is known by its descriptor alone, of any exporter.
 ///
@@ -15,8 +15,9 @@ public final class DMABufMemory: DMABufBacked {
     public let byteCount: Int
     /// The PCI function whose memory it is, as the caller has said: the kernel does not tell.
     public let provider: PCIAddress?
-    /// Whether it is known to be memory of the host: a dma-heap's, whatever its name, and what udmabuf exports.
-    public let isHostMemory: Bool
+    /// Whose memory it is: the host's of a dma-heap, whatever its name, and of what udmabuf exports.
+    public var owner: MemoryOwner { isOfHeap ? .host : buffer.owner(driver: nil) }
+    private let isOfHeap: Bool
 
     /// A range of a buffer.
     ///
@@ -33,7 +34,7 @@ public final class DMABufMemory: DMABufBacked {
         self.buffer = buffer
         self.offset = offset
         self.provider = provider
-        isHostMemory = provider == nil && buffer.isOfHostExporter
+        isOfHeap = false
     }
 
     /// All of a buffer of a dma-heap.
@@ -43,7 +44,7 @@ public final class DMABufMemory: DMABufBacked {
         // The kernel keeps the size of a dma-buf in 63 bits.
         byteCount = Int(clamping: buffer.byteCount)
         provider = nil
-        isHostMemory = true
+        isOfHeap = true
     }
 
     /// A range of a buffer whose descriptor this object takes over.

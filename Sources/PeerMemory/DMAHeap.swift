@@ -21,6 +21,19 @@ public struct DMAHeap: Hashable, Sendable {
         self.name = name
     }
 
+    /// Heaps of Linux and Android, for a process that sees neither `/sys` nor `/dev`.
+    private static let knownNames = ["cma", "default_cma_region", "reserved", "system", "system_cc_shared"]
+
+    /// Whether the exporter of a dma-buf is a heap: the kernel names a heap's buffers by the heap
+    /// (drivers/dma-buf/heaps, `exp_name`), others by a module.
+    ///
+    /// A heap of contiguous memory has its region's name (`linux,cma`), and no module's name has a comma.
+    static func isHeap(_ exporter: String, root: SystemRoot = .live) -> Bool {
+        if knownNames.contains(exporter) || exporter.contains(",") { return true }
+        guard let heap = try? DMAHeap(exporter) else { return false }
+        return root.exists("sys/class/dma_heap/\(heap.name)") || root.exists("dev/dma_heap/\(heap.name)")
+    }
+
     /// The heaps of a machine, sorted by name; none without the driver.
     public static func all(root: SystemRoot = .live) -> [DMAHeap] {
         (root.entries("dev/dma_heap") ?? []).compactMap { try? DMAHeap($0) }

@@ -7,8 +7,9 @@ internal import Verbs
 
 /// Memory of a display driver: a dumb buffer of a DRM device, exported by PRIME.
 ///
-/// Drivers of GPUs with memory of their own (amdgpu, nouveau, xe) may place it there or in memory of the host, which is
-/// their decision and not told; others always use host memory. No library of a vendor is needed. The owner's way to the
+/// Drivers of GPUs with memory of their own may export it from there (amdgpu, xe), and hand out memory of the host
+/// instead where the devices may not reach each other; others always use host memory (i915, nouveau). ``owner`` and
+/// that of a region tell as much as is known. No library of a vendor is needed. The owner's way to the
 /// bytes is a mapping of the dma-buf, where the driver allows that.
 public final class DRMMemory: DMABufBacked {
     /// The dma-buf.

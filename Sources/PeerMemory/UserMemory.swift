@@ -64,8 +64,15 @@ public final class UserMemory: Memory {
     /// The driver that exports the dma-buf; nil for other memory.
     public var exporter: String? { buffer.withLock { $0?.exporter } }
 
-    /// Whether it is known to be memory of the host.
-    public var isHostMemory: Bool { kind == .host || buffer.withLock { $0?.isOfHostExporter } == true }
+    /// Whose memory it is; of a dma-buf that is known once it has been registered.
+    public var owner: MemoryOwner {
+        switch kind {
+        case .host: .host
+        case .p2pmem: .peer
+        case .dmabuf: buffer.withLock { $0?.owner(driver: nil) } ?? .unknown
+        case .nic: .nic
+        }
+    }
 
     /// What tells the memory from any other that is alive.
     public var identity: MemoryIdentity {

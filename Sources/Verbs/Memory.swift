@@ -17,8 +17,9 @@ public protocol Memory: AnyObject, Sendable {
     var providerDriver: String? { get }
     /// The driver that exports a dma-buf, as the kernel names it; nil for other memory.
     var exporter: String? { get }
-    /// Whether it is known to be memory of the host, whatever hands it out: bytes in it are no peer's.
-    var isHostMemory: Bool { get }
+    /// Whose memory it is, as far as the memory itself tells, whatever hands it out. What the route of a device adds is
+    /// told of a region.
+    var owner: MemoryOwner { get }
     /// The length in bytes.
     var byteCount: Int { get }
     /// Distinguishes the memory from any other that exists.
@@ -55,8 +56,15 @@ extension Memory {
     public var providerDriver: String? { nil }
     /// The driver that exports the dma-buf; nil for other memory.
     public var exporter: String? { nil }
-    /// Whether it is known to be memory of the host.
-    public var isHostMemory: Bool { kind == .host }
+    /// Whose memory it is, by its kind: of a dma-buf that is not known.
+    public var owner: MemoryOwner {
+        switch kind {
+        case .host: .host
+        case .p2pmem: .peer
+        case .dmabuf: .unknown
+        case .nic: .nic
+        }
+    }
     /// Distinguishes the memory from any other that exists.
     public var identity: MemoryIdentity { .object(ObjectIdentifier(self)) }
     /// Where the memory begins in what ``identity`` names: here at its beginning.

@@ -19,6 +19,7 @@ struct RegistrationReport {
     struct Made {
         let method: PeerMR.Method
         let exporter: String?
+        let owner: MemoryOwner
         let provider: PCIAddress?
         let keys: RegionKeys
         let padding: (before: UInt64, after: UInt64)
@@ -39,7 +40,8 @@ struct RegistrationReport {
                 registering: memory, on: try ProtectionDomain(context), access: access,
                 options: RegistrationOptions(ioAddress: ioAddress))
             made = Made(
-                method: region.choice.method, exporter: region.exporter, provider: region.provider, keys: region.keys,
+                method: region.choice.method, exporter: region.exporter, owner: region.owner,
+                provider: region.provider, keys: region.keys,
                 padding: region.padding, nanoseconds: region.registrationNanoseconds)
             assessment.record(Proof.none)
             if let wanted {
@@ -88,6 +90,7 @@ extension RegistrationReport {
             ("device", .text("\(device)")), ("memory", .text("\(specification)")),
             ("method", .optional(made?.method.rawValue)), ("exporter", .optional(made?.exporter)),
             ("provider", .optional(made?.provider.map { "\($0)" })),
+            ("owner", .optional(made?.owner.rawValue)),
             ("localKey", made.map { .count($0.keys.localKey) } ?? .null),
             ("remoteKey", made.map { .count($0.keys.remoteKey) } ?? .null),
             // As text: programs that read JSON numbers as doubles would round it.
@@ -121,6 +124,7 @@ extension RegistrationReport {
                 ["length", "\(made.keys.byteCount) bytes"],
                 ["took", "\(Double(made.nanoseconds / 100) / 10) µs"],
             ]
+            rows.insert(["owner", made.owner.words], at: 1)
             if let exporter = made.exporter { rows.insert(["exporter", exporter], at: 1) }
             if let provider = made.provider { rows.insert(["provider", "\(provider)"], at: 1) }
             if made.padding.before + made.padding.after > 0 {
@@ -142,12 +146,24 @@ extension RegistrationReport {
     }
 }
 
+extension MemoryOwner {
+    /// For people.
+    var words: String {
+        switch self {
+        case .host: "host: the memory is the host's"
+        case .peer: "peer: the memory is another device's"
+        case .nic: "nic: the memory is the RDMA device's own"
+        case .unknown: "unknown: the memory is a device's, or the host's in its place"
+        }
+    }
+}
+
 extension Proof {
     /// For programs.
     var json: JSONValue {
         .object([
             ("state", .text(state.rawValue)), ("intoMemory", .text(intoMemory.rawValue)),
-            ("outOfMemory", .text(outOfMemory.rawValue)),
+            ("outOfMemory", .text(outOfMemory.rawValue)), ("owner", .text(owner.rawValue)),
             ("firstDifference", firstDifference.map { .count($0) } ?? .null), ("bytes", .count(byteCount)),
             ("milliseconds", .number(Double(nanoseconds / 1000) / 1000)), ("reason", .text(reason)),
         ])

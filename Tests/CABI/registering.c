@@ -21,6 +21,7 @@ void addresses(void)
     CHECK(info.address == machine.bytes + 100 && info.alignment == 1 && info.path_mtu == 0);
     CHECK(info.slack_before == 0 && info.slack_after == 0 && info.nanoseconds > 0);
     CHECK(info.reason[0] && !info.bounce_reason[0] && !info.provider_bdf[0]);
+    CHECK(info.owner == PEERMR_OWNER_HOST);
     WORKS(peermr_deregister(region));
     CHECK(machine.bytes[0] == 0x5a && machine.bytes[8191] == 0x5a);
     WORKS(peermr_register_address(machine.pd, machine.bytes, 8192, NULL, &region));
@@ -70,6 +71,7 @@ void dmabufs(void)
     CHECK(info.kind == PEERMR_KIND_DMABUF && info.method == PEERMR_METHOD_DMABUF);
     CHECK(info.io_address == 4196 && info.length == 300 && info.address == NULL);
     CHECK(info.slack_before == 100 && info.slack_after == 4096 - 400);
+    CHECK(info.owner == PEERMR_OWNER_UNKNOWN); /* the file has no exporter */
     CHECK(peermr_region_mr(region)->lkey == info.lkey);
     WORKS(peermr_deregister(region));
     fd = buffer(65536);

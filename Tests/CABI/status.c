@@ -74,6 +74,11 @@ void struct_sizes(void)
     options.options.struct_size = sizeof(options);
     WORKS(peermr_register_address(machine.pd, machine.bytes, 4096, &options.options, &region));
     struct peermr_region_info info = PEERMR_REGION_INFO_INIT;
+    /* A program that was built before a member was added is served without it, one with less is not. */
+    info.struct_size = offsetof(struct peermr_region_info, owner);
+    info.owner = (enum peermr_owner)0x5a;
+    WORKS(peermr_region_info(region, &info));
+    CHECK(info.bounce_reason[0] == 0 && info.owner == (enum peermr_owner)0x5a);
     info.struct_size--;
     FAILS(PEERMR_INVALID_ARGUMENT, peermr_region_info(region, &info));
     CHECK(says("sizeof(struct peermr_region_info)"));

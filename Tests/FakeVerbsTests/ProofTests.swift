@@ -9,7 +9,7 @@ import Testing
 @Suite struct ProofTests {
     private func withBuffer(
         _ byteCount: Int = 1 << 20, access: Access = [.localWrite, .remoteWrite, .remoteRead],
-        refusal: PeerMRError? = nil,
+        refusal: PeerMRError? = nil, exporter: String? = nil, provider: PCIAddress? = nil,
         _ body: (borrowing PeerRegion, TestBuffer, TestMemory) throws -> Void
     ) throws {
         try withFakeVerbs { _ in
@@ -18,7 +18,7 @@ import Testing
             let machine = try Machine()
             let buffer = try TestBuffer(byteCount)
             buffer.fill((0..<byteCount).map { UInt8(truncatingIfNeeded: $0 / 3) })
-            let memory = try buffer.memory(refusal: refusal)
+            let memory = try buffer.memory(provider: provider, refusal: refusal, exporter: exporter)
             let region = try PeerRegion(registering: memory, on: machine.domain, access: access)
             try body(region, buffer, memory)
         }
@@ -40,6 +40,32 @@ import Testing
             #expect(proof.byteCount == 131072, "the beginning and the end")
             #expect(proof.answer.outcome == .yes)
             #expect(buffer.contents == before, "what lay there is there again")
+        }
+    }
+
+    /// Whose memory it is decides what a proof shows, and what bytes through it count as.
+    @Test(
+        arguments: [
+            ("vfio_pci_core", .peer, nil), ("nvidia", .peer, nil), ("udmabuf", .host, nil),
+            ("i915", .host, "the memory is the host's, which i915 handed out: 0000:01:00.0 was not reached"),
+            ("drm", .unknown, "drm may have handed out the host's, so that this does not show that a device's memory"),
+            ("unknown", .unknown, "whose memory that is remains open"),
+        ] as [(String, MemoryOwner, String?)])
+    func aProofSaysWhatItDoesNotShow(_ exporter: String, _ owner: MemoryOwner, _ caveat: String?) throws {
+        let provider = exporter == "udmabuf" ? nil : PCIAddress("0000:01:00.0")
+        try withBuffer(65536, exporter: exporter, provider: provider) { region, _, _ in
+            let proof = try region.prove()
+            #expect(proof.state == .proven && proof.owner == owner && proof.answer.outcome == .yes)
+            #expect(proof.reason.contains(";") == (caveat != nil))
+            if let caveat { #expect(proof.reason.contains(caveat)) }
+            #expect(region.owner == owner && region.isPeerToPeer == (owner == .peer))
+            var count = TransferCount()
+            count.add(10, through: region)
+            #expect(count.peerToPeer == (owner == .peer ? 10 : 0))
+            #expect(count.unknown == (owner == .unknown ? 10 : 0))
+            #expect(count.host == (owner == .host ? 10 : 0) && count.bounced == 0)
+            let isNeeded = PeerWriteFlush.isNeeded(for: region)
+            #expect(isNeeded == (owner != .host), "a flush too many is no harm")
         }
     }
 

@@ -27,11 +27,11 @@ final class TestBuffer {
     /// A part, as an exporter has it.
     func memory(
         offset: UInt64 = 0, byteCount: UInt64? = nil, provider: PCIAddress? = nil, refusal: PeerMRError? = nil,
-        gone: (@Sendable () -> Void)? = nil
+        exporter: String? = nil, gone: (@Sendable () -> Void)? = nil
     ) throws(PeerMRError) -> TestMemory {
         TestMemory(
             try DMABuf(duplicating: descriptor), offset, Int(byteCount ?? UInt64(self.byteCount) - offset), provider,
-            refusal, gone)
+            refusal, exporter, gone)
     }
 
     /// The bytes, read as a file.
@@ -51,17 +51,23 @@ final class TestMemory: DMABufBacked, @unchecked Sendable {
     let byteCount: Int
     let provider: PCIAddress?
     var refusal: PeerMRError?
+    /// As the kernel would name it, of a buffer that were one.
+    let exporter: String?
+    var owner: MemoryOwner {
+        exporter.flatMap { Exporter.exporting(as: $0)?.owner(isRouteAllowed: nil) } ?? .unknown
+    }
     private let gone: (@Sendable () -> Void)?
 
     init(
         _ buffer: DMABuf, _ offset: UInt64, _ byteCount: Int, _ provider: PCIAddress?, _ refusal: PeerMRError?,
-        _ gone: (@Sendable () -> Void)?
+        _ exporter: String?, _ gone: (@Sendable () -> Void)?
     ) {
         self.buffer = buffer
         self.offset = offset
         self.byteCount = byteCount
         self.provider = provider
         self.refusal = refusal
+        self.exporter = exporter ?? buffer.exporter
         self.gone = gone
     }
 

@@ -59,7 +59,7 @@ import Verbs
         #expect(memory.kind == .host)
         #expect(memory.provider == nil)
         #expect(memory.byteCount == 4096)
-        #expect(memory.isHostMemory)
+        #expect(memory.owner == .host)
         #expect(memory.identity == .object(ObjectIdentifier(memory)))
     }
 }

@@ -119,6 +119,8 @@ def display_memory(bench):
     equal(found["provider"], bench.server.bdf("display"), "the provider")
     report = register(bench, DEVICE, "drm:card0:64K", "--prove")
     proven(report, "dmaBuf")
+    equal((report["owner"], report["proof"]["owner"]), ("host", "host"), "the owner")
+    in_order(report["proof"]["reason"], "the memory is the host's, which drm handed out", "was not reached")
     report = register(bench, DEVICE, "drm:card7:64K", code=2)
     in_order(report["error"]["reason"], "there is no /dev/dri/card7")
 
@@ -133,6 +135,7 @@ def every_exporter_on_the_hca(bench):
         proven(report, "dmaBuf")
         equal((report["exporter"], report["length"], report["answers"]["route"]["answer"]),
               (exporter, PAGE, "yes"), "the buffer")
+        equal(report["owner"], "peer" if exporter == "vfio_pci_core" else "host", f"the owner of {memory}")
         nothing_is_left(bench)
     proven(register(bench, DEVICE, "host:4K", "--prove"), "pinned")
     equal(bench.probed("region-again", DEVICE, "udmabuf:64K", "100")["registered"], "100", "the regions")

@@ -121,17 +121,16 @@ enum peermr_map_type {
 
 /* What led to a route, or prevents one. Later versions may add some: each has a name, too. */
 enum peermr_finding_code {
-    PEERMR_FINDING_OTHER = 0,
-    PEERMR_FINDING_SAME_FUNCTION = 1, PEERMR_FINDING_COMMON_UPSTREAM = 2,
+    PEERMR_FINDING_OTHER = 0, PEERMR_FINDING_SAME_FUNCTION = 1, PEERMR_FINDING_COMMON_UPSTREAM = 2,
     PEERMR_FINDING_NO_PEER_TO_PEER = 3, /* a kernel without CONFIG_PCI_P2PDMA */
     PEERMR_FINDING_NO_COMMON_UPSTREAM = 4, PEERMR_FINDING_ACS_REDIRECT = 5, PEERMR_FINDING_CONFIG_UNREADABLE = 6,
-    PEERMR_FINDING_CPU_ALLOWS = 7, PEERMR_FINDING_CPU_UNKNOWN = 8,
-    PEERMR_FINDING_HOST_BRIDGE_LISTED = 9, PEERMR_FINDING_HOST_BRIDGE_NOT_LISTED = 10,
-    PEERMR_FINDING_HOST_BRIDGE_UNKNOWN = 11,
+    PEERMR_FINDING_CPU_ALLOWS = 7, PEERMR_FINDING_CPU_UNKNOWN = 8, PEERMR_FINDING_HOST_BRIDGE_LISTED = 9,
+    PEERMR_FINDING_HOST_BRIDGE_NOT_LISTED = 10, PEERMR_FINDING_HOST_BRIDGE_UNKNOWN = 11,
     PEERMR_FINDING_SOFTWARE_DEVICE = 12, PEERMR_FINDING_NOT_PCI = 13, PEERMR_FINDING_COMPOSED = 14,
     PEERMR_FINDING_PATHS = 15, PEERMR_FINDING_PLACE_UNREADABLE = 16, PEERMR_FINDING_NO_SUCH_DEVICE = 17,
     PEERMR_FINDING_IS_BRIDGE = 18, PEERMR_FINDING_DEAD_DEVICE = 19, PEERMR_FINDING_IOMMU = 20,
-    PEERMR_FINDING_NO_POOL = 21
+    PEERMR_FINDING_NO_POOL = 21, PEERMR_FINDING_EXPORTER_DOES_NOT_ASK = 22,
+    PEERMR_FINDING_EXPORTER_USES_HOST_MEMORY = 23, PEERMR_FINDING_EXPORTER_UNKNOWN = 24
 };
 
 struct peermr_answer {
@@ -209,8 +208,7 @@ struct peermr_p2pmem; /* peer-to-peer memory of a PCI function (an NVMe controll
 /*
  * Allocates a contiguous run of a function's peer-to-peer memory, and overwrites the last owner's bytes with zeros.
  *
- * length: in bytes, rounded up to pages; see peermr_p2pmem_length().
- * out: the memory, to be freed by peermr_p2pmem_free().
+ * length: in bytes, rounded up to pages; see peermr_p2pmem_length(). out: to be freed by peermr_p2pmem_free().
  * Fails with PEERMR_NOT_FOUND (the function publishes none), PEERMR_RESOURCE_LIMIT (ENOMEM: not that much is free in
  * one piece), PEERMR_NOT_PERMITTED (EACCES: /sys/bus/pci/devices/BDF/p2pmem/allocate may not be opened),
  * PEERMR_NOT_SUPPORTED (before Linux 6.2), PEERMR_INVALID_ARGUMENT.
@@ -261,8 +259,7 @@ struct peermr_region; /* memory, and its region on an RDMA device */
  * Registers p2pmem with the method that works: on-demand paging, as p2pmem cannot be pinned for long.
  *
  * pd: the application's; keep it open until the region is gone. memory: stays the caller's, and cannot be freed before
- * the region is gone. options: NULL for the defaults.
- * out: the region, to be ended by peermr_deregister().
+ * the region is gone. options: NULL for the defaults. out: the region, to be ended by peermr_deregister().
  * Fails with PEERMR_NOT_SUPPORTED (no on-demand paging; EFAULT of ibv_reg_mr), PEERMR_UNSAFE_HERE (before Linux 6.16,
  * which maps peer memory without a check), PEERMR_RESOURCE_LIMIT (ENOMEM), PEERMR_NOT_PERMITTED,
  * PEERMR_INVALID_ARGUMENT (EINVAL: remote write or atomics without local write).
@@ -303,8 +300,10 @@ peermr_status peermr_register_address(struct ibv_pd *pd, void *address, uint64_t
  */
 struct ibv_mr *peermr_region_mr(const struct peermr_region *region);
 
-/* What memory a region is over, and how it was registered: by ibv_reg_mr, the same on demand, or ibv_reg_dmabuf_mr. */
+/* What memory a region is over, and how it was registered: by ibv_reg_mr, the same on demand, or ibv_reg_dmabuf_mr.
+ * And whose it is: a driver may hand out the host's as a dma-buf of its device's, which is then not peer-to-peer. */
 enum peermr_kind { PEERMR_KIND_HOST = 1, PEERMR_KIND_P2PMEM = 2, PEERMR_KIND_DMABUF = 3 };
+enum peermr_owner { PEERMR_OWNER_UNKNOWN = 0, PEERMR_OWNER_HOST = 1, PEERMR_OWNER_PEER = 2 };
 enum peermr_method { PEERMR_METHOD_PINNED = 1, PEERMR_METHOD_ON_DEMAND = 2, PEERMR_METHOD_DMABUF = 3 };
 
 /* What is known about a region. */
@@ -327,10 +326,11 @@ struct peermr_region_info {
     const char *provider_bdf;      /* the PCI function whose memory it is; empty for the host's, or not known */
     const char *reason;            /* why this method */
     const char *bounce_reason;     /* why it was bounced */
+    enum peermr_owner owner;       /* whose memory it is, as far as that is known */
 };
 #define PEERMR_REGION_INFO_INIT \
     {sizeof(struct peermr_region_info), (enum peermr_kind)0, (enum peermr_method)0, 0, 0, 0, 0, NULL, 0, 0, 0, 0, 0, \
-     0, NULL, NULL, NULL}
+     0, NULL, NULL, NULL, PEERMR_OWNER_UNKNOWN}
 
 /* Describes a region. Its texts are valid until the region is gone. */
 peermr_status peermr_region_info(const struct peermr_region *region, struct peermr_region_info *out);
@@ -364,9 +364,11 @@ struct peermr_proof {
     uint64_t length;                       /* how many bytes were compared */
     uint64_t nanoseconds;                  /* how long it took */
     const char *reason;
+    enum peermr_owner owner;               /* whose memory it is, as in peermr_region_info */
 };
 #define PEERMR_PROOF_INIT \
-    {sizeof(struct peermr_proof), PEERMR_PROOF_UNKNOWN, PEERMR_PROOF_UNKNOWN, PEERMR_PROOF_UNKNOWN, 0, 0, 0, NULL}
+    {sizeof(struct peermr_proof), PEERMR_PROOF_UNKNOWN, PEERMR_PROOF_UNKNOWN, PEERMR_PROOF_UNKNOWN, 0, 0, 0, NULL, \
+     PEERMR_OWNER_UNKNOWN}
 
 /*
  * Moves random bytes through the region and compares them on the memory's own side, both ways: a registration that
