@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Glibc
 public import PeerMRCore
 
 /// The peer-to-peer memory that a PCI function publishes: an NVMe controller memory buffer, for example.
@@ -26,6 +27,17 @@ public struct P2PPool: Hashable, Sendable {
         byteCount = size
         availableBytes = available
         isAllocatable = root.exists("\(folder)/allocate")
+    }
+
+    /// Why this user cannot allocate from it; nil where the file to map can be opened as for that.
+    /// Nothing is allocated.
+    package func refusal(root: SystemRoot = .live) -> PeerMRError? {
+        do {
+            _ = try OwnedDescriptor(opening: root.appending("\(Self.folder(of: provider))/allocate"), flags: O_RDWR)
+            return nil
+        } catch {
+            return .openPool(error, provider)
+        }
     }
 
     package static func folder(of provider: PCIAddress) -> String {

@@ -12,8 +12,10 @@ struct Check: ParsableCommand {
         abstract: "Tells whether a client can reach a provider's memory: four answers, and what led to them.",
         discussion: """
             The exit status is the route's: 0 supported, 1 not supported, 3 unknown; 2 for a usage or input \
-            error. A route is unknown only where the kernel's decision depends on an input that cannot be read, such \
-            as configuration space without root.
+            error. A route is unknown where the kernel's decision depends on an input that cannot be read, such as \
+            configuration space without root, and where the driver that exports the memory does not ask the kernel. \
+            The other three answers do not change the status; the first line says where the API or the exporter is \
+            missing.
             """)
 
     @Argument(
@@ -81,13 +83,20 @@ struct CheckReport {
         ])
     }
 
+    /// What the route comes to, which the exit status says too; without a word of support where something else is
+    /// missing.
+    private var outcome: String {
+        let missing = [("API", assessment.api), ("exporter", assessment.exporter)].filter { $1.outcome == .no }
+            .map(\.0).joined(separator: " and ")
+        switch verdict.isSupported {
+        case false?: return "not supported"
+        case true? where missing.isEmpty: return "supported"
+        case true?: return "not usable: the route would be allowed, the \(missing) is not there"
+        case nil: return missing.isEmpty ? "unknown" : "not usable: the route is unknown, the \(missing) is not there"
+        }
+    }
+
     func text(_ style: TextStyle) -> String {
-        let outcome =
-            switch verdict.isSupported {
-            case true?: "supported"
-            case false?: "not supported"
-            case nil: "unknown"
-            }
         let distance = verdict.distance < 0 ? "" : ", distance \(verdict.distance)"
         let names = functions.map { "\($0)" }.joined(separator: ", ")
         let place = names.isEmpty || "\(client)" == names ? "" : " (\(names))"

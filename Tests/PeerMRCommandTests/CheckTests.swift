@@ -78,6 +78,49 @@ import TestSupport
         }
     }
 
+    /// The status is the route's; the first line does not promise what another answer denies.
+    @Test func theHeadlineSaysWhatIsMissing() throws {
+        let folder = TemporaryFolder()
+        let good = try Tool.run("check", "0000:03:00.0", "mlx5_0", "--snapshot", try Self.file(Self.machine(), in: folder))
+        #expect(good.status == 0 && good.output.contains("0000:03:00.0: supported (busAddress, distance 4)\n"))
+        // A machine whose kernel gives programs no p2pmem, and a drive that has none.
+        for (kernel, provider, missing) in [("6.1.0", "0000:03:00.0", "API"), ("7.3.0", "0000:02:00.0", "exporter")] {
+            var machine = TestMachine(kernel: kernel)
+            machine.bridge("0000:00:01.0", port: 4, acs: 0)
+            machine.function("0000:02:00.0", below: ["0000:00:01.0"])
+            machine.function("0000:03:00.0", below: ["0000:00:01.0"], pool: 1 << 20)
+            machine.function("0000:04:00.0", below: ["0000:00:01.0"])
+            machine.named("nvme1n1", kind: "block", on: "pci0000:00/0000:00:01.0/0000:04:00.0")
+            let place = TemporaryFolder()
+            let outcome = try Tool.run("check", provider, "nvme1n1", "--snapshot", try Self.file(machine, in: place))
+            #expect(outcome.status == 0, "the route's")
+            let headline = String(outcome.output.split(separator: "\n").first ?? "")
+            #expect(!headline.contains("supported") && headline.contains("not usable"))
+            #expect(headline.contains("the \(missing) is not there (busAddress, distance 2)"))
+        }
+    }
+
+    /// A GPU whose driver does not ask the kernel, on a processor whose host bridge is not on its list.
+    @Test func anExporterThatDoesNotAskIsUnknown() throws {
+        var machine = TestMachine()
+        machine.function("0000:00:00.0", vendor: 0x8086, device: 0x7d1b, classCode: 0x060000, driver: nil)
+        machine.bridge("0000:00:01.0", port: 4, acs: 0)
+        machine.bridge("0000:00:06.0", port: 4, acs: 0)
+        machine.function(
+            "0000:01:00.0", below: ["0000:00:01.0"], vendor: 0x10de, device: 0x2bb1, classCode: 0x030000,
+            driver: "nvidia")
+        machine.function("0000:02:00.0", below: ["0000:00:06.0"], classCode: 0x020000, driver: "mlx5_core")
+        machine.named("mlx5_0", kind: "infiniband", on: "pci0000:00/0000:00:06.0/0000:02:00.0")
+        let folder = TemporaryFolder()
+        let file = try Self.file(machine, in: folder)
+        let words = try Tool.run("check", "0000:01:00.0", "mlx5_0", "--snapshot", file)
+        #expect(words.status == 3 && words.output.contains("0000:01:00.0: unknown (notSupported, distance 4)"))
+        #expect(words.output.contains("nvidia, which exports the memory of 0000:01:00.0, does not ask the kernel"))
+        let outcome = try Tool.run("check", "0000:01:00.0", "mlx5_0", "--snapshot", file, "--json")
+        #expect(outcome.status == 3 && outcome.json["mapType"] as? String == "notSupported")
+        #expect(outcome.json["supported"] is NSNull)
+    }
+
     @Test func withoutPrivilegeItIsUnknownBelowOneBridgeOnly() throws {
         let folder = TemporaryFolder()
         let file = try Self.file(Self.machine(isReadable: false), in: folder)

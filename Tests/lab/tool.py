@@ -90,7 +90,7 @@ def software_client(bench):
         equal([item["code"] for item in said["findings"]], ["softwareDevice"], "the findings")
         equal(said["findings"][0]["device"], "rxe0", "the device of the finding")
         check("CPU" in said["answers"]["route"]["reason"], "the reason names the CPU")
-        equal(said["answers"]["exporter"]["answer"], "yes", "whether the drive hands memory out")
+        equal(said["answers"]["exporter"]["answer"], "no" if prefix else "yes", "whether this user gets its memory")
     equal(answer(bench, "check", near, "rxe0", code=1)["answers"]["api"]["answer"], "yes",
           "whether rxe0 has the calls")
     words = peermr(bench, "check", near, "rxe0", code=1).stdout
@@ -163,6 +163,26 @@ def matrix_and_lists(bench):
     check(missing.code == 2 and "apt-get install graphviz" in missing.stderr, f"--svg: {missing.stderr}")
     check(peermr(bench, "topology", "--dot").stdout.startswith("digraph"), "--dot draws")
     check(drives["far"] in peermr(bench, "devices").stdout, "the list for people has all drives")
+
+
+@test(TOOL)
+def the_pool_is_for_this_user(bench):
+    """The exporter's answer is about the user who asks: nobody may not open the file that p2pmem is mapped from."""
+    drives = addresses(bench)
+    door = f"/sys/bus/pci/devices/{drives['near']}/p2pmem/allocate"
+    mine = answer(bench, "check", drives["near"], drives["near"])["answers"]["exporter"]
+    equal(mine["answer"], "yes", "the answer for root")
+    result = bench.run(bench.server, f"{NOBODY} {bench.tool} check {drives['near']} {drives['near']} --json")
+    theirs = parsed(result.stdout)["answers"]["exporter"]
+    equal(theirs["answer"], "no", "the answer for nobody")
+    check("cannot be opened by this user" in theirs["reason"], theirs["reason"])
+    check(door in theirs["remedy"], theirs["remedy"])
+    headline = peermr(bench, "check", drives["near"], drives["near"], code=result.code, prefix=NOBODY).stdout
+    check("not usable" in headline.split("\n")[0], headline)
+    bench.run(bench.server, f"chmod o+rw {door}")
+    result = bench.run(bench.server, f"{NOBODY} {bench.tool} check {drives['near']} {drives['near']} --json")
+    equal(parsed(result.stdout)["answers"]["exporter"]["answer"], "yes", "the answer when nobody has the rights")
+    bench.run(bench.server, f"chmod o-rw {door}")
 
 
 @test(TOOL)
