@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Calls that the running libibverbs may have and the headers that this is built with may not: looked up by name and
- * version at run time. The structs are those of their man pages (ibv_alloc_dmah(3), ibv_reg_mr_ex(3),
+ * Calls that the running libibverbs, or libmlx5, may have and the headers that this is built with may not: looked up by
+ * name and version at run time. The structs are those of their man pages (ibv_alloc_dmah(3), ibv_reg_mr_ex(3),
  * ibv_dm_export_dmabuf_fd(3)), declared here under names of our own.
  */
 #ifndef PEERMR_RUNTIME_SHIM_H
 #define PEERMR_RUNTIME_SHIM_H
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <infiniband/verbs.h>
 #include <stddef.h>
@@ -94,6 +95,46 @@ static inline int peermr_dm_export_dmabuf_fd(struct ibv_dm *memory)
         return call(memory);
     errno = ENOSYS;
     return -1;
+}
+
+/*
+ * mlx5's own calls (mlx5dv_get_data_direct_sysfs_path(3), mlx5dv_reg_dmabuf_mr(3)), from rdma-core 54 on. libibverbs
+ * has loaded the library where there is such a device; nothing is loaded here.
+ */
+static inline void *peermr_mlx5_call(const char *name)
+{
+    void *library = dlopen("libmlx5.so.1", RTLD_LAZY | RTLD_LOCAL | RTLD_NOLOAD);
+    /* Without it: what the program itself is linked with, if anything. */
+    void *call = dlvsym(library, name, "MLX5_1.25");
+    if (library)
+        dlclose(library);
+    return call;
+}
+
+/* Where sysfs has the data-direct function of a device, without "/sys"; 0, or an errno: ENODEV for none, ENOSYS without
+ * the call. */
+static inline int peermr_data_direct_path(struct ibv_context *context, char *path, size_t bytes)
+{
+    int (*call)(struct ibv_context *, char *, size_t) =
+        (int (*)(struct ibv_context *, char *, size_t))peermr_mlx5_call("mlx5dv_get_data_direct_sysfs_path");
+    return call ? call(context, path, bytes) : ENOSYS;
+}
+
+enum {
+    PEERMR_MLX5_DATA_DIRECT = 1 << 0,
+};
+
+/* A region, or NULL with errno; ENOSYS without the call. */
+static inline struct ibv_mr *peermr_reg_data_direct_mr(struct ibv_pd *pd, uint64_t offset, size_t length, uint64_t iova,
+                                                       int fd, int access)
+{
+    struct ibv_mr *(*call)(struct ibv_pd *, uint64_t, size_t, uint64_t, int, int, int) =
+        (struct ibv_mr *(*)(struct ibv_pd *, uint64_t, size_t, uint64_t, int, int, int))peermr_mlx5_call(
+            "mlx5dv_reg_dmabuf_mr");
+    if (call)
+        return call(pd, offset, length, iova, fd, access, PEERMR_MLX5_DATA_DIRECT);
+    errno = ENOSYS;
+    return NULL;
 }
 
 #endif

@@ -49,6 +49,10 @@ public struct Finding: Hashable, Sendable {
         public static let deadDevice = Code(rawValue: "deadDevice")
         /// An IOMMU prevents it, or is bypassed.
         public static let iommu = Code(rawValue: "iommu")
+        /// Dma-bufs are reached by another function than the NIC's own.
+        public static let dataDirect = Code(rawValue: "dataDirect")
+        /// Whether dma-bufs are reached by another function than the NIC's own can be asked on its machine only.
+        public static let dataDirectUnknown = Code(rawValue: "dataDirectUnknown")
         /// The driver that exports the provider's memory does not ask the kernel about the route.
         public static let exporterDoesNotAsk = Code(rawValue: "exporterDoesNotAsk")
         /// The driver that exports the provider's memory hands out memory of the host, always or where the route is
@@ -92,6 +96,7 @@ extension Finding {
     public var isInconclusive: Bool {
         let codes: [Code] = [
             .configUnreadable, .deadDevice, .cpuUnknown, .hostBridgeUnknown, .placeUnreadable, .exporterDoesNotAsk,
+            .dataDirectUnknown,
         ]
         return codes.contains(code)
     }

@@ -22,6 +22,9 @@ public struct Assessment: Sendable {
     /// The route that ``route`` is about, with the kernel's map type and what led to it; nil where the memory has no
     /// provider that is known.
     public let path: Route?
+    /// The PCI function whose route it is, where that is another one than the client's own: the data-direct function of
+    /// an mlx5 NIC, which dma-bufs of the provider are registered for.
+    public private(set) var dataDirectFunction: PCIAddress?
     /// How the memory is registered, or why it cannot be; nil for a client that is no open RDMA device.
     public let plan: Result<RegistrationPlan, PeerMRError>?
     /// What kind of memory it is about.
@@ -61,9 +64,14 @@ extension Assessment {
         _ device: Result<Context, PeerMRError>?
     ) {
         let attachment = client.attachment(root: root) ?? .unreadable
-        let topology = topology ?? Topology(root: root, around: [provider] + attachment.functions)
+        // Where the device is not here to be asked, any such function of the machine may be its own.
+        let direct = DataDirect.candidates(client, device, root)
+        let topology = topology ?? Topology(root: root, around: [provider] + attachment.functions + direct.functions)
         let kind = memory ?? Self.likelyKind(of: provider, topology, root)
-        let path = Self.path(of: provider, for: client, attachment, topology, kind)
+        var path = Self.path(of: provider, for: client, attachment, topology, kind)
+        if kind == .dmabuf {
+            (path, dataDirectFunction) = direct.better(than: path, to: provider, "\(client)", topology)
+        }
         let plan = device?.flatMap { context in Self.plan(for: kind, of: nil, on: context) }
         self.path = path
         self.kind = kind

@@ -49,9 +49,10 @@ final class DeviceCache: Sendable {
         case .p2pmem: return try plan(kind, p2pmem, context)
         case .nic: return try plan(kind, own, context)
         case .dmabuf:
-            let general = try plan(kind, dmabuf, context)
-            guard let provider else { return general }
-            return try plan(general, forBuffersOf: provider, context.device)
+            guard let provider else { return try plan(kind, dmabuf, context) }
+            return try plans.value(for: provider) { () throws(PeerMRError) in
+                try plan(forBuffersOf: provider, on: context)
+            }
         }
     }
 
@@ -59,7 +60,8 @@ final class DeviceCache: Sendable {
         _ kind: MemoryKind, _ slot: borrowing OnceReference, _ context: Context
     ) throws(PeerMRError) -> RegistrationPlan {
         if let known = slot.object { return unsafe unsafeDowncast(known, to: RegistrationPlan.self) }
-        let choice = try MethodChoice.choose(for: kind, info: RegistrationInfo(of: context, nic: nic, for: kind))
+        let choice = try MethodChoice.choose(
+            for: kind, info: RegistrationInfo(of: context, nic: nic, for: kind, root: root))
         let provider = kind == .nic ? function : nil
         let made = RegistrationPlan(choice, nic, provider: provider, driver: provider.flatMap { root.driver(of: $0) })
         return unsafe unsafeDowncast(slot.set(made), to: RegistrationPlan.self)
@@ -67,13 +69,22 @@ final class DeviceCache: Sendable {
 
     /// The plan for dma-bufs of a function: what is around a provider is read again when it may have changed.
     private func plan(
-        _ general: RegistrationPlan, forBuffersOf provider: PCIAddress, _ device: @autoclosure () -> Device
+        forBuffersOf provider: PCIAddress, on context: Context
     ) throws(PeerMRError) -> RegistrationPlan {
-        try plans.value(for: provider) { () throws(PeerMRError) in
-            RegistrationPlan(
-                general.choice, nic, provider: provider, driver: root.driver(of: provider),
-                path: Assessment.path(of: provider, for: .rdmaDevice(device().name), root: root))
-        }
+        let device = context.device
+        let driver = root.driver(of: provider)
+        let path = Assessment.path(of: provider, for: .rdmaDevice(device.name), root: root)
+        let general = Result { () throws(PeerMRError) in try plan(.dmabuf, dmabuf, context) }
+        let ordinary = general.map { RegistrationPlan($0.choice, nic, provider: provider, driver: driver, path: path) }
+        guard let function = DataDirect.function(of: context, root) else { return try ordinary.get() }
+        let topology = Topology(root: root, around: [provider, function])
+        guard let direct = DataDirect.route(by: function, of: device.name, to: provider, topology),
+            DataDirect.isBetter(direct, than: path)
+                || (try? ordinary.get()) == nil && direct.verdict.isSupported == true
+        else { return try ordinary.get() }
+        return RegistrationPlan(
+            .dataDirect(device, function), nic, provider: provider, driver: driver, path: direct,
+            dataDirectFunction: function, alternative: try? ordinary.get())
     }
 }
 

@@ -56,6 +56,12 @@ extension MethodChoice {
             reason: found.isSupported == true ? "\(info.device) imports dma-bufs" : found.sentence)
     }
 
+    /// A dma-buf that is registered for another function than the NIC's own, which pins it.
+    static func dataDirect(_ device: Device, _ function: PCIAddress) -> MethodChoice {
+        MethodChoice(
+            method: .dmaBuf, constraint: .any, reason: "\(device) reaches it by its data-direct function \(function)")
+    }
+
     private static func chooseForPeer(
         _ info: RegistrationInfo
     ) throws(PeerMRError) -> MethodChoice {

@@ -78,8 +78,8 @@ extension PeerMRError {
         pinnedPeer(of: error, choice.reason, MethodChoice.firstCheckingKernel)
     }
 
-    /// How exporters say that a route is refused, which is in ``PeerMemory/Exporter/all``; EFAULT with on-demand regions
-    /// (hmm_dma_map_pfn in the kernel's mm/hmm.c).
+    /// How exporters say that a route is refused, which is in ``PeerMemory/Exporter/all``; EFAULT with on-demand
+    /// regions (hmm_dma_map_pfn in the kernel's mm/hmm.c).
     private static let aboutTheRoute: [Errno] = [
         .invalidArgument, .notPermitted, .notSupportedOnSocket, .remoteIO, .badAddress,
     ]
@@ -87,7 +87,8 @@ extension PeerMRError {
     private static let usualRefusals: [Errno] = [.invalidArgument, .notPermitted, .remoteIO]
 
     static let routeRefused = ErrorTable(
-        "ibv_reg_dmabuf_mr", "ibv_reg_mr", facts: "device", "provider", "exporter", "reason", "remedy"
+        "ibv_reg_dmabuf_mr", "ibv_reg_mr", "mlx5dv_reg_dmabuf_mr", facts: "device", "provider", "exporter", "reason",
+        "remedy"
     ) { device, provider, exporter, reason, remedy in
         ErrorRow(
             aboutTheRoute, .notSupported,
@@ -95,7 +96,7 @@ extension PeerMRError {
             "\(remedy)")
     }
     static let routeWithoutRemedy = ErrorTable(
-        "ibv_reg_dmabuf_mr", "ibv_reg_mr", facts: "device", "provider", "exporter", "reason"
+        "ibv_reg_dmabuf_mr", "ibv_reg_mr", "mlx5dv_reg_dmabuf_mr", facts: "device", "provider", "exporter", "reason"
     ) { device, provider, exporter, reason in
         ErrorRow(
             aboutTheRoute, .notSupported,
@@ -105,7 +106,7 @@ extension PeerMRError {
 
     /// The class is that of the error that the kernel's answer gave.
     static let routeFine = ErrorTable(
-        "ibv_reg_dmabuf_mr", "ibv_reg_mr",
+        "ibv_reg_dmabuf_mr", "ibv_reg_mr", "mlx5dv_reg_dmabuf_mr",
         facts: "error", "device", "provider", "exporter", "reason", .optional("", "remedy of the error")
     ) { error, device, provider, exporter, reason, remedy in
         ErrorRow(
@@ -115,7 +116,7 @@ extension PeerMRError {
     }
 
     static let routeUnknown = ErrorTable(
-        "ibv_reg_dmabuf_mr", "ibv_reg_mr",
+        "ibv_reg_dmabuf_mr", "ibv_reg_mr", "mlx5dv_reg_dmabuf_mr",
         facts: "error", "device", "provider", "exporter", "reason", .optional("", "remedy")
     ) { error, device, provider, exporter, reason, remedy in
         ErrorRow(

@@ -44,15 +44,16 @@ public struct PeerRegion: ~Copyable {
         registering memory: any Memory, on domain: ProtectionDomain, access: Access, options: RegistrationOptions,
         bounceReason: PeerMRError?
     ) throws(PeerMRError) {
-        let plan = try DeviceCache.of(domain.context).plan(
+        var plan = try DeviceCache.of(domain.context).plan(
             for: memory.kind, of: memory.owner == .host ? nil : memory.provider, on: domain.context)
+        if options.handle != nil, let other = plan.alternative { plan = other }
         let start = monotonicNanoseconds()
         do throws(PeerMRError) {
-            region = try MemoryRegion(
-                registering: memory, on: domain, access: plan.access(access), constraint: plan.choice.constraint,
-                ioAddress: options.ioAddress, handle: options.handle)
+            region = try plan.region(over: memory, on: domain, access, options)
         } catch {
-            throw plan.explain(error, memory, domain.context.device)
+            guard error.errno != nil, let other = plan.alternative else { throw error }
+            plan = other
+            region = try other.region(over: memory, on: domain, access, options)
         }
         registrationNanoseconds = monotonicNanoseconds() - start
         keys = region.keys

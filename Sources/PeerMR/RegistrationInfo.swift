@@ -37,14 +37,15 @@ public struct RegistrationInfo: Hashable, Sendable {
     ///
     /// - Throws: the errno of the device query.
     public init(of context: Context, for kind: MemoryKind = .p2pmem) throws(PeerMRError) {
-        try self.init(of: context, nic: NICKind(of: context.device), for: kind)
+        try self.init(of: context, nic: NICKind(of: context.device), for: kind, root: .live)
     }
 
-    init(of context: Context, nic: NICKind, for kind: MemoryKind) throws(PeerMRError) {
+    init(of context: Context, nic: NICKind, for kind: MemoryKind, root: SystemRoot) throws(PeerMRError) {
         let name = context.device.name
         self.init(
             device: context.device, onDemand: try context.attributes().onDemand, nic: nic, kernel: .running(),
-            dmaBufSupport: kind == .dmabuf ? context.dmaBufSupport() : nil, driver: Self.driver(ofRDMADevice: name))
+            dmaBufSupport: kind == .dmabuf ? context.dmaBufSupport() : nil,
+            driver: Self.driver(ofRDMADevice: name, root: root))
     }
 
     /// The driver that an RDMA device's abilities are those of: a subfunction of mlx5 is an auxiliary device, with a

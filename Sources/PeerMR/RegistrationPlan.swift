@@ -22,17 +22,37 @@ public final class RegistrationPlan: Sendable {
     let path: Route?
     /// The provider's driver when the plan was made; nil where it has none.
     let driver: String?
+    /// The PCI function that does the DMA in place of the NIC's own, which a dma-buf is registered for; nil for the
+    /// NIC's own. The route is that function's.
+    public let dataDirectFunction: PCIAddress?
+    /// What is tried where that is refused.
+    let alternative: RegistrationPlan?
 
     init(
         _ choice: MethodChoice, _ nic: NICKind, provider: PCIAddress? = nil, driver: String? = nil,
-        path: Route? = nil
+        path: Route? = nil, dataDirectFunction: PCIAddress? = nil, alternative: RegistrationPlan? = nil
     ) {
         self.choice = choice
         self.nic = nic
         self.provider = provider
         self.driver = driver
         self.path = path
+        self.dataDirectFunction = dataDirectFunction
+        self.alternative = alternative
         route = path.map { Answer($0) }
+    }
+
+    /// The region that the plan comes to.
+    func region(
+        over memory: any Memory, on domain: ProtectionDomain, _ wanted: Access, _ options: RegistrationOptions
+    ) throws(PeerMRError) -> MemoryRegion {
+        do throws(PeerMRError) {
+            return try MemoryRegion(
+                registering: memory, on: domain, access: access(wanted), constraint: choice.constraint,
+                ioAddress: options.ioAddress, handle: options.handle, isDataDirect: dataDirectFunction != nil)
+        } catch {
+            throw explain(error, memory, domain.context.device)
+        }
     }
 
     /// The access that the call is made with.

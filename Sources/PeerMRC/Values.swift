@@ -114,6 +114,8 @@ extension Finding.Code {
         case .exporterDoesNotAsk: PEERMR_FINDING_EXPORTER_DOES_NOT_ASK
         case .exporterUsesHostMemory: PEERMR_FINDING_EXPORTER_USES_HOST_MEMORY
         case .exporterUnknown: PEERMR_FINDING_EXPORTER_UNKNOWN
+        case .dataDirect: PEERMR_FINDING_DATA_DIRECT
+        case .dataDirectUnknown: PEERMR_FINDING_DATA_DIRECT_UNKNOWN
         default: PEERMR_FINDING_OTHER
         }
     }

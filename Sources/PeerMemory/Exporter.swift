@@ -26,6 +26,8 @@ package struct Exporter: Hashable, Sendable {
     package let behavior: Behavior
     /// How a route that is refused shows where a buffer is registered.
     package let refusals: [Errno]
+    /// Whether devices may pin its memory, which data direct does: vfio-pci and the verbs refuse that (EOPNOTSUPP).
+    package var allowsPinning: Bool { !["vfio_pci_core", "ib_uverbs"].contains(names[0]) }
     /// Where that was read.
     package let source: String
 }

@@ -40,6 +40,8 @@ public struct MemoryRegion: ~Copyable {
     ///   - ioAddress: the address by which the device is to know the first byte of a dma-buf; nil for the mapping's
     ///     address, or the offset in a dma-buf that has none.
     ///   - handle: hints for the device's writes; nil for none. They exclude on-demand paging.
+    ///   - isDataDirect: whether a dma-buf is registered for the data-direct function of an mlx5 NIC, which pins it
+    ///     (`mlx5dv_reg_dmabuf_mr`; ENOSYS without rdma-core 54). It excludes hints.
     /// - Throws: `notSupported` where the kernel, the device, the exporter or the route between them cannot do it
     ///   (EFAULT for peer memory that cannot be pinned, EOPNOTSUPP, EINVAL, EREMOTEIO), `resourceLimit` at the memory
     ///   lock limit (ENOMEM, EPERM), `memoryRevoked` (ENODEV) where the exporter has taken the memory back,
@@ -48,7 +50,8 @@ public struct MemoryRegion: ~Copyable {
     ///   function is `ibv_reg_mr_ex`.
     public init(
         registering memory: any Memory, on domain: ProtectionDomain, access: Access = [.localWrite],
-        constraint: TransferConstraint = .any, ioAddress: UInt64? = nil, handle: DMAHandle? = nil
+        constraint: TransferConstraint = .any, ioAddress: UInt64? = nil, handle: DMAHandle? = nil,
+        isDataDirect: Bool = false
     ) throws(PeerMRError) {
         let start: UInt64
         let byteCount: UInt64
@@ -63,7 +66,7 @@ public struct MemoryRegion: ~Copyable {
         case .dmaBuf(var range):
             if let ioAddress { range.ioAddress = ioAddress }
             let pages = try DMABufPages(range, access: access)
-            unsafe raw = try Self.register(range, pages, domain, access, handle)
+            unsafe raw = try Self.register(range, pages, domain, access, handle, isDataDirect)
             // Never the address that libibverbs writes into its object: that is the offset in the buffer.
             start = pages.ioAddress + pages.padding.before
             byteCount = range.byteCount
@@ -119,10 +122,17 @@ extension MemoryRegion {
     }
 
     @unsafe private static func register(
-        _ range: DMABufRange, _ pages: DMABufPages, _ domain: ProtectionDomain, _ access: Access, _ handle: DMAHandle?
+        _ range: DMABufRange, _ pages: DMABufPages, _ domain: ProtectionDomain, _ access: Access,
+        _ handle: DMAHandle?, _ isDataDirect: Bool
     ) throws(PeerMRError) -> UnsafeMutablePointer<ibv_mr> {
         let made: UnsafeMutablePointer<ibv_mr>?
-        if let handle {
+        var call = handle == nil ? "ibv_reg_dmabuf_mr" : "ibv_reg_mr_ex"
+        if isDataDirect {
+            call = "mlx5dv_reg_dmabuf_mr"
+            unsafe made = unsafe peermr_reg_data_direct_mr(
+                domain.raw, pages.offset, Int(pages.byteCount), pages.ioAddress, range.descriptor,
+                Int32(access.rawValue))
+        } else if let handle {
             var attributes = unsafe peermr_mr_init_attr()
             unsafe attributes.length = Int(pages.byteCount)
             unsafe attributes.access = Int32(access.rawValue)
@@ -141,8 +151,8 @@ extension MemoryRegion {
         guard let made = unsafe made else {
             let errno = currentErrno()
             let refusal = BufferRefusal(
-                call: handle == nil ? "ibv_reg_dmabuf_mr" : "ibv_reg_mr_ex", device: domain.context.device,
-                part: range, access: access, exporter: BufferRefusal.exporter(of: range.descriptor),
+                call: call, device: domain.context.device, part: range, access: access,
+                exporter: BufferRefusal.exporter(of: range.descriptor),
                 imports: domain.context.dmaBufSupport().isSupported)
             throw .registerBuffer(errno, refusal)
         }

@@ -81,7 +81,9 @@ extension PeerMRError {
         + "where it can page, or host memory"
 
     /// What the call with descriptor -1 leaves; see ``DMABufSupport``.
-    static let noDMABufImport = ErrorTable("ibv_reg_dmabuf_mr", "ibv_reg_mr_ex", facts: "device") { device in
+    static let noDMABufImport = ErrorTable(
+        "ibv_reg_dmabuf_mr", "ibv_reg_mr_ex", "mlx5dv_reg_dmabuf_mr", facts: "device"
+    ) { device in
         ErrorRow(
             [.notSupportedOnSocket, .notSupported], .notSupported,
             "\(device) imports no dma-bufs: its driver, or libibverbs' provider library for it, lacks the call",
@@ -98,7 +100,7 @@ extension PeerMRError {
 
     /// See: man 3 ibv_reg_dmabuf_mr; drivers/infiniband/core/umem_dmabuf.c; drivers/dma-buf/dma-buf.c
     static let bufferRefused = ErrorTable(
-        "ibv_reg_dmabuf_mr", "ibv_reg_mr_ex",
+        "ibv_reg_dmabuf_mr", "ibv_reg_mr_ex", "mlx5dv_reg_dmabuf_mr",
         facts: .bytes("byte count"), "exporter", "device", "descriptor", .hexadecimal("access")
     ) { size, exporter, device, descriptor, access in
         ErrorRow([.badFileDescriptor], .invalidArgument, "descriptor \(descriptor) is not open")
@@ -141,12 +143,14 @@ extension PeerMRError {
             .with(remedy: "see the kernel log (dmesg)")
     }
 
-    static let noBuffer = ErrorTable("ibv_reg_dmabuf_mr", "ibv_reg_mr_ex", facts: "descriptor") { descriptor in
+    static let noBuffer = ErrorTable(
+        "ibv_reg_dmabuf_mr", "ibv_reg_mr_ex", "mlx5dv_reg_dmabuf_mr", facts: "descriptor"
+    ) { descriptor in
         ErrorRow([.invalidArgument], .invalidArgument, "descriptor \(descriptor) is not a dma-buf")
             .with(remedy: "pass what an exporter returned")
     }
     static let remoteWithoutLocalWrite = ErrorTable(
-        "ibv_reg_dmabuf_mr", "ibv_reg_mr_ex", facts: .bytes("byte count"), "exporter", "device"
+        "ibv_reg_dmabuf_mr", "ibv_reg_mr_ex", "mlx5dv_reg_dmabuf_mr", facts: .bytes("byte count"), "exporter", "device"
     ) { size, exporter, device in
         ErrorRow(
             [.invalidArgument], .invalidArgument,
@@ -155,7 +159,7 @@ extension PeerMRError {
             "add local write access")
     }
     static let pinnedImport = ErrorTable(
-        "ibv_reg_dmabuf_mr", "ibv_reg_mr_ex", facts: .bytes("byte count"), "exporter", "device"
+        "ibv_reg_dmabuf_mr", "ibv_reg_mr_ex", "mlx5dv_reg_dmabuf_mr", facts: .bytes("byte count"), "exporter", "device"
     ) { size, exporter, device in
         ErrorRow(
             [.notSupportedOnSocket, .notSupported], .notSupported,

@@ -37,9 +37,9 @@ struct Check: ParsableCommand {
             let device = try DeviceArgument.client(client, root)
             let assessment = Assessment(of: address, for: device, root: root)
             let attachment = device.attachment(root: root)
+            let functions = assessment.dataDirectFunction.map { [$0] } ?? attachment?.functions ?? []
             let report = CheckReport(
-                provider: address, client: device, functions: attachment?.functions ?? [],
-                assessment: assessment)
+                provider: address, client: device, functions: functions, assessment: assessment)
             if common.json { printJSON(report.json) } else { writeAll(1, report.text(.standardOutput)) }
             return report.status
         }

@@ -20,6 +20,7 @@ struct RegistrationReport {
         let method: PeerMR.Method
         let exporter: String?
         let owner: MemoryOwner
+        let dataDirect: PCIAddress?
         let provider: PCIAddress?
         let keys: RegionKeys
         let padding: (before: UInt64, after: UInt64)
@@ -41,6 +42,7 @@ struct RegistrationReport {
                 options: RegistrationOptions(ioAddress: ioAddress))
             made = Made(
                 method: region.choice.method, exporter: region.exporter, owner: region.owner,
+                dataDirect: region.plan.dataDirectFunction,
                 provider: region.provider, keys: region.keys,
                 padding: region.padding, nanoseconds: region.registrationNanoseconds)
             assessment.record(Proof.none)
@@ -91,6 +93,7 @@ extension RegistrationReport {
             ("method", .optional(made?.method.rawValue)), ("exporter", .optional(made?.exporter)),
             ("provider", .optional(made?.provider.map { "\($0)" })),
             ("owner", .optional(made?.owner.rawValue)),
+            ("dataDirect", .optional(made?.dataDirect.map { "\($0)" })),
             ("localKey", made.map { .count($0.keys.localKey) } ?? .null),
             ("remoteKey", made.map { .count($0.keys.remoteKey) } ?? .null),
             // As text: programs that read JSON numbers as doubles would round it.
@@ -125,6 +128,7 @@ extension RegistrationReport {
                 ["took", "\(Double(made.nanoseconds / 100) / 10) µs"],
             ]
             rows.insert(["owner", made.owner.words], at: 1)
+            if let function = made.dataDirect { rows.insert(["data direct", "by \(function)"], at: 1) }
             if let exporter = made.exporter { rows.insert(["exporter", exporter], at: 1) }
             if let provider = made.provider { rows.insert(["provider", "\(provider)"], at: 1) }
             if made.padding.before + made.padding.after > 0 {

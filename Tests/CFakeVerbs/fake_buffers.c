@@ -8,6 +8,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -200,6 +201,37 @@ static int dm_export(struct ibv_dm *memory)
     return fd;
 }
 
+/* libmlx5, which is looked up by its own name. */
+
+static int data_direct_path(struct ibv_context *context, char *path, size_t bytes)
+{
+    fake_context_object(context);
+    if (fake->data_direct_error)
+        return fake->data_direct_error;
+    if (strlen(fake->data_direct_path) >= bytes)
+        return ENOSPC;
+    strcpy(path, fake->data_direct_path);
+    return 0;
+}
+
+static struct ibv_mr *reg_data_direct(struct ibv_pd *pd, uint64_t offset, size_t bytes, uint64_t iova, int fd, int access,
+                                      int mlx5_access)
+{
+    if (mlx5_access != 1 || iova & 4095)
+        fake_complain("mlx5dv_reg_dmabuf_mr: what the kernel would refuse");
+    fake_lock();
+    struct ibv_mr *made = over_buffer(pd, "mlx5dv_reg_dmabuf_mr", offset, bytes, iova, fd, access, NULL);
+    fake_unlock();
+    return made;
+}
+
+void fake_verbs_set_data_direct(const char *path, int error)
+{
+    snprintf(fake->data_direct_path, sizeof(fake->data_direct_path), "%s", path);
+    fake->data_direct_error = error;
+    fake->has_data_direct = true;
+}
+
 void fake_verbs_set_new_library(int has)
 {
     fake->has_new_calls = has != 0;
@@ -225,6 +257,12 @@ void *dlvsym(void *restrict handle, const char *restrict name, const char *restr
     for (unsigned i = 0; i < sizeof(calls) / sizeof(*calls); i++)
         if (strcmp(name, calls[i].name) == 0 && strcmp(version, calls[i].version) == 0)
             return fake && fake->has_new_calls ? calls[i].call : NULL;
+    if (fake && fake->has_data_direct && strcmp(version, "MLX5_1.25") == 0) {
+        if (strcmp(name, "mlx5dv_get_data_direct_sysfs_path") == 0)
+            return (void *)data_direct_path;
+        if (strcmp(name, "mlx5dv_reg_dmabuf_mr") == 0)
+            return (void *)reg_data_direct;
+    }
     return dlsym(handle, name);
 }
 #endif

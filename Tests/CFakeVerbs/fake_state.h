@@ -115,6 +115,9 @@ struct fake_state {
     unsigned buffer_probes;
     struct fake_buffer_call buffer;
     bool has_new_calls;
+    bool has_data_direct;
+    int data_direct_error;
+    char data_direct_path[256];
     struct peermr_fake_dmah hints;
     struct fake_mapping mappings[FAKE_LOG];
     bool loops;

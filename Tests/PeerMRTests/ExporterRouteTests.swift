@@ -134,3 +134,42 @@ import Testing
         #expect(answer.reason.hasPrefix("0000:01:00.0 publishes 1 MiB of p2pmem, but the p2pmem cannot be opened"))
     }
 }
+
+/// NICs that may reach dma-bufs by another function, on a machine that cannot be asked.
+@Suite struct DataDirectRouteTests {
+    private static func assess(_ provider: String, hasDirect: Bool, nic: String = "mlx5_core") throws -> Assessment {
+        var machine = ExporterRouteTests.machine(driver: "amdgpu")
+        if hasDirect {
+            machine.function(
+                "0000:01:00.2", below: ["0000:00:01.0"], vendor: 0x15b3, device: 0x2100, classCode: 0x080000,
+                driver: "mlx5_ib")
+        }
+        machine.function("0000:02:00.2", below: ["0000:00:06.0"], classCode: 0x030200, driver: "amdgpu")
+        if nic != "mlx5_core" {
+            machine.function("0000:02:00.3", below: ["0000:00:06.0"], classCode: 0x020000, driver: nic)
+            machine.named("nic0", kind: "infiniband", on: "pci0000:00/0000:00:06.0/0000:02:00.3")
+        }
+        let client = Client.rdmaDevice(nic == "mlx5_core" ? "mlx5_0" : "nic0")
+        let assessment = Assessment(of: try #require(PCIAddress(provider)), for: client, root: machine.root)
+        let captured = Assessment(
+            of: try #require(PCIAddress(provider)), for: client, root: SystemRoot(Snapshot.capture(machine.root)))
+        #expect(captured.path == assessment.path)
+        return assessment
+    }
+
+    /// Only what the NIC itself does not reach is unknown.
+    @Test func isSaidWhereItMatters() throws {
+        let far = try Self.assess("0000:01:00.0", hasDirect: true)
+        #expect(far.path?.verdict.isSupported == nil && far.path?.verdict.mapType == .unknown)
+        #expect(far.route.outcome == .unknown && far.route.reason.contains("data-direct function (0000:01:00.2)"))
+        #expect(far.path?.findings.last?.code == .dataDirectUnknown)
+        let near = try Self.assess("0000:02:00.2", hasDirect: true)
+        #expect(near.route.outcome == .yes)
+        #expect(near.path?.findings.contains { $0.code == .dataDirectUnknown } == false)
+    }
+
+    @Test func isNotSaidOtherwise() throws {
+        #expect(try Self.assess("0000:01:00.0", hasDirect: false).route.outcome == .no)
+        #expect(try Self.assess("0000:01:00.0", hasDirect: true, nic: "bnxt_en").route.outcome == .no)
+    }
+}

@@ -130,6 +130,9 @@ struct peermr_fake_dmah {
 };
 struct peermr_fake_dmah fake_verbs_hints(void);
 
+/* Loads a libmlx5 with the calls for data direct: where sysfs has the function, or an errno. */
+void fake_verbs_set_data_direct(const char *path, int error);
+
 /* Writes and reads happen, as on a queue pair that is connected to itself, and complete at once. */
 void fake_verbs_loop(int on);
 /* These bytes of every write, or every read, do not arrive. */
