@@ -85,6 +85,17 @@ def example_file_to_drive(bench):
 
 
 @test(HCA)
+def example_register_p2pmem_by_dma(bench):
+    """A drive's memory below the same switch is proven by the device's DMA engine; that of a far drive is refused."""
+    near, far = (bench.server.bdf(name) for name in ("near-drive", "far-drive"))
+    in_order(run(bench, "register-p2pmem", DEVICE, near, "--size", 8192), f"8192 bytes of p2pmem of {near}",
+             "method: onDemand", "4096 bytes read back", "proof: ", r"registered in \d+ µs")
+    in_order(run(bench, "register-p2pmem", DEVICE, far, code=1), f"refuses DMA between {DEVICE} and {far}",
+             "meet nowhere below the root complex")
+    nothing_is_left(bench)
+
+
+@test(HCA)
 def example_file_to_drive_by_dma(bench):
     """The same by the DMA engine of a device without a connection manager."""
     bdf = bench.server.bdf("near-drive")

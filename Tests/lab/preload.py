@@ -187,6 +187,23 @@ def buffers(bench):
 
 
 @test(HCA)
+def a_program_on_p2pmem_by_dma(bench):
+    """On a device that pages on demand a drive's memory needs no promise of whole pages; a far drive's is explained."""
+    near, far = (f"/sys/bus/pci/devices/{bench.server.bdf(name)}/p2pmem/allocate"
+                 for name in ("near-drive", "far-drive"))
+    lines, _ = plain(bench, "labhca0", f"p2pmem={near}", 0, 8 * KIB)
+    equal(lines, [EFAULT, "libpeermr not loaded"], "what the program saw without the library")
+    for part in ((0, 8 * KIB), (5000, 3001)):
+        lines, said = plain(bench, "labhca0", f"p2pmem={near}", *part, env=preloaded(bench, **VERBOSE))
+        works(lines, part[1])
+        in_order(said, f"it is p2pmem of {bench.server.bdf('near-drive')}", "method onDemand")
+    refused(bench, "labhca0", f"p2pmem={far}", f"refuses DMA between labhca0 and {bench.server.bdf('far-drive')}",
+            "meet nowhere below the root complex", part=(0, 8 * KIB))
+    equal(bench.regions(), 0, "the regions that are registered afterwards")
+    no_trouble(bench)
+
+
+@test(HCA)
 def a_bar_by_its_address(bench):
     """A mapping of a BAR has no pages: the explanation leads to vfio's dma-buf."""
     bar = f"/sys/bus/pci/devices/{bench.server.bdf('near')}/resource2"

@@ -224,6 +224,18 @@ def buffers(bench):
     check({"host", "udmabuf", "heap:system", bar} <= names, f"not all that there is: {names}")
 
 
+@test(HCA)
+def p2pmem_on_the_hca(bench):
+    """A drive's memory within reach is registered on demand by the one call, as quickly; a far drive's is left out."""
+    near, far = (f"p2pmem:{bench.server.bdf(name)}" for name in ("near-drive", "far-drive"))
+    found = measure(bench, bench.server, "labhca0", "--memory", near, "--memory", far, "--sizes", "4K,1M", "--warm",
+                    "--iterations", 40, "--baseline", code=1)
+    equal((methods(found), len(cells(found, near))), ({"p2pmem": "onDemand"}, 2), "what was measured")
+    reasons = [item["error"]["reason"] for item in found["leftOut"] if item["memory"] == far]
+    check(reasons and all("meet nowhere below the root complex" in reason for reason in reasons), f"{reasons}")
+    tell(found, "lab HCA")
+
+
 @test(COUNTED)
 def instructions(bench):
     """What PeerMR executes besides the bare calls, counted: the same on every machine, however busy."""
