@@ -180,11 +180,6 @@ let package = Package(
             swiftSettings: testing),
         .target(name: "SanitizerSupport", path: "Tests/SanitizerSupport"),
 
-        // What a hit of the registration cache costs, without a kernel in it.
-        .executableTarget(
-            name: "cache-cost", dependencies: ["CFakeVerbs", "PeerMR", "PeerMRCore"],
-            path: "Benchmarks/Programs/CacheCost", swiftSettings: testing),
-
         // The C library as C programs see it: its functions, used and misused. The program is for sanitizers.
         .target(name: "CABI", dependencies: ["CPeerMR", "CFakeVerbs"], path: "Tests/CABI"),
         .executableTarget(
@@ -284,4 +279,16 @@ if Context.environment["PEERMR_BENCHMARKS"] != nil {
             ],
             path: "Benchmarks/HostSide", swiftSettings: testing,
             plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]))
+}
+
+// A comparison with other libraries' caches, whose packages Benchmarks/cache-compare installs.
+if Context.environment["PEERMR_CACHE_RIVALS"] != nil {
+    package.targets += [
+        .target(
+            name: "CacheRivals", path: "Benchmarks/CacheCompare/Rivals",
+            linkerSettings: [.linkedLibrary("ucs"), .linkedLibrary("ucm")]),
+        .executableTarget(
+            name: "cache-compare", dependencies: ["CacheRivals", "CFakeVerbs", "CommandSupport", "PeerMR"],
+            path: "Benchmarks/CacheCompare/Program", swiftSettings: testing),
+    ]
 }

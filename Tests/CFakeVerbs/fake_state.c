@@ -246,6 +246,11 @@ int fake_verbs_live(enum fake_kind kind)
     return count;
 }
 
+void fake_verbs_set_registration_time(unsigned microseconds)
+{
+    fake->registration_time = microseconds;
+}
+
 void fake_verbs_set_on_demand(uint64_t general, uint32_t reliable_connection)
 {
     fake->odp_general = general;

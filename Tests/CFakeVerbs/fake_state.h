@@ -87,6 +87,7 @@ struct fake_state {
     uint64_t registered_address, registered_bytes;
     uint32_t registered_access;
     uint32_t next_key;
+    unsigned registration_time;
     struct fake_request sends[FAKE_LOG];
     unsigned send_count;
     struct fake_request last_receive;

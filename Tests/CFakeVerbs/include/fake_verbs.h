@@ -52,6 +52,9 @@ void fake_verbs_remove_devices(void);
 void fake_verbs_fail(const char *call, int error, unsigned skip);
 void fake_verbs_fail_no_more(void);
 
+/* How long ibv_reg_mr takes from here on, in microseconds. */
+void fake_verbs_set_registration_time(unsigned microseconds);
+
 /* What lives now, of a kind, and what never should have happened: text, or NULL past the last. */
 int fake_verbs_live(enum fake_kind kind);
 const char *fake_verbs_complaint(unsigned index);
