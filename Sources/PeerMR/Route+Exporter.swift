@@ -8,16 +8,14 @@ extension Route {
     ///
     /// The map type stays the kernel's own. Where the exporter does not ask, a refusal makes the answer unknown.
     package func forBuffers(of function: PCIFunction?) -> Route {
-        // Without a distance there was nothing to be asked about: no such device, or one that does no DMA.
-        guard let function, let driver = function.driver, verdict.distance >= 0 else { return self }
+        // Without a distance there was nothing to be asked about: no such device, or one that does no DMA. Drives
+        // export no buffers.
+        guard let function, let driver = function.driver, driver != "nvme", verdict.distance >= 0 else { return self }
         let exporter = Exporter.exporting(memoryOf: driver)
         switch exporter?.behavior {
         case .refuses?: return self
         case .doesNotAsk?:
-            let answer = verdict.isSupported == false ? nil : verdict.isSupported
-            return Route(
-                verdict: Verdict(mapType: verdict.mapType, isSupported: answer, distance: verdict.distance),
-                findings: findings + [.exporterDoesNotAsk(function, driver)])
+            return Route(verdict: verdict.unlessAsked, findings: findings + [.exporterDoesNotAsk(driver)])
         case .fallsBack?:
             return verdict.isSupported == true ? self : adding(.exporterFallsBack(function, driver))
         case .isHost?: return adding(.exporterIsHost(function, driver))
@@ -28,15 +26,29 @@ extension Route {
     private func adding(_ finding: Finding) -> Route { Route(verdict: verdict, findings: findings + [finding]) }
 }
 
+extension Verdict {
+    /// The kernel's rule where nobody asks about it: what it refuses may work.
+    fileprivate var unlessAsked: Verdict {
+        isSupported == false && distance >= 0
+            ? Verdict(mapType: mapType, isSupported: nil, distance: distance) : self
+    }
+
+    /// The verdict of ``PCITopology/Route/forBuffers(of:)``, without its findings.
+    package func forBuffers(of function: PCIFunction?) -> Verdict {
+        let exporter = function?.driver.flatMap { Exporter.exporting(memoryOf: $0) }
+        return exporter?.behavior == .doesNotAsk ? unlessAsked : self
+    }
+}
+
 extension Finding {
     private static let proveIt = "register it, and prove the region: move data and compare it on the memory's side"
 
-    fileprivate static func exporterDoesNotAsk(_ function: PCIFunction, _ driver: String) -> Finding {
+    /// The same of all devices of a driver, so that it need not be said of each.
+    fileprivate static func exporterDoesNotAsk(_ driver: String) -> Finding {
         Finding(
-            .exporterDoesNotAsk, "\(function.address)",
-            "\(driver), which exports the memory of \(function.address), does not ask the kernel about the route: a "
-                + "registration may succeed whatever the kernel's rule says, and only a proof tells whether bytes "
-                + "arrive",
+            .exporterDoesNotAsk, driver,
+            "\(driver) does not ask the kernel about the route before it exports its device's memory: a registration may "
+                + "succeed whatever the kernel's rule says, and only a proof tells whether bytes arrive",
             remedy: proveIt)
     }
 

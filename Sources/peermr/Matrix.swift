@@ -2,6 +2,7 @@
 
 import CommandSupport
 import PCITopology
+import PeerMR
 import PeerMRCore
 
 /// The verdicts of a machine's clients and providers.
@@ -18,7 +19,12 @@ struct Matrix {
         self.machine = machine
         clients = all ? machine.endpoints : machine.clients
         providers = all ? machine.endpoints : machine.providers
-        verdicts = machine.topology.verdicts(from: clients, to: providers)
+        // What an exporter does not ask about the kernel does not refuse to a NIC; drives import no buffers.
+        let functions = providers.map { machine.topology.function(at: $0) }
+        let nics = Set(machine.rdma.flatMap(\.attachment.functions))
+        verdicts = zip(clients, machine.topology.verdicts(from: clients, to: providers)).map { client, row in
+            nics.contains(client) ? zip(row, functions).map { $0.forBuffers(of: $1) } : row
+        }
         others = machine.rdma.filter { $0.function == nil }
     }
 
@@ -46,7 +52,7 @@ extension Verdict {
         switch mapType {
         case .busAddress: "BUS:\(distance)"
         case .throughHostBridge: "HOST:\(distance)"
-        case .notSupported: "no"
+        case .notSupported: isSupported == false ? "no" : "?"
         case .unknown: isSupported == true ? "YES:\(distance)" : "?"
         }
     }
@@ -58,7 +64,7 @@ extension Verdict {
         switch mapType {
         case .busAddress: .good
         case .throughHostBridge: .other
-        case .notSupported: .bad
+        case .notSupported: isSupported == false ? .bad : .unsure
         case .unknown: isSupported == true ? .good : .unsure
         }
     }

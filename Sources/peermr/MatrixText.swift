@@ -103,7 +103,7 @@ struct MatrixText {
         ["HOST", "through the host bridge, which the kernel allows here"],
         ["YES", "allowed, either way: which one could not be read"],
         ["no", "the kernel refuses, or the device does no DMA"],
-        ["?", "not known: peermr check tells what could not be read"],
+        ["?", "not known: peermr check tells why"],
     ]
 }
 

@@ -38,7 +38,9 @@ struct RouteProblems {
         for nic in Set(machine.rdma.flatMap(\.attachment.functions)).sorted() {
             for provider in providers where provider != nic {
                 total += 1
-                add(topology.route(from: nic, to: provider), Pair(client: nic, provider: provider))
+                let route = topology.route(from: nic, to: provider)
+                    .forBuffers(of: pools.isEmpty ? topology.function(at: provider) : nil)
+                add(route, Pair(client: nic, provider: provider))
             }
         }
     }

@@ -121,10 +121,16 @@ import TestSupport
         let file = try Self.file(machine, in: folder)
         let words = try Tool.run("check", "0000:01:00.0", "mlx5_0", "--snapshot", file)
         #expect(words.status == 3 && Self.words(words.output).contains("0000:01:00.0: unknown (notSupported, distance 4)"))
-        #expect(Self.words(words.output).contains("nvidia, which exports the memory of 0000:01:00.0, does not ask the kernel"))
+        #expect(Self.words(words.output).contains("nvidia does not ask the kernel about the route before"))
         let outcome = try Tool.run("check", "0000:01:00.0", "mlx5_0", "--snapshot", file, "--json")
         #expect(outcome.status == 3 && outcome.json["mapType"] as? String == "notSupported")
         #expect(outcome.json["supported"] is NSNull)
+        let matrix = try Tool.run("topology", "--snapshot", file, "--json").json
+        #expect(matrix["mapTypes"] as? [[String]] == [["notSupported"]])
+        #expect((matrix["supported"] as? [[Any]])?.first?.first is NSNull)
+        #expect(try Tool.run("topology", "--snapshot", file).output.contains("?"))
+        let doctor = try Tool.run("doctor", "--snapshot", file, "--json").json["ailments"] as? [[String: Any]] ?? []
+        #expect(doctor.contains { $0["code"] as? String == "exporterDoesNotAsk" && $0["weight"] as? String == "unknown" })
     }
 
     @Test func withoutPrivilegeItIsUnknownBelowOneBridgeOnly() throws {
