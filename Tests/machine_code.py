@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Look at the machine code of the loops that send and receive: nothing in them allocates or counts references.
+"""Look at the machine code of the loops that send and receive, and of a hit of the registration cache: nothing in them
+allocates or counts references.
 
     machine_code.py --programs DIR
 
-DIR holds ping-pong, built with optimisation. From each loop all functions of this project are
+DIR holds ping-pong and registration-cost, built with optimisation. From each loop all functions of this project are
 followed that it calls; none of them may call the allocator, the runtime's reference counting or
 its checks for exclusive access. The last line is `N passed, N failed`.
 """
@@ -21,6 +22,14 @@ LOOPS = {
     "the pings of ping-pong --cm": r"\$s8PingPong0A8EndpointV4ping",
     "the pongs of ping-pong --cm": r"\$s8PingPong0A8EndpointV4pong",
 }
+# A lookup that finds a region, and the end of its lease.
+HITS = {
+    "a lease of the registration cache": r"\$s6PeerMR17RegistrationCacheC5lease_2at",
+    "the end of a lease": r"\$s6PeerMR11RegionLeaseVfD",
+    "a lookup of the cache's reader": r"\$s6PeerMR11CacheReaderV4keys",
+}
+# A lookup that finds nothing or is for nothing, and the end of a region that had ended before its last lease.
+NO_HITS = re.compile(r"\$s6PeerMR(17RegistrationCacheC(4miss|7outside)|10CacheStoreC6retire)")
 # What is made for a run, and not for a message, does these things: so the look must find them there.
 COUNTER_EXAMPLE = r"\$s8PingPong10RDMACMModeV6client"
 FORBIDDEN = re.compile(
@@ -29,6 +38,7 @@ FORBIDDEN = re.compile(
     r"|^_Zn[wa]|^_Zd[la]")
 # What looks at a dma-buf by way of its owner makes system calls: when messages are validated, or none comes for long.
 BY_THE_OWNER = re.compile(r"\$s8PingPong8EndpointV(15putThroughOwner|16takeThroughOwner|11checkMemory)")
+ASIDE = re.compile(f"{BY_THE_OWNER.pattern}|{NO_HITS.pattern}")
 OURS = re.compile(r"\$s(8PingPong|5Verbs|10PeerMRCore|10PeerMemory|6PeerMR|11PeerStorage)")
 
 
@@ -43,7 +53,7 @@ class Program:
 
     def named(self, pattern):
         """The functions whose mangled name begins so."""
-        return sorted(name for name in self.functions if re.match(pattern, name) and name.endswith("F"))
+        return sorted(name for name in self.functions if re.match(pattern, name) and name.endswith(("F", "fD")))
 
     def calls(self, function):
         """What a function calls, or jumps to as its last act."""
@@ -66,7 +76,7 @@ class Program:
             for callee in self.calls(caller):
                 if FORBIDDEN.search(callee):
                     found.append((caller, callee))
-                elif OURS.match(callee) and not BY_THE_OWNER.match(callee) and callee in self.functions:
+                elif OURS.match(callee) and not ASIDE.match(callee) and callee in self.functions:
                     left.append(callee)
         return found, seen
 
@@ -78,15 +88,17 @@ def _run(*words):
 def main():
     """Run what the command line asks for, and return the exit code."""
     parser = argparse.ArgumentParser(description="Looks at the machine code of loops.")
-    parser.add_argument("--programs", type=Path, required=True, help="where ping-pong is")
-    program = Program(parser.parse_args().programs / "ping-pong")
+    parser.add_argument("--programs", type=Path, required=True, help="where the programs are")
+    programs = parser.parse_args().programs
+    program, cache = Program(programs / "ping-pong"), Program(programs / "registration-cost")
     passed = failed = 0
-    for what, pattern in LOOPS.items():
-        roots = program.named(pattern)
+    looks = [(program, *loop) for loop in LOOPS.items()] + [(cache, *hit) for hit in HITS.items()]
+    for program_of, what, pattern in looks:
+        roots = program_of.named(pattern)
         sentences = [] if roots else ["the program has no such function"]
         looked = 0
         for root in roots:
-            found, seen = program.offences(root)
+            found, seen = program_of.offences(root)
             looked += len(seen)
             sentences += [f"{caller} calls {callee}" for caller, callee in found]
         passed, failed = passed + (not sentences), failed + bool(sentences)

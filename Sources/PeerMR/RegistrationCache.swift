@@ -144,13 +144,19 @@ extension RegistrationCache {
     ) throws(PeerMRError) -> RegionLease {
         let count = count ?? request.byteCount &- offset
         guard offset >= 0, count > 0, offset <= request.byteCount, count <= request.byteCount &- offset else {
-            throw .outsideCached(count, offset, request.byteCount)
+            throw Self.outside(request, offset, count)
         }
         let (start, length) = (request.offset &+ UInt64(offset), UInt64(count))
         guard let hit = store.index.lease(request.key, start, length) else {
             return try miss(request, start, length)
         }
         return RegionLease(hit, length, store)
+    }
+
+    // Out of the way of lookups that are right: what makes an error allocates.
+    @inline(never)
+    private static func outside(_ request: RegionRequest, _ offset: Int, _ count: Int) -> PeerMRError {
+        .outsideCached(count, offset, request.byteCount)
     }
 
     /// The same for a single lease. See ``request(for:on:access:options:widening:)``.

@@ -22,9 +22,10 @@ enum RegistrationCost {
             let context = try Device(name: "fake0").open()
             failed += try registration(context)
             failed += try check(context)
+            failed += try hit(context)
         }
         fake_verbs_end()
-        print("\(2 - failed) passed, \(failed) failed")
+        print("\(4 - failed) passed, \(failed) failed")
         exit(failed == 0 ? 0 : 1)
     }
 
@@ -60,6 +61,33 @@ enum RegistrationCost {
             best = min(best, (monotonicNanoseconds() - began) / rounds)
         }
         return verdict(best < 100, "the check before a registration costs \(best) ns, and less than 100 are its bar")
+    }
+
+    /// Lookups in a registration cache with a thousand regions, which are all found.
+    private static func hit(_ context: Context) throws -> Int {
+        let cache = try RegistrationCache()
+        let regions = 1000
+        let memory = try HostMemory(allocating: regions * 4096)
+        let request = try cache.request(
+            for: memory, on: try ProtectionDomain(context), access: [.localWrite, .remoteRead])
+        for index in 0..<regions { _ = try cache.lease(request, at: index * 4096, count: 4096) }
+        var reader = try cache.reader()
+        var (lease, found) = (UInt64.max, UInt64.max)
+        var sum: UInt64 = 0
+        for _ in 0..<200 {
+            let began = monotonicNanoseconds()
+            for index in 0..<regions {
+                sum &+= UInt64(try cache.lease(request, at: index * 4096, count: 4096).keys.localKey)
+            }
+            let between = monotonicNanoseconds()
+            for index in 0..<regions {
+                sum &+= UInt64(reader.keys(request, at: index * 4096, count: 4096)?.localKey ?? 0)
+            }
+            lease = min(lease, (between - began) / UInt64(regions))
+            found = min(found, (monotonicNanoseconds() - between) / UInt64(regions))
+        }
+        return verdict(lease < 60, "a lease of \(regions) regions and its return cost \(lease) ns, and 60 are the bar")
+            + verdict(found < 20, "a reader's lookup costs \(found) ns, and 20 are the bar (checksum \(sum))")
     }
 
     private static func verdict(_ isGood: Bool, _ sentence: String) -> Int {
