@@ -121,6 +121,8 @@ def _cause(error, log):
     if not log:
         return str(error).rstrip(".")
     if "fetched" not in log:
-        return (f"its source and a compiler could not be fetched ({wrong[-1] if wrong else log[-1].strip()}): the "
+        # What apt says first is the cause; that it knows no such package then follows from it.
+        lost = [line.strip() for line in log if re.match(r"[EW]: (Failed to fetch|Could not)", line)]
+        return (f"its source and a compiler could not be fetched ({[*lost, *wrong[-1:], log[-1].strip()][0]}): the "
                 "network or the archive may be out of reach, try again")
     return wrong[0] if wrong else log[-1].strip()
