@@ -10,7 +10,8 @@ public enum Snapshot {
     /// - of each PCI function its place in the tree, vendor, device and class, the driver's name, the IOMMU group and
     ///   its type, the figures of its p2pmem, the names of its port services, and of its configuration space the first
     ///   16 bytes and the links of the capability lists, with the port type and access control services;
-    /// - the names of RDMA devices, block devices and NVMe controllers, and where they are in the tree;
+    /// - the names of RDMA devices, block devices and NVMe controllers, and where they are in the tree; of a controller
+    ///   the registers of its memory buffer;
     /// - the modules whose RDMA devices are software in spite of a PCI function, with the names of their drivers;
     /// - of the kernel the first two numbers of its version, whether it was built with peer-to-peer DMA, and whether it
     ///   offers verbs and rdma_cm to programs;
@@ -29,7 +30,7 @@ public enum Snapshot {
         for name in capture.names("sys/class/infiniband") {
             capture.rdmaDevice("sys/class/infiniband/\(name)")
         }
-        for name in capture.names("sys/class/nvme") { _ = capture.follow("sys/class/nvme/\(name)") }
+        for name in capture.names("sys/class/nvme") { capture.controller("sys/class/nvme/\(name)") }
         for name in capture.names("sys/class/block") {
             capture.blockDevice("sys/class/block/\(name)")
         }
@@ -113,6 +114,12 @@ private struct Capture {
         if root.attribute("\(folder)/node_desc")?.hasPrefix(SoftwareDevice.softIWARP) == true {
             put(SoftwareDevice.softIWARP, at: "\(folder)/node_desc")
         }
+    }
+
+    mutating func controller(_ entry: String) {
+        guard let folder = follow(entry) else { return }
+        for attribute in ControllerMemoryBuffer.attributes { copy("\(folder)/\(attribute)") }
+        for attribute in ControllerMemoryBuffer.marks { mark("\(folder)/\(attribute)") }
     }
 
     mutating func blockDevice(_ entry: String) {

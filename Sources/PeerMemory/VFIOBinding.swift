@@ -52,7 +52,7 @@ public struct VFIOBinding: Hashable, Sendable {
             neighbors.filter { !Self.isHarmless($0.driver) }
         }
 
-        static func isVFIO(_ driver: String?) -> Bool {
+        package static func isVFIO(_ driver: String?) -> Bool {
             driver?.hasSuffix("vfio-pci") == true || driver?.hasSuffix("vfio_pci") == true
         }
 

@@ -80,31 +80,7 @@ extension Diagnosis {
                     "the kernel offers no RDMA connections by address to programs (module rdma_ucm)",
                     remedy: "modprobe rdma_ucm"))
         }
-        if !machine.topology.functions.contains(where: { $0.poolBytes != nil }) {
-            found.append(noPool(machine))
-        }
-        return found
-    }
-
-    private static func noPool(_ machine: Machine) -> Diagnosis {
-        let drives = machine.topology.functions.filter(\.isNVMe)
-        let otherDrivers = drives.filter { $0.driver != "nvme" }
-        if let drive = otherDrivers.first {
-            return Diagnosis(
-                .blocks, Finding.Code.noPool.rawValue, "\(drive.address)",
-                "no device publishes p2pmem, and the NVMe drive \(drive.address) has "
-                    + "\(drive.driver.map { "the driver \($0)" } ?? "no driver")",
-                remedy: "echo \(drive.address) > /sys/bus/pci/drivers/nvme/bind")
-        }
-        let detail =
-            drives.isEmpty
-            ? "no device publishes p2pmem, and there is no NVMe drive"
-            : "no device publishes p2pmem: none of the \(drives.count) NVMe drives has a controller memory buffer "
-                + "for data"
-        return Diagnosis(
-            .blocks, Finding.Code.noPool.rawValue, nil, detail,
-            remedy: "use a drive with a controller memory buffer that may hold data (nvme show-regs -H "
-                + "/dev/nvme0: CMBSZ, WDS and RDS)")
+        return found + (ofThePool(machine).map { [$0] } ?? [])
     }
 
     /// An IOMMU that translates what goes through the host bridge.

@@ -76,16 +76,22 @@ TOOL = Setting("tool", [HostSpec("tool", cpu="Skylake-Server", rdma=True, module
     {"type": "nvme", "name": "alone"},
 ])])
 
-# The same host twice, with an IOMMU, for which the kernel switches ACS redirection on; the second
-# was told not to do that on its root port.
+# One host three times, with an IOMMU, for which the kernel switches ACS redirection on: as it is, and
+# booted with each form of what doctor says for its two root ports.
 _REDIRECTED = {
-    "cpu": "Skylake-Server", "modules": ["nvme"], "iommu": "passthrough",
-    "layout": [{"type": "root-port", "name": "joint", "addr": "05", "children": [
-        {"type": "function", "children": [{"type": "nvme", "name": "one", "cmb": 16},
-                                          {"type": "nvme", "name": "two"}]}]}]}
+    "cpu": "Skylake-Server", "modules": ["nvme", "vfio-pci"], "iommu": "passthrough", "labhca": True,
+    "layout": [
+        {"type": "root-port", "name": "joint", "addr": "05", "children": [
+            {"type": "function", "children": [{"type": "nvme", "name": "one", "cmb": 16},
+                                              {"type": "nvme", "name": "two"},
+                                              {"type": "edu", "name": "hca"}]}]},
+        {"type": "root-port", "name": "other", "addr": "06", "children": [
+            {"type": "function", "children": [{"type": "nvme", "name": "three", "cmb": 16},
+                                              {"type": "edu", "name": "second"}]}]}]}
 ACS = Setting("acs", [
     HostSpec("before", **_REDIRECTED),
-    HostSpec("after", append="pci=disable_acs_redir=0000:00:05.0", **_REDIRECTED),
+    HostSpec("bits", append="pci=config_acs=x0100x1@0000:00:05.0;x0100x1@0000:00:06.0", **_REDIRECTED),
+    HostSpec("after", append="pci=disable_acs_redir=0000:00:05.0;0000:00:06.0", **_REDIRECTED),
 ])
 
 # One host with the lab HCA, and memory of other functions and of drives: behind its switch, and behind

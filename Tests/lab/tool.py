@@ -281,8 +281,9 @@ def doctor_and_the_driver(bench):
             f"echo {drive} > /sys/bus/pci/drivers/nvme/bind"))
     equal(answer(bench, "check", near, twin, code=1)["answers"]["exporter"]["answer"], "no",
           "whether a drive without its driver hands memory out")
-    first = min(near, twin)
-    cured(bench, "noPool", f"echo {first} > /sys/bus/pci/drivers/nvme/bind")
+    cured(bench, "noPool", ailments(bench)["noPool"]["remedy"])
+    for drive in (near, twin):
+        bench.must(bench.server, f"readlink /sys/bus/pci/devices/{drive}/driver | grep -q nvme")
 
 
 @test(BARE)
@@ -295,6 +296,7 @@ def doctor_without_rdma(bench):
     check({"noRDMADevice", "noVerbs", "noConnectionManager", "noPool"} <= set(found),
           f"the ailments are {list(found)}")
     check("CMBSZ" in found["noPool"]["remedy"], "how to see whether a drive has a CMB")
+    check("has no controller memory buffer" in found["noPool"]["detail"], f"what is known: {found['noPool']}")
     cured(bench, "noVerbs", "modprobe ib_uverbs")
     cured(bench, "noConnectionManager", "modprobe rdma_ucm")
     bench.must(bench.server, "ip link add eth0 type veth peer name eth1 && ip link set eth0 up")
@@ -318,17 +320,69 @@ def doctor_on_an_old_kernel(bench):
 
 @test(ACS)
 def remedy_for_acs(bench):
-    """The kernel parameter that check names for ACS redirection helps, on the same machine."""
-    bench.server = bench.client
-    said = answer(bench, "check", bench.client.bdf("one"), bench.client.bdf("two"), code=1)
+    """The parameter of check is for one route, that of doctor for all: each form helps, on the same machine."""
+    before, *after = bench.hosts
+    said = answer(bench, "check", before.bdf("one"), before.bdf("two"), code=1, host=before)
     redirect = [item for item in said["findings"] if item["code"] == "acsRedirect"]
-    equal([item["device"] for item in redirect], [bench.client.bdf("joint")], "what redirects")
-    booted = bench.hosts[1]
-    parameter = [word for word in booted.spec.append.split() if "disable_acs_redir" in word]
-    check(f"boot with {parameter[0]}" in redirect[0]["remedy"],
-          f"the second machine was booted with what the remedy says: {redirect[0]['remedy']}")
-    after = answer(bench, "check", booted.bdf("one"), booted.bdf("two"), host=booted)
-    equal(after["mapType"], "busAddress", "the map type after the remedy")
+    equal([item["device"] for item in redirect], [before.bdf("joint")], "what redirects")
+    check(f"boot with pci=disable_acs_redir={before.bdf('joint')}" in redirect[0]["remedy"],
+          f"the remedy of one route: {redirect[0]['remedy']}")
+    told = answer(bench, "doctor", "--boot-parameters", host=before)
+    equal((told["parameter"], told["redirection"]), tuple(host.spec.append for host in after),
+          "what the other machines were booted with")
+    text = peermr(bench, "doctor", "--boot-parameters", host=before).stdout
+    equal(text.splitlines()[0], told["parameter"], "the first line for people")
+    check("isolation" in text, "it says what it costs")
+    for host in after:
+        mended(bench, host)
+
+
+def mended(bench, host):
+    """Fail unless nothing redirects on a host that was booted with the remedy, and doctor is content with that."""
+    found = answer(bench, "check", host.bdf("one"), host.bdf("two"), host=host)
+    equal(found["mapType"], "busAddress", f"the map type on {host.name}")
+    check("acsRedirect" not in ailments(bench, host=host), f"ACS still redirects on {host.name}")
+    # The line is right for the next boot too: it names what the command line has.
+    peermr(bench, "doctor", "--boot-parameters", host=host, code=1)
+
+
+@test(ACS)
+def remedy_for_acs_and_the_kernel(bench):
+    """What the kernel did with each form: it refuses a NIC the drive's memory before, and maps it after."""
+    for host in bench.hosts:
+        isolated = host.name == "before"
+        for device, drive in (("labhca0", "one"), ("labhca1", "three")):
+            line = [bench.tool, "register", "--device", device, "--memory", f"p2pmem:{host.bdf(drive)}:4K",
+                    "--prove", "--prove-bytes", "4K", "--json"]
+            result = bench.run(host, line)
+            equal(result.code, 1 if isolated else 0, f"{device} with {drive} on {host.name}")
+            report = parsed(result.stdout)
+            if isolated:
+                equal(report["error"]["errno"], 14, "the kernel's answer")
+            else:
+                equal(report["proof"]["state"], "proven", f"the proof on {host.name}")
+
+
+@test(ACS)
+def doctor_and_vfio(bench):
+    """Drives that vfio-pci holds: writing to bind fails, and what doctor says gives them back."""
+    bench.server = bench.client
+    drives = [bench.client.bdf(name) for name in ("one", "two", "three")]
+    back = "echo > {0}/driver_override; echo {1} > {0}/driver/unbind; echo {1} > /sys/bus/pci/drivers_probe"
+    for drive in drives:
+        folder = f"/sys/bus/pci/devices/{drive}"
+        bench.later(lambda drive=drive, folder=folder: bench.client.run(
+            f"test -e {folder}/driver && readlink {folder}/driver | grep -q nvme || "
+            f"{{ {back.format(folder, drive)}; }}"))
+        bench.must(bench.client, f"echo vfio-pci > {folder}/driver_override; echo {drive} > {folder}/driver/unbind; "
+                   f"echo {drive} > /sys/bus/pci/drivers_probe; readlink {folder}/driver | grep -q vfio-pci")
+    naive = bench.run(bench.client, f"echo {drives[0]} > /sys/bus/pci/drivers/nvme/bind")
+    check(naive.code != 0, "writing to bind is enough: the remedy is too much")
+    remedy = ailments(bench)["noPool"]["remedy"]
+    check("peermr vfio unbind" in remedy, f"the remedy names the command: {remedy}")
+    cured(bench, "noPool", remedy.split(" (")[0])
+    for drive in drives:
+        bench.must(bench.client, f"readlink /sys/bus/pci/devices/{drive}/driver | grep -q nvme")
 
 
 @test(HCA)
