@@ -84,7 +84,8 @@ extension PeerMRError {
     static let openRing = ErrorTable("io_uring_setup") {
         ErrorRow([.noFunction, .notPermitted], .notSupported, "io_uring is not available here")
             .with(remedy: "see sysctl kernel.io_uring_disabled, and the container's seccomp profile")
-        ErrorRow([.noMemory], .resourceLimit, "io_uring gets no memory", "raise the memory lock limit (ulimit -l)")
+        // Rings count against the memory cgroup since Linux 5.12, and no longer against RLIMIT_MEMLOCK.
+        ErrorRow([.noMemory], .resourceLimit, "io_uring gets no memory", "free some, or raise memory.max of the cgroup")
         ErrorRow(.system, "io_uring cannot be set up")
     }
 

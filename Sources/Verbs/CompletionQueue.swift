@@ -68,7 +68,8 @@ public final class CompletionQueue: @unchecked Sendable {
     ) throws(PeerMRError) {
         let made = unsafe ibv_create_cq(context.raw, Int32(clamping: capacity), nil, channel?.raw, 0)
         guard let made = unsafe made else {
-            throw .create("ibv_create_cq", currentErrno(), "a completion queue of \(capacity) entries", context.device)
+            throw .createQueue(
+                "ibv_create_cq", currentErrno(), "a completion queue of \(capacity) entries", context.device)
         }
         unsafe raw = made
         self.context = context

@@ -7,8 +7,8 @@ extension PeerMRError {
     package static let devicesErrors = ErrorSection(
         "RDMA devices and queue pairs",
         [
-            listDevices, noDevice, otherDevices, openDevice, query, create, queuePair, portDown, allPortsDown,
-            portWithoutAddress, pathMTU,
+            listDevices, noDevice, otherDevices, openDevice, query, create, createAtLockLimit, queuePair, portDown,
+            allPortsDown, portWithoutAddress, pathMTU,
         ])
 }
 
@@ -57,9 +57,37 @@ extension PeerMRError {
         "ibv_alloc_pd", "ibv_create_comp_channel", "fcntl", "ibv_create_cq", "ibv_create_qp", "rdma_create_qp",
         facts: "object", "device"
     ) { object, device in
-        ErrorRow([.noMemory, .invalidArgument], .resourceLimit, "\(device) cannot create \(object)")
+        ErrorRow([.invalidArgument], .resourceLimit, "\(device) cannot create \(object)")
             .with(remedy: "ask for less, or see the device's limits: ibv_devinfo -v -d \(device)")
+        ErrorRow([.noMemory], .resourceLimit, "\(device) cannot create \(object)")
+            .with(
+                remedy: "ask for less, or see the device's limits (ibv_devinfo -v -d \(device)), dmesg for the IOMMU, "
+                    + "and memory.events of the memory cgroup")
         ErrorRow(.system, "\(device) cannot create \(object)")
+    }
+
+    /// A queue's buffers are pinned too, by the provider library (mlx5, irdma, bnxt_re and others).
+    static let createAtLockLimit = ErrorTable(
+        "ibv_create_cq", "ibv_create_qp", "rdma_create_qp", facts: "object", "device", "limit"
+    ) { object, device, limit in
+        ErrorRow(
+            [.noMemory, .notPermitted], .resourceLimit,
+            "\(device) cannot create \(object): it is more than the device has, or its buffers are more than this "
+                + "process may lock (RLIMIT_MEMLOCK is \(limit))",
+            "raise the limit (ulimit -l unlimited, or LimitMEMLOCK= of the service), or ask for less; ibv_devinfo -v "
+                + "-d \(device) has the device's limits")
+    }
+
+    /// Why there is no queue.
+    ///
+    /// - Parameter lock: what the process may lock; nil for what it may now.
+    static func createQueue(
+        _ call: String, _ errno: Errno, _ object: String, _ device: Device, lock: MemoryLock? = nil
+    ) -> PeerMRError {
+        guard [.noMemory, .notPermitted].contains(errno) else { return create(call, errno, object, device) }
+        let lock = lock ?? .current()
+        return lock.refuses(nil)
+            ? createAtLockLimit(call, errno, object, device, lock.description) : create(call, errno, object, device)
     }
 
     /// See: man 3 ibv_modify_qp, ibv_query_qp

@@ -7,7 +7,8 @@ extension PeerMRError {
     package static let regionsErrors = ErrorSection(
         "Regions",
         [
-            addressWithoutDMABuf, hintsOnDemand, hintsForDeviceMemory, registerPinned, registerOnDemand, deregister,
+            addressWithoutDMABuf, hintsOnDemand, hintsForDeviceMemory, lockLimit, registerPinned, registerOnDemand,
+            deregister,
         ])
 }
 
@@ -27,14 +28,31 @@ extension PeerMRError {
 
 /// See: man 3 ibv_reg_mr, and drivers/infiniband/core/umem.c, umem_odp.c
 extension PeerMRError {
-    static let registerPinned = ErrorTable(
-        "ibv_reg_mr", facts: .bytes("byte count"), "device", .hexadecimal("access"), "limit"
-    ) { size, device, access, limit in
+    /// Where the limit is less than what is pinned and the new bytes, and CAP_IPC_LOCK does not lift it.
+    static let lockLimit = ErrorTable(
+        "ibv_reg_mr", facts: .bytes("byte count"), "device", "limit"
+    ) { size, device, limit in
         ErrorRow(
             [.noMemory, .notPermitted], .resourceLimit,
             "\(size) cannot be registered on \(device): pinning needs that much locked memory, and RLIMIT_MEMLOCK is "
                 + "\(limit)",
             "raise it (ulimit -l unlimited, or LimitMEMLOCK= of the service), or grant CAP_IPC_LOCK")
+    }
+
+    static let registerPinned = ErrorTable(
+        "ibv_reg_mr", facts: .bytes("byte count"), "device", .hexadecimal("access"), "limit"
+    ) { size, device, access, limit in
+        ErrorRow(
+            [.noMemory], .resourceLimit,
+            "\(size) cannot be registered on \(device): there is no room for it in the IOMMU, in the device's tables "
+                + "or in the memory cgroup; the memory lock limit is not the cause (\(limit))",
+            "register less, or in smaller parts; see dmesg, the device's limits (ibv_devinfo -v: max_mr, max_mr_size) "
+                + "and memory.events of the cgroup")
+        ErrorRow(
+            [.notPermitted], .notPermitted,
+            "\(size) cannot be registered on \(device): the driver or a security policy refuses it; the memory lock "
+                + "limit is not the cause (\(limit))",
+            "see dmesg and the audit log, and the container's seccomp profile")
         // EREMOTEIO is what a region without write access gets for the same pages.
         ErrorRow(
             [.badAddress, .remoteIO], .notSupported,
@@ -64,6 +82,11 @@ extension PeerMRError {
                 + "memory and device mappings",
             "register p2pmem on demand, or a dma-buf of it")
         ErrorRow(
+            [.noMemory], .resourceLimit,
+            "\(size) cannot be registered on \(device) on demand: there is no room for it in the device's tables or in "
+                + "the memory cgroup",
+            "register less, or in smaller parts; see dmesg and memory.events of the cgroup")
+        ErrorRow(
             [.notSupported, .notSupportedOnSocket, .kernelNotSupported], .notSupported,
             "\(size) cannot be registered on \(device): it has no on-demand paging",
             "use a device with on-demand paging (mlx5, or Soft-RoCE on Linux 6.15 or newer)")
@@ -74,10 +97,16 @@ extension PeerMRError {
         ErrorRow(.system, "\(size) cannot be registered on \(device)")
     }
 
-    static func register(_ errno: Errno, byteCount: Int, access: Access, device: Device) -> PeerMRError {
-        access.contains(.onDemand)
-            ? registerOnDemand(errno, byteCount, device, access.rawValue)
-            : registerPinned(errno, byteCount, device, access.rawValue, memlockLimit())
+    /// - Parameter lock: what the process may lock; nil for what it may now.
+    static func register(
+        _ errno: Errno, byteCount: Int, access: Access, device: Device, lock: MemoryLock? = nil
+    ) -> PeerMRError {
+        if access.contains(.onDemand) { return registerOnDemand(errno, byteCount, device, access.rawValue) }
+        let lock = lock ?? .current()
+        if [.noMemory, .notPermitted].contains(errno), lock.refuses(byteCount) {
+            return lockLimit(errno, byteCount, device, lock.description)
+        }
+        return registerPinned(errno, byteCount, device, access.rawValue, lock.description)
     }
 
     static let deregister = ErrorTable("ibv_dereg_mr", facts: "device") { device in

@@ -16,7 +16,7 @@ extension QueuePair {
         guard unsafe rdma_create_qp(connection.id, domain.raw, &attributes) == 0,
             let made = unsafe connection.id.pointee.qp
         else {
-            throw .create("rdma_create_qp", currentErrno(), Self.describe(capacity), domain.context.device)
+            throw .createQueue("rdma_create_qp", currentErrno(), Self.describe(capacity), domain.context.device)
         }
         unsafe self.init(
             raw: made, domain: domain, sendQueue: sendQueue, receiveQueue: receiveQueue,

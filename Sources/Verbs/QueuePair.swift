@@ -59,7 +59,7 @@ public struct QueuePair: ~Copyable, @unchecked Sendable {
     ) throws(PeerMRError) {
         var attributes = unsafe Self.attributes(sendQueue, receiveQueue, capacity)
         guard let made = unsafe ibv_create_qp(domain.raw, &attributes) else {
-            throw .create("ibv_create_qp", currentErrno(), Self.describe(capacity), domain.context.device)
+            throw .createQueue("ibv_create_qp", currentErrno(), Self.describe(capacity), domain.context.device)
         }
         unsafe self.init(raw: made, domain: domain, sendQueue: sendQueue, receiveQueue: receiveQueue, destroy: nil)
     }

@@ -35,27 +35,15 @@ extension Diagnosis {
 
     /// Host memory is pinned, and counted against a limit; on-demand regions and dma-bufs are not.
     private static func memlockLimit() -> [Diagnosis] {
-        var limit = rlimit()
-        // RLIMIT_MEMLOCK is 8 on every architecture that Swift is on.
-        guard unsafe getrlimit(__rlimit_resource_t(8), &limit) == 0, limit.rlim_cur < 64 << 20,
-            !mayLockMemory()
-        else { return [] }
+        let lock = MemoryLock.current()
+        guard let limit = lock.limit, limit < 64 << 20, !lock.isLifted else { return [] }
         return [
             Diagnosis(
                 .limits, "memoryLock", nil,
-                "this process may lock \(ByteCount.describe(limit.rlim_cur)) of memory, which is soon used up by "
-                    + "buffers in host memory",
+                "this process may lock \(ByteCount.describe(limit)) of memory, which is soon used up by "
+                    + "buffers in host memory and by queues",
                 remedy: "ulimit -l unlimited, or in /etc/security/limits.conf: * - memlock unlimited")
         ]
-    }
-
-    /// CAP_IPC_LOCK, bit 14 of the effective capabilities.
-    private static func mayLockMemory() -> Bool {
-        let lines = (SystemRoot.live.attribute("proc/self/status") ?? "").split(separator: "\n")
-        guard let line = lines.first(where: { $0.hasPrefix("CapEff:") }),
-            let digits = line.split(separator: "\t").last, let bits = UInt64(digits, radix: 16)
-        else { return false }
-        return bits >> 14 & 1 == 1
     }
 
     /// The first rdma-core whose provider library registers dma-bufs, by the PCI driver of the NIC.

@@ -35,7 +35,7 @@ import Testing
     @Test(
         arguments: [
             (.noFunction, .notSupported, "io_uring_disabled"), (.notPermitted, .notSupported, "io_uring_disabled"),
-            (.noMemory, .resourceLimit, "ulimit -l"), (.invalidArgument, .system, ""),
+            (.noMemory, .resourceLimit, "memory.max"), (.invalidArgument, .system, ""),
         ] as [(Errno, PeerMRError.Code, String)])
     func settingUpARing(_ errno: Errno, _ code: PeerMRError.Code, _ remedy: String) {
         let error = PeerMRError.openRing(errno)

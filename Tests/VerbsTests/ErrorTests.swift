@@ -28,8 +28,39 @@ import Testing
     static let address = SocketAddress("10.0.0.2", port: 18515)!
 
     static func register(_ errno: Errno, _ access: Access = [.localWrite]) -> PeerMRError {
-        .register(errno, byteCount: 1 << 20, access: access, device: device)
+        .register(errno, byteCount: 1 << 20, access: access, device: device, lock: lock)
     }
+
+    /// 512 KiB are left.
+    static let lock = MemoryLock(limit: 1 << 20, pinned: 512 << 10, isLifted: false)
+    static let lifted = MemoryLock(limit: 1 << 20, pinned: 512 << 10, isLifted: true)
+
+    static func register(_ errno: Errno, _ byteCount: Int, _ lock: MemoryLock) -> PeerMRError {
+        .register(errno, byteCount: byteCount, access: [.localWrite], device: device, lock: lock)
+    }
+
+    /// The lock limit is named where it is the cause, and nowhere else.
+    static let locking: [Row] = [
+        Row(register(.noMemory, (512 << 10) + 1, lock), .resourceLimit, "1 MiB, of which 512 KiB are", "ulimit -l"),
+        Row(register(.noMemory, 512 << 10, lock), .resourceLimit, "IOMMU", "memory.events"),
+        Row(register(.noMemory, 1 << 30, lifted), .resourceLimit, "lifted by CAP_IPC_LOCK", "ibv_devinfo"),
+        Row(
+            register(.noMemory, 1 << 30, MemoryLock(limit: nil, pinned: 0, isLifted: false)), .resourceLimit,
+            "unlimited", "dmesg"),
+        Row(
+            register(.notPermitted, 1, MemoryLock(limit: 0, pinned: 0, isLifted: false)), .resourceLimit,
+            "RLIMIT_MEMLOCK is 0", "CAP_IPC_LOCK"),
+        Row(register(.notPermitted, 1, lifted), .notPermitted, "not the cause", "seccomp"),
+        Row(
+            .createQueue("ibv_create_cq", .noMemory, "a completion queue of 9 entries", device, lock: lock),
+            .resourceLimit, "RLIMIT_MEMLOCK is 1 MiB", "ulimit -l"),
+        Row(
+            .createQueue("ibv_create_qp", .noMemory, "a queue pair", device, lock: lifted), .resourceLimit,
+            "cannot create a queue pair", "memory cgroup"),
+        Row(
+            .createQueue("ibv_create_qp", .invalidArgument, "a queue pair", device, lock: lock), .resourceLimit,
+            "cannot create a queue pair", "ask for less"),
+    ]
 
     static let registration: [Row] = [
         Row(register(.noMemory), .resourceLimit, "RLIMIT_MEMLOCK is", "ulimit -l"),
@@ -42,7 +73,7 @@ import Testing
         Row(register(.notSupportedOnSocket, [.onDemand]), .notSupported, "no on-demand paging", "Soft-RoCE"),
         Row(register(.invalidArgument, [.remoteWrite]), .invalidArgument, "0x2", "needs local write"),
         Row(register(.ioError), .system, "1 MiB cannot be registered on mlx5_0", ""),
-        Row(register(.noMemory, [.onDemand]), .system, "cannot be registered", ""),
+        Row(register(.noMemory, [.onDemand]), .resourceLimit, "no room", "smaller parts"),
     ]
 
     static let devices: [Row] = [
@@ -84,7 +115,7 @@ import Testing
         Row(.connection("rdma_accept", .invalidArgument, "be accepted"), .system, "cannot be accepted", "dmesg"),
     ]
 
-    @Test(arguments: registration + devices + connections)
+    @Test(arguments: registration + locking + devices + connections)
     func eachRowHasItsCodeReasonAndRemedy(_ row: Row) {
         #expect(row.error.code == row.code)
         #expect(row.error.reason.contains(row.reason), "\(row.error.reason)")
