@@ -6,12 +6,24 @@ package enum NameList {
     ///
     /// - Parameter limit: the most parts that are written out.
     package static func text(_ names: [String], limit: Int = 6) -> String {
-        let parts = ranges(names)
+        let parts = ranges(grouped(names))
         let shown = parts.count > limit ? Array(parts.prefix(max(1, limit - 1))) : parts
         let rest = names.count - shown.reduce(0) { $0 + $1.count }
         let texts = shown.map(\.text) + (rest > 0 ? ["\(rest) more"] : [])
         guard texts.count > 1, let last = texts.last else { return texts.first ?? "" }
         return texts.dropLast().joined(separator: ", ") + " and " + last
+    }
+
+    /// Names of one pattern together, in the order of their first ones: ranges are of one pattern.
+    private static func grouped(_ names: [String]) -> [String] {
+        var patterns: [String] = []
+        var alike: [String: [String]] = [:]
+        for name in names {
+            let pattern = name.contains(":") ? ":" : String(name.filter { !$0.isNumber })
+            if alike[pattern] == nil { patterns.append(pattern) }
+            alike[pattern, default: []].append(name)
+        }
+        return patterns.flatMap { alike[$0] ?? [] }
     }
 
     /// Names in their order, with three or more that count up as one: `mlx5_0 … mlx5_7`.

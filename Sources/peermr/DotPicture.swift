@@ -79,61 +79,9 @@ struct DotPicture {
     }
 }
 
-/// All verdicts as a table for a Graphviz label: a row for each client, a column for each provider.
-struct HeatMap {
-    private let matrix: Matrix
-
-    init(_ matrix: Matrix) { self.matrix = matrix }
-
-    var html: String {
-        var text = "<table border=\"0\" cellborder=\"0\" cellspacing=\"1\" cellpadding=\"4\">\n"
-        text += "<tr><td align=\"left\">client \\ provider</td>"
-        for provider in matrix.providers { text += "<td>\(label(provider, separator: "<br/>"))</td>" }
-        text += "</tr>\n"
-        for (client, verdicts) in zip(matrix.clients, matrix.verdicts) {
-            text += "<tr><td align=\"left\">\(label(client, separator: " "))</td>"
-            for (provider, verdict) in zip(matrix.providers, verdicts) {
-                text +=
-                    provider == client
-                    ? "<td></td>" : "<td bgcolor=\"\(verdict.style.fill)\">\(verdict.cell)</td>"
-            }
-            text += "</tr>\n"
-        }
-        return text + legend + "</table>"
-    }
-
-    private var legend: String {
-        let shown = Dictionary(matrix.verdicts.joined().map { ($0.style.words, $0) }) { first, _ in first }
-        return shown.sorted { $0.key < $1.key }.map { words, verdict in
-            "<tr><td bgcolor=\"\(verdict.style.fill)\">\(verdict.cell.prefix { $0 != ":" })</td>"
-                + "<td align=\"left\" colspan=\"\(max(matrix.providers.count, 1))\">\(words)</td></tr>\n"
-        }.joined()
-    }
-
-    /// An address, without the domain where all have the same, and the names of the devices on it.
-    private func label(_ address: PCIAddress, separator: String) -> String {
-        let text = "\(address)"
-        let short = text.hasPrefix("0000:") ? String(text.dropFirst(5)) : text
-        return ([short] + matrix.machine.names(of: address)).map(HeatMap.quoted).joined(separator: separator)
-    }
-
-    private static func quoted(_ text: String) -> String {
-        text.unicodeScalars.map { scalar in
-            switch scalar {
-            case "&": "&amp;"
-            case "<": "&lt;"
-            case ">": "&gt;"
-            case "\"": "&quot;"
-            case _ where scalar.value < 32: "?"
-            default: String(scalar)
-            }
-        }.joined()
-    }
-}
-
 extension Verdict {
     /// The words for a route, the color of its line, and that of its cell.
-    fileprivate var style: (words: String, color: String, fill: String) {
+    var style: (words: String, color: String, fill: String) {
         switch mapType {
         case .busAddress: ("by bus address", "#1a7f37", "#a6e9b8")
         case .throughHostBridge: ("through the host bridge", "#0969da", "#b6dcff")

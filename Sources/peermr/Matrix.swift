@@ -28,6 +28,14 @@ struct Matrix {
         others = machine.rdma.filter { $0.function == nil }
     }
 
+    /// Whether it is too large to be shown whole.
+    var isLarge: Bool { providers.count > 6 || clients.count + others.count > 12 }
+
+    /// The verdicts between two functions.
+    var routes: [Verdict] {
+        zip(clients, verdicts).flatMap { client, row in zip(providers, row).filter { $0.0 != client }.map(\.1) }
+    }
+
     var json: JSONValue {
         .object([
             ("clients", .list(clients.map { .text("\($0)") })),

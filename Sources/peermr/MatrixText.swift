@@ -12,9 +12,6 @@ struct MatrixText {
 
     init(_ matrix: Matrix) { self.matrix = matrix }
 
-    /// The most rows and columns of a matrix that is shown whole.
-    private static let wholeLimit = (rows: 12, columns: 6)
-
     func text(_ style: TextStyle) -> String {
         if matrix.providers.isEmpty {
             return style.paragraph(
@@ -25,15 +22,13 @@ struct MatrixText {
             return style.paragraph("There is no RDMA device and no NVMe drive; --all takes every function.")
                 + machine.unlocatedText(style)
         }
-        let isWhole =
-            matrix.providers.count <= Self.wholeLimit.columns
-            && matrix.clients.count + matrix.others.count <= Self.wholeLimit.rows && fits(style)
+        let isWhole = !matrix.isLarge && fits(style)
         let table = isWhole ? Table.fitted(rows, style) : byPlaces(style)
         return headline(style) + "\n" + table + "\n" + legend(isWhole: isWhole, style) + machine.unlocatedText(style)
     }
 
     private func headline(_ style: TextStyle) -> String {
-        let pairs = routes
+        let pairs = matrix.routes
         let counts: [(Int, String)] = [
             (pairs.count { $0.isSupported == true }, "allowed"), (pairs.count { $0.isSupported == false }, "refused"),
             (pairs.count { $0.isSupported == nil }, "not known"),
@@ -47,13 +42,6 @@ struct MatrixText {
             + NumberFormat.count(matrix.providers.count, "provider")
         if pairs.isEmpty { return style.paragraph(ends, color: .strong) }
         return style.paragraph("\(ends): \(NumberFormat.count(pairs.count, "route")), \(state)", color: .strong)
-    }
-
-    /// The verdicts between two functions.
-    private var routes: [Verdict] {
-        zip(matrix.clients, matrix.verdicts).flatMap { client, row in
-            zip(matrix.providers, row).filter { $0.0 != client }.map(\.1)
-        }
     }
 
     // MARK: Whole
@@ -86,7 +74,7 @@ struct MatrixText {
 
     private func legend(isWhole: Bool, _ style: TextStyle) -> String {
         let shown = Set(
-            (isWhole ? Array(matrix.verdicts.joined()) : routes).map { $0.cell.split(separator: ":")[0] }
+            (isWhole ? Array(matrix.verdicts.joined()) : matrix.routes).map { $0.cell.split(separator: ":")[0] }
                 + (isWhole ? matrix.others.map { $0.attachment == .unreadable ? "?" : "no" } : []))
         let rows = Self.legend.filter { shown.contains(Substring($0[0])) }.map { $0.map { Table.Cell($0) } }
         let pools = matrix.providers.contains { machine.topology.function(at: $0)?.poolBytes != nil }

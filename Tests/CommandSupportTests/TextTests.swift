@@ -70,6 +70,7 @@ import Testing
             (["nvme0n1", "nvme1n1", "nvme2n1"], "nvme0n1 … nvme2n1"), (["nvme0n1", "nvme1n2"], "nvme0n1 and nvme1n2"),
             (["0000:01:00.0", "0000:02:00.0", "0000:03:00.0"], "0000:01:00.0, 0000:02:00.0 and 0000:03:00.0"),
             (["a", "b", "c", "d", "e", "f", "g"], "a, b, c, d, e and 2 more"),
+            (["n0", "d0n1", "n1", "d1n1", "n2", "d2n1"], "n0 … n2 and d0n1 … d2n1"),
             (["1", "2", "3", "5", "7", "8", "9"], "1 … 3, 5 and 7 … 9"),
         ] as [([String], String)])
     func namesThatCountUpAreARange(_ names: [String], _ text: String) {
