@@ -35,7 +35,7 @@ struct HeatMap {
     private var byPlaces: String {
         let clients = Set(matrix.clients)
         let providers = Set(matrix.providers)
-        let places = Places(clients.union(providers).sorted(), matrix.machine.topology)
+        let places = matrix.places
         func members(_ kind: Places.Kind, _ ends: Set<PCIAddress>) -> [PCIAddress] {
             kind.places.flatMap(\.members).filter(ends.contains).sorted()
         }

@@ -28,6 +28,19 @@ struct Matrix {
         others = machine.rdma.filter { $0.function == nil }
     }
 
+    /// Clients and providers, sorted into places that are alike to the kernel.
+    var places: Places {
+        let ends = Set(clients + providers).sorted()
+        return Places(ends, machine.topology.verdicts(from: ends, to: ends))
+    }
+
+    /// Providers whose drivers do not ask the kernel, where it would refuse a NIC.
+    var unasked: [PCIAddress] {
+        providers.indices.filter { column in
+            verdicts.contains { $0[column].mapType == .notSupported && $0[column].isSupported == nil }
+        }.map { providers[$0] }
+    }
+
     /// Whether it is too large to be shown whole.
     var isLarge: Bool { providers.count > 6 || clients.count + others.count > 12 }
 

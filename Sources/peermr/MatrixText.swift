@@ -101,10 +101,17 @@ extension MatrixText {
     private func byPlaces(_ style: TextStyle) -> String {
         let clients = Set(matrix.clients)
         let providers = Set(matrix.providers)
-        let places = Places(clients.union(providers).sorted(), machine.topology)
+        let places = matrix.places
         var text = style.paragraph("Functions of one place reach all others alike:")
         text += Table.fitted([Self.heading] + places.places.map { row($0, clients, providers) }, style, indent: 2)
         text += "\n" + routes(places, clients, providers, style)
+        if !matrix.unasked.isEmpty {
+            text +=
+                "\n"
+                + style.paragraph(
+                    "Not refused to NICs for certain: \(NameList.text(matrix.unasked.map(machine.name), limit: 5)). The "
+                        + "driver exports this memory without asking the kernel, and only a proof tells.")
+        }
         if !matrix.others.isEmpty {
             let names = NameList.text(matrix.others.map(\.name), limit: 12)
             text += "\n" + style.paragraph("No DMA of their own, hence no route: \(names)")

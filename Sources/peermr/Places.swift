@@ -29,9 +29,10 @@ struct Places {
     private let verdicts: [[Verdict]]
     private let indices: [PCIAddress: Int]
 
-    /// - Parameter ends: the functions to sort.
-    init(_ ends: [PCIAddress], _ topology: Topology) {
-        let verdicts = topology.verdicts(from: ends, to: ends)
+    /// - Parameters:
+    ///   - ends: the functions to sort.
+    ///   - verdicts: from each of them to each.
+    init(_ ends: [PCIAddress], _ verdicts: [[Verdict]]) {
         let groups = Self.alike(ends.count) { verdicts[$0][$1] }
         let places = groups.enumerated().map { number, members in
             Place(

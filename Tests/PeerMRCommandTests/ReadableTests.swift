@@ -112,9 +112,9 @@ import Testing
         for shape in Shape.allCases {
             let topology = Machine(Self.machine(4, shape).root).topology
             let ends = topology.functions.filter { !$0.isBridge }.map(\.address)
-            let places = Places(ends, topology)
-            #expect(places.places.flatMap(\.members).sorted() == ends)
             let verdicts = topology.verdicts(from: ends, to: ends)
+            let places = Places(ends, verdicts)
+            #expect(places.places.flatMap(\.members).sorted() == ends)
             for (row, client) in ends.enumerated() {
                 for (column, provider) in ends.enumerated() where client != provider {
                     let from = try #require(places.kinds.first { $0.holds(client) })
