@@ -28,8 +28,8 @@ struct SlotOptions: ParsableArguments {
     @Flag(help: "Print the outcome as JSON, one object a line, on standard output.") var json = false
 
     func validate() throws {
-        guard slotSize.count > 0, slotSize.count % 4096 == 0, slotSize.count <= 1 << 30 else {
-            throw ValidationError("--slot-size must be a multiple of 4096 bytes, and at most 1G.")
+        guard slotSize.count > 0, slotSize.count % UInt64(pageBytes) == 0, slotSize.count <= 1 << 30 else {
+            throw ValidationError("--slot-size must be a multiple of \(pageBytes) bytes, and at most 1G.")
         }
         guard slots > 0, slots <= slotLimit else {
             throw ValidationError("--slots must be between 1 and \(slotLimit).")

@@ -48,7 +48,7 @@ extension PassthroughQueue: DriveQueue {
             // Invalid Use of Controller Memory Buffer: the kernel hands commands of users over as lists of segments,
             // and QEMU's drive takes its own memory in one segment only.
             remedy: lastStatus == 0x12
-                ? "it does not take its own memory in more than one page: take --size 4096 or less, or leave "
+                ? "it does not take its own memory in more than one page: take --size \(pageBytes) or less, or leave "
                     + "--passthrough out"
                 : "see the NVM Express Base Specification for it, and compare without --passthrough")
     }

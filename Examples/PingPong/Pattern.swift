@@ -26,9 +26,12 @@ extension MessagePattern {
 ///
 /// The first byte of each page is 0 in messages of more than one byte: `ibv_rc_pingpong --chk` wants it so.
 enum Pattern: MessagePattern {
+    /// The smallest page of any machine: the other end's pages may be larger, and begin at such places too.
+    private static let smallestPageBytes = 4096
+
     @inline(__always)
     static func byte(at index: Int, of message: Int, count: Int) -> UInt8 {
-        if index & 4095 == 0, count > 1 { return 0 }
+        if index & (smallestPageBytes - 1) == 0, count > 1 { return 0 }
         let mixed =
             UInt32(truncatingIfNeeded: index) &* 0x9e37_79b1 &+ UInt32(truncatingIfNeeded: message) &* 0x85eb_ca6b
         return UInt8(truncatingIfNeeded: mixed >> 24)

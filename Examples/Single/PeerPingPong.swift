@@ -18,7 +18,7 @@ struct PeerPingPong: ParsableCommand {
     @Option(help: "As the server: the own address.") var listen: String?
     @Option(help: "As the client: the server's address.") var connect: String?
     @Option(help: "The port.") var port: UInt16 = 7471
-    @Option(help: "Bytes of a message; whole pages.") var size = 4096
+    @Option(help: "Bytes of a message; whole pages.") var size = pageBytes
     @Option(help: "As the client: how many messages.") var count = 100
 
     func validate() throws {

@@ -72,12 +72,25 @@ extension MethodChoice {
                 method: .pinned, constraint: .any,
                 reason: "\(info.device) has no on-demand paging for reliable connections")
         }
+        let constraint =
+            info.nic == .software ? try softwarePaging(of: info.device, pageBytes: info.pageBytes) : .any
         guard let kernel = info.kernel, kernel >= firstCheckingKernel else {
             let running = info.kernel.map { "Linux \($0)" } ?? "this kernel"
             throw .uncheckedMapping(running, info.device, firstCheckingKernel)
         }
         return MethodChoice(
-            method: .onDemand, constraint: info.nic == .software ? .wholePages : .any,
+            method: .onDemand, constraint: constraint,
             reason: "p2pmem cannot be pinned for long, and \(info.device) can page on demand")
+    }
+
+    /// The transfers that are right on a software device's on-demand region: Soft-RoCE's driver ignores where in a page
+    /// a packet begins (drivers/infiniband/sw/rxe/rxe_odp.c), so that each packet must be a page.
+    ///
+    /// - Throws: `unsafeConfiguration` where pages are larger than packets.
+    static func softwarePaging(of device: Device, pageBytes: Int) throws(PeerMRError) -> TransferConstraint {
+        guard pageBytes == TransferConstraint.largestPacketBytes else {
+            throw .largePages(device, pageBytes, TransferConstraint.largestPacketBytes)
+        }
+        return .wholePages
     }
 }

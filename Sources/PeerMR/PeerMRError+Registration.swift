@@ -10,7 +10,7 @@ extension PeerMRError {
         "Registering peer memory",
         [
             pinnedPeer, routeRefused, routeWithoutRemedy, routeFine, routeUnknown, noOnDemandImport, noImport,
-            softwareImport, uncheckedMapping, partOutsideRegion, noProviderLibrary, nothingToProve,
+            softwareImport, uncheckedMapping, largePages, partOutsideRegion, noProviderLibrary, nothingToProve,
         ])
 }
 
@@ -45,6 +45,13 @@ extension PeerMRError {
             "\(kernel) maps peer memory for \(device) without checking that the two devices can reach each other, so "
                 + "data may go astray and be reported as arrived",
             "use Linux \(first) or newer, or host memory")
+    }
+    static let largePages = ErrorTable(facts: "device", "page size", "largest packet") { device, page, packet in
+        ErrorRow(
+            .unsafeConfiguration,
+            "the on-demand paging of \(device), a software device, puts each packet at the beginning of a page: with "
+                + "pages of \(page) bytes and packets of at most \(packet) it corrupts data and reports success",
+            "boot a kernel with pages of \(packet) bytes, or use host memory that is pinned")
     }
     static let noProviderLibrary = ErrorTable(facts: "device") { device in
         ErrorRow(.notSupported, "libibverbs has no provider library for \(device)")

@@ -31,7 +31,7 @@ public struct PeerWriteFlush: ~Copyable {
     ///   - domain: the domain of the regions that are written to.
     ///   - completions: where they complete, with the request ID given to ``post(reading:of:requestID:)``.
     ///   - connected: a queue pair of the same device that is connected; it stays as it is.
-    /// - Throws: as the queue pair and the 4 KiB of host memory do that the reads land in.
+    /// - Throws: as the queue pair and the page of host memory do that the reads land in.
     public init(
         depth: Int, on domain: ProtectionDomain, completions: CompletionQueue,
         like connected: borrowing QueuePair

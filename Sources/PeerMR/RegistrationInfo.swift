@@ -19,6 +19,8 @@ public struct RegistrationInfo: Hashable, Sendable {
     public var dmaBufSupport: DMABufSupport?
     /// The name of the driver of its PCI function; nil where sysfs names none.
     public var driver: String?
+    /// The size of the machine's pages, in bytes.
+    public var pageBytes = PeerMRCore.pageBytes
 
     /// Given by hand, as a test needs it.
     public init(

@@ -48,8 +48,9 @@ public final class RegistrationPlan: Sendable {
     ) throws(PeerMRError) -> MemoryRegion {
         do throws(PeerMRError) {
             return try MemoryRegion(
-                registering: memory, on: domain, access: access(wanted), constraint: choice.constraint,
-                ioAddress: options.ioAddress, handle: options.handle, isDataDirect: dataDirectFunction != nil)
+                registering: memory, on: domain, access: access(wanted),
+                constraint: constraint(for: wanted, on: domain.context.device), ioAddress: options.ioAddress,
+                handle: options.handle, isDataDirect: dataDirectFunction != nil)
         } catch {
             throw explain(error, memory, domain.context.device)
         }
@@ -67,6 +68,16 @@ public final class RegistrationPlan: Sendable {
             let exporter = Exporter.exporting(as: name, driver: driver)
         else { return owner }
         return exporter.owner(isRouteAllowed: path?.verdict.isSupported)
+    }
+
+    /// The transfers that are right on a region with such access: host memory can be registered on demand as well.
+    ///
+    /// - Throws: `unsafeConfiguration` where none are.
+    func constraint(
+        for access: Access, on device: @autoclosure () -> Device
+    ) throws(PeerMRError) -> TransferConstraint {
+        guard access.contains(.onDemand), nic == .software, choice.method == .pinned else { return choice.constraint }
+        return try MethodChoice.softwarePaging(of: device(), pageBytes: pageBytes)
     }
 
     /// What a refusal of the kernel means, with all that was known before.

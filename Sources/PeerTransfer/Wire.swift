@@ -23,6 +23,9 @@ public enum Operation: UInt8, Sendable {
 
 /// Slots have numbers below this.
 public let slotLimit: UInt16 = 4096
+/// What the size of a slot is a multiple of, in bytes, whatever the pages of the two machines are: a server may want
+/// more.
+let slotUnit: UInt32 = 4096
 
 /// From client to server, 44 of the 56 bytes that a connection request may carry.
 package struct Hello: Equatable {
@@ -70,7 +73,7 @@ extension Hello {
             let key = reader.take(UInt32.self), let slotBytes = reader.take(UInt32.self),
             let slotCount = reader.take(UInt16.self)
         else { throw Refusal(.malformed, detail: UInt64(wireVersion)) }
-        guard slotBytes > 0, slotBytes % 4096 == 0, slotCount > 0, slotCount <= slotLimit
+        guard slotBytes > 0, slotBytes % slotUnit == 0, slotCount > 0, slotCount <= slotLimit
         else { throw Refusal(.badSlots) }
         self.init(
             operation: operation, offset: offset, byteCount: byteCount,

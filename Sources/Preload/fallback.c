@@ -81,6 +81,12 @@ static bool is_usable(const struct refused *refused, const struct peermr_region_
     const char *device = refused->pd->context->device->name;
     if (info->alignment <= 1 && info->path_mtu == 0)
         return true;
+    if (info->path_mtu != 0 && info->alignment > info->path_mtu) {
+        preload_log(refused, "left at that: %s moves data of this memory rightly only from multiples of %" PRIu64
+                    " bytes on, and its packets have %" PRIu32 ", so that most begin in between", device,
+                    info->alignment, info->path_mtu);
+        return false;
+    }
     if (info->io_address % info->alignment != 0) {
         preload_log(refused, "left at that: %s moves data of this memory rightly only from multiples of %" PRIu64
                     " bytes on, and the region begins in between", device, info->alignment);

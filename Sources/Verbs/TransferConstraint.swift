@@ -21,6 +21,11 @@ public struct TransferConstraint: Hashable, Sendable {
 
     /// Every transfer is right.
     public static let any = TransferConstraint(alignment: 1, pathMTUBytes: 0)
-    /// Transfers that begin on a 4096-byte page, in packets of 4096 bytes. The last may be shorter.
-    public static let wholePages = TransferConstraint(alignment: 4096, pathMTUBytes: 4096)
+    /// The largest payload of a packet, in bytes: that of the path MTU of code 5.
+    public static let largestPacketBytes = 4096
+    /// Transfers that begin on a page of 4096 bytes, in packets of one page. The last may be shorter.
+    ///
+    /// Only for machines with pages of that size: larger ones fit in no packet.
+    public static let wholePages = TransferConstraint(
+        alignment: UInt64(largestPacketBytes), pathMTUBytes: largestPacketBytes)
 }

@@ -47,6 +47,18 @@ import Testing
         #expect(choice.constraint == .wholePages)
     }
 
+    /// No packet is as large as such a page.
+    @Test(arguments: [16384, 65536])
+    func aSoftwareDeviceIsRefusedOnLargePages(_ pageBytes: Int) throws {
+        var info = info(nic: .software)
+        info.pageBytes = pageBytes
+        let error = #expect(throws: PeerMRError.self) { try MethodChoice.choose(for: .p2pmem, info: info) }
+        #expect(error?.code == .unsafeConfiguration)
+        #expect(error?.reason.contains("with pages of \(pageBytes) bytes") == true)
+        info.nic = .device
+        #expect(try MethodChoice.choose(for: .p2pmem, info: info).constraint == .any)
+    }
+
     /// Before 6.16 on-demand paging mapped peer memory like RAM; an unknown kernel counts as one of those.
     @Test(
         arguments: [nil, KernelRelease(5, 15), KernelRelease(6, 12), KernelRelease(6, 15)], [NICKind.device, .software])

@@ -54,8 +54,8 @@ peermr_status peermr_region_info(const struct peermr_region *region, struct peer
     out->kind = is("host") ? PEERMR_KIND_HOST : is("dmabuf") ? PEERMR_KIND_DMABUF : PEERMR_KIND_P2PMEM;
     out->method = is("dmabuf") ? PEERMR_METHOD_DMABUF : PEERMR_METHOD_ON_DEMAND;
     out->io_address = region->options.flags ? region->options.io_address : (uintptr_t)region->mr->addr;
-    out->alignment = is("pages") ? 4096 : 1;
-    out->path_mtu = is("pages") ? 4096 : 0;
+    out->alignment = is("pages") ? 4096 : is("large pages") ? 65536 : 1;
+    out->path_mtu = is("pages") || is("large pages") ? 4096 : 0;
     out->provider_bdf = is("p2pmem") ? "0000:01:00.0" : "";
     return PEERMR_OK;
 }

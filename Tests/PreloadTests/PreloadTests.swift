@@ -127,6 +127,17 @@ import Testing
         #expect(small.said.contains("in packets of 4096 bytes, and has no port with that MTU"))
     }
 
+    /// Nobody can vouch for packets that are smaller than pages.
+    @Test func largePagesAreRefusedInAnyCase() throws {
+        let variables = [
+            "FAKE_ERRNO": efault, "FAKE_PEERMR": "large pages", "PEERMR_VERBOSE": "1", "PEERMR_WHOLE_PAGES": "1",
+        ]
+        let found = try harness.run("plain", variables)
+        #expect(found.lines.first == "NULL errno 14")
+        #expect(found.lines.last == "peermr loaded registered 1 deregistered 1 detached 0")
+        #expect(found.said.contains("only from multiples of 65536 bytes on, and its packets have 4096"))
+    }
+
     @Test func whatIsNoMemoryIsNotLookedAt() throws {
         for command in ["zero-based", "everything", "ex-descriptor"] {
             let found = try harness.run(command, ["FAKE_ERRNO": "22", "FAKE_PEERMR": "p2pmem"])

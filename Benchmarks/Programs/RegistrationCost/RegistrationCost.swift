@@ -34,7 +34,7 @@ enum RegistrationCost {
     private static func registration(_ context: Context) throws -> Int {
         var best = Int64.max
         for round in 0..<20 where round < 5 || best > Overhead.barNanoseconds {
-            var plan = BenchPlan(memories: [try BenchMemory("host")], sizes: [4096])
+            var plan = BenchPlan(memories: [try BenchMemory("host")], sizes: [UInt64(pageBytes)])
             plan.temperatures = [.warm]
             plan.baseline = true
             plan.iterations = 3000
