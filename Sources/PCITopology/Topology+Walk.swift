@@ -80,7 +80,7 @@ extension Topology {
 
     /// Whether the way through the host bridges is allowed; nil where that cannot be known.
     @inline(__always)
-    private func throughHostBridges(
+    func throughHostBridges(
         _ client: Int, _ provider: Int, _ recorder: inout some FindingRecorder
     ) -> Bool? {
         if isAnyBridgeAllowed {

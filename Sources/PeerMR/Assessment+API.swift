@@ -2,10 +2,12 @@
 
 package import PCITopology
 public import PeerMRCore
+internal import PeerMemory
 internal import Verbs
 
 extension Assessment {
-    /// Linux 6.2 is the first where programs may map p2pmem and do direct I/O on it.
+    /// Linux 6.2 is the first where programs may map p2pmem and do direct I/O on it. Distributions have it under older
+    /// numbers (RHEL 9.3): a file `allocate` proves it.
     public static let firstKernelWithUserMemory = KernelRelease(6, 2)
 
     /// Linux 7.2 is the first whose NVMe multipath and md arrays of level 0, 1 and 10 pass peer memory on to their
@@ -18,13 +20,15 @@ extension Assessment {
     ///   - device: the open RDMA device; nil where it is on another machine.
     ///   - plan: how it would register the memory.
     static func api(
-        of client: Client, _ attachment: Attachment, _ kind: MemoryKind, _ topology: Topology,
-        _ device: Result<Context, PeerMRError>?, _ plan: Result<RegistrationPlan, PeerMRError>?
+        of client: Client, _ attachment: Attachment, _ kind: MemoryKind, _ provider: PCIAddress?, _ topology: Topology,
+        _ root: SystemRoot, _ device: Result<Context, PeerMRError>?, _ plan: Result<RegistrationPlan, PeerMRError>?
     ) -> Answer {
         let isRDMA = if case .rdmaDevice = client { true } else { false }
-        if !(isRDMA && kind == .dmabuf), let refusal = refusal(by: topology.kernel) { return refusal }
+        if !(isRDMA && kind == .dmabuf), let refusal = userMemoryRefusal(topology.kernel, provider, root) {
+            return refusal
+        }
         guard isRDMA else {
-            return block(of: client, attachment, topology)
+            return block(of: client, attachment, topology, RedHatKernel(root: root))
         }
         switch (device, plan) {
         case (.success(let context)?, let plan?): return api(of: kind, on: context, plan)
@@ -41,8 +45,19 @@ extension Assessment {
     package static func api(ofRDMADevice name: String, topology: Topology) -> Answer {
         let device = open(name)
         return api(
-            of: .rdmaDevice(name), .unreadable, .p2pmem, topology, device,
-            device.flatMap { context in plan(for: .p2pmem, of: nil, on: context) })
+            of: .rdmaDevice(name), .unreadable, .p2pmem, nil, topology, .live, device,
+            device.flatMap { context in planForAnyPool(on: context, topology) })
+    }
+
+    /// The plan for p2pmem; on a kernel that checks no routes, that for the first pool that there is one for.
+    private static func planForAnyPool(
+        on context: Context, _ topology: Topology
+    ) -> Result<RegistrationPlan, PeerMRError> {
+        let general = plan(for: .p2pmem, of: nil, on: context)
+        guard case .failure(let error) = general, error.code == .unsafeConfiguration else { return general }
+        let pools = topology.functions.filter { $0.poolBytes != nil }.map(\.address)
+        let plans = pools.map { plan(for: .p2pmem, of: $0, on: context) }
+        return plans.first { (try? $0.get()) != nil } ?? plans.first ?? general
     }
 
     /// Whether an open RDMA device has the call for memory of a kind.
@@ -50,7 +65,7 @@ extension Assessment {
         of kind: MemoryKind, on context: Context, _ plan: Result<RegistrationPlan, PeerMRError>
     ) -> Answer {
         let device = context.device
-        if kind == .p2pmem, let refusal = refusal(by: .running()) { return refusal }
+        if kind == .p2pmem, let refusal = userMemoryRefusal(.running(), nil, .live) { return refusal }
         switch (kind, plan) {
         case (.host, _): return Answer(.yes, "\(device) registers host memory, as every RDMA device does")
         case (.nic, _): return Answer(.unknown, "not asked")
@@ -58,6 +73,8 @@ extension Assessment {
         case (.p2pmem, .success(let plan)) where plan.choice.method == .onDemand:
             let aside = plan.nic == .software ? "; on this software device that works by CPU copy" : ""
             return Answer(.yes, plan.choice.reason + aside)
+        case (.p2pmem, .success(let plan)) where RedHatKernel.running?.pinsPeerMemory == true:
+            return Answer(.yes, plan.choice.reason)
         case (.p2pmem, .success(let plan)):
             return Answer(
                 .no, "\(plan.choice.reason), and p2pmem cannot be pinned for long",
@@ -69,11 +86,37 @@ extension Assessment {
         }
     }
 
-    private static func refusal(by kernel: KernelRelease?) -> Answer? {
+    /// Why programs get no p2pmem from this kernel; nil where they do, or nothing tells.
+    ///
+    /// - Parameter provider: whose memory is asked for; nil for that of any.
+    package static func userMemoryRefusal(
+        _ kernel: KernelRelease?, _ provider: PCIAddress?, _ root: SystemRoot
+    ) -> Answer? {
         guard let kernel, kernel < firstKernelWithUserMemory else { return nil }
-        return Answer(
-            .no, "Linux \(kernel) gives programs no peer memory",
-            remedy: "use Linux \(firstKernelWithUserMemory) or newer")
+        let pools = provider.flatMap { P2PPool(of: $0, root: root) }.map { [$0] } ?? P2PPool.all(root: root)
+        if pools.contains(where: \.isAllocatable) { return nil }
+        let remedy = "use Linux \(firstKernelWithUserMemory) or newer"
+        if pools.isEmpty, let redHat = RedHatKernel(root: root), redHat.givesUserMemory { return nil }
+        guard pools.isEmpty, !isPlain(root) else {
+            return Answer(.no, "Linux \(kernel) gives programs no peer memory", remedy: remedy)
+        }
+        switch TypeInformation(root: root)?.hasFunction("p2pmem_alloc_mmap") {
+        case true?: return nil
+        case false?: return Answer(.no, "this kernel gives programs no peer memory", remedy: remedy)
+        case nil:
+            return Answer(
+                .unknown,
+                "whether this kernel, which is no plain Linux \(kernel), gives programs peer memory is shown by "
+                    + "a device that has some, and none has", remedy: remedy)
+        }
+    }
+
+    /// Whether the kernel is one of kernel.org or Debian, whose number tells what is in it.
+    private static func isPlain(_ root: SystemRoot) -> Bool {
+        guard let release = root.attribute("proc/sys/kernel/osrelease") else { return true }
+        let plain = /\d+\.\d+(\.\d+)?(-rc\d+)?\+?/
+        let debian = /\d+\.\d+\.\d+(-\d+|\+deb\d+(\.\d+)?)-(amd64|arm64|cloud-amd64|cloud-arm64|ppc64el|riscv64)/
+        return release.wholeMatch(of: plain) != nil || release.wholeMatch(of: debian) != nil
     }
 
     /// No where the device or the kernel cannot do it, unknown where it could not be asked.
@@ -87,12 +130,19 @@ extension Assessment {
         return Answer(.no, "\(error.reason) (\(call), errno \(errno.rawValue))", remedy: error.remedy)
     }
 
-    private static func block(of client: Client, _ attachment: Attachment, _ topology: Topology) -> Answer {
+    private static func block(
+        of client: Client, _ attachment: Attachment, _ topology: Topology, _ redHat: RedHatKernel?
+    ) -> Answer {
         let isDisk = if case .blockDevice = client { true } else { false }
         if case .stacked = attachment {
             return Answer(
                 .no, "\(client) is made of other devices and takes no peer memory for them",
                 remedy: "use them themselves")
+        }
+        if let redHat, redHat.refusesDirectIO {
+            return Answer(
+                .no, "the kernel of \(redHat) passes peer memory to no drive: direct I/O on it ends with EREMOTEIO",
+                remedy: "use the kernel of RHEL 9.6 or newer")
         }
         let functions = attachment.functions.compactMap { topology.function(at: $0) }
         guard let first = functions.first, functions.count == attachment.functions.count else {

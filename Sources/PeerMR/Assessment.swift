@@ -72,13 +72,15 @@ extension Assessment {
         if kind == .dmabuf {
             (path, dataDirectFunction) = direct.better(than: path, to: provider, "\(client)", topology)
         }
-        let plan = device?.flatMap { context in Self.plan(for: kind, of: nil, on: context) }
+        let plan = device?.flatMap { context in
+            Self.plan(for: kind, of: kind == .p2pmem ? provider : nil, on: context)
+        }
         self.path = path
         self.kind = kind
         self.plan = plan
         route = Answer(path)
         exporter = Self.exporter(provider, topology, root)
-        api = Self.api(of: client, attachment, kind, topology, device, plan)
+        api = Self.api(of: client, attachment, kind, provider, topology, root, device, plan)
     }
 
     /// Only whether the kernel would let a client do DMA to a provider, without the other three answers.

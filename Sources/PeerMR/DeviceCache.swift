@@ -16,7 +16,10 @@ final class DeviceCache: Sendable {
     /// The PCI function that does its DMA; nil where there is none.
     let function: PCIAddress?
     private let root: SystemRoot
+    /// Of dma-bufs, and of p2pmem on a kernel that does not check routes itself.
     private let plans: EventCache<PCIAddress, RegistrationPlan>
+    private let mappings: EventCache<PCIAddress, RegistrationPlan>
+    private let checksMappings = OnceReference()
     // The plans that hold as long as the device is open, by the kind of memory. Only ``plan(_:_:_:)`` sets them.
     private let host = OnceReference()
     private let p2pmem = OnceReference()
@@ -27,6 +30,7 @@ final class DeviceCache: Sendable {
         nic = NICKind(of: device, root: root)
         function = DeviceLinks.function(ofRDMADevice: device.name, root: root)
         plans = EventCache(root: root)
+        mappings = EventCache(root: root)
         self.root = root
     }
 
@@ -46,7 +50,7 @@ final class DeviceCache: Sendable {
     ) throws(PeerMRError) -> RegistrationPlan {
         switch kind {
         case .host: return try plan(kind, host, context)
-        case .p2pmem: return try plan(kind, p2pmem, context)
+        case .p2pmem: return try plan(forPoolOf: provider, context)
         case .nic: return try plan(kind, own, context)
         case .dmabuf:
             guard let provider else { return try plan(kind, dmabuf, context) }
@@ -57,14 +61,40 @@ final class DeviceCache: Sendable {
     }
 
     private func plan(
-        _ kind: MemoryKind, _ slot: borrowing OnceReference, _ context: Context
+        _ kind: MemoryKind, _ slot: borrowing OnceReference, _ context: Context, _ info: RegistrationInfo? = nil
     ) throws(PeerMRError) -> RegistrationPlan {
         if let known = slot.object { return unsafe unsafeDowncast(known, to: RegistrationPlan.self) }
-        let choice = try MethodChoice.choose(
-            for: kind, info: RegistrationInfo(of: context, nic: nic, for: kind, root: root))
+        let info = if let info { info } else { try RegistrationInfo(of: context, nic: nic, for: kind, root: root) }
+        let choice = try MethodChoice.choose(for: kind, info: info)
         let provider = kind == .nic ? function : nil
         let made = RegistrationPlan(choice, nic, provider: provider, driver: provider.flatMap { root.driver(of: $0) })
         return unsafe unsafeDowncast(slot.set(made), to: RegistrationPlan.self)
+    }
+
+    /// The plan for p2pmem: the same for every provider where the kernel checks the route.
+    private func plan(
+        forPoolOf provider: PCIAddress?, _ context: Context
+    ) throws(PeerMRError) -> RegistrationPlan {
+        if let known = p2pmem.object { return unsafe unsafeDowncast(known, to: RegistrationPlan.self) }
+        guard let provider else { return try plan(.p2pmem, p2pmem, context, info(of: context)) }
+        return try mappings.value(for: provider) { () throws(PeerMRError) in
+            var info = try info(of: context)
+            if info.isMappingChecked || !info.onDemand.isSupported { return try plan(.p2pmem, p2pmem, context, info) }
+            let (mapping, route) = UncheckedMapping.read(for: function, of: provider, root: root)
+            info.peer = PeerMapping(provider: provider, mapping: mapping, route: route.map { Answer($0) })
+            return RegistrationPlan(
+                try MethodChoice.choose(for: .p2pmem, info: info), nic, provider: provider,
+                driver: root.driver(of: provider), path: route)
+        }
+    }
+
+    private func info(of context: Context) throws(PeerMRError) -> RegistrationInfo {
+        var info = try RegistrationInfo(of: context, nic: nic, for: .p2pmem, root: root)
+        let evidence =
+            checksMappings.object
+            ?? checksMappings.set(MappingEvidence(KernelEvidence.checksOnDemandMappings(root: root)))
+        info.checksMappings = (evidence as? MappingEvidence)?.isChecked
+        return info
     }
 
     /// The plan for dma-bufs of a function: what is around a provider is read again when it may have changed.
@@ -86,6 +116,12 @@ final class DeviceCache: Sendable {
             .dataDirect(device, function), nic, provider: provider, driver: driver, path: direct,
             dataDirectFunction: function, alternative: try? ordinary.get())
     }
+}
+
+/// What the kernel's type information tells, read once: it is megabytes.
+private final class MappingEvidence: Sendable {
+    let isChecked: Bool?
+    init(_ isChecked: Bool?) { self.isChecked = isChecked }
 }
 
 extension PeerRegion {

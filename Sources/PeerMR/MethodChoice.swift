@@ -16,7 +16,8 @@ public struct MethodChoice: Hashable, Sendable {
 
 extension MethodChoice {
     /// Linux 6.16 is the first that asks pci_p2pdma when an on-demand region maps peer memory (mm/hmm.c,
-    /// `hmm_dma_map_pfn`). Before, it was mapped like RAM, whatever lay between the devices.
+    /// `hmm_dma_map_pfn`). Before, it was mapped like RAM, whatever lay between the devices: right only where
+    /// ``PCITopology/UncheckedMapping`` finds nothing against it.
     public static let firstCheckingKernel = KernelRelease(6, 16)
 
     /// Picks the method for memory of a kind.
@@ -70,17 +71,28 @@ extension MethodChoice {
         else {
             return MethodChoice(
                 method: .pinned, constraint: .any,
-                reason: "\(info.device) has no on-demand paging for reliable connections")
+                reason: info.redHat?.pinsPeerMemory == true
+                    ? "this kernel pins p2pmem where the route allows it, and \(info.device) has no on-demand paging"
+                    : "\(info.device) has no on-demand paging for reliable connections")
         }
         let constraint =
             info.nic == .software ? try softwarePaging(of: info.device, pageBytes: info.pageBytes) : .any
-        guard let kernel = info.kernel, kernel >= firstCheckingKernel else {
-            let running = info.kernel.map { "Linux \($0)" } ?? "this kernel"
-            throw .uncheckedMapping(running, info.device, firstCheckingKernel)
+        let reason = "p2pmem cannot be pinned for long, and \(info.device) can page on demand"
+        if info.isMappingChecked { return MethodChoice(method: .onDemand, constraint: constraint, reason: reason) }
+        let kernel = info.kernel.map { "Linux \($0)" } ?? "this kernel"
+        guard let peer = info.peer else { throw .uncheckedMapping(kernel, info.device, firstCheckingKernel) }
+        if let failure = peer.mapping.failure {
+            if let redHat = info.redHat, redHat.pinsPeerMemory {
+                return MethodChoice(
+                    method: .pinned, constraint: .any,
+                    reason: "\(redHat) checks the route of p2pmem that it pins, and of no other")
+            }
+            throw .unsafeMapping(failure, kernel, info.device, peer.provider, peer.route)
         }
         return MethodChoice(
             method: .onDemand, constraint: constraint,
-            reason: "p2pmem cannot be pinned for long, and \(info.device) can page on demand")
+            reason: "\(reason); \(kernel) maps it without a check, and PeerMR's own stands in for that: the route is "
+                + "one that newer kernels allow, \(peer.mapping.address)")
     }
 
     /// The transfers that are right on a software device's on-demand region: Soft-RoCE's driver ignores where in a page

@@ -10,7 +10,7 @@ extension PeerMRError {
         "Registering peer memory",
         [
             pinnedPeer, routeRefused, routeWithoutRemedy, routeFine, routeUnknown, noOnDemandImport, noImport,
-            softwareImport, uncheckedMapping, largePages, partOutsideRegion, noProviderLibrary, nothingToProve,
+            softwareImport, largePages, partOutsideRegion, noProviderLibrary, nothingToProve,
         ])
 }
 
@@ -39,13 +39,6 @@ extension PeerMRError {
         return found.errno.map { table($0, found.reason, found.remedy) } ?? table(found.reason, found.remedy)
     }
 
-    static let uncheckedMapping = ErrorTable(facts: "kernel", "device", "first kernel") { kernel, device, first in
-        ErrorRow(
-            .unsafeConfiguration,
-            "\(kernel) maps peer memory for \(device) without checking that the two devices can reach each other, so "
-                + "data may go astray and be reported as arrived",
-            "use Linux \(first) or newer, or host memory")
-    }
     static let largePages = ErrorTable(facts: "device", "page size", "largest packet") { device, page, packet in
         ErrorRow(
             .unsafeConfiguration,

@@ -1,9 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import PCITopology
+package import PCITopology
 internal import SystemPackage
 public import PeerMRCore
 public import Verbs
+
+/// A provider of p2pmem, as a kernel that makes no check of its own would map it.
+package struct PeerMapping: Hashable, Sendable {
+    package var provider: PCIAddress
+    package var mapping: UncheckedMapping
+    /// What a kernel that checks would do.
+    package var route: Answer?
+
+    package init(provider: PCIAddress, mapping: UncheckedMapping, route: Answer?) {
+        self.provider = provider
+        self.mapping = mapping
+        self.route = route
+    }
+}
 
 /// What decides the method: what is known of the device and the kernel.
 public struct RegistrationInfo: Hashable, Sendable {
@@ -19,6 +33,13 @@ public struct RegistrationInfo: Hashable, Sendable {
     public var dmaBufSupport: DMABufSupport?
     /// The name of the driver of its PCI function; nil where sysfs names none.
     public var driver: String?
+    /// Whether the kernel asks p2pdma before it maps peer memory for an on-demand region, as its type information
+    /// tells; nil where that does not, so that the release decides.
+    public var checksMappings: Bool?
+    /// The provider of p2pmem, and what is between; nil where it is not known, or does not matter.
+    package var peer: PeerMapping?
+    /// The running kernel, where it is one of Red Hat's.
+    package var redHat: RedHatKernel?
     /// The size of the machine's pages, in bytes.
     public var pageBytes = PeerMRCore.pageBytes
 
@@ -35,6 +56,12 @@ public struct RegistrationInfo: Hashable, Sendable {
         self.driver = driver
     }
 
+    /// Whether the kernel checks the route of on-demand regions before it maps them: the release where nothing else
+    /// tells. Distributions carry newer code under older numbers, and none older code under newer ones.
+    var isMappingChecked: Bool {
+        checksMappings ?? kernel.map { $0 >= MethodChoice.firstCheckingKernel } ?? false
+    }
+
     /// What is known of an open device on the running kernel, as far as it matters for memory of a kind.
     ///
     /// - Throws: the errno of the device query.
@@ -48,6 +75,7 @@ public struct RegistrationInfo: Hashable, Sendable {
             device: context.device, onDemand: try context.attributes().onDemand, nic: nic, kernel: .running(),
             dmaBufSupport: kind == .dmabuf ? context.dmaBufSupport() : nil,
             driver: Self.driver(ofRDMADevice: name, root: root))
+        redHat = .running
     }
 
     /// The driver that an RDMA device's abilities are those of: a subfunction of mlx5 is an auxiliary device, with a

@@ -26,13 +26,16 @@ public struct KernelRelease: Hashable, Comparable, Sendable, CustomStringConvert
     }
 
     /// The running kernel's, by uname(2); nil where its release cannot be read as a version.
-    public static func running() -> KernelRelease? {
+    public static func running() -> KernelRelease? { runningText().flatMap { KernelRelease(release: $0) } }
+
+    /// All of the running kernel's release, such as `7.3.4+deb13-amd64`; nil where it is no text.
+    package static func runningText() -> String? {
         var names = utsname()
         guard unsafe uname(&names) == 0 else { return nil }
         let release = unsafe withUnsafeBytes(of: &names.release) { bytes in
             unsafe bytes.prefix { $0 != 0 }.map { $0 }
         }
-        return String(validating: release, as: UTF8.self).flatMap { KernelRelease(release: $0) }
+        return String(validating: release, as: UTF8.self)
     }
 
     /// Whether the one is older.

@@ -48,6 +48,14 @@ struct MappedRange: Hashable, Sendable {
         self.root = root
     }
 
+    /// The object is mapped there still.
+    ///
+    /// - Throws: as ``init(at:byteCount:root:)`` does, and `memoryRevoked` where another object is there.
+    func validateUnchanged() throws(PeerMRError) {
+        let now = try MappedRange(at: address, byteCount: byteCount, root: root)
+        guard now.object == object else { throw .replacedRange(address, object, now.object) }
+    }
+
     /// No part of the range is without memory.
     private static func validateWhole(_ range: Range<UInt64>, _ lines: [MemoryMapLine]) throws(PeerMRError) {
         var reached = range.lowerBound

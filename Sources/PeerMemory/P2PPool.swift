@@ -14,7 +14,7 @@ public struct P2PPool: Hashable, Sendable {
     public let byteCount: UInt64
     /// What was free when this was read, in bytes; it may be in pieces.
     public let availableBytes: UInt64
-    /// Whether programs can allocate from it: Linux 6.2 and newer.
+    /// Whether programs can allocate from it, as a file `allocate` shows: Linux 6.2 and newer, and RHEL 9.3.
     public let isAllocatable: Bool
 
     /// Reads the pool of a function; nil where it has none.

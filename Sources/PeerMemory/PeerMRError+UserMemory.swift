@@ -8,7 +8,7 @@ extension PeerMRError {
         "Memory that the application has mapped",
         [
             deviceObject, mappingLostIn, noMemoryMap, emptyRange, rangeWraps, hole, mixed, disorderly, poolGone,
-            namelessBuffer, privateMapping, readOnlyMapping, descriptorClosed, implausibleOffset,
+            replaced, namelessBuffer, privateMapping, readOnlyMapping, descriptorClosed, implausibleOffset,
         ])
 }
 
@@ -43,6 +43,17 @@ extension PeerMRError {
             .invalidArgument,
             "the \(size) bytes from \(address) on begin in \(object) and go on in \(other), from \(start) on",
             "register each by itself")
+    }
+
+    static let replaced = ErrorTable(
+        facts: .hexadecimal("address"), "object", "other"
+    ) { address, object, other in
+        ErrorRow(.memoryRevoked, "\(object) was mapped at \(address), and now \(other) is")
+            .with(remedy: "keep memory mapped as long as it is registered")
+    }
+
+    static func replacedRange(_ address: UInt64, _ object: MappedObject, _ other: MappedObject) -> PeerMRError {
+        replaced(address, object, object == other ? "another \(other)" : "\(other)")
     }
 
     static func mixedRange(

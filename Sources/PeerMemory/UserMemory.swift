@@ -92,7 +92,10 @@ extension UserMemory {
     public func backing(for access: Access) throws(PeerMRError) -> MemoryBacking {
         switch object {
         case .host, .device: break
-        case .p2pmem: try range.validate(access)
+        case .p2pmem:
+            try range.validate(access)
+            // Something else may have been mapped there since: kernels before 6.16 map it without asking what it is.
+            try range.validateUnchanged()
         case .dmabuf(let identity, _):
             try range.validate(access)
             let buffer = try opened(identity)

@@ -11,19 +11,7 @@ extension Diagnosis {
         let topology = machine.topology
         var found: [Diagnosis] = []
         if let kernel = topology.kernel {
-            if kernel < Assessment.firstKernelWithUserMemory {
-                found.append(
-                    Diagnosis(
-                        .blocks, "kernelWithoutUserMemory", nil, "Linux \(kernel) gives programs no p2pmem",
-                        remedy: "boot Linux \(MethodChoice.firstCheckingKernel) or newer"))
-            } else if kernel < MethodChoice.firstCheckingKernel {
-                found.append(
-                    Diagnosis(
-                        .blocks, "kernelWithoutCheck", nil,
-                        "Linux \(kernel) maps peer memory for on-demand regions without checking the route, so "
-                            + "PeerMR does not register it; drives can use it",
-                        remedy: "boot Linux \(MethodChoice.firstCheckingKernel) or newer"))
-            }
+            found += ofTheRelease(kernel, machine)
         } else {
             found.append(
                 Diagnosis(
@@ -46,6 +34,43 @@ extension Diagnosis {
                     "whether the kernel was built with CONFIG_PCI_P2PDMA "
                         + "cannot be read",
                     remedy: "grep CONFIG_PCI_P2PDMA /boot/config-$(uname -r)"))
+        }
+        return found
+    }
+
+    /// What this kernel lacks, and does otherwise.
+    private static func ofTheRelease(_ kernel: KernelRelease, _ machine: Machine) -> [Diagnosis] {
+        let newer = "boot Linux \(MethodChoice.firstCheckingKernel) or newer"
+        var found: [Diagnosis] = []
+        if let refusal = Assessment.userMemoryRefusal(kernel, nil, machine.root) {
+            let severity: Severity = refusal.outcome == .no ? .blocks : .unknown
+            return [Diagnosis(severity, "kernelWithoutUserMemory", nil, refusal.reason, remedy: newer)]
+        }
+        let isChecked =
+            KernelEvidence.checksOnDemandMappings(root: machine.root) ?? (kernel >= MethodChoice.firstCheckingKernel)
+        if !isChecked {
+            found.append(
+                Diagnosis(
+                    .limits, "kernelWithoutCheck", nil,
+                    "Linux \(kernel) maps peer memory for on-demand regions without checking the route, so PeerMR "
+                        + "registers it only where its own check finds the route safe; peermr check says for which "
+                        + "pairs",
+                    remedy: newer))
+        }
+        guard let redHat = RedHatKernel(root: machine.root) else { return found }
+        if redHat.refusesDirectIO {
+            found.append(
+                Diagnosis(
+                    .limits, "kernelWithoutDirectIO", nil,
+                    "the kernel of \(redHat) passes p2pmem to no drive: direct I/O on it ends with EREMOTEIO",
+                    remedy: "boot the kernel of RHEL 9.6 or newer"))
+        }
+        if redHat.pinsPeerMemory {
+            found.append(
+                Diagnosis(
+                    .note, "kernelPinsPeerMemory", nil,
+                    "the kernel of \(redHat) pins p2pmem like any other memory: ibv_reg_mr works where the route allows "
+                        + "it, and the drive cannot be unbound as long as the region lives"))
         }
         return found
     }

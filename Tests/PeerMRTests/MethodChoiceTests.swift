@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import PeerMR
 import Testing
+
+@testable import PCITopology
+@testable import PeerMR
 
 /// Which method is taken, over all facts that decide it.
 @Suite struct MethodChoiceTests {
@@ -69,6 +71,57 @@ import Testing
         #expect(error?.code == .unsafeConfiguration)
         #expect(error?.reason.hasPrefix(kernel.map { "Linux \($0) " } ?? "this kernel ") == true)
         #expect(error?.remedy?.contains("6.16") == true)
+    }
+
+    private func peer(_ iommu: IOMMUMode = .none, isSupported: Bool? = true, busOffset: Int64? = 0) -> PeerMapping {
+        let mapping = UncheckedMapping(
+            client: PCIAddress("0000:02:00.0"),
+            verdict: Verdict(mapType: .busAddress, isSupported: isSupported, distance: 2), allowsHostBridge: false,
+            iommu: iommu, busOffset: busOffset, encryptsMemory: false, isX86: true)
+        return PeerMapping(
+            provider: PCIAddress(domain: 0, number: 0x100), mapping: mapping,
+            route: Answer(.no, "no way", remedy: "make one"))
+    }
+
+    @Test func withoutTheKernelsCheckThatOfPeerMRStandsIn() throws {
+        for kernel in [nil, KernelRelease(5, 14), KernelRelease(6, 12)] {
+            var info = info(kernel: kernel)
+            info.peer = peer()
+            let choice = try MethodChoice.choose(for: .p2pmem, info: info)
+            #expect(choice.method == .onDemand)
+            #expect(choice.reason.contains("maps it without a check, and PeerMR's own stands in for that"))
+            info.peer = peer(.domain(type: "DMA", group: "9"))
+            let error = #expect(throws: PeerMRError.self) { try MethodChoice.choose(for: .p2pmem, info: info) }
+            #expect(error?.code == .unsafeConfiguration)
+            #expect(error?.reason.contains("group 9") == true && error?.remedy?.contains("iommu=pt") == true)
+            info.peer = peer(isSupported: false)
+            let refused = #expect(throws: PeerMRError.self) { try MethodChoice.choose(for: .p2pmem, info: info) }
+            #expect(refused?.reason.hasSuffix("a newer one would refuse it: no way") == true)
+            #expect(refused?.remedy == "make one")
+        }
+    }
+
+    /// Type information tells of backports; where there is none, the release does.
+    @Test func whetherTheKernelChecksIsReadBeforeItsRelease() throws {
+        var old = info(kernel: KernelRelease(5, 14))
+        old.checksMappings = true
+        #expect(try MethodChoice.choose(for: .p2pmem, info: old).method == .onDemand)
+        var new = info(kernel: KernelRelease(7, 3))
+        new.checksMappings = false
+        #expect(throws: PeerMRError.self) { try MethodChoice.choose(for: .p2pmem, info: new) }
+        new.peer = peer()
+        #expect(try MethodChoice.choose(for: .p2pmem, info: new).reason.contains("stands in"))
+    }
+
+    /// RHEL 9.3 and 9.4 check the route when they pin p2pmem, and pin it.
+    @Test func aKernelThatPinsPeerMemoryIsLeftToDoSo() throws {
+        var info = info(kernel: KernelRelease(5, 14))
+        info.redHat = RedHatKernel(release: "5.14.0-427.13.1.el9_4.x86_64")
+        info.peer = peer(busOffset: nil)
+        let choice = try MethodChoice.choose(for: .p2pmem, info: info)
+        #expect(choice.method == .pinned && choice.reason.contains("RHEL 9.4"))
+        info.redHat = RedHatKernel(release: "5.14.0-503.11.1.el9_5.x86_64")
+        #expect(throws: PeerMRError.self) { try MethodChoice.choose(for: .p2pmem, info: info) }
     }
 
     @Test(arguments: kernels, [NICKind.device, .software])

@@ -4,7 +4,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from checks import equal, noise, refused, same_bytes
+from checks import check, equal, noise, refused, same_bytes
 from registry import BARE, PAIR, STABLE, Failure, test
 from roundtrip import check_outcome, round_trip
 
@@ -90,17 +90,36 @@ def fakes(bench, **facts):
     return {"LD_PRELOAD": library, **facts}
 
 
+# A kernel without type information, for the command that follows.
+_WITHOUT_TYPES = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /sys/kernel/btf && exec "$@"', "sh"]
+
+
 @test(PAIR)
 def kernel_that_does_not_check(bench):
-    """Before Linux 6.16 p2pmem is mapped without a check: refused. The release is faked."""
+    """Before Linux 6.16 p2pmem is mapped without a check: refused for a device that is no PCI function.
+
+    The release is faked, and the type information hidden, which would contradict it.
+    """
     for release in ("6.12.48+deb13-amd64", "6.15.9"):
-        refused(bench.refused_server(env=fakes(bench, FAKE_RELEASE=release)),
-                "Linux " + release.rsplit(".", 1)[0], "without checking", "Linux 6.16 or newer")
+        refused(bench.run(bench.server, [*_WITHOUT_TYPES, *bench.serving()], 30,
+                          env=fakes(bench, FAKE_RELEASE=release)),
+                "Linux " + release.rsplit(".", 1)[0], "without checking", "no PCI function is known",
+                "Linux 6.16 or newer")
     free = bench.free_p2pmem()
-    bounce = bench.start(bench.server, bench.serving("--allow-bounce"),
+    bounce = bench.start(bench.server, [*_WITHOUT_TYPES, *bench.serving("--allow-bounce")],
                          fakes(bench, FAKE_RELEASE="6.12.0"))
     bounce.wait_for("bouncing through host memory: Linux 6.12", 60)
     equal(bench.free_p2pmem(), free, "the free p2pmem beside a server that bounces")
+
+
+@test(PAIR)
+def kernel_whose_number_lies(bench):
+    """An old number is not believed where the kernel's type information shows that it checks."""
+    memory = f"p2pmem:{bench.server.bdf('nvme0')}:64K"
+    result = bench.run(bench.server, [bench.tool, "register", "--device", "rxe0", "--memory", memory, "--prove"],
+                       env=fakes(bench, FAKE_RELEASE="5.14.0-503.11.1.el9_5.x86_64"))
+    equal(result.code, 0, "the exit code of register")
+    check("onDemand" in result.stdout and "without a check" not in result.stdout, f"it said {result.stdout!r}")
 
 
 @test(PAIR)

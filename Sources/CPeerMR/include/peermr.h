@@ -260,8 +260,8 @@ struct peermr_region; /* memory, and its region on an RDMA device */
  *
  * pd: the application's; keep it open until the region is gone. memory: stays the caller's, and cannot be freed before
  * the region is gone. options: NULL for the defaults. out: the region, to be ended by peermr_deregister().
- * Fails with PEERMR_NOT_SUPPORTED (no on-demand paging; EFAULT of ibv_reg_mr), PEERMR_UNSAFE_HERE (before Linux 6.16,
- * which maps peer memory without a check), PEERMR_RESOURCE_LIMIT (ENOMEM), PEERMR_NOT_PERMITTED,
+ * Fails with PEERMR_NOT_SUPPORTED (no on-demand paging; EFAULT of ibv_reg_mr), PEERMR_UNSAFE_HERE (the kernel maps peer
+ * memory without a check, and the library's finds the pair unsafe), PEERMR_RESOURCE_LIMIT, PEERMR_NOT_PERMITTED,
  * PEERMR_INVALID_ARGUMENT (EINVAL: remote write or atomics without local write).
  */
 peermr_status peermr_register_p2pmem(struct ibv_pd *pd, struct peermr_p2pmem *memory,
