@@ -100,7 +100,8 @@ int peermr_mapping_from(uint64_t address, struct peermr_mapping *mapping, char *
     name[0] = '\0';
 
     int number = kept ? atomic_load_explicit(&kept->descriptor, memory_order_acquire) : 0;
-    int result = number > 0 && is_still(kept, number - 1) ? ask(number - 1, &query) : open_and_ask(kept, number, &query);
+    int result = number > 0 && is_still(kept, number - 1) ? ask(number - 1, &query)
+                                                          : open_and_ask(kept, number, &query);
     if (result != 0)
         return -1;
     *mapping = (struct peermr_mapping){

@@ -109,16 +109,17 @@ HCA = Setting("hca", [HostSpec("hca", cpu="Skylake-Server", iommu="passthrough",
                                modules=["nvme"], layout=_HCA_AND_PEERS)], jobs=2)
 
 # The same with an AMD processor, whose host bridge joins them, an IOMMU that translates, and a display.
-HCA_AMD = Setting("hca-amd", [HostSpec("hca", cpu="EPYC", iommu="translated", labhca=True, modules=["nvme", "bochs"], layout=[
-    *_HCA_AND_PEERS, {"type": "qemu", "device": "bochs-display", "name": "display"}])])
+HCA_AMD = Setting("hca-amd", [
+    HostSpec("hca", cpu="EPYC", iommu="translated", labhca=True, modules=["nvme", "bochs"],
+             layout=[*_HCA_AND_PEERS, {"type": "qemu", "device": "bochs-display", "name": "display"}])])
 
 # Memory of every kind on one host whose clock counts instructions.
 COUNTED = Setting("counted", [
     HostSpec("counted", cpu="Skylake-Server", iommu="passthrough", labhca=True, rdma=True, counts=True,
              modules=["nvme"], layout=[_SWITCH] + DRIVE_LAYOUT)])
 
-# Pools of p2pmem, and a lab HCA as their client, on a kernel that maps on-demand regions without a check: on Intel, where
-# root ports are not joined, with and without an IOMMU that translates, and on AMD, where they are.
+# Pools of p2pmem, and a lab HCA as their client, on a kernel that maps on-demand regions without a check: on Intel,
+# where root ports are not joined, with and without an IOMMU that translates, and on AMD, where they are.
 _POOLS = [
     {"type": "switch", "name": "switch", "children": [
         {"type": "edu", "name": "hca"}, {"type": "nvme", "name": "near", "cmb": 16}, {"type": "nvme", "name": "mate"}]},
