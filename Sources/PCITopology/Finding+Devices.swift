@@ -22,6 +22,11 @@ extension Finding {
             remedy: "see lsblk for those that there are")
     }
 
+    /// The kernel's own sysfs shows PCI devices wherever it shows anything; a container may hide it.
+    package static let notShown = Finding(
+        .notShown, nil, "sysfs shows no PCI devices here (/sys/bus/pci is missing), as in a container that hides them",
+        remedy: "ask on the host itself, or show sysfs here (-v /sys:/sys:ro)")
+
     static func bridge(_ address: PCIAddress) -> Finding {
         Finding(
             .isBridge, "\(address)",

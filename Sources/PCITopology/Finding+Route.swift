@@ -4,13 +4,35 @@ internal import PeerMRCore
 
 // What a walk along a route finds.
 extension Finding {
-    static func noPeerToPeer(_ kernel: KernelRelease?) -> Finding {
+    static func noPeerToPeer(_ kernel: KernelIdentity?, _ source: String) -> Finding {
         Finding(
             .noPeerToPeer, nil,
-            "the kernel\(kernel.map { " \($0)" } ?? "") was built without CONFIG_PCI_P2PDMA, and refuses all "
-                + "peer-to-peer DMA",
+            "the kernel\(kernel.map { " \($0)" } ?? "") was built without CONFIG_PCI_P2PDMA (\(source)), and refuses "
+                + "all peer-to-peer DMA",
             remedy: "boot a kernel that has it")
     }
+
+    static func peerToPeerUnknown(_ source: String) -> Finding {
+        Finding(
+            .peerToPeerUnknown, nil,
+            "whether the kernel was built with CONFIG_PCI_P2PDMA, without which it refuses all peer-to-peer DMA, is not "
+                + "known: \(source)",
+            remedy: "grep CONFIG_PCI_P2PDMA /boot/config-$(uname -r) there, or capture the machine with peermr snapshot"
+        )
+    }
+
+    static func otherACSRule(isThere: Bool) -> Finding {
+        Finding(
+            .otherACSRule, nil,
+            (isThere ? "this kernel has" : "this kernel may be newer than Linux \(HostBridgeList.newestRead), and have")
+                + " a rule about ACS that looks at the direction of requests, which this version of PeerMR has not",
+            remedy: "move data through a region and compare it: only that tells on such a kernel")
+    }
+
+    static let hypervisorUnknown = Finding(
+        .hypervisorUnknown, nil,
+        "a rule that allows guests of VMware and Hyper-V on Intel's processors was queued for Linux 7.4, and whether "
+            + "this kernel has it is not known")
 
     static func noCommonUpstream(_ client: PCIAddress, _ provider: PCIAddress) -> Finding {
         Finding(
@@ -59,6 +81,11 @@ extension Finding {
 
     static let cpuUnknown = Finding(
         .cpuUnknown, nil, "the processor cannot be read from /proc/cpuinfo", remedy: "capture it too")
+
+    static let processorRuleUnknown = Finding(
+        .cpuUnknown, nil,
+        "whether this kernel allows peer-to-peer through every host bridge of AMD's processors, as Linux does since 5.9, "
+            + "is not known")
 
     static func cpuAllows(_ cpu: CPU) -> Finding {
         Finding(

@@ -15,6 +15,24 @@ public struct Finding: Hashable, Sendable {
         public static let commonUpstream = Code(rawValue: "commonUpstream")
         /// The kernel was built without peer-to-peer DMA.
         public static let noPeerToPeer = Code(rawValue: "noPeerToPeer")
+        /// Whether the kernel was built with peer-to-peer DMA is not known.
+        public static let peerToPeerUnknown = Code(rawValue: "peerToPeerUnknown")
+        /// This is a confidential guest, or may be.
+        public static let confidentialGuest = Code(rawValue: "confidentialGuest")
+        /// All DMA goes through bounce buffers, or may.
+        public static let bounceBuffers = Code(rawValue: "bounceBuffers")
+        /// The kernel encrypts memory.
+        public static let memoryEncryption = Code(rawValue: "memoryEncryption")
+        /// The machine runs under Xen.
+        public static let xen = Code(rawValue: "xen")
+        /// DMA calls are the platform's own.
+        public static let platformDMA = Code(rawValue: "platformDMA")
+        /// The kernel has another rule about ACS than the one that is built here.
+        public static let otherACSRule = Code(rawValue: "otherACSRule")
+        /// A rule for guests of a hypervisor may allow what the list does not.
+        public static let hypervisorUnknown = Code(rawValue: "hypervisorUnknown")
+        /// sysfs does not show PCI devices here.
+        public static let notShown = Code(rawValue: "notShown")
         /// They meet nowhere below the root complex.
         public static let noCommonUpstream = Code(rawValue: "noCommonUpstream")
         /// A function on the way sends peer-to-peer requests up to the root complex.
@@ -72,13 +90,25 @@ public struct Finding: Hashable, Sendable {
     public let detail: String
     /// What changes it; nil where nothing does, or nothing needs to.
     public let remedy: String?
+    /// Whether it is certain, where the code alone does not tell.
+    private let isCertain: Bool
 
     /// Something found.
     public init(_ code: Code, _ device: String?, _ detail: String, remedy: String? = nil) {
+        self.init(code, device, detail, remedy: remedy, isCertain: true)
+    }
+
+    init(_ code: Code, _ device: String?, _ detail: String, remedy: String?, isCertain: Bool) {
         self.code = code
         self.device = device
         self.detail = detail
         self.remedy = remedy
+        self.isCertain = isCertain
+    }
+
+    /// The same with another remedy.
+    package func with(remedy: String?) -> Finding {
+        Finding(code, device, detail, remedy: remedy, isCertain: isCertain)
     }
 }
 
@@ -89,15 +119,21 @@ extension Finding {
             .noPeerToPeer, .acsRedirect, .hostBridgeNotListed, .noCommonUpstream, .softwareDevice, .notPCI, .composed,
             .noSuchDevice, .isBridge,
         ]
-        return codes.contains(code)
+        return codes.contains(code) || Self.ofThePlatform.contains(code) && isCertain
     }
+
+    /// What stands against a route for certain, or perhaps.
+    private static let ofThePlatform: [Code] = [
+        .confidentialGuest, .bounceBuffers, .memoryEncryption, .xen, .platformDMA,
+    ]
 
     /// Whether it is a reason for not knowing.
     public var isInconclusive: Bool {
         let codes: [Code] = [
             .configUnreadable, .deadDevice, .cpuUnknown, .hostBridgeUnknown, .placeUnreadable, .exporterDoesNotAsk,
             .dataDirectUnknown,
+            .peerToPeerUnknown, .otherACSRule, .hypervisorUnknown, .notShown,
         ]
-        return codes.contains(code)
+        return codes.contains(code) || Self.ofThePlatform.contains(code) && !isCertain
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import PeerMRCore
+internal import SystemPackage
 
 /// Finds the first device of each root bus as the kernel lists them, which is how it knows a host bridge.
 ///
@@ -76,8 +77,8 @@ extension FirstDevices {
             guard let devices = byBus[bus] else { continue }
             let order = numbers[bus.bus] ?? []
             if order.isEmpty {
-                // Nothing says that a device came late.
-                first[bus] = devices.first
+                // Nothing says that a device came late. One may have its folder alone.
+                first[bus] = (devices + folders(of: bus)).min()
             } else if rivals[bus.bus]?.count == 1 {
                 // A device that /proc lists alone is there all the same. A number twice is another domain's, of which
                 // sysfs shows nothing.
@@ -89,6 +90,20 @@ extension FirstDevices {
             }
         }
         return first
+    }
+
+    /// The functions that have a folder below that of their root bus, whether sysfs lists them or not.
+    private func folders(of bus: RootBus) -> [PCIAddress] {
+        let above = "../../../"
+        for device in byBus.values.joined() where device.domain == bus.domain {
+            guard let target = root.linkTarget("sys/bus/pci/devices/\(device)")?.string, target.hasPrefix(above)
+            else { continue }
+            let parts = target.dropFirst(above.count).split(separator: "/")
+            guard let place = parts.firstIndex(of: "pci\(bus)") else { continue }
+            let names = root.entries("sys/" + parts[...place].joined(separator: "/")) ?? []
+            return names.compactMap { PCIAddress($0) }.filter { $0.domain == bus.domain && $0.bus == bus.bus }
+        }
+        return []
     }
 
     /// Whether a list is these sequences one behind the other, in any order: then each is in its own order too.

@@ -24,6 +24,9 @@ public struct RootBus: Hashable, Comparable, Sendable, CustomStringConvertible {
         bus = address.bus
     }
 
+    /// The address of its device 0, function 0.
+    var zero: PCIAddress { PCIAddress(domain: domain, number: UInt16(bus) << 8) }
+
     /// By domain, then by bus.
     public static func < (a: RootBus, b: RootBus) -> Bool {
         (a.domain, a.bus) < (b.domain, b.bus)

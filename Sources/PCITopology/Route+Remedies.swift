@@ -41,6 +41,12 @@ extension Route {
         }
     }
 
+    /// Whether a finding is a reason for the kernel to refuse. What sends requests up to a host bridge that is allowed
+    /// is none.
+    package func isReason(_ finding: Finding) -> Bool {
+        finding.isBlocking && !([.noCommonUpstream, .acsRedirect].contains(finding.code) && isHostBridgeAllowed)
+    }
+
     private var meetsBelow: Bool {
         findings.contains { $0.code == .commonUpstream || $0.code == .sameFunction }
     }
@@ -54,9 +60,6 @@ extension Route {
 }
 
 extension Finding {
-    /// The same with another remedy.
-    package func with(remedy: String?) -> Finding { Finding(code, device, detail, remedy: remedy) }
-
     /// What keeps functions from sending requests up.
     package static func withoutRedirection(_ parameter: ACSParameter) -> String {
         let quoting = parameter.functions.count > 1 ? " (in quotes in GRUB's files, where ; ends a command)" : ""

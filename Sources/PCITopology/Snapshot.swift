@@ -13,14 +13,14 @@ public enum Snapshot {
     /// - the names of RDMA devices, block devices and NVMe controllers, and where they are in the tree; of a controller
     ///   the registers of its memory buffer;
     /// - the modules whose RDMA devices are software in spite of a PCI function, with the names of their drivers;
-    /// - of the kernel the first two numbers of its version, whether it was built with peer-to-peer DMA, and whether it
-    ///   offers verbs and rdma_cm to programs;
-    /// - of the processor its vendor and family;
-    /// - of the kernel's command line the options for access control services;
+    /// - of the kernel the numbers of its version and whose it is, whether it was built with peer-to-peer DMA and what
+    ///   told so, the size and the count of its list of host bridges, and whether it offers verbs and rdma_cm to
+    ///   programs; of its command line `swiotlb`, `mem_encrypt` and the options for access control services;
+    /// - of the processor its vendor and family, and whether it is a guest's, and of what kind;
     /// - the order in which the kernel lists PCI functions, and the first one of each root bus.
     ///
-    /// No serial numbers, network addresses, host names, labels or other command lines: what of a file is not needed
-    /// is zero or left out. A file that cannot be read is left out too, or has as many bytes as could be read.
+    /// No serial numbers, network addresses, host names, labels or other parameters: what of a file is not needed is
+    /// zero or left out. A file that cannot be read is left out too, or has as many bytes as could be read.
     public static func capture(_ root: SystemRoot = .live) -> CapturedTree {
         var capture = Capture(root: root)
         capture.machine()
@@ -47,26 +47,11 @@ private struct Capture {
     }
 
     mutating func machine() {
-        if let text = root.attribute("proc/sys/kernel/osrelease"),
-            let release = KernelRelease(release: text)
-        {
-            put("\(release).0", at: "proc/sys/kernel/osrelease")
-            if let hasPeerToPeer = KernelBuild.hasPeerToPeer(root: root) {
-                put(
-                    KernelBuild.line(hasPeerToPeer: hasPeerToPeer),
-                    at: KernelBuild.configuration(of: "\(release).0"))
-            }
-        }
-        if let bytes = root.contents("proc/cpuinfo", limit: 8192) {
-            put(CPU.reduced(bytes), at: "proc/cpuinfo")
-        }
+        kernel()
+        platform()
         if let bytes = root.contents("proc/bus/pci/devices", limit: 32 << 20) {
             let order = bytes.split(separator: 10).map { String(decoding: $0.prefix { $0 != 9 }, as: UTF8.self) }
             put(order.map { $0 + "\n" }.joined(), at: "proc/bus/pci/devices")
-        }
-        if let line = root.attribute("proc/cmdline") {
-            let kept = ACSParameter.reduced(line)
-            if !kept.isEmpty { put(kept + "\n", at: "proc/cmdline") }
         }
         let addresses = names("sys/bus/pci/devices").compactMap { PCIAddress($0) }
         let reader = TopologyReader(root: root)
@@ -81,8 +66,42 @@ private struct Capture {
         for folder in ["sys/class/infiniband_verbs", "sys/class/misc/rdma_cm"] where root.exists(folder) {
             _ = tree.insert(.directory, at: folder)
         }
-        for folder in ["sys/bus/pci/devices", "sys/class/infiniband", "sys/class/block", "sys/class/nvme"]
-        where root.exists(folder) {
+        let folders = ["bus/pci", "bus/pci/devices", "class/infiniband", "class/block", "class/nvme"]
+        for folder in folders.map({ "sys/\($0)" }) where root.exists(folder) {
+            _ = tree.insert(.directory, at: folder)
+        }
+    }
+
+    private mutating func kernel() {
+        if root.attribute("proc/sys/kernel/osrelease") != nil {
+            let release = TopologyReader(root: root).kernel()?.reduced ?? "unknown"
+            put("\(release)\n", at: "proc/sys/kernel/osrelease")
+            if let configured = KernelBuild.configured(root) {
+                put(KernelBuild.line(hasPeerToPeer: configured), at: KernelBuild.configuration(of: release))
+            }
+        }
+        let types = KernelEvidence.text(root)
+        if !types.isEmpty { put(types, at: KernelEvidence.captured) }
+        if let text = KernelBuild.symbolText(root, KernelEvidence(root: root)) {
+            put(text, at: KernelBuild.capturedSymbols)
+        }
+    }
+
+    private mutating func platform() {
+        if let bytes = root.contents("proc/cpuinfo", limit: CPU.limit) {
+            put(CPU.reduced(bytes), at: "proc/cpuinfo")
+        }
+        if let text = PlatformDMA.reducedCommandLine(root) { put(text, at: PlatformDMA.commandLine) }
+        if let vendor = PlatformDMA.reducedVendor(root) { put(vendor, at: PlatformDMA.vendorFile) }
+        if let groups = root.entries("sys/kernel/iommu_groups"), let first = groups.first {
+            _ = tree.insert(.directory, at: "sys/kernel/iommu_groups/\(first)")
+        }
+        if root.entries(PlatformDMA.xenFolder)?.isEmpty == false, !root.exists("\(PlatformDMA.xenFolder)/type") {
+            _ = tree.insert(.directory, at: "\(PlatformDMA.xenFolder)/properties")
+        }
+        for file in ["type", "guest_type"] { copy("\(PlatformDMA.xenFolder)/\(file)") }
+        copy(PlatformDMA.protectedGuest)
+        for folder in PlatformDMA.attestation + [PlatformDMA.realm] where root.exists(folder) {
             _ = tree.insert(.directory, at: folder)
         }
     }

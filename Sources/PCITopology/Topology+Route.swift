@@ -23,6 +23,7 @@ extension Topology {
 
     /// Why there is no route from or to an address, whatever the other one is; nil where there may be one.
     private func refusal(at address: PCIAddress) -> Route? {
+        if !isShown { return .unknown(.notShown) }
         guard let function = function(at: address) else {
             return unlocated.contains(address)
                 ? .unknown(.unlocated(address)) : .none(.noSuchFunction(address))
@@ -32,13 +33,17 @@ extension Topology {
 
     /// How an RDMA device reaches a provider: software devices and those on other buses have no route.
     public func route(fromRDMADevice name: String, to provider: PCIAddress) -> Route {
-        guard let attachment = rdmaDevices[name] else { return .none(.noSuchRDMADevice(name)) }
+        guard let attachment = rdmaDevices[name] else {
+            return isShown ? .none(.noSuchRDMADevice(name)) : .unknown(.notShown)
+        }
         return route(from: attachment, called: name, to: provider)
     }
 
     /// How a block device reaches a provider: those that are on no PCI function have no route.
     public func route(fromBlockDevice name: String, to provider: PCIAddress) -> Route {
-        guard let attachment = blockDevices[name] else { return .none(.noSuchBlockDevice(name)) }
+        guard let attachment = blockDevices[name] else {
+            return isShown ? .none(.noSuchBlockDevice(name)) : .unknown(.notShown)
+        }
         return route(from: attachment, called: name, to: provider)
     }
 

@@ -24,17 +24,39 @@ extension Topology {
     ///
     /// The two ends are functions of this topology, given by their places in ``functions``.
     func walk(client: Int, provider: Int, recording recorder: inout some FindingRecorder) -> Verdict {
-        if hasPeerToPeer == false { recorder.record(.noPeerToPeer(kernel)) }
-        let (redirect, distance) = below(client, provider, &recorder)
         // Without the option the kernel's decision is an empty function that refuses.
-        if redirect == .no, hasPeerToPeer != false {
+        if hasPeerToPeer == false {
+            recorder.record(.noPeerToPeer(kernelIdentity, peerToPeerSource))
+            let (redirect, distance) = below(client, provider, &recorder)
+            if redirect != .no { _ = throughHostBridges(client, provider, &recorder) }
+            return Verdict(mapType: .notSupported, isSupported: false, distance: distance)
+        }
+        if hasPeerToPeer == nil { recorder.record(.peerToPeerUnknown(peerToPeerSource)) }
+        var decided = decide(client: client, provider: provider, recording: &recorder)
+        if decided.isSupported != false, !isPlain {
+            for finding in platform.findings(functions[client], decided.mapType) { recorder.record(finding) }
+            let isAllowed = platform.allows(decided.mapType, functions[client])
+            if isAllowed == false {
+                return Verdict(mapType: .notSupported, isSupported: false, distance: decided.distance)
+            }
+            if isAllowed == nil { decided = decided.withoutAnswer }
+        }
+        // What would be refused anyway is refused without the option, too.
+        return hasPeerToPeer == nil && decided.isSupported == true ? decided.withoutAnswer : decided
+    }
+
+    /// The decision of a kernel that has the option.
+    private func decide(client: Int, provider: Int, recording recorder: inout some FindingRecorder) -> Verdict {
+        let (redirect, distance) = below(client, provider, &recorder)
+        if hasOtherACSRule != false, dependsOnACS(client, provider) {
+            recorder.record(.otherACSRule(isThere: hasOtherACSRule == true))
+            return Verdict(mapType: .unknown, isSupported: nil, distance: distance)
+        }
+        if redirect == .no {
             recorder.record(.bypassesIOMMU(functions[client]))
             return Verdict(mapType: .busAddress, isSupported: true, distance: distance)
         }
         let isAllowed = throughHostBridges(client, provider, &recorder)
-        if hasPeerToPeer == false {
-            return Verdict(mapType: .notSupported, isSupported: false, distance: distance)
-        }
         if redirect == .unknown {
             // Refused or by bus address; or allowed either way.
             return Verdict(mapType: .unknown, isSupported: isAllowed == true ? true : nil, distance: distance)
@@ -78,16 +100,26 @@ extension Topology {
         return nodes[Int(index)].redirect
     }
 
+    /// Whether a way below the root complex has access control services with anything switched on, or that cannot be
+    /// read.
+    private func dependsOnACS(_ client: Int, _ provider: Int) -> Bool {
+        let (a, b) = (nodes[provider].ancestors, nodes[client].ancestors)
+        guard a.last == b.last else { return false }
+        return (a + b).contains { index in
+            index < 0 || ![.absent, .control([])].contains(functions[Int(index)].accessControl)
+        }
+    }
+
     /// Whether the way through the host bridges is allowed; nil where that cannot be known.
     @inline(__always)
     func throughHostBridges(
         _ client: Int, _ provider: Int, _ recorder: inout some FindingRecorder
     ) -> Bool? {
-        if isAnyBridgeAllowed {
+        if isAnyBridgeAllowed == true {
             recorder.record(cpu.map { .cpuAllows($0) })
             return true
         }
-        if cpu == nil { recorder.record(.cpuUnknown) }
+        if isAnyBridgeAllowed == nil { recorder.record(cpu == nil ? .cpuUnknown : .processorRuleUnknown) }
         let (here, there) = (Int(nodes[provider].bridge), Int(nodes[client].bridge))
         let listed: Bool?
         if here == there {
@@ -98,8 +130,12 @@ extension Topology {
             recorder.record(.hostBridge(bridges[here], allows: bridges[here].allowsAcross))
             recorder.record(.hostBridge(bridges[there], allows: bridges[there].allowsAcross))
         }
+        if listed == false, mayAllowGuests {
+            recorder.record(.hypervisorUnknown)
+            return nil
+        }
         // Without knowing the processor, a bridge that is not on the list may still be allowed.
-        return cpu == nil && listed != true ? nil : listed
+        return isAnyBridgeAllowed == nil && listed != true ? nil : listed
     }
 
     private static func both(_ a: Bool?, _ b: Bool?) -> Bool? {

@@ -11,10 +11,20 @@ public struct Topology: Sendable {
     public let firstDevices: [RootBus: PCIAddress]
     /// The processor; nil where it cannot be read.
     public let cpu: CPU?
-    /// The kernel; nil where its release cannot be read.
-    public let kernel: KernelRelease?
+    /// Which kernel it is; nil where its release cannot be read.
+    public let kernelIdentity: KernelIdentity?
+    /// The kernel's version; nil where its release cannot be read.
+    public var kernel: KernelRelease? { kernelIdentity?.release }
     /// Whether the kernel was built with peer-to-peer DMA (CONFIG_PCI_P2PDMA); nil where that cannot be read.
     public let hasPeerToPeer: Bool?
+    /// What told so, for a sentence.
+    package let peerToPeerSource: String
+    /// What the kernel itself tells of its code; nil where it has no type information.
+    public let evidence: KernelEvidence?
+    /// What besides the route stands against DMA from device to device.
+    public let platform: PlatformDMA
+    /// Whether sysfs shows PCI devices at all: a container may hide them.
+    public let isShown: Bool
     /// RDMA devices, with what does their DMA.
     public let rdmaDevices: [String: Attachment]
     /// Block devices, with what does their DMA.
@@ -27,22 +37,49 @@ public struct Topology: Sendable {
     /// Bridges that sysfs names in the paths of others, and does not list: number n of them is the index -1 - n.
     private let unlistedBridges: [PCIAddress]
     let bridges: [HostBridgePolicy]
-    /// Whether the kernel allows every host bridge of this processor.
-    let isAnyBridgeAllowed: Bool
+    /// Whether the kernel allows every host bridge of this processor; nil where that is not known.
+    let isAnyBridgeAllowed: Bool?
+    /// Whether what the list does not have may be allowed by a rule for guests.
+    let mayAllowGuests: Bool
+    /// Whether the kernel has, or may have, another rule about ACS; nil where it may.
+    let hasOtherACSRule: Bool?
+    /// Whether nothing of the platform stands against any route.
+    let isPlain: Bool
 
     /// A machine given by its facts. Facts that contradict each other are kept, and make answers unknown.
     public init(
         functions: [PCIFunction], firstDevices: [RootBus: PCIAddress]? = nil, cpu: CPU?,
-        kernel: KernelRelease?, hasPeerToPeer: Bool? = true,
-        rdmaDevices: [String: Attachment] = [:], blockDevices: [String: Attachment] = [:],
-        unlocated: Set<PCIAddress> = []
+        kernel: KernelIdentity?, hasPeerToPeer: Bool? = true, evidence: KernelEvidence? = nil,
+        platform: PlatformDMA = PlatformDMA(), rdmaDevices: [String: Attachment] = [:],
+        blockDevices: [String: Attachment] = [:], unlocated: Set<PCIAddress> = []
+    ) {
+        self.init(
+            functions: functions, firstDevices: firstDevices, cpu: cpu, kernel: kernel,
+            build: (hasPeerToPeer, "as is given"), evidence: evidence, platform: platform, rdmaDevices: rdmaDevices,
+            blockDevices: blockDevices, unlocated: unlocated, isShown: true)
+    }
+
+    init(
+        functions: [PCIFunction], firstDevices: [RootBus: PCIAddress]?, cpu: CPU?, kernel: KernelIdentity?,
+        build: (hasPeerToPeer: Bool?, source: String), evidence: KernelEvidence?, platform: PlatformDMA,
+        rdmaDevices: [String: Attachment], blockDevices: [String: Attachment], unlocated: Set<PCIAddress>,
+        isShown: Bool
     ) {
         let functions = functions.sorted { $0.address < $1.address }
         self.functions = functions
         self.cpu = cpu
-        isAnyBridgeAllowed = cpu?.allowsAnyHostBridge ?? false
-        self.kernel = kernel
-        self.hasPeerToPeer = hasPeerToPeer
+        let rules = HostBridgeRules(kernel: kernel, layout: evidence?.hostBridges)
+        isAnyBridgeAllowed = cpu.flatMap { $0.allowsAnyHostBridge ? rules.asksProcessor : false }
+        mayAllowGuests =
+            [.vmware, .hyperV, .unknown].contains(platform.hypervisor) && cpu?.vendor != "AuthenticAMD"
+            && rules.isNewerThanRead
+        hasOtherACSRule = evidence?.hasDirectionalACS ?? (rules.isNewerThanRead ? nil : false)
+        isPlain = platform.isPlain
+        kernelIdentity = kernel
+        (hasPeerToPeer, peerToPeerSource) = build
+        self.evidence = evidence
+        self.platform = platform
+        self.isShown = isShown
         self.rdmaDevices = rdmaDevices
         self.blockDevices = blockDevices
         self.unlocated = unlocated
@@ -56,7 +93,7 @@ public struct Topology: Sendable {
         bridges = buses.map { bus in
             HostBridgePolicy(
                 of: bus, first: first[bus].flatMap { indices[$0] }.map { functions[$0] },
-                kernel: kernel)
+                zero: indices[bus.zero].map { functions[$0] }, rules: rules)
         }
         let unlistedBridges = Set(functions.flatMap(\.chain).filter { indices[$0] == nil }).sorted()
         self.unlistedBridges = unlistedBridges

@@ -34,26 +34,39 @@ extension Topology {
         }
         let first = FirstDevices(root: root, listed.map(\.address)).of(buses)
         wanted.formUnion(first.values)
+        wanted.formUnion(buses.map(\.zero))
         let functions = wanted.sorted().compactMap { address in
             names[address].flatMap { reader.function(at: address, $0) }
         }
         self.init(reader, functions, listed.filter { wanted.contains($0.address) }, first: first)
     }
 
+    /// Whether sysfs shows PCI devices at all, if there are any: a container may hide it.
+    package static func isShown(in root: SystemRoot) -> Bool { root.exists("sys/bus/pci") }
+
     private init(
         _ reader: TopologyReader, _ functions: [PCIFunction], _ listed: [TopologyReader.Listed],
         first: [RootBus: PCIAddress], rdmaDevices: [String: Attachment] = [:], blockDevices: [String: Attachment] = [:]
     ) {
         self.init(
-            functions: functions,
-            firstDevices: first,
-            cpu: CPU(root: reader.root),
-            kernel: reader.root.attribute("proc/sys/kernel/osrelease").flatMap {
-                KernelRelease(release: $0)
-            },
-            hasPeerToPeer: reader.hasPeerToPeer(functions), rdmaDevices: rdmaDevices,
-            blockDevices: blockDevices,
+            reader, functions, first, rdmaDevices, blockDevices,
             unlocated: Set(listed.map(\.address)).subtracting(functions.map(\.address)))
+    }
+
+    private init(
+        _ reader: TopologyReader, _ functions: [PCIFunction], _ first: [RootBus: PCIAddress],
+        _ rdmaDevices: [String: Attachment], _ blockDevices: [String: Attachment], unlocated: Set<PCIAddress>
+    ) {
+        let cpu = CPU(root: reader.root)
+        let kernel = reader.kernel()
+        let evidence = KernelEvidence(root: reader.root)
+        let build = KernelBuild(
+            root: reader.root, kernel: kernel, evidence: evidence, publishesMemory: reader.publishesMemory)
+        self.init(
+            functions: functions, firstDevices: first, cpu: cpu, kernel: kernel,
+            build: (build.hasPeerToPeer, build.source), evidence: evidence,
+            platform: PlatformDMA(root: reader.root, cpu: cpu), rdmaDevices: rdmaDevices, blockDevices: blockDevices,
+            unlocated: unlocated, isShown: Self.isShown(in: reader.root))
     }
 }
 
@@ -155,9 +168,17 @@ struct TopologyReader {
         return .domain(type: type ?? "unknown", group: group)
     }
 
-    /// A pool anywhere proves it; without one the kernel tells how it was built.
-    func hasPeerToPeer(_ functions: [PCIFunction]) -> Bool? {
-        functions.contains { $0.poolBytes != nil } ? true : KernelBuild.hasPeerToPeer(root: root)
+    /// Whether any function has a folder for memory of peers.
+    func publishesMemory() -> Bool {
+        listed().contains { root.exists("\(Self.devices)/\($0.name)/p2pmem") }
+    }
+
+    /// Which kernel it is. A number that is cut off is another one: the file ends with a newline.
+    func kernel() -> KernelIdentity? {
+        let file = "proc/sys/kernel/osrelease"
+        guard let bytes = root.contents(file, limit: 4096), bytes.last(where: { $0 != 0 }) == 0x0a
+        else { return nil }
+        return root.attribute(file).flatMap { KernelIdentity(release: $0) }
     }
 
     func rdmaDevices() -> [String: Attachment] {

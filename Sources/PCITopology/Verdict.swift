@@ -2,7 +2,7 @@
 
 /// The kernel's answer for a client and a provider, without the reasons.
 public struct Verdict: Hashable, Sendable {
-    /// How memory would be mapped.
+    /// How memory would be mapped, where it is: it may be known while ``isSupported`` is not.
     public let mapType: MapType
     /// Whether the kernel would allow it at all: nil where that depends on what could not be read. A route whose
     /// ``mapType`` is unknown can still be certain to be allowed.
@@ -16,6 +16,9 @@ public struct Verdict: Hashable, Sendable {
         self.isSupported = isSupported
         self.distance = distance
     }
+
+    /// The same, when it is not known whether the kernel allows it.
+    var withoutAnswer: Verdict { Verdict(mapType: mapType, isSupported: nil, distance: distance) }
 
     /// Nothing is known.
     public static let unknown = Verdict(mapType: .unknown, isSupported: nil, distance: -1)

@@ -15,7 +15,7 @@ extension Answer {
                     "the kernel allows it, by bus address or through the host bridge: which one could not be read"
                 }
             self.init(.yes, how)
-        case false?: self.init(.no, path.findings, deciding: \.isBlocking)
+        case false?: self.init(.no, path.findings, deciding: path.isReason)
         case nil: self.init(.unknown, path.findings, deciding: \.isInconclusive)
         }
     }

@@ -13,9 +13,9 @@ struct Check: ParsableCommand {
         discussion: """
             The exit status is the route's: 0 supported, 1 not supported, 3 unknown; 2 for a usage or input \
             error. A route is unknown where the kernel's decision depends on an input that cannot be read, such as \
-            configuration space without root, and where the driver that exports the memory does not ask the kernel. \
-            The other three answers do not change the status; the first line says where the API or the exporter is \
-            missing.
+            configuration space without root or how the kernel was built, and where the driver that exports the \
+            memory does not ask the kernel. The other three answers do not change the status; the first line says \
+            where the API or the exporter is missing.
             """)
 
     @Argument(

@@ -25,14 +25,14 @@ extension Diagnosis {
             found.append(
                 Diagnosis(
                     .blocks, Finding.Code.noPeerToPeer.rawValue, nil,
-                    "the kernel was built without CONFIG_PCI_P2PDMA, and refuses all peer-to-peer DMA",
+                    "the kernel was built without CONFIG_PCI_P2PDMA (\(topology.peerToPeerSource)), and refuses all "
+                        + "peer-to-peer DMA",
                     remedy: "boot a kernel that has it: grep CONFIG_PCI_P2PDMA /boot/config-*"))
         case nil:
             found.append(
                 Diagnosis(
                     .unknown, "peerToPeerUnknown", nil,
-                    "whether the kernel was built with CONFIG_PCI_P2PDMA "
-                        + "cannot be read",
+                    "whether the kernel was built with CONFIG_PCI_P2PDMA is not known: \(topology.peerToPeerSource)",
                     remedy: "grep CONFIG_PCI_P2PDMA /boot/config-$(uname -r)"))
         }
         return found
@@ -77,6 +77,11 @@ extension Diagnosis {
 
     static func ofTheDevices(_ machine: Machine) -> [Diagnosis] {
         var found: [Diagnosis] = []
+        // What is not shown is not missing.
+        if !machine.topology.isShown {
+            let finding = Finding.notShown
+            return [Diagnosis(.unknown, finding.code.rawValue, nil, finding.detail, remedy: finding.remedy)]
+        }
         if machine.rdma.isEmpty {
             found.append(
                 Diagnosis(
@@ -106,6 +111,16 @@ extension Diagnosis {
                     remedy: "modprobe rdma_ucm"))
         }
         return found + (ofThePool(machine).map { [$0] } ?? [])
+    }
+
+    /// What stands against all routes of the machine: encryption, bounce buffers, a platform's own DMA calls.
+    static func ofThePlatform(_ machine: Machine) -> [Diagnosis] {
+        machine.topology.platformFindings.map { finding in
+            let severity: Severity =
+                finding.code == .confidentialGuest && finding.isBlocking
+                ? .blocks : finding.isBlocking ? .limits : .unknown
+            return Diagnosis(severity, finding.code.rawValue, nil, finding.detail, remedy: finding.remedy)
+        }
     }
 
     /// An IOMMU that translates what goes through the host bridge.

@@ -82,12 +82,12 @@ struct DotPicture {
 extension Verdict {
     /// The words for a route, the color of its line, and that of its cell.
     var style: (words: String, color: String, fill: String) {
-        switch mapType {
+        if isSupported == nil, mapType != .notSupported { return ("not known", "#9a6700", "#f7e3a1") }
+        return switch mapType {
         case .busAddress: ("by bus address", "#1a7f37", "#a6e9b8")
         case .throughHostBridge: ("through the host bridge", "#0969da", "#b6dcff")
         case .notSupported: ("refused", "#cf222e", "#ffc1bc")
-        case .unknown where isSupported == true: ("allowed, either way", "#1a7f37", "#d6f5de")
-        case .unknown: ("not known", "#9a6700", "#f7e3a1")
+        case .unknown: ("allowed, either way", "#1a7f37", "#d6f5de")
         }
     }
 }

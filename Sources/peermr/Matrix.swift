@@ -70,11 +70,12 @@ struct Matrix {
 extension Verdict {
     /// A word for a cell of the matrix.
     var cell: String {
-        switch mapType {
+        if isSupported == nil { return "?" }
+        return switch mapType {
         case .busAddress: "BUS:\(distance)"
         case .throughHostBridge: "HOST:\(distance)"
-        case .notSupported: isSupported == false ? "no" : "?"
-        case .unknown: isSupported == true ? "YES:\(distance)" : "?"
+        case .notSupported: "no"
+        case .unknown: "YES:\(distance)"
         }
     }
 }
@@ -82,11 +83,12 @@ extension Verdict {
 extension Verdict {
     /// The color of that word.
     var color: TextStyle.Color {
-        switch mapType {
+        if isSupported == nil { return .unsure }
+        return switch mapType {
         case .busAddress: .good
         case .throughHostBridge: .other
-        case .notSupported: isSupported == false ? .bad : .unsure
-        case .unknown: isSupported == true ? .good : .unsure
+        case .notSupported: .bad
+        case .unknown: .good
         }
     }
 }

@@ -46,7 +46,9 @@ struct RouteProblems {
     }
 
     /// What is told of the whole machine is not told of each route.
-    private static let ofTheMachine: [Finding.Code] = [.noPeerToPeer]
+    private static let ofTheMachine: [Finding.Code] = [
+        .noPeerToPeer, .peerToPeerUnknown, .confidentialGuest, .bounceBuffers, .memoryEncryption, .xen, .platformDMA,
+    ]
 
     private mutating func add(_ route: Route, _ pair: Pair) {
         guard let severity = Self.severity(of: route) else {
@@ -61,7 +63,7 @@ struct RouteProblems {
             if Self.ofTheMachine.contains(finding.code) { return false }
             if severity == .unknown { return finding.isInconclusive || finding.remedy != nil }
             // A host bridge has no remedy of its own.
-            return finding.isBlocking && (finding.remedy != nil || finding.code == .hostBridgeNotListed)
+            return route.isReason(finding) && (finding.remedy != nil || finding.code == .hostBridgeNotListed)
         }
         if deciding.isEmpty { return }
         for finding in deciding {

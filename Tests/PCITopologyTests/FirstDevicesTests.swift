@@ -61,37 +61,3 @@ import Testing
         #expect(again.firstDevices == topology.firstDevices)
     }
 }
-
-/// Type information of a kernel, as it stands in /sys/kernel/btf/vmlinux.
-@Suite struct KernelBuildTests {
-    private func root(_ names: String, cut: Int = 0) -> SystemRoot {
-        let strings = Array(names.utf8)
-        var bytes: [UInt8] = [0x9f, 0xeb, 1, 0]
-        for number in [24, 0, 8, 8, strings.count] {
-            bytes += (0..<4).map { UInt8(truncatingIfNeeded: number >> (8 * $0)) }
-        }
-        bytes += [UInt8](repeating: 0, count: 8) + strings
-        var tree = CapturedTree()
-        bytes.removeLast(cut)
-        _ = tree.insert(.file(bytes: bytes, claimedBytes: bytes.count), at: "sys/kernel/btf/vmlinux")
-        return SystemRoot(tree)
-    }
-
-    @Test func theFunctionIsFoundWhereverItStands() {
-        let name = "pci_p2pdma_distance_many"
-        for before in [0, 1, 100, 65_500, 65_513, 65_536, 70_000, 200_000] {
-            let (left, right) = (String(repeating: "x", count: before), String(repeating: "y", count: 65_536 - 12))
-            #expect(KernelBuild.hasPeerToPeer(root: root("\(left)\0\(name)\0\(right)")) == true, "\(before)")
-            #expect(KernelBuild.hasPeerToPeer(root: root("\(left)\0pci_p2pdma_distance_man\0\(right)")) == false)
-        }
-    }
-
-    @Test func whatIsCutOffOrForeignTellsNothing() {
-        #expect(KernelBuild.hasPeerToPeer(root: root(String(repeating: "a", count: 90), cut: 1)) == nil)
-        #expect(KernelBuild.hasPeerToPeer(root: SystemRoot(CapturedTree())) == nil)
-        var tree = CapturedTree()
-        _ = tree.insert(
-            .file(bytes: Array("pci_p2pdma_distance_many".utf8), claimedBytes: 24), at: "sys/kernel/btf/vmlinux")
-        #expect(KernelBuild.hasPeerToPeer(root: SystemRoot(tree)) == nil)
-    }
-}

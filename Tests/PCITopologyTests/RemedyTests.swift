@@ -102,7 +102,7 @@ import Testing
         let functions = Topology(root: machine(vendor: "AuthenticAMD", family: 25).root)
         let without = Topology(
             functions: functions.functions, firstDevices: functions.firstDevices, cpu: functions.cpu,
-            kernel: functions.kernel, hasPeerToPeer: false)
+            kernel: functions.kernelIdentity, hasPeerToPeer: false)
         let ends = without.functions.filter { !$0.isBridge }.map(\.address)
         for client in ends {
             for provider in ends {

@@ -39,7 +39,7 @@ import Testing
         return Topology(
             functions: functions, firstDevices: Dictionary(uniqueKeysWithValues: first),
             cpu: hidden.cpu ? nil : CPU(vendor: model.cpuVendor, family: model.cpuFamily),
-            kernel: hidden.kernel ? nil : KernelRelease(model.kernel.0, model.kernel.1))
+            kernel: hidden.kernel ? nil : KernelIdentity(KernelRelease(model.kernel.0, model.kernel.1)))
     }
 
     @Test func agreesOn20000Machines() {
@@ -102,7 +102,8 @@ import Testing
         if hidden.cpu {
             vary([("GenuineIntel", 6), ("AuthenticAMD", 0x17)]) { ($0.cpuVendor, $0.cpuFamily) = $1 }
         }
-        if hidden.kernel { vary(Self.kernels) { $0.kernel = $1 } }
+        // It may have no list and no rule, or rows that nobody has read.
+        if hidden.kernel { vary(Self.kernels + [(4, 20), (9, 9), (9, 10)]) { $0.kernel = $1 } }
         return worlds
     }
 

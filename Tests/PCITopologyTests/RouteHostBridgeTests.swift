@@ -55,30 +55,6 @@ import Testing
         #expect(answers(tree(first: identity, second: 0x8086_2020)) == none)
     }
 
-    /// What came onto the list between two kernels that were read is unknown in between.
-    @Test(arguments: [
-        (0x8086_0b25, 6, 1, "no"), (0x8086_0b25, 6, 12, "no"), (0x8086_0b25, 6, 13, "unknown"),
-        (0x8086_0b25, 7, 1, "unknown"), (0x8086_0b25, 7, 2, "yes"), (0x8086_4948, 7, 3, "yes"),
-        (0x8086_4948, 8, 0, "yes"), (0x1ae0_1234, 6, 12, "no"), (0x1ae0_1234, 6, 18, "unknown"),
-        (0x1ae0_ffff, 7, 2, "yes"), (0x10de_2f95, 6, 12, "no"), (0x10de_2f95, 7, 2, "no"),
-        (0x10de_2f98, 7, 3, "yes"), (0x8086_2030, 6, 1, "yes"), (0x8086_2030, 6, 15, "yes"),
-    ] as [(UInt32, Int, Int, String)])
-    func versions(_ identity: UInt32, _ major: Int, _ minor: Int, _ answer: String) {
-        var tree = tree(first: identity, second: 0x8086_2020)
-        tree.kernel = KernelRelease(major, minor)
-        #expect(answers(tree) == (answer == "yes" ? both : answer == "no" ? none : unknown))
-    }
-
-    @Test func aKernelThatIsNotKnown() {
-        var tree = tree(first: 0x8086_0b25, second: 0x8086_2020)
-        tree.kernel = nil
-        #expect(answers(tree) == unknown)
-        tree = self.tree(first: 0x8086_29c0, second: 0x8086_0b25)
-        tree.kernel = nil
-        #expect(answers(tree) == none, "a bridge that is on no kernel's list decides")
-        #expect(tree.answer("81:00.0", "81:00.0") == "busAddress 0")
-    }
-
     // MARK: Which device the bridge is known by
 
     @Test(arguments: [.endpoint, .rootPort, nil] as [PortType?])
@@ -160,7 +136,7 @@ import Testing
         #expect(answers(tree) == both, "the bridge is on the list, whatever the processor is")
         tree = self.tree(first: 0x8086_0b25)
         tree.cpu = .zen
-        tree.kernel = KernelRelease(6, 15)
+        tree.kernel = KernelIdentity(release: "6.15.0")
         #expect(answers(tree) == both, "the processor is allowed, whatever the bridge is")
     }
 }

@@ -10,8 +10,9 @@ extension KernelModel {
         var files: [String: CapturedTree.Content] = [
             "proc/cpuinfo": .text(
                 "processor\t: 0\nvendor_id\t: \(cpuVendor)\ncpu family\t: \(cpuFamily)\nmodel\t\t: 1\n\n"),
-            "proc/sys/kernel/osrelease": .text("\(kernel.0).\(kernel.1).4-test\n"),
+            "proc/sys/kernel/osrelease": .text("\(kernel.0).\(kernel.1).0\n"),
             "proc/bus/pci/devices": .text(order()),
+            "boot/config-\(kernel.0).\(kernel.1).0": .text("CONFIG_PCI=y\nCONFIG_PCI_P2PDMA=y\nCONFIG_X=y\n"),
         ]
         for (index, function) in functions.enumerated() {
             let path = path(index)

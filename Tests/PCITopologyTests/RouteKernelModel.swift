@@ -78,6 +78,14 @@ struct KernelModel {
         return throughHostBridge(provider, client, distanceA + distanceB, [])
     }
 
+    /// A kernel of another rule, which refuses wherever there is any control: the worst that it can be.
+    private func refusesByAnotherRule(_ provider: Int, _ client: Int) -> Bool {
+        kernel == (9, 10)
+            && (chain(provider) + chain(client)).contains { address in
+                functions.contains { $0.address == address && ($0.control ?? 0) != 0 }
+            }
+    }
+
     private func decide(
         _ provider: Int, _ client: Int, meeting: Int, _ distance: Int, _ found: [Int]
     ) -> Decision {
@@ -87,6 +95,7 @@ struct KernelModel {
             if hasRedirect(there) { redirecting.append(there) }
             b = upstreamBridge(there)
         }
+        if refusesByAnotherRule(provider, client) { return Decision(mapType: .notSupported, distance: distance) }
         if redirecting.isEmpty { return Decision(mapType: .busAddress, distance: distance) }
         return throughHostBridge(
             provider, client, distance, redirecting.map { functions[$0].address })
@@ -101,7 +110,7 @@ struct KernelModel {
             redirecting: redirecting)
     }
 
-    var cpuSupports: Bool { cpuVendor == "AuthenticAMD" && cpuFamily >= 23 }
+    var cpuSupports: Bool { kernel >= (5, 9) && cpuVendor == "AuthenticAMD" && cpuFamily >= 23 }
 
     private func whitelisted(_ a: Int, _ b: Int) -> Bool {
         if a == b { return isListed(a, isSame: true) }
@@ -111,6 +120,8 @@ struct KernelModel {
     private func isListed(_ host: Int, isSame: Bool) -> Bool {
         guard let first = hosts[host].devices.first.map({ functions[$0] }) else { return false }
         let isNumberZero = first.address.device == 0 && first.address.function == 0
+        if kernel < (5, 4) { return false }
+        if kernel > (9, 0) { return true }
         guard isNumberZero || first.portType == 4 else { return false }
         switch first.vendor {
         case 0x8086:
@@ -120,7 +131,7 @@ struct KernelModel {
                 && [
                     0x0b25, 0x0cfe, 0x11fb, 0x1212, 0x1216, 0x4940, 0x4942, 0x4944, 0x4946, 0x4948,
                 ].contains(first.device)
-        case 0x1ae0: return kernel >= (7, 2)
+        case 0x1ae0: return kernel >= (7, 1)
         case 0x10de: return kernel >= (7, 3) && (0x2f95...0x2f98).contains(first.device)
         default: return false
         }

@@ -7,7 +7,9 @@ import PeerMRCore
 struct RouteTree {
     var functions: [PCIFunction] = []
     var cpu: CPU? = .skylake
-    var kernel: KernelRelease? = KernelRelease(7, 3)
+    var kernel: KernelIdentity? = KernelIdentity(release: "7.3.4")
+    var evidence: KernelEvidence?
+    var platform = PlatformDMA()
     var firstDevices: [RootBus: PCIAddress]?
     var hasPeerToPeer: Bool? = true
 
@@ -54,7 +56,7 @@ struct RouteTree {
     var topology: Topology {
         Topology(
             functions: functions, firstDevices: firstDevices, cpu: cpu, kernel: kernel,
-            hasPeerToPeer: hasPeerToPeer)
+            hasPeerToPeer: hasPeerToPeer, evidence: evidence, platform: platform)
     }
 
     /// The route between two functions.
@@ -66,10 +68,10 @@ struct RouteTree {
     }
 
     /// Map type and distance in one word, `busAddress 4`; an unknown map type with `!` where it is allowed all the
-    /// same, else with `?`.
+    /// same, and any with `?` where that is not known.
     func answer(_ provider: String, _ client: String) -> String {
         let verdict = route(provider, client).verdict
-        let mark = verdict.mapType != .unknown ? "" : verdict.isSupported == true ? "!" : "?"
+        let mark = verdict.isSupported == nil ? "?" : verdict.mapType == .unknown ? "!" : ""
         return "\(verdict.mapType.rawValue)\(mark) \(verdict.distance)"
     }
 

@@ -14,7 +14,7 @@ import Testing
         kernel: String = "7.3.4", acs: UInt16? = 0x1d, commandLine: String? = nil, isReadable: Bool = true,
         vendor: String = "GenuineIntel"
     ) -> TestMachine {
-        var machine = TestMachine(vendor: vendor, family: vendor == "GenuineIntel" ? 6 : 25, kernel: kernel)
+        var machine = TestMachine(vendor: vendor, family: vendor == "GenuineIntel" ? 6 : 25, kernel: kernel, commandLine: (commandLine ?? "ro quiet") + "\n")
         machine.function("0000:00:00.0", vendor: 0x8086, device: 0x29c0, classCode: 0x060000, driver: nil)
         machine.bridge("0000:00:01.0", port: 4)
         let way = ["0000:00:01.0", "0000:01:00.0"]
@@ -27,7 +27,6 @@ import Testing
         machine.named(
             "mlx5_0", kind: "infiniband",
             on: "pci0000:00/0000:00:01.0/0000:01:00.0/0000:02:01.0/0000:04:00.0")
-        if let commandLine { machine.file("proc/cmdline", commandLine) }
         return machine
     }
 

@@ -10,11 +10,17 @@ public struct TestMachine {
     private var order = ""
 
     /// A machine with a processor and a kernel, and no devices; nil for a kernel that is not shown.
-    public init(vendor: String = "GenuineIntel", family: Int = 6, kernel: String? = "7.3.4") {
-        file("proc/cpuinfo", "processor\t: 0\nvendor_id\t: \(vendor)\ncpu family\t: \(family)\n\n")
+    public init(
+        vendor: String = "GenuineIntel", family: Int = 6, kernel: String? = "7.3.4", hasConfiguration: Bool = true,
+        cpu: String? = nil, commandLine: String = "ro quiet\n"
+    ) {
+        bytes(
+            "proc/cpuinfo",
+            Array((cpu ?? "processor\t: 0\nvendor_id\t: \(vendor)\ncpu family\t: \(family)\n\n").utf8))
+        bytes("proc/cmdline", Array(commandLine.utf8))
         if let kernel {
             file("proc/sys/kernel/osrelease", kernel)
-            file("lib/modules/\(kernel)/config", "CONFIG_PCI_P2PDMA=y\n")
+            if hasConfiguration { file("lib/modules/\(kernel)/config", "CONFIG_PCI_P2PDMA=y\n") }
         }
         file("sys/kernel/uevent_seqnum", "100")
         for folder in ["sys/bus/pci/devices", "sys/class/infiniband", "sys/class/block"] {
@@ -25,9 +31,11 @@ public struct TestMachine {
     /// As a root to read from.
     public var root: SystemRoot { SystemRoot(tree) }
 
-    /// Puts a text where there is nothing yet.
-    public mutating func file(_ path: String, _ text: String) {
-        let bytes = Array((text + "\n").utf8)
+    /// Puts a line of text where there is nothing yet.
+    public mutating func file(_ path: String, _ text: String) { bytes(path, Array((text + "\n").utf8)) }
+
+    /// Puts bytes where there is nothing yet.
+    public mutating func bytes(_ path: String, _ bytes: [UInt8]) {
         precondition(tree.insert(.file(bytes: bytes, claimedBytes: 4096), at: path), path)
     }
 
