@@ -178,6 +178,11 @@ def oracles(kernel):
             _python(title + f", on the kernel `{BUILT}`", script, "--kernel", BUILT, needs=kernel)]
 
 
+def kernels(kernel):
+    """The project's list of host bridges against the lab's kernels."""
+    return _python("the list of host bridges against the images of the lab's kernels", "kernels.py", needs=kernel)
+
+
 def demo():
     """The demo by true DMA; the other one's parts are tested in the lab."""
     return _python("in the lab: the demo by true DMA, as a user runs it", "demo.py")
@@ -193,7 +198,7 @@ def side_by_side(options, kernel):
     if options.only != "host":
         jobs += lab_jobs(options.match, kernel)
     if options.only != "host" and not options.match:
-        jobs.append(demo())
+        jobs += [demo(), kernels(kernel)]
     return jobs
 
 
