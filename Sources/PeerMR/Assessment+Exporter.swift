@@ -10,6 +10,7 @@ extension Assessment {
         _ provider: PCIAddress, _ topology: Topology, _ root: SystemRoot
     ) -> Answer {
         if let pool = P2PPool(of: provider, root: root) { return published(pool, root) }
+        if !topology.isShown { return Answer(.unknown, "sysfs shows no PCI devices here") }
         guard let function = topology.function(at: provider) else {
             return topology.unlocated.contains(provider)
                 ? Answer(.unknown, "what \(provider) publishes cannot be read")

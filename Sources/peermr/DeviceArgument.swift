@@ -29,6 +29,8 @@ enum DeviceArgument {
         if DeviceLinks.attachment(ofController: name, root: root) != nil { return .controller(name) }
         let disk = DeviceLinks.disk(ofBlockDevice: name, root: root)
         guard DeviceLinks.attachment(ofBlockDevice: disk, root: root) != nil else {
+            // Where nothing is shown, nothing is missing.
+            if !Topology.isShown(in: root) { return name.hasPrefix("nvme") ? .blockDevice(name) : .rdmaDevice(name) }
             throw PeerMRError(
                 .notFound,
                 reason: "there is no RDMA device, block device, NVMe controller or PCI function \(text.quoted)",
@@ -64,6 +66,7 @@ enum DeviceArgument {
 
     private static func validate(_ address: PCIAddress, _ root: SystemRoot) throws(PeerMRError) {
         let folder = "sys/bus/pci/devices/\(address)"
+        guard Topology.isShown(in: root) else { return }
         guard root.exists(folder) || root.linkTarget(folder) != nil else {
             throw PeerMRError(
                 .notFound, reason: "there is no PCI function \(address)",

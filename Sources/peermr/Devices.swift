@@ -83,6 +83,7 @@ private struct DevicesReport {
     }
 
     func text(_ style: TextStyle) -> String {
+        if let text = machine.notShownText(style) { return text }
         func section(_ title: String, _ heading: [String], _ rows: [[String]], none: String) -> String {
             let table = ([heading] + rows).enumerated().map { index, row in
                 row.map { Table.Cell($0, index == 0 ? .strong : nil) }

@@ -67,6 +67,12 @@ struct Machine {
 }
 
 extension Machine {
+    /// What is said where sysfs does not show PCI devices at all; nil where it does.
+    func notShownText(_ style: TextStyle) -> String? {
+        let finding = Finding.notShown
+        return topology.isShown ? nil : style.paragraph("\(finding.detail); \(finding.remedy ?? "")")
+    }
+
     /// The functions that sysfs lists without their place in the tree; empty where there are none.
     func unlocatedText(_ style: TextStyle) -> String {
         let addresses = topology.unlocated.sorted().map { "\($0)" }

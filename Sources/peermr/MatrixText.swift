@@ -13,6 +13,7 @@ struct MatrixText {
     init(_ matrix: Matrix) { self.matrix = matrix }
 
     func text(_ style: TextStyle) -> String {
+        if let text = machine.notShownText(style) { return text }
         if matrix.providers.isEmpty {
             return style.paragraph(
                 "No device of this machine has memory for others; peermr doctor tells what is missing, --all takes "

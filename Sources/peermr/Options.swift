@@ -30,13 +30,8 @@ struct CommonOptions: ParsableArguments {
     func system() throws(PeerMRError) -> SystemRoot {
         guard let path = root ?? snapshot else { return .live }
         let system = SystemRoot(FilePath(path))
-        guard system.entries("") != nil else { return SystemRoot(try MachineArchive.read(FilePath(path))) }
-        guard system.exists("sys") else {
-            throw PeerMRError(
-                .notFound, reason: "\(path) holds no sys",
-                remedy: "name a directory with sys and proc in it, or an archive of one")
-        }
-        return system
+        // A directory without sys is what a machine looks like that does not show it.
+        return system.entries("") != nil ? system : SystemRoot(try MachineArchive.read(FilePath(path)))
     }
 
     /// Runs a command's body; an error is JSON too where that was asked for.
