@@ -105,8 +105,8 @@ struct MemoryMapLine: Hashable {
 enum MemoryMap {
     /// Those that have a part of a range of addresses, in their order.
     ///
-    /// The kernel is asked for each (PROCMAP_QUERY, Linux 6.11), in less than a microsecond; the file of an older one is
-    /// read up to there, once, which takes longer the more mappings there are.
+    /// The kernel is asked for each (PROCMAP_QUERY, Linux 6.11), in less than a microsecond. The file of an older one
+    /// is read up to there, once, which takes longer the more mappings there are.
     ///
     /// - Throws: `system` where it cannot be read.
     static func lines(

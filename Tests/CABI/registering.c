@@ -141,7 +141,7 @@ void bounces(void)
     WORKS(peermr_deregister(region));
     /* What is wrong in the call is refused all the same, and so is what has no memory to fall back to. */
     FAILS(PEERMR_INVALID_ARGUMENT, peermr_register_dmabuf(machine.pd, fd, 0, 1 << 20, &options, &region));
-    fake_verbs_fail("ibv_reg_mr", EPERM, 0);
+    fake_verbs_fail("ibv_reg_mr", ENOMEM, 0);
     FAILS(PEERMR_RESOURCE_LIMIT, peermr_register_address(machine.pd, machine.bytes, 4096, &options, &region));
     close(fd);
     machine_close(&machine);
