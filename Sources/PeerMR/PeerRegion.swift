@@ -32,7 +32,7 @@ public struct PeerRegion: ~Copyable {
     ///   - options: an I/O address and hints, where they matter.
     /// - Throws: `unsafeConfiguration` where it would work wrongly, `notSupported` where it cannot work,
     ///   `resourceLimit` at the memory lock limit. See
-    ///   ``Verbs/MemoryRegion/init(registering:on:access:constraint:ioAddress:handle:)``.
+    ///   ``Verbs/MemoryRegion/init(registering:on:access:constraint:ioAddress:handle:isDataDirect:)``.
     public init(
         registering memory: any Memory, on domain: ProtectionDomain, access: Access,
         options: RegistrationOptions = RegistrationOptions()

@@ -8,7 +8,7 @@ internal import Verbs
 /// Memory of a display driver: a dumb buffer of a DRM device, exported by PRIME.
 ///
 /// Drivers of GPUs with memory of their own may export it from there (amdgpu, xe), and hand out memory of the host
-/// instead where the devices may not reach each other; others always use host memory (i915, nouveau). ``owner`` and
+/// instead where the devices may not reach each other; others always use host memory (i915, nouveau). `owner` and
 /// that of a region tell as much as is known. No library of a vendor is needed. The owner's way to the
 /// bytes is a mapping of the dma-buf, where the driver allows that.
 public final class DRMMemory: DMABufBacked {
