@@ -20,7 +20,10 @@ struct DirectorySource: Hashable, Sendable {
         guard let file = opened(relative) else { return nil }
         defer { try? file.close() }
         var bytes: [UInt8] = []
-        var chunk = [UInt8](repeating: 0, count: min(4096, limit))
+        // The kernel hands its own files out by the page; others come in larger pieces.
+        let size = limit > 65_536 ? fileSize(relative) ?? 0 : 0
+        bytes.reserveCapacity(min(size, limit))
+        var chunk = [UInt8](repeating: 0, count: min(size > 65_536 ? 65_536 : 4096, limit))
         while bytes.count < limit {
             let wanted = min(chunk.count, limit - bytes.count)
             let count = unsafe chunk.withUnsafeMutableBytes { buffer in

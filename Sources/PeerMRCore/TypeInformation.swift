@@ -104,13 +104,20 @@ extension TypeInformation {
             self.layout = layout
         }
 
-        /// What follows the twelve bytes of a type: once, and for each member. Kinds that came later tell their sizes
-        /// (`struct btf_layout`); nil for one that is not known at all.
-        func sizes(of kind: Int, in bytes: UnsafeRawBufferPointer) -> (once: Int, each: Int)? {
-            if let kind = Kind(rawValue: UInt8(kind)) { return (kind.extraBytes, kind.memberBytes) }
-            let place = layout.lowerBound + 4 * kind
-            guard kind > 0, place + 4 <= layout.upperBound else { return nil }
-            return (Int(unsafe bytes[place]), Int(unsafe bytes[place + 1]))
+        /// What follows the twelve bytes of a type, for each kind: once, and for each member. Kinds that came later tell
+        /// their sizes (`struct btf_layout`); negative for one that is not known at all.
+        func sizes(in bytes: [UInt8]) -> (once: [Int], each: [Int]) {
+            var once = [Int](repeating: -1, count: 128)
+            var each = once
+            for number in 1..<128 {
+                let place = layout.lowerBound + 4 * number
+                if let kind = Kind(rawValue: UInt8(number)) {
+                    (once[number], each[number]) = (kind.extraBytes, kind.memberBytes)
+                } else if place + 4 <= layout.upperBound {
+                    (once[number], each[number]) = (Int(bytes[place]), Int(bytes[place + 1]))
+                }
+            }
+            return (once, each)
         }
     }
 
@@ -128,15 +135,16 @@ extension TypeInformation {
     private static func starts(in bytes: [UInt8], _ header: Header) -> [UInt32]? {
         var starts: [UInt32] = []
         starts.reserveCapacity(header.types.count / 24)
+        let (once, each) = header.sizes(in: bytes)
         return unsafe bytes.withUnsafeBytes { all in
-            let sizes = (0...0x7f).map { unsafe header.sizes(of: $0, in: all) }
             let end = header.types.upperBound
             var place = header.types.lowerBound
             while place + 12 <= end {
                 let info = unsafe number(all, place + 4, header.isSwapped)
-                guard let size = sizes[Int(info >> 24 & 0x7f)] else { return nil }
+                let kind = Int(info >> 24 & 0x7f)
+                if once[kind] < 0 { return nil }
                 starts.append(UInt32(truncatingIfNeeded: place))
-                place += 12 + size.once + size.each * Int(info & memberMask)
+                place += 12 + once[kind] + each[kind] * Int(info & memberMask)
             }
             return place == end ? starts : nil
         }
@@ -152,6 +160,9 @@ extension TypeInformation {
 
         /// Bits 24 to 30 of a type's second word.
         init?(info: UInt32) { self.init(rawValue: UInt8(info >> 24 & 0x7f)) }
+
+        /// Whether a type's second word has this kind.
+        func isKind(of info: UInt32) -> Bool { info >> 24 & 0x7f == UInt32(rawValue) }
 
         /// What follows the twelve bytes that each type has.
         var extraBytes: Int {
@@ -215,7 +226,7 @@ extension TypeInformation {
         unsafe bytes.withUnsafeBytes { all in
             for start in starts {
                 let place = Int(start)
-                guard Kind(info: unsafe Self.number(all, place + 4, isSwapped)) == .array else { continue }
+                guard Kind.array.isKind(of: unsafe Self.number(all, place + 4, isSwapped)) else { continue }
                 guard let element = unsafe unqualified(Self.number(all, place + 12, isSwapped), all),
                     wanted.contains(element)
                 else { continue }
@@ -246,12 +257,10 @@ extension TypeInformation {
         guard !offsets.isEmpty else { return [] }
         var found: [Int] = []
         unsafe bytes.withUnsafeBytes { all in
-            for start in starts {
-                let place = Int(start)
-                guard offsets.contains(unsafe Self.number(all, place, isSwapped)),
-                    Kind(info: unsafe Self.number(all, place + 4, isSwapped)) == kind
-                else { continue }
-                found.append(place)
+            // The kind decides most of them, before the name is looked at.
+            for start in starts where kind.isKind(of: unsafe Self.number(all, Int(start) + 4, isSwapped)) {
+                guard offsets.contains(unsafe Self.number(all, Int(start), isSwapped)) else { continue }
+                found.append(Int(start))
                 if isFirstEnough { return }
             }
         }
