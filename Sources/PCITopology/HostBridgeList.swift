@@ -5,7 +5,7 @@ public import PeerMRCore
 /// The host bridges through which the kernel allows peer-to-peer DMA, with the releases that have them.
 ///
 /// Data, taken from drivers/pci/p2pdma.c (`pci_p2pdma_whitelist`) of the kernels in ``readings``, and from the pull
-/// requests that brought the older rows. ``HostBridgeRules`` says what follows for a kernel.
+/// requests that brought the older rows. `HostBridgeRules` says what follows for a kernel.
 public enum HostBridgeList {
     /// One row: the first device of a root bus, as the kernel looks it up.
     public struct Row: Hashable, Sendable {

@@ -17,7 +17,7 @@ public struct MethodChoice: Hashable, Sendable {
 extension MethodChoice {
     /// Linux 6.16 is the first that asks pci_p2pdma when an on-demand region maps peer memory (mm/hmm.c,
     /// `hmm_dma_map_pfn`). Before, it was mapped like RAM, whatever lay between the devices: right only where
-    /// ``PCITopology/UncheckedMapping`` finds nothing against it.
+    /// `UncheckedMapping` finds nothing against it.
     public static let firstCheckingKernel = KernelRelease(6, 16)
 
     /// Picks the method for memory of a kind.

@@ -104,8 +104,8 @@ extension TypeInformation {
             self.layout = layout
         }
 
-        /// What follows the twelve bytes of a type, for each kind: once, and for each member. Kinds that came later tell
-        /// their sizes (`struct btf_layout`); negative for one that is not known at all.
+        /// What follows the twelve bytes of a type, for each kind: once, and for each member. Kinds that came later
+        /// tell their sizes (`struct btf_layout`); negative for one that is not known at all.
         func sizes(in bytes: [UInt8]) -> (once: [Int], each: [Int]) {
             var once = [Int](repeating: -1, count: 128)
             var each = once
