@@ -97,6 +97,21 @@ public struct MemoryRegion: ~Copyable {
 // MARK: - The calls
 
 extension MemoryRegion {
+    /// Makes a call once more where a signal has interrupted it.
+    ///
+    /// A region that is paged on demand has the kernel lock all mappings of the process for a moment, which gives up
+    /// with EINTR while a signal is pending (`mm_take_all_locks`, called by `mmu_interval_notifier_insert`). The signal
+    /// is handled when the call returns. There is a limit, for a driver that says so for another reason.
+    @unsafe private static func uninterrupted(
+        _ call: () -> UnsafeMutablePointer<ibv_mr>?
+    ) -> UnsafeMutablePointer<ibv_mr>? {
+        for _ in 0..<100 {
+            if let made = unsafe call() { return unsafe made }
+            guard currentErrno() == .interrupted else { return nil }
+        }
+        return nil
+    }
+
     @unsafe private static func register(
         _ range: IOVector, _ domain: ProtectionDomain, _ access: Access, _ handle: DMAHandle?
     ) throws(PeerMRError) -> UnsafeMutablePointer<ibv_mr> {
@@ -110,9 +125,11 @@ extension MemoryRegion {
             unsafe attributes.addr = address
             unsafe attributes.dmah = handle.raw
             unsafe attributes.comp_mask = UInt64(PEERMR_MR_ADDR | PEERMR_MR_DMAH)
-            unsafe made = unsafe peermr_reg_mr_ex(domain.raw, &attributes)
+            unsafe made = unsafe uninterrupted { unsafe peermr_reg_mr_ex(domain.raw, &attributes) }
         } else {
-            unsafe made = unsafe ibv_reg_mr(domain.raw, address, range.byteCount, Int32(access.rawValue))
+            unsafe made = unsafe uninterrupted {
+                unsafe ibv_reg_mr(domain.raw, address, range.byteCount, Int32(access.rawValue))
+            }
         }
         guard let made = unsafe made else {
             throw .register(
@@ -129,9 +146,11 @@ extension MemoryRegion {
         var call = handle == nil ? "ibv_reg_dmabuf_mr" : "ibv_reg_mr_ex"
         if isDataDirect {
             call = "mlx5dv_reg_dmabuf_mr"
-            unsafe made = unsafe peermr_reg_data_direct_mr(
-                domain.raw, pages.offset, Int(pages.byteCount), pages.ioAddress, range.descriptor,
-                Int32(access.rawValue))
+            unsafe made = unsafe uninterrupted {
+                unsafe peermr_reg_data_direct_mr(
+                    domain.raw, pages.offset, Int(pages.byteCount), pages.ioAddress, range.descriptor,
+                    Int32(access.rawValue))
+            }
         } else if let handle {
             var attributes = unsafe peermr_mr_init_attr()
             unsafe attributes.length = Int(pages.byteCount)
@@ -142,11 +161,13 @@ extension MemoryRegion {
             unsafe attributes.dmah = handle.raw
             unsafe attributes.comp_mask = UInt64(
                 PEERMR_MR_IOVA | PEERMR_MR_FD | PEERMR_MR_FD_OFFSET | PEERMR_MR_DMAH)
-            unsafe made = unsafe peermr_reg_mr_ex(domain.raw, &attributes)
+            unsafe made = unsafe uninterrupted { unsafe peermr_reg_mr_ex(domain.raw, &attributes) }
         } else {
-            unsafe made = unsafe ibv_reg_dmabuf_mr(
-                domain.raw, pages.offset, Int(pages.byteCount), pages.ioAddress, range.descriptor,
-                Int32(access.rawValue))
+            unsafe made = unsafe uninterrupted {
+                unsafe ibv_reg_dmabuf_mr(
+                    domain.raw, pages.offset, Int(pages.byteCount), pages.ioAddress, range.descriptor,
+                    Int32(access.rawValue))
+            }
         }
         guard let made = unsafe made else {
             let errno = currentErrno()
@@ -164,7 +185,8 @@ extension MemoryRegion {
     ) throws(PeerMRError) -> UnsafeMutablePointer<ibv_mr> {
         // Device memory has no address in this process to begin at.
         let flags = access.rawValue | IBV_ACCESS_ZERO_BASED.rawValue
-        guard let made = unsafe ibv_reg_dm_mr(domain.raw, memory.raw, 0, memory.byteCount, flags) else {
+        let made = unsafe uninterrupted { unsafe ibv_reg_dm_mr(domain.raw, memory.raw, 0, memory.byteCount, flags) }
+        guard let made = unsafe made else {
             throw .deviceMemory("ibv_reg_dm_mr", currentErrno(), UInt64(memory.byteCount), domain.context.device)
         }
         return unsafe made

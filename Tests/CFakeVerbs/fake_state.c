@@ -140,6 +140,13 @@ void fake_verbs_fail(const char *call, int error, unsigned skip)
     snprintf(fake->failing, sizeof(fake->failing), "%s", call);
     fake->failing_error = error;
     fake->failing_skip = skip;
+    fake->failing_times = 0;
+}
+
+void fake_verbs_fail_times(const char *call, int error, unsigned times)
+{
+    fake_verbs_fail(call, error, 0);
+    fake->failing_times = times;
 }
 
 void fake_verbs_fail_no_more(void)
@@ -157,6 +164,8 @@ int fake_failure(const char *call)
         fake->failing_skip--;
         return 0;
     }
+    if (fake->failing_times > 0 && --fake->failing_times == 0)
+        fake_verbs_fail_no_more();
     return fake->failing_error;
 }
 

@@ -80,7 +80,7 @@ struct fake_state {
     unsigned complaint_count;
     char failing[FAKE_TEXT];
     int failing_error;
-    unsigned failing_skip;
+    unsigned failing_skip, failing_times;
     uint64_t odp_general;
     uint32_t odp_reliable;
     uint32_t path_mtu, port_mtu;

@@ -50,6 +50,19 @@ private func isMapped(_ address: UInt64) -> Bool {
         }
     }
 
+    /// The kernel gives up where a signal is pending, which is handled when the call has returned.
+    @Test func aRegistrationThatASignalInterruptsIsMadeAgain() throws {
+        try withFakeVerbs { fake in
+            let machine = try Machine()
+            fake_verbs_fail_times("ibv_reg_mr", EINTR, 3)
+            let region = try machine.region()
+            #expect(region.keys.byteCount == 4096)
+            fake.fail("ibv_reg_mr", .interrupted)
+            let error = #expect(throws: PeerMRError.self) { _ = try machine.region() }
+            #expect(error?.errno == .interrupted, "not for ever")
+        }
+    }
+
     @Test func theMemoryIsFreedWhenRegistrationFails() throws {
         try withFakeVerbs { fake in
             fake.fail("ibv_reg_mr", .noMemory)

@@ -51,6 +51,8 @@ void fake_verbs_remove_devices(void);
 /* The call named fails from its (skip + 1)th time on, with this errno (a return value where the call has no errno). */
 void fake_verbs_fail(const char *call, int error, unsigned skip);
 void fake_verbs_fail_no_more(void);
+/* The same, and it works again after so many failures. */
+void fake_verbs_fail_times(const char *call, int error, unsigned times);
 
 /* How long ibv_reg_mr takes from here on, in microseconds. */
 void fake_verbs_set_registration_time(unsigned microseconds);
