@@ -43,7 +43,12 @@ final class EventCache<Key: Equatable & Sendable, Value: Sendable>: Sendable {
                 state.lookedAt = now
                 state.events = events.now()
             }
-            return state.entries.first { $0.key == key && $0.events == state.events }?.value
+            // By place: entries are not copied, nor what they refer to.
+            for place in state.entries.indices
+            where state.entries[place].key == key && state.entries[place].events == state.events {
+                return state.entries[place].value
+            }
+            return nil
         }
         if let known { return known }
         let before = events.now()

@@ -44,8 +44,9 @@ public struct PeerRegion: ~Copyable {
         registering memory: any Memory, on domain: ProtectionDomain, access: Access, options: RegistrationOptions,
         bounceReason: PeerMRError?
     ) throws(PeerMRError) {
+        let known = memory.owner
         var plan = try DeviceCache.of(domain.context).plan(
-            for: memory.kind, of: memory.owner == .host ? nil : memory.provider, on: domain.context)
+            for: memory.kind, of: known == .host ? nil : memory.provider, on: domain.context)
         if options.handle != nil, let other = plan.alternative { plan = other }
         let start = monotonicNanoseconds()
         do throws(PeerMRError) {
@@ -57,7 +58,7 @@ public struct PeerRegion: ~Copyable {
         }
         registrationNanoseconds = monotonicNanoseconds() - start
         keys = region.keys
-        owner = plan.owner(of: memory)
+        owner = plan.owner(of: memory, known: known)
         self.plan = plan
         self.access = access
         self.bounceReason = bounceReason

@@ -62,8 +62,9 @@ public final class RegistrationPlan: Sendable {
     }
 
     /// Whose memory a region over this is: the route tells where an exporter hands out memory of the host instead.
-    func owner(of memory: any Memory) -> MemoryOwner {
-        let owner = memory.owner
+    ///
+    /// - Parameter owner: as far as the memory itself knows.
+    func owner(of memory: any Memory, known owner: MemoryOwner) -> MemoryOwner {
         guard owner == .unknown, let name = memory.exporter,
             let exporter = Exporter.exporting(as: name, driver: driver)
         else { return owner }

@@ -36,14 +36,16 @@ public final class DMABuf: Sendable {
 
     /// Whether it is a heap's or udmabuf's: memory of the host that is mapped as it is.
     let isOfHostExporter: Bool
-    private let known: Exporter?
+    /// Whose memory it is where the exporter's name alone tells: asked at each registration.
+    private let knownOwner: MemoryOwner?
 
     /// Whose memory it is, as far as that can be told without a route.
     ///
     /// - Parameter driver: the driver of the function whose memory it is said to be; nil where that is not known.
     func owner(driver: String?) -> MemoryOwner {
         if isOfHostExporter { return .host }
-        return (known ?? Exporter.exporting(as: exporter, driver: driver))?.owner(isRouteAllowed: nil) ?? .unknown
+        if let knownOwner { return knownOwner }
+        return Exporter.exporting(as: exporter, driver: driver)?.owner(isRouteAllowed: nil) ?? .unknown
     }
 
     /// Takes over an open descriptor of a dma-buf, of any exporter.
@@ -79,7 +81,7 @@ public final class DMABuf: Sendable {
         identity = info.identity
         isWritable = info.isWritable
         isOfHostExporter = info.exporter == "udmabuf" || DMAHeap.isHeap(info.exporter)
-        known = Exporter.exporting(as: info.exporter)
+        knownOwner = Exporter.exporting(as: info.exporter)?.owner(isRouteAllowed: nil)
     }
 
     /// Validates a range of the buffer; no sum is made that could overflow.
