@@ -34,9 +34,7 @@ public struct CacheReader: ~Copyable {
     public mutating func keys(_ request: RegionRequest, at offset: Int, count: Int) -> RegionKeys? {
         let start = request.offset &+ UInt64(truncatingIfNeeded: offset)
         let length = UInt64(truncatingIfNeeded: count)
-        guard offset >= 0, count > 0, offset <= request.byteCount, count <= request.byteCount &- offset else {
-            return nil
-        }
+        guard request.has(offset, count) else { return nil }
         let now = unsafe store.index.root.pointee.epoch.load(ordering: .acquiring)
         let place = memory.place(request.number, start)
         // No region has ended since it was found: it is still there.

@@ -24,4 +24,10 @@ public struct RegionRequest: Sendable {
     let key: CacheKey
     /// Of all requests of the process, only this one has it.
     let number: UInt64
+
+    /// Whether a range is not empty, and inside the memory.
+    @inline(__always)
+    func has(_ offset: Int, _ count: Int) -> Bool {
+        offset >= 0 && count > 0 && offset <= byteCount && count <= byteCount &- offset
+    }
 }

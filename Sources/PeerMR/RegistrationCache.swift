@@ -143,7 +143,7 @@ extension RegistrationCache {
         _ request: RegionRequest, at offset: Int = 0, count: Int? = nil
     ) throws(PeerMRError) -> RegionLease {
         let count = count ?? request.byteCount &- offset
-        guard offset >= 0, count > 0, offset <= request.byteCount, count <= request.byteCount &- offset else {
+        guard request.has(offset, count) else {
             throw Self.outside(request, offset, count)
         }
         let (start, length) = (request.offset &+ UInt64(offset), UInt64(count))
