@@ -15,9 +15,11 @@ import tempfile
 from pathlib import Path
 
 sys.dont_write_bytecode = True
+_HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(_HERE.parent / "Packaging" / "man"))
+import functions                                         # noqa: E402
 from hosttests import check, run, run_tests, test        # noqa: E402
 
-_HERE = Path(__file__).resolve().parent
 _INCLUDE = _HERE.parent / "Sources" / "CPeerMR" / "include"
 # What every Linux that has RDMA programs has; no Swift, and nothing of the connection manager.
 _NEEDED = {"libibverbs.so.1", "libm.so.6", "libstdc++.so.6", "libgcc_s.so.1", "libc.so.6", "ld-linux-x86-64.so.2",
@@ -71,7 +73,7 @@ def needs_little(library, _work):
 @test
 def exports_the_header(library, _work):
     """What it exports are the functions of the header, under the version PEERMR_0.1, and nothing else."""
-    declared = set(re.findall(r"\b(peermr_\w+)\(", re.sub(r"/\*.*?\*/", "", (_INCLUDE / "peermr.h").read_text(),
+    declared = set(re.findall(r"\b(peermr_\w+)\(", re.sub(r"/\*.*?\*/", "", functions.header_text(),
                                                          flags=re.DOTALL)))
     check(len(declared) > 20, "the functions of the header are not found")
     exported = {line.split()[-1] for line in run(["nm", "-D", "--defined-only", library]).splitlines()}

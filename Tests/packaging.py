@@ -123,7 +123,7 @@ def manual_pages_have_the_options(bench):
 @test
 def manual_pages_of_all_functions(bench):
     """Each function of the header has a page and is exported, and nothing else is."""
-    text = _HEADER.read_text()
+    text = functions.header_text(_HEADER)
     declared = set(re.findall(r"\b(peermr_\w+)\(", re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)))
     declared = {name for name in declared if not name.isupper()}
     pages = bench.work / "pages"
@@ -173,7 +173,7 @@ def install_and_uninstall(bench):
     words = [_PACKAGING / "install", "--prefix", "/opt/some"]
     run([*words, "--programs", bench.programs], {"DESTDIR": str(stage)})
     prefix = stage / "opt" / "some"
-    for path in ["bin/peermr", "lib/libpeermr.so", "lib/libpeermr-preload.so", f"lib/libpeermr.so.{bench.version}", "include/peermr.h",
+    for path in ["bin/peermr", "lib/libpeermr.so", "lib/libpeermr-preload.so", f"lib/libpeermr.so.{bench.version}", "include/peermr.h", "include/peermr/region.h",
                  "share/man/man1/peermr.1.gz", "share/peermr/latency.gp", "share/man/man3/peermr_prove.3.gz",
                  "share/bash-completion/completions/peermr", "lib/cmake/PeerMR/PeerMRConfig.cmake"]:
         check((prefix / path).exists(), f"{path} was not installed")

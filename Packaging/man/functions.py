@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes a manual page for each function of peermr.h, out of what the header says of it.
+"""Writes a manual page for each function of peermr.h, out of what the header and its parts say of it.
 
     Packaging/man/functions.py OUTPUT [HEADER]     writes OUTPUT/peermr_*.3
 
@@ -35,6 +35,12 @@ _FAMILIES = [
     ["peermr_p2pmem", "peermr_register_p2pmem"],
     ["peermr_register", "peermr_region", "peermr_method_name", "peermr_prove", "peermr_deregister"],
 ]
+
+
+def header_text(header=_HEADER):
+    """The text of the header, with its parts (peermr/*.h) where it includes them."""
+    return re.sub(r'^#include "(peermr/\w+\.h)"$', lambda part: (header.parent / part[1]).read_text(),
+                  header.read_text(), flags=re.MULTILINE)
 
 
 class Function:
@@ -192,7 +198,7 @@ def _see_also(function, everything):
 
 def write(output, header=_HEADER):
     """Writes all pages; returns their names."""
-    text = header.read_text()
+    text = header_text(header)
     everything = {function.name: function for function in functions(text)}
     laid_out = definitions(text)
     output.mkdir(parents=True, exist_ok=True)

@@ -1,3 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A target needs a source file: this one shows that the header stands alone. */
+/* A target needs a source file: this one shows that the header stands alone, and that its parts do. */
+#include "peermr/region.h"
 #include "peermr.h"

@@ -22,9 +22,13 @@ import Testing
     /// Tests/CABI/entries.c calls each function that the header has, and knows which of them may free texts: those that
     /// return a peermr_status, except peermr_last_error.
     @Test func everyFunctionOfTheHeaderIsCalled() throws {
-        let path = URL(filePath: #filePath).deletingLastPathComponent().appending(
-            path: "../../Sources/CPeerMR/include/peermr.h")
-        let header = try String(contentsOf: path, encoding: .utf8)
+        let include = URL(filePath: #filePath).deletingLastPathComponent().appending(
+            path: "../../Sources/CPeerMR/include")
+        let parts = try FileManager.default.contentsOfDirectory(
+            at: include.appending(path: "peermr"), includingPropertiesForKeys: nil)
+        let header = try ([include.appending(path: "peermr.h")] + parts).map {
+            try String(contentsOf: $0, encoding: .utf8)
+        }.joined()
         let declaration = /^([a-z][\w *]*?)\b(peermr_\w+)\(/.anchorsMatchLineEndings()
         let declared = header.matches(of: declaration).map { match in
             let isStatus = match.1.trimmingCharacters(in: .whitespaces) == "peermr_status"
