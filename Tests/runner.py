@@ -145,6 +145,7 @@ def host_jobs():
         _python("archives that ask for too much, refused within bounds of memory and time", "archives.py"),
         _python("what is installed", "packaging.py"),
         _python("the lab's cache: builds that fail, are killed, or meet another", "labcache.py"),
+        _python("the lab beside others: their files in its way, a thousand starts, QEMU's rights", "labprivate.py"),
         # There the order of destruction could change.
         Job("built with optimisation: the order of destruction, over the fake libibverbs",
             [str(_programs() / "destruction-order")]),

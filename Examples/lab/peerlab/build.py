@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 
-from . import cache
+from . import cache, private
 from .sandbox import die_with_parent
 from .errors import LabError
 from .mounts import CHECKOUT
@@ -17,8 +17,7 @@ from .mounts import CHECKOUT
 def scratch():
     """Where this checkout's build products live: a directory of the cache, one per checkout."""
     name = hashlib.sha256(str(CHECKOUT).encode()).hexdigest()[:12]
-    path = cache.cache_root() / "build" / name
-    path.mkdir(parents=True, exist_ok=True)
+    path = private.directory(private.directory(cache.cache_root() / "build") / name)
     (path / "checkout").write_text(f"{CHECKOUT}\n")
     return path
 

@@ -9,14 +9,14 @@ Things in use are protected by a second, shared lock: an old generation is delet
 no machine runs.
 """
 import contextlib
-import fcntl
 import json
 import os
 import shutil
 import tempfile
 from pathlib import Path
 
-from . import signals
+from . import private, signals
+from .errors import LabError
 
 
 def cache_root():
@@ -28,23 +28,35 @@ def cache_root():
 
 
 def lab_cache():
-    """The lab's part of the cache, made when first asked for."""
-    path = cache_root() / "lab"
-    path.mkdir(parents=True, exist_ok=True)
-    return path
+    """The lab's part of the cache, made when first asked for; ours alone."""
+    return private.directory(cache_root() / "lab")
+
+
+def locked(name, shared=False, wait=True):
+    """Hold the cache's lock `name`; yields False when `wait` is false and somebody else has it."""
+    return private.locked(lab_cache() / f"{name}.lock", shared, wait)
 
 
 @contextlib.contextmanager
-def locked(name, shared=False, wait=True):
-    """Hold the cache's lock `name`; yields False when `wait` is false and somebody else has it."""
-    with open(lab_cache() / f"{name}.lock", "w") as file:
-        mode = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
+def run_directory():
+    """A private directory for one run; those of runs that were killed are swept first.
+
+    One lock is held while a directory is made and given its own lock: whoever holds it knows that
+    a directory without a held lock has lost its run.
+    """
+    with contextlib.ExitStack() as stack:
+        with locked("runs"):
+            base = private.directory(lab_cache() / "runs")
+            for old in base.iterdir():
+                with contextlib.suppress(LabError), private.locked(old / "lock", wait=False) as dead:
+                    if dead:
+                        remove(old)
+            path = Path(tempfile.mkdtemp(dir=base))
+            stack.enter_context(private.locked(path / "lock"))
         try:
-            fcntl.flock(file, mode)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
+            yield path
+        finally:
+            remove(path)
 
 
 # Generations that have a lock of their own, under their name.

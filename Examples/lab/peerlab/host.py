@@ -9,7 +9,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from . import guestsetup
+from . import guestsetup, private
 from .errors import LabError
 from .process import Process
 
@@ -71,7 +71,7 @@ class Host:
         text = "".join(f"export {key}={shlex.quote(str(value))}\n"
                        for key, value in (env or {}).items())
         text += f"cd {shlex.quote(str(cwd or '/root'))} || exit\n{line}\n"
-        (self.exchange / f"{number}.sh").write_text(text)
+        private.write_new(self.exchange / f"{number}.sh", text)
         title = command if isinstance(command, str) else shlex.join(map(str, command))
         return Process(self, number, title if len(title) < 200 else title[:200] + "...")
 

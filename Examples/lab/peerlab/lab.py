@@ -1,19 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """A lab: hosts that are booted, joined and torn down together."""
 import contextlib
-import fcntl
 import os
 import re
 import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import termios
 import time
 from pathlib import Path
 
-from . import accel, cache, guestsetup, labhca, mounts, qemu, signals
+from . import accel, cache, guestsetup, labhca, mounts, qemu, signals, unprivileged
 from .sandbox import die_with_parent
 from .errors import LabError
 from .fetch import assets
@@ -21,7 +19,6 @@ from .host import Host
 from .initramfs import initramfs
 from .layout import Layout
 
-_PREFIX = "peermr-lab-"
 _BOOT_SECONDS = 120
 
 
@@ -47,7 +44,7 @@ class Lab:
         with contextlib.ExitStack() as stack:
             stack.enter_context(signals.orderly())
             stack.enter_context(cache.locked("use", shared=True))
-            self.directory = stack.enter_context(_run_directory())
+            self.directory = stack.enter_context(cache.run_directory())
             self._stack = stack.pop_all()
         return self
 
@@ -139,7 +136,8 @@ class Lab:
             labhca.put(spec.kernel, host.exchange / "labhca", self._progress)
         control, their_control = socket.socketpair()
         monitor, their_monitor = socket.socketpair()
-        command = qemu.machine(accelerator, spec.cpu, spec.memory_mib, spec.smp, spec.counts)
+        command = self._rights(host, spec, layout, accelerator)
+        command += qemu.machine(accelerator, spec.cpu, spec.memory_mib, spec.smp, spec.counts)
         command += qemu.start(kernel, initramfs(kernel, root),
                               qemu.iommu_parameters(spec.iommu) + spec.append.split())
         command += console(host.console_log)
@@ -165,6 +163,17 @@ class Lab:
         host.attach(machine, control, monitor)
         self.hosts.append(host)
         return host
+
+    @staticmethod
+    def _rights(host, spec, layout, accelerator):
+        """What gives QEMU no more rights than it needs; its files exist and are its own from here on."""
+        drives = layout.drives.values()
+        outside = bool(spec.writable) or any(host.directory not in drive.parents for drive in drives)
+        words = unprivileged.words(outside, accelerator)
+        if words:
+            host.console_log.touch()
+            unprivileged.hand_over([host.exchange, host.console_log, *drives])
+        return words
 
     def _await(self, host, started, timeout):
         """Wait until the agent of `host` says that it is ready."""
@@ -199,21 +208,3 @@ def _cables(count):
         ends[0].append(here)
         ends[other].append(there)
     return ends
-
-
-@contextlib.contextmanager
-def _run_directory():
-    """A private directory for one run; those of runs that were killed are swept first."""
-    base = Path(tempfile.gettempdir())
-    for old in base.glob(_PREFIX + "*"):
-        with contextlib.suppress(OSError), open(old / "lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if old.stat().st_uid == os.getuid():
-                cache.remove(old)
-    path = Path(tempfile.mkdtemp(prefix=_PREFIX))
-    with open(path / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        try:
-            yield path
-        finally:
-            cache.remove(path)

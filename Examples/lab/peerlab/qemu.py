@@ -13,6 +13,8 @@ from .errors import LabError
 PROGRAM = "qemu-system-x86_64"
 
 _MACHINE = "q35,sata=off,smbus=off,i8042=off,vmport=off,hpet=off"
+# System calls that no guest of the lab needs: what breaks out of the machine finds them shut.
+_SANDBOX = ["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"]
 _KERNEL_PARAMETERS = """
     console=ttyS0 panic=-1 quiet mitigations=off audit=0 apparmor=0 no_timer_check nowatchdog
     tsc=reliable random.trust_cpu=on rcupdate.rcu_expedited=1 cryptomgr.notests=1
@@ -45,7 +47,7 @@ def machine(accelerator, cpu="max", memory_mib=1024, smp=1, counts=False):
     accel = "kvm" if accelerator == "kvm" else "tcg,thread=multi"
     if counts:
         accel = "tcg,thread=single"
-    return [PROGRAM, "-nodefaults", "-nographic", "-no-reboot", "-no-user-config",
+    return [PROGRAM, *_SANDBOX, "-nodefaults", "-nographic", "-no-reboot", "-no-user-config",
             "-machine", _MACHINE, "-accel", accel, "-cpu", cpu, "-m", str(memory_mib),
             "-smp", str(smp), *(["-icount", "shift=0,sleep=off"] if counts else [])]
 

@@ -6,6 +6,7 @@ removes its mounts.
 """
 import ctypes
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -54,16 +55,26 @@ def run_sandboxed(argv, what, env=None, progress=None, network=True):
     return "".join(lines)
 
 
+# What debootstrap, apt and wget say when the archive does not answer, or not with what was asked for.
+_OUT_OF_REACH = re.compile(
+    r"Could not resolve|Temporary failure|[Uu]nable to (connect|fetch|resolve)|Could not connect|"
+    r"Failed to fetch|Failed getting release file|Couldn't (download|retrieve)|[Tt]imed out|"
+    r"Network is unreachable|Connection (refused|reset|failed)|ERROR \d\d\d|\b[45]\d\d  \w")
+
+
 def _hint(text, network):
     """The remedy that the output of a failed set-up program points at."""
-    if "unshare failed" in text or "Operation not permitted" in text:
+    if "cannot change root filesystem propagation" in text:
+        return ("\nThe root directory is no mount point, as in a plain chroot: bind it to itself before the "
+                "chroot (mount --bind DIR DIR), or use a container.")
+    if "unshare: " in text or "Operation not permitted" in text:
         return ("\nThe lab needs the right to make namespaces and mounts: run it as root, and in "
                 "a container with --privileged.")
     if "No space left" in text:
         return "\nFree some space, or name another place for the cache in PEERMR_CACHE."
-    if not network:
+    if not network or not _OUT_OF_REACH.search(text):
         return ""
-    return ("\nThe network, or the archive's mirror, may be out of reach: try again, or name "
+    return ("\nThe network, or the archive's mirror, is out of reach: try again, or name "
             "another mirror in PEERMR_LAB_MIRROR.")
 
 
