@@ -15,6 +15,12 @@ let strict: [SwiftSetting] = [
 /// What tests are built with: the same, but for the markers of unsafe expressions.
 let testing: [SwiftSetting] = Array(strict.dropFirst(2))
 
+/// What every C target of the product is built with. glibc checks calls only where the compiler optimises.
+///
+/// The stack protector and the linker's part are flags, which no package may set for those that depend on it:
+/// Packaging/hardening.json, a toolset.
+let hardened: [CSetting] = [.define("_FORTIFY_SOURCE", to: "3", .when(configuration: .release))]
+
 let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
 
 /// A program of one file, to learn from.
@@ -53,11 +59,11 @@ let package = Package(
         .systemLibrary(
             name: "CVerbs", pkgConfig: "libibverbs",
             providers: [.apt(["libibverbs-dev", "librdmacm-dev"])]),
-        .target(name: "CUring", linkerSettings: [.linkedLibrary("uring")]),
+        .target(name: "CUring", cSettings: hardened, linkerSettings: [.linkedLibrary("uring")]),
         .systemLibrary(name: "CBlkid", pkgConfig: "blkid", providers: [.apt(["libblkid-dev"])]),
         .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
-        .target(name: "CLinux"),
+        .target(name: "CLinux", cSettings: hardened),
 
         .target(name: "PeerMRCore", dependencies: ["CLinux", system], swiftSettings: strict),
         .target(
@@ -86,8 +92,8 @@ let package = Package(
             swiftSettings: strict),
 
         // The C library: peermr.h is written by hand, and the compiler holds the Swift bodies against it.
-        .target(name: "CPeerMR"),
-        .target(name: "CThreadTexts"),
+        .target(name: "CPeerMR", cSettings: hardened),
+        .target(name: "CThreadTexts", cSettings: hardened),
         .target(
             name: "PeerMRC",
             dependencies: [
@@ -106,7 +112,7 @@ let package = Package(
             resources: [.embedInCode("latency.gp")], swiftSettings: strict),
 
         // What registration costs, measured: the tool's bench, and the calls of libibverbs alone to compare with.
-        .target(name: "CBareVerbs", dependencies: ["CVerbs"]),
+        .target(name: "CBareVerbs", dependencies: ["CVerbs"], cSettings: hardened),
         .target(
             name: "RegistrationBench",
             dependencies: [

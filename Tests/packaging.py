@@ -97,6 +97,44 @@ def _sections(page):
 
 
 @test
+def hardened(bench):
+    """What is installed binds at start, keeps its relocations read-only, and looks for libraries at no path of its own."""
+    built = [bench.programs / tool for tool in TOOLS]
+    built += [bench.programs / "lib" / name for name in ("libpeermr.so", "libpeermr-preload.so")]
+    for path in built:
+        dynamic, segments = run(["readelf", "-dW", path]), run(["readelf", "-lW", path])
+        check(re.search(r"\(FLAGS_1\).*\bNOW\b", dynamic), f"{path.name} binds its symbols late")
+        check("GNU_RELRO" in segments, f"{path.name} leaves its relocations writable")
+        check(re.search(r"GNU_STACK .* RW ", segments), f"the stack of {path.name} is executable")
+        check(path.suffix == ".so" or re.search(r"\(FLAGS_1\).*\bPIE\b", dynamic), f"{path.name} is not relocatable")
+        # The preload library stands beside the library that it loads.
+        paths = set(re.findall(r"\((?:RUNPATH|RPATH)\).*\[(.*)\]", dynamic))
+        wanted = {"$ORIGIN"} if path.name == "libpeermr-preload.so" else set()
+        check(paths == wanted, f"{path.name} looks for libraries in {paths}")
+        symbols = run(["readelf", "-sW", "--dyn-syms", path])
+        check("__stack_chk_fail" in symbols, f"no function of {path.name} checks its stack")
+
+
+@test
+def c_files_are_hardened(bench):
+    """Every C file of the product is compiled with checked calls and the stack protector."""
+    # What the package manager told its build system; the directory of the programs is a link of its making.
+    manifest = next((path / "release.yaml" for path in bench.programs.parents if (path / "release.yaml").exists()), None)
+    check(manifest, "no release.yaml is above the programs: they were not built by Packaging/build.py")
+    commands = re.findall(r'^    args: (\[".*clang",.*\])$', manifest.read_text(), re.M)
+    compiled = {}
+    for words in map(json.loads, commands):
+        for word in words:
+            if word.startswith(f"{ROOT}/Sources/") and word.endswith(".c"):
+                compiled[word] = words
+    files = {str(path) for path in ROOT.glob("Sources/C*/*.c")}
+    check(set(compiled) == files, f"C files that are not compiled, or not found: {files ^ set(compiled)}")
+    for file, words in compiled.items():
+        for flag in ("-O2", "-D_FORTIFY_SOURCE=3", "-fstack-protector-strong"):
+            check(flag in words, f"{Path(file).name} is compiled without {flag}")
+
+
+@test
 def manual_pages_have_the_options(bench):
     """The pages of the programs have the options of each command, and no others."""
     for tool in TOOLS:

@@ -97,7 +97,7 @@ def programs():
         if re.search(r"(Sources|Examples)/.*: (warning|error):", line):
             found.append(line)
     # Only what is compiled now can warn: in a warm tree the check was made when it was compiled.
-    build.swift(["build", "-c", "release", "--static-swift-stdlib"], build.scratch() / "release", say,
+    build.swift(["build", *build.RELEASE], build.scratch() / "release", say,
                 "building the programs", note)
     libraries()
     for line in found:

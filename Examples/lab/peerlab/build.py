@@ -14,6 +14,12 @@ from .errors import LabError
 from .mounts import CHECKOUT
 
 
+# How everything is built that is installed or measured: no Swift runtime to find, hardened, and no
+# search path for libraries in it.
+RELEASE = ["-c", "release", "--static-swift-stdlib", "--disable-local-rpath",
+           "--toolset", str(CHECKOUT / "Packaging" / "hardening.json")]
+
+
 def scratch():
     """Where this checkout's build products live: a directory of the cache, one per checkout."""
     name = hashlib.sha256(str(CHECKOUT).encode()).hexdigest()[:12]
@@ -36,7 +42,7 @@ def programs(*products, progress=None):
     # A tree of their own: the tests build with other settings, and would undo these each time.
     path = scratch() / "release"
     for product in products:
-        swift(["build", "-c", "release", "--static-swift-stdlib", "--product", product],
+        swift(["build", *RELEASE, "--product", product],
               path, progress, f"building {product}")
     return path / "release"
 
