@@ -257,8 +257,8 @@ let package = Package(
         .testTarget(
             name: "FakeVerbsTests",
             dependencies: [
-                "cache-stress", "CFakeVerbs", "CommandSupport", "CVerbs", "destruction-order", "PeerMR", "PeerTransfer",
-                "RegistrationBench", "TestSupport", system,
+                "cache-stress", "CFakeVerbs", "CommandSupport", "CVerbs", "destruction-order", "PeerMR", "PeerMRCore",
+                "PeerStorage", "PeerTransfer", "RegistrationBench", "TestSupport", system,
             ],
             swiftSettings: testing),
         // The preload library, built by its Makefile, between fakes in C: Tests/PreloadFakes.

@@ -64,6 +64,20 @@ public struct BlockDevice: ~Copyable, Sendable {
         descriptor = file
     }
 
+    /// A file in place of a device, for tests without one: it takes no peer memory.
+    ///
+    /// - Parameters:
+    ///   - file: open for reading and writing; the device becomes its owner.
+    ///   - name: what to call it.
+    package init(standIn file: consuming OwnedDescriptor, name: String, byteCount: UInt64, blockBytes: Int) {
+        path = FilePath(name)
+        self.name = name
+        self.byteCount = byteCount
+        self.blockBytes = blockBytes
+        function = nil
+        descriptor = file
+    }
+
     /// Checks a range against the device.
     ///
     /// - Parameters:

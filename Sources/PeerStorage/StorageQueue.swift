@@ -109,6 +109,11 @@ public struct StorageCompletion: BitwiseCopyable, Hashable, Sendable {
     /// Bytes moved, or a negative errno.
     public let result: Int32
 
+    package init(tag: UInt64, result: Int32) {
+        self.tag = tag
+        self.result = result
+    }
+
     /// Why it failed; nil where it did not.
     public var errno: Errno? { result < 0 ? Errno(rawValue: -result) : nil }
 }

@@ -47,9 +47,9 @@ extension DriveServer {
 
 extension DriveServer.Options {
     /// Checks the slots against the drive.
-    func check(_ device: borrowing BlockDevice) throws(PeerMRError) {
-        guard slotBytes > 0, Int(slotBytes) % pageBytes == 0, Int(slotBytes) % device.blockBytes == 0 else {
-            throw .badSlotBytes(slotBytes, device.path, max(pageBytes, device.blockBytes))
+    func check(_ drive: any Drive) throws(PeerMRError) {
+        guard slotBytes > 0, Int(slotBytes) % pageBytes == 0, Int(slotBytes) % drive.blockBytes == 0 else {
+            throw .badSlotBytes(slotBytes, drive.path, max(pageBytes, drive.blockBytes))
         }
         guard (1...86_400).contains(timeoutSeconds) else {
             throw .badTimeout(timeoutSeconds)

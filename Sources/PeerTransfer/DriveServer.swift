@@ -18,7 +18,7 @@ private struct Request {
 /// bytes. Belongs to one thread.
 public final class DriveServer {
     private let options: Options
-    private let drive: Drive
+    private let drive: any Drive
     private let events: EventChannel
     private let listener: Connection
     private let domain: ProtectionDomain
@@ -39,15 +39,22 @@ public final class DriveServer {
     ///   - stop: a descriptor that becomes readable when the server is to stop; negative for none. Not closed.
     ///   - report: is told what happens, on the thread that calls ``run()``.
     /// - Throws: `notFound` where no RDMA device has the address, and what allocation and registration throw.
-    public init(
+    public convenience init(
         _ options: Options, queue: consuming StorageQueue, address: SocketAddress, stop: Int32,
         report: @escaping (Event) -> Void
     ) throws(PeerMRError) {
-        try options.check(queue.device)
+        try self.init(options, drive: BlockDrive(queue), address: address, stop: stop, report: report)
+    }
+
+    package init(
+        _ options: Options, drive: any Drive, address: SocketAddress, stop: Int32,
+        report: @escaping (Event) -> Void
+    ) throws(PeerMRError) {
+        try options.check(drive)
         self.options = options
         self.stop = stop
         self.report = report
-        drive = Drive(queue)
+        self.drive = drive
         events = try EventChannel()
         listener = try Connection(events)
         try listener.listen(on: address)
@@ -60,7 +67,7 @@ public final class DriveServer {
         report(
             .serving(
                 Offer(
-                    path: drive.queue.device.path, range: drive.queue.range, address: address,
+                    path: drive.path, range: drive.range, address: address,
                     device: context.device, nic: trial.nic, memory: trial.kind, provider: trial.provider,
                     choice: trial.choice, slotBytes: options.slotBytes, slotCount: options.slotCount)))
     }
@@ -70,14 +77,21 @@ public final class DriveServer {
     /// - Returns: how many transfers failed.
     /// - Throws: what ends the server: the connection manager or poll(2) failing.
     public func run() throws(PeerMRError) -> Int {
-        while !(isStopping && session == nil) {
-            let isBusy = session?.poll() ?? false
-            try wait(isBusy ? 0 : 200)
-            while let event = try events.next() { handle(event) }
-            session?.checkTimeouts()
-            if session?.isOver ?? false { finish() }
-        }
+        while try step() {}
         return failures
+    }
+
+    /// Does what there is to do, or waits a moment for something.
+    ///
+    /// - Returns: false when it has been told to stop, and nobody is served any more.
+    package func step() throws(PeerMRError) -> Bool {
+        guard !(isStopping && session == nil) else { return false }
+        let isBusy = session?.poll() ?? false
+        try wait(isBusy ? 0 : 200)
+        while let event = try events.next() { handle(event) }
+        session?.checkTimeouts()
+        if session?.isOver ?? false { finish() }
+        return true
     }
 
     private func wait(_ milliseconds: Int32) throws(PeerMRError) {
@@ -86,7 +100,7 @@ public final class DriveServer {
             ready = try waitReadable(
                 [
                     stop, events.descriptor, session?.descriptor ?? -1,
-                    drive.queue.descriptor,
+                    drive.descriptor,
                 ], milliseconds: milliseconds)
         } catch {
             throw .waitFailed(error, "server")

@@ -11,7 +11,7 @@ final class Session {
     let connection: Connection
     private let link: Link
     private let context: TransferContext
-    private let drive: Drive
+    private let drive: any Drive
     private let options: DriveServer.Options
     private var transfer: (any Transfer)?
     private var lastProgress = monotonicNanoseconds()
@@ -29,7 +29,7 @@ final class Session {
     /// - Throws: the refusal to answer with, after printing what concerns the server alone.
     init(
         _ connection: Connection, client: String, hello: Hello, options: DriveServer.Options,
-        drive: Drive, domain: ProtectionDomain, report: (DriveServer.Event) -> Void
+        drive: any Drive, domain: ProtectionDomain, report: (DriveServer.Event) -> Void
     ) throws(Refusal) {
         self.client = client
         self.hello = hello
@@ -39,7 +39,7 @@ final class Session {
         let chunks = try Self.chunks(hello, options, drive)
         do {
             let region = try options.allocateSlots(on: domain)
-            let welcome = Self.welcome(region, chunks, drive.queue.range)
+            let welcome = Self.welcome(region, chunks, drive.range)
             connection.setAcknowledgeTimeout(exponent: acknowledgeExponent)
             link = try Link(connection, domain: domain, window: chunks.slotCount)
             context = TransferContext(link: link, region: region, chunks: chunks, hello: hello, drive: drive)
@@ -51,10 +51,10 @@ final class Session {
     }
 
     private static func chunks(
-        _ hello: Hello, _ options: DriveServer.Options, _ drive: Drive
+        _ hello: Hello, _ options: DriveServer.Options, _ drive: any Drive
     ) throws(Refusal) -> Chunks {
-        let range = drive.queue.range
-        let block = UInt64(drive.queue.device.blockBytes)
+        let range = drive.range
+        let block = UInt64(drive.blockBytes)
         guard hello.byteCount > 0 else { throw Refusal(.empty) }
         guard hello.offset <= range.byteCount, hello.byteCount <= range.byteCount - hello.offset
         else { throw Refusal(.outOfRange, detail: range.byteCount) }
@@ -91,7 +91,7 @@ extension Session {
     /// Whether its transfer is over, one way or the other, and only its connection is left to take down.
     var isEnding: Bool { failure != nil || isComplete }
     /// Whether no work of it is outstanding, so that it can be destroyed.
-    var isOver: Bool { isDisconnected && drive.queue.inFlight == 0 }
+    var isOver: Bool { isDisconnected && drive.inFlight == 0 }
 
     /// Readable when completions have come; -1 after the end.
     var descriptor: Int32 { isDisconnected ? -1 : link.channel.descriptor }
@@ -127,7 +127,7 @@ extension Session {
 
     private func takeStorage() -> Bool {
         var any = false
-        while let completion = drive.queue.next() {
+        while let completion = drive.next() {
             any = true
             guard failure == nil, let transfer else { continue }
             do { try transfer.handle(completion) } catch { fail(error) }

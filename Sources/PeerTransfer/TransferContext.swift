@@ -13,9 +13,9 @@ final class TransferContext {
     /// Where the client's bytes begin in the server's range.
     let base: UInt64
     var count = TransferCount()
-    private let drive: Drive
+    private let drive: any Drive
 
-    init(link: Link, region: consuming PeerRegion, chunks: Chunks, hello: Hello, drive: Drive) {
+    init(link: Link, region: consuming PeerRegion, chunks: Chunks, hello: Hello, drive: any Drive) {
         self.link = link
         self.region = region
         self.chunks = chunks
@@ -33,8 +33,8 @@ final class TransferContext {
             let start = slot * Int(chunks.slotBytes) + Int(place)
             let slice = try region.slice(at: start, count: byteCount)
             switch direction {
-            case .read: try drive.queue.read(slice, at: base + offset, tag: tag)
-            case .write: try drive.queue.write(slice, at: base + offset, tag: tag)
+            case .read: try drive.read(slice, at: base + offset, tag: tag)
+            case .write: try drive.write(slice, at: base + offset, tag: tag)
             }
         } catch {
             throw failure((error as? Errno) ?? .invalidArgument, direction.rawValue)
@@ -45,18 +45,18 @@ final class TransferContext {
 
     func flush() throws(PeerMRError) {
         do {
-            try drive.queue.flush(tag: StorageTag.make(StorageTag.flush))
+            try drive.flush(tag: StorageTag.make(StorageTag.flush))
         } catch { throw failure(error, "flush") }
     }
 
     /// One system call for all that one round of completions has led to.
     func submit() throws(PeerMRError) {
-        do { try drive.queue.submit() } catch { throw failure(error, "start on") }
+        do { try drive.submit() } catch { throw failure(error, "start on") }
     }
 
     /// The sentence for a drive that failed.
     func failure(_ errno: Errno, _ operation: String) -> PeerMRError {
-        .storage(errno, operation, on: drive.queue.device, memory: region.kind)
+        drive.failure(errno, operation, memory: region.kind)
     }
 
     /// The part of the region that a chunk fills.
@@ -79,10 +79,4 @@ enum StorageTag {
     static func make(_ kind: UInt64, slot: Int = 0) -> UInt64 { kind << 32 | UInt64(slot) }
     static func kind(_ tag: UInt64) -> UInt64 { tag >> 32 }
     static func slot(_ tag: UInt64) -> Int { Int(tag & 0xffff_ffff) }
-}
-
-/// The drive that the server serves from: one queue, used by one transfer at a time.
-final class Drive {
-    var queue: StorageQueue
-    init(_ queue: consuming StorageQueue) { self.queue = queue }
 }

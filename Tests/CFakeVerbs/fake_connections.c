@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* librdmacm. */
-#include "fake_state.h"
+#include "fake_network.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -30,8 +30,46 @@ struct rdma_event_channel *rdma_create_event_channel(void)
     return channel;
 }
 
+/* Without a network all events are for whoever asks. */
+static unsigned first_of(const struct rdma_event_channel *channel)
+{
+    unsigned at = 0;
+    while (fake->network && at < fake->event_count && fake->events[at]->channel != channel)
+        at++;
+    return at;
+}
+
+/* After the last event of a channel its descriptor is no longer readable. */
+static void clear_channel(struct rdma_event_channel *channel)
+{
+    uint64_t number;
+    if (first_of(channel) >= fake->event_count && read(channel->fd, &number, sizeof(number)) != sizeof(number))
+        fake_complain("no event on the event channel");
+}
+
+/* Events that nobody has taken: about one connection, or of a whole channel. */
+static void drop_events(struct rdma_event_channel *channel, struct rdma_cm_id *id)
+{
+    for (unsigned i = 0; i < fake->event_count;) {
+        struct fake_event *made = fake->events[i];
+        if (channel ? made->channel != channel : made->event.id != id) {
+            i++;
+            continue;
+        }
+        fake->event_count--;
+        memmove(fake->events + i, fake->events + i + 1, (fake->event_count - i) * sizeof(made));
+        if (channel && made->event.event == RDMA_CM_EVENT_CONNECT_REQUEST)
+            rdma_destroy_id(made->event.id);
+        clear_channel(made->channel);
+        free(made);
+        i = 0;
+    }
+}
+
 void rdma_destroy_event_channel(struct rdma_event_channel *channel)
 {
+    if (fake && fake->network)
+        drop_events(channel, NULL);
     if (!fake_destroy(channel, FAKE_EVENT_CHANNEL, "rdma_destroy_event_channel") && channel->fd >= 0)
         close(channel->fd);
 }
@@ -59,6 +97,10 @@ int rdma_destroy_id(struct rdma_cm_id *id)
 {
     if (fake && id->qp)
         fake_complain("rdma_destroy_id: its queue pair still lives");
+    if (fake && fake->network) {
+        drop_events(NULL, id);
+        fake_network_forget(id);
+    }
     int error = fake_destroy(id, FAKE_CONNECTION, "rdma_destroy_id");
     if (fake && fake->last_id == id)
         fake->last_id = NULL;
@@ -87,8 +129,26 @@ int rdma_bind_addr(struct rdma_cm_id *id, struct sockaddr *address)
 
 int rdma_listen(struct rdma_cm_id *id, int backlog)
 {
-    (void)id, (void)backlog;
-    return outcome("rdma_listen");
+    (void)backlog;
+    if (outcome("rdma_listen"))
+        return -1;
+    if (fake->network)
+        fake_network_listen(id);
+    return 0;
+}
+
+static void set_address(struct sockaddr_in *address, const char *text)
+{
+    address->sin_family = AF_INET;
+    inet_pton(AF_INET, text, &address->sin_addr);
+}
+
+static void resolved(struct rdma_cm_id *id, uint32_t kind)
+{
+    if (fake->network)
+        fake_event_for(id, kind, 0, NULL, 0);
+    else if (!fake->event_count)
+        fake_verbs_event(kind, 0, NULL, 0);
 }
 
 int rdma_resolve_addr(struct rdma_cm_id *id, struct sockaddr *source, struct sockaddr *target,
@@ -99,20 +159,20 @@ int rdma_resolve_addr(struct rdma_cm_id *id, struct sockaddr *source, struct soc
         return -1;
     if (source)
         memcpy(&id->route.addr.src_storage, source, sizeof(struct sockaddr_in));
+    else if (fake->network)
+        set_address(&id->route.addr.src_sin, "10.0.0.7");
     memcpy(&id->route.addr.dst_storage, target, sizeof(struct sockaddr_in));
     attach(id);
-    if (!fake->event_count)
-        fake_verbs_event(RDMA_CM_EVENT_ADDR_RESOLVED, 0, NULL, 0);
+    resolved(id, RDMA_CM_EVENT_ADDR_RESOLVED);
     return 0;
 }
 
 int rdma_resolve_route(struct rdma_cm_id *id, int milliseconds)
 {
-    (void)id, (void)milliseconds;
+    (void)milliseconds;
     if (outcome("rdma_resolve_route"))
         return -1;
-    if (!fake->event_count)
-        fake_verbs_event(RDMA_CM_EVENT_ROUTE_RESOLVED, 0, NULL, 0);
+    resolved(id, RDMA_CM_EVENT_ROUTE_RESOLVED);
     return 0;
 }
 
@@ -136,24 +196,49 @@ static void make_request(struct rdma_cm_event *event)
     event->id = make_id(fake->event_channel, "connection request");
     fake->last_id = listener;
     attach(event->id);
-    struct sockaddr_in *peer = &event->id->route.addr.dst_sin;
-    peer->sin_family = AF_INET;
-    inet_pton(AF_INET, "10.0.0.7", &peer->sin_addr);
+    set_address(&event->id->route.addr.dst_sin, "10.0.0.7");
 }
 
-static void push(struct fake_event *made)
+static void push_to(struct rdma_event_channel *channel, struct fake_event *made)
 {
     if (fake->event_count == FAKE_QUEUE) {
         fake_complain("more events than the fake holds");
         return free(made);
     }
-    made->event.id = fake->last_id;
-    if (made->event.event == RDMA_CM_EVENT_CONNECT_REQUEST)
-        make_request(&made->event);
+    made->channel = channel;
     fake->events[fake->event_count++] = made;
     uint64_t one = 1;
-    if (write(fake->event_channel->fd, &one, sizeof(one)) != sizeof(one))
+    if (write(channel->fd, &one, sizeof(one)) != sizeof(one))
         fake_complain("no event on the event channel");
+}
+
+static void push(struct fake_event *made)
+{
+    made->event.id = fake->last_id;
+    if (made->event.event == RDMA_CM_EVENT_CONNECT_REQUEST && fake->event_count < FAKE_QUEUE)
+        make_request(&made->event);
+    push_to(fake->event_channel, made);
+}
+
+void fake_event_for(struct rdma_cm_id *id, uint32_t kind, int status, const void *data, uint8_t bytes)
+{
+    struct fake_event *made = make_event(kind, status, bytes ? data : NULL, bytes);
+    made->event.id = id;
+    push_to(id->channel, made);
+}
+
+struct rdma_cm_id *fake_request(struct rdma_cm_id *listener, struct rdma_cm_id *client, const void *data,
+                                uint8_t bytes)
+{
+    struct rdma_cm_id *id = make_id(listener->channel, "connection request");
+    attach(id);
+    id->route.addr.src_sin = listener->route.addr.src_sin;
+    id->route.addr.dst_sin = client ? client->route.addr.src_sin : (struct sockaddr_in){.sin_family = AF_INET};
+    struct fake_event *made = make_event(RDMA_CM_EVENT_CONNECT_REQUEST, 0, data, bytes);
+    made->event.listen_id = listener;
+    made->event.id = id;
+    push_to(listener->channel, made);
+    return id;
 }
 
 void fake_verbs_event(uint32_t kind, int status, const void *private_data, uint8_t bytes)
@@ -177,22 +262,21 @@ int rdma_get_cm_event(struct rdma_event_channel *channel, struct rdma_cm_event *
 {
     if (outcome("rdma_get_cm_event"))
         return -1;
-    if (!fake->event_count) {
+    unsigned at = first_of(channel);
+    if (at >= fake->event_count) {
         errno = EAGAIN;
         return -1;
     }
-    struct fake_event *first = fake->events[0];
+    struct fake_event *first = fake->events[at];
     fake->event_count--;
-    memmove(fake->events, fake->events + 1, fake->event_count * sizeof(first));
+    memmove(fake->events + at, fake->events + at + 1, (fake->event_count - at) * sizeof(first));
     struct fake_event *given =
         fake_make(FAKE_CONNECTION_EVENT, sizeof(*given), "rdma_get_cm_event", channel, NULL, NULL);
     *given = *first;
     if (given->event.param.conn.private_data)
         given->event.param.conn.private_data = given->data;
     free(first);
-    uint64_t number;
-    if (!fake->event_count && read(channel->fd, &number, sizeof(number)) != sizeof(number))
-        fake_complain("no event on the event channel");
+    clear_channel(channel);
     *event = &given->event;
     return 0;
 }
@@ -210,6 +294,8 @@ int rdma_create_qp(struct rdma_cm_id *id, struct ibv_pd *pd, struct ibv_qp_init_
     if (outcome("rdma_create_qp"))
         return -1;
     id->qp = ibv_create_qp(pd, wanted);
+    if (fake->network && id->qp)
+        fake_network_adopt(id);
     return id->qp ? 0 : -1;
 }
 
@@ -235,31 +321,40 @@ static int carry(const char *call, const void *data, uint8_t bytes)
 
 int rdma_connect(struct rdma_cm_id *id, struct rdma_conn_param *parameters)
 {
-    (void)id;
     for (unsigned i = 0; fake && i < fake->later_count; i++)
         push(fake->later[i]);
     if (fake)
         fake->later_count = 0;
-    return carry("rdma_connect", parameters->private_data, parameters->private_data_len);
+    int result = carry("rdma_connect", parameters->private_data, parameters->private_data_len);
+    if (!result && fake->network)
+        fake_network_connect(id, parameters->private_data, parameters->private_data_len);
+    return result;
 }
 
 int rdma_accept(struct rdma_cm_id *id, struct rdma_conn_param *parameters)
 {
-    (void)id;
-    return carry("rdma_accept", parameters->private_data, parameters->private_data_len);
+    int result = carry("rdma_accept", parameters->private_data, parameters->private_data_len);
+    if (result || !fake->network)
+        return result;
+    return fake_network_accept(id, parameters->private_data, parameters->private_data_len);
 }
 
 int rdma_reject(struct rdma_cm_id *id, const void *data, uint8_t bytes)
 {
-    (void)id;
-    return carry("rdma_reject", data, bytes);
+    int result = carry("rdma_reject", data, bytes);
+    if (!result && fake->network)
+        fake_network_reject(id, data, bytes);
+    return result;
 }
 
 int rdma_disconnect(struct rdma_cm_id *id)
 {
     if (!fake_check(id, FAKE_CONNECTION, "rdma_disconnect"))
         return -1;
-    return carry("rdma_disconnect", NULL, 0);
+    int result = carry("rdma_disconnect", NULL, 0);
+    if (!result && fake->network)
+        fake_network_disconnect(id);
+    return result;
 }
 
 int rdma_set_option(struct rdma_cm_id *id, int level, int option, void *value, size_t bytes)

@@ -20,7 +20,7 @@ void fake_verbs_fail_transfer(uint32_t status, unsigned skip)
     fake->transfer_skip = skip;
 }
 
-static uint8_t *place(uint32_t key, uint64_t address, uint64_t count)
+uint8_t *fake_place(uint32_t key, uint64_t address, uint64_t count)
 {
     struct fake_mapping *mapping = key ? fake_mapping_of(key) : NULL;
     if (!mapping || !mapping->behind || address < mapping->iova || count > mapping->bytes
@@ -56,8 +56,8 @@ void fake_loop(const struct ibv_send_wr *work)
     uint64_t done = 0;
     for (int i = 0; status == IBV_WC_SUCCESS && i < work->num_sge; i++) {
         const struct ibv_sge *entry = &work->sg_list[i];
-        uint8_t *here = place(entry->lkey, entry->addr, entry->length);
-        uint8_t *there = place(work->wr.rdma.rkey, work->wr.rdma.remote_addr + done, entry->length);
+        uint8_t *here = fake_place(entry->lkey, entry->addr, entry->length);
+        uint8_t *there = fake_place(work->wr.rdma.rkey, work->wr.rdma.remote_addr + done, entry->length);
         if (!here || !there)
             status = here ? IBV_WC_REM_ACCESS_ERR : IBV_WC_LOC_PROT_ERR;
         else if (reading)

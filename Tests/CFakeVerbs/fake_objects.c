@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* libibverbs: what is made from a context. */
-#include "fake_state.h"
+#include "fake_network.h"
 
 #include <errno.h>
 #include <sys/eventfd.h>
@@ -122,6 +122,8 @@ int ibv_destroy_cq(struct ibv_cq *queue)
 {
     if (fake && fake->unacknowledged > 0)
         fake_complain("ibv_destroy_cq: events that nobody has acknowledged");
+    if (fake && fake->network)
+        fake_network_forget_queue(queue);
     return fake_destroy(queue, FAKE_COMPLETION_QUEUE, "ibv_destroy_cq");
 }
 
@@ -144,6 +146,8 @@ struct ibv_qp *ibv_create_qp(struct ibv_pd *pd, struct ibv_qp_init_attr *wanted)
 
 int ibv_destroy_qp(struct ibv_qp *pair)
 {
+    if (fake && fake->network)
+        fake_network_forget_pair(pair);
     return fake_destroy(pair, FAKE_QUEUE_PAIR, "ibv_destroy_qp");
 }
 

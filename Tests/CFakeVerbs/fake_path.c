@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* libibverbs: posting, polling and completion events. */
-#include "fake_state.h"
+#include "fake_network.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -39,6 +39,8 @@ static int post_send(struct ibv_qp *pair, struct ibv_send_wr *work, struct ibv_s
     take_entry(request, work->sg_list, work->num_sge);
     if (work->next)
         fake_complain("ibv_post_send: a chain of requests where one was meant");
+    if (fake->network)
+        return fake_network_post_send(pair, work);
     fake_loop(work);
     return 0;
 }
@@ -56,7 +58,7 @@ static int post_receive(struct ibv_qp *pair, struct ibv_recv_wr *work, struct ib
     take_entry(&fake->last_receive, work->sg_list, work->num_sge);
     if (work->next)
         fake_complain("ibv_post_recv: a chain of requests where one was meant");
-    return 0;
+    return fake->network ? fake_network_post_receive(pair, work) : 0;
 }
 
 static int poll_queue(struct ibv_cq *queue, int entries, struct ibv_wc *into)
@@ -65,6 +67,8 @@ static int poll_queue(struct ibv_cq *queue, int entries, struct ibv_wc *into)
         return -EINVAL;
     if (fake->poll_result < 0)
         return fake->poll_result;
+    if (fake->network)
+        return fake_network_poll(queue, entries, into);
     unsigned count = fake->completion_count < (unsigned)entries ? fake->completion_count : (unsigned)entries;
     memcpy(into, fake->completions, count * sizeof(*into));
     fake->completion_count -= count;
@@ -81,6 +85,8 @@ static int request_notification(struct ibv_cq *queue, int solicited_only)
     if (solicited_only)
         fake_complain("ibv_req_notify_cq: only for solicited completions");
     fake->notifying = queue;
+    if (fake->network)
+        fake_network_arm(queue);
     return 0;
 }
 
@@ -121,7 +127,13 @@ void fake_verbs_poll_result(int result)
 
 int ibv_get_cq_event(struct ibv_comp_channel *channel, struct ibv_cq **queue, void **context)
 {
-    if (!fake_check(channel, FAKE_COMPLETION_CHANNEL, "ibv_get_cq_event") || !fake->pending_events) {
+    bool is_there = fake_check(channel, FAKE_COMPLETION_CHANNEL, "ibv_get_cq_event");
+    *context = NULL;
+    if (is_there && fake->network && (*queue = fake_network_event(channel))) {
+        fake->unacknowledged++;
+        return 0;
+    }
+    if (!is_there || !fake->pending_events) {
         errno = EAGAIN;
         return -1;
     }
@@ -131,7 +143,6 @@ int ibv_get_cq_event(struct ibv_comp_channel *channel, struct ibv_cq **queue, vo
     if (!fake->pending_events && read(channel->fd, &number, sizeof(number)) != sizeof(number))
         fake_complain("no event on the completion channel");
     *queue = fake->notifying;
-    *context = NULL;
     return 0;
 }
 

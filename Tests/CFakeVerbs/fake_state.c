@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Objects that are counted, complaints, and forced failures. */
 #define _GNU_SOURCE
-#include "fake_state.h"
+#include "fake_network.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -69,6 +69,7 @@ void fake_verbs_end(void)
 {
     if (!fake)
         return;
+    fake_network_end();
     for (struct fake_object *object = fake->objects; object;) {
         struct fake_object *next = object->next;
         free(object->seen);

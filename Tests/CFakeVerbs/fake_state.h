@@ -39,6 +39,7 @@ struct fake_object {
 
 struct fake_event {
     struct rdma_cm_event event;
+    struct rdma_event_channel *channel;
     uint8_t data[256];
 };
 
@@ -133,6 +134,12 @@ struct fake_state {
     struct fake_path path;
     uint32_t entries_per_request;
     int command_file;
+    /* Connections between two ends; NULL where the test gives the answers. */
+    struct fake_network *network;
+    int (*idle)(void *);
+    void *idle_argument;
+    bool is_idle;
+    uint64_t now;  /* in nanoseconds; 0 for the real clock */
 };
 
 /* This thread's; NULL outside begin and end. */
@@ -171,6 +178,8 @@ struct fake_mapping *fake_mapping_of(uint32_t key);
 void fake_forget(struct ibv_mr *region);
 bool fake_is_buffer_region(const struct ibv_mr *region);
 void fake_loop(const struct ibv_send_wr *work);
+/* The bytes behind a key and an address; NULL where there are none. */
+uint8_t *fake_place(uint32_t key, uint64_t address, uint64_t count);
 void fake_fill_device_memory(struct verbs_context *context);
 
 /* Posting and polling, which verbs.h calls through the context. */

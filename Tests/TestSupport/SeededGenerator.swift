@@ -17,7 +17,11 @@ public struct SeededGenerator: RandomNumberGenerator {
 
     /// Bytes of a random number, at most `limit`.
     public mutating func bytes(upTo limit: Int) -> [UInt8] {
-        let count = Int.random(in: 0...limit, using: &self)
+        bytes(exactly: Int.random(in: 0...limit, using: &self))
+    }
+
+    /// So many bytes.
+    public mutating func bytes(exactly count: Int) -> [UInt8] {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(count)
         while bytes.count < count {

@@ -185,6 +185,23 @@ void fake_verbs_event_without_data(uint32_t kind, uint8_t bytes);
 uint8_t fake_verbs_private_data(uint8_t *into, uint8_t limit);
 int fake_verbs_acknowledge_timeout(void);
 
+/*
+ * Connections between two ends of this process, from here on. What is posted, acknowledged or said to the connection
+ * manager waits in lanes: how many have something, and let what is first in one arrive. The bytes that writes moved.
+ */
+void fake_network_begin(void);
+unsigned fake_network_lanes(void);
+void fake_network_deliver(unsigned lane);
+/* All that has been posted arrives, unacknowledged; all that was said to the connection manager does. */
+void fake_network_deliver_requests(void);
+void fake_network_deliver_words(void);
+uint64_t fake_network_moved(void);
+
+/* The monotonic clock of this thread stands still from here on. Whoever would wait in poll(2) calls `idle` instead, and
+ * where that did nothing (0), the time of the wait has passed at once. */
+void fake_verbs_stop_clock(int (*idle)(void *), void *argument);
+void fake_verbs_pass_time(unsigned milliseconds);
+
 /* Heap allocations that this thread has made so far: compare two readings. */
 uint64_t fake_verbs_allocations(void);
 

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CFakeVerbs
+import PeerMR
+import Testing
+
+@testable import PeerTransfer
+
+/// A client that says what a test wants, when it wants it.
+final class ScriptedClient {
+    let events: EventChannel
+    let connection: Connection
+    let slots: PeerRegion
+    let link: Link
+    private(set) var welcome: Welcome?
+    private(set) var refusal: Refusal?
+    private(set) var isOver = false
+    private(set) var messages: [Message] = []
+    /// What the device said, where it was no success.
+    private(set) var failure: PeerMRError?
+
+    init(_ bed: SessionBed, slotCount: Int = 4) throws {
+        events = try EventChannel()
+        connection = try Connection(events)
+        try connection.resolve(SessionBed.address)
+        let domain = try ProtectionDomain(try #require(connection.context))
+        slots = try PeerRegion.allocate(
+            4096 * slotCount, of: .host, on: domain, access: [.localWrite, .remoteWrite])
+        link = try Link(connection, domain: domain, window: slotCount)
+    }
+
+    func hello(_ operation: PeerTransfer.Operation, _ byteCount: UInt64, at offset: UInt64 = 0) -> Hello {
+        Hello(
+            operation: operation, offset: offset, byteCount: byteCount,
+            buffer: RemoteAddress(address: slots.keys.address, key: slots.keys.remoteKey), slotBytes: 4096,
+            slotCount: 4)
+    }
+
+    func connect(_ hello: Hello) throws(PeerMRError) { try connection.connect(privateData: hello.bytes) }
+
+    /// Takes what has come.
+    func listen() throws {
+        while let event = try events.next() {
+            switch event.kind {
+            case .established: welcome = Welcome(parsing: event.privateData)
+            case .rejected:
+                refusal = Refusal(parsing: event.privateData)
+                isOver = true
+            case .disconnected: isOver = true
+            default: break
+            }
+        }
+        guard failure == nil else { return }
+        do throws(PeerMRError) {
+            _ = try link.take { tag, completion in
+                guard tag.kind == .receive else { return }
+                if let message = completion.immediate.flatMap(Message.init(immediate:)) { messages.append(message) }
+            }
+        } catch { failure = error }
+    }
+
+    /// Writes bytes of its slot into the server's, and says so.
+    func write(slot: Int, sequence: UInt64, byteCount: UInt64 = 4096) throws {
+        let welcome = try #require(welcome)
+        try link.write(
+            slots.keys.element(at: UInt64(slot) * 4096, count: byteCount),
+            to: RemoteAddress(address: welcome.buffer.address + UInt64(slot) * 4096, key: welcome.buffer.key),
+            slot: slot, sequence: sequence)
+    }
+}
