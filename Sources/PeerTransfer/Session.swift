@@ -20,6 +20,8 @@ final class Session {
     private(set) var failure: PeerMRError?
     /// When the connection is taken down after a last message; nil while it is in use.
     private var closeAt: UInt64?
+    /// Messages that are faster than the news of the connection wait in the queue until the transfer can take them.
+    private var isEstablished = false
     private var isDisconnected = false
     /// From the first credit to the last acknowledgement, for people.
     private(set) var seconds = 0.0
@@ -93,11 +95,15 @@ extension Session {
     /// Whether no work of it is outstanding, so that it can be destroyed.
     var isOver: Bool { isDisconnected && drive.inFlight == 0 }
 
-    /// Readable when completions have come; -1 after the end.
-    var descriptor: Int32 { isDisconnected ? -1 : link.channel.descriptor }
+    /// Whether messages are taken: not before the connection stands, nor after its end.
+    private var isListening: Bool { isEstablished && !isDisconnected }
+
+    /// Readable when completions have come that are to be taken; else -1.
+    var descriptor: Int32 { isListening ? link.channel.descriptor : -1 }
 
     /// The connection stands: the transfer begins, if the path is fit for the slots.
     func establish() {
+        isEstablished = true
         started = monotonicNanoseconds()
         lastProgress = started
         do {
@@ -117,7 +123,7 @@ extension Session {
     /// - Returns: whether there was anything.
     func poll() -> Bool {
         let hasStored = takeStorage()
-        let hasPolled = !isDisconnected && takeMessages()
+        let hasPolled = isListening && takeMessages()
         // After a failure too: what has been prepared must not wait in the queue for the next client's slots.
         do { try context.submit() } catch { fail(error) }
         guard hasStored || hasPolled else { return false }

@@ -23,6 +23,28 @@ import Testing
         return client
     }
 
+    /// The client knows of its connection before the server does: a message may come before that news, and counts.
+    @Test(arguments: [Message.chunk(slot: 0, sequence: 0), .credit(slot: 0), .done])
+    func aMessageThatOvertakesTheNewsOfTheConnectionIsHeard(_ message: Message) throws {
+        try withSessionBed { bed in
+            let client = try ScriptedClient(bed)
+            try client.connect(client.hello(.get, 4096))
+            fake_network_deliver(0)
+            bed.step()
+            // The welcome, but not yet the client's answer to it.
+            fake_network_deliver(0)
+            try client.listen()
+            try #require(client.welcome != nil)
+            try client.link.send(message)
+            fake_network_deliver_requests()
+            for _ in 0..<3 { bed.step() }
+            bed.settle(milliseconds: 3000)
+            try client.listen()
+            #expect(client.isOver, "the server has not acted on it")
+            #expect(bed.reports.first?.failure?.code == .protocolViolation)
+        }
+    }
+
     /// The promise of a put: what is acknowledged is on stable storage.
     @Test func aPutIsAcknowledgedOnlyAfterTheDrivesFlush() throws {
         try withSessionBed { bed in
