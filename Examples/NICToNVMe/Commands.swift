@@ -56,8 +56,12 @@ struct Serve: ParsableCommand {
     var provider: String?
     @Flag(help: "Use host memory where p2pmem cannot be used; the bytes are then counted as bounced.")
     var allowBounce = false
-    @Option(help: "A client's address, or ADDRESS/BITS; may be repeated. This host is always served.")
+    @Option(
+        help: ArgumentHelp(
+            "A client's address, or ADDRESS/BITS, and after a = what it may use: OFFSET:LENGTH of what is served, ro to "
+                + "only read, or OFFSET:LENGTH:ro; may be repeated. This host is always served."))
     var allow: [String] = []
+    @Flag(help: "Let nobody write.") var readOnly = false
     @Flag(help: "Use the drive although it is mounted or holds a partition table or a file system.")
     var overwrite = false
     @Option(help: "Flush peer writes with an RDMA READ: where a NIC does the DMA, or always.")
@@ -68,7 +72,9 @@ struct Serve: ParsableCommand {
 
     func validate() throws {
         guard AllowList(allow) != nil else {
-            throw ValidationError("--allow takes a numeric address, or ADDRESS/BITS.")
+            throw ValidationError(
+                "--allow takes a numeric address, or ADDRESS/BITS, then =OFFSET:LENGTH, =ro or =OFFSET:LENGTH:ro, and "
+                    + "each only once.")
         }
         guard provider == nil || PCIAddress(provider ?? "") != nil else {
             throw ValidationError("--provider takes a PCI address such as 0000:01:00.0.")
@@ -90,7 +96,8 @@ struct Serve: ParsableCommand {
             let options = DriveServer.Options(
                 memory: try request(device), fallback: allowBounce ? .bounce : .refuse,
                 slotBytes: UInt32(common.slotSize.count), slotCount: common.slots,
-                alwaysFlush: flushPeerWrites == .always, timeoutSeconds: timeout, allow: allowList, once: once)
+                alwaysFlush: flushPeerWrites == .always, timeoutSeconds: timeout, allow: allowList,
+                isReadOnly: readOnly, once: once)
             let range = try device.range(at: offset.count, count: length?.count)
             let queue = try StorageQueue(device, range: range, depth: 2 * Int(common.slots) + 2)
             let stop = OwnedDescriptor(adopting: peermr_termination_descriptor())

@@ -22,8 +22,10 @@ extension DriveServer {
         public var alwaysFlush: Bool
         /// How long a client may make no headway, in seconds.
         public var timeoutSeconds: Int
-        /// The addresses that connections are taken from.
+        /// The addresses that connections are taken from, and what each may do.
         public var allow: AllowList
+        /// Whether nobody may write.
+        public var isReadOnly: Bool
         /// Whether to stop after one transfer.
         public var once: Bool
 
@@ -31,7 +33,7 @@ extension DriveServer {
         public init(
             memory: MemoryRequest, fallback: Fallback = .refuse, slotBytes: UInt32 = 256 << 10,
             slotCount: UInt16 = 8, alwaysFlush: Bool = false, timeoutSeconds: Int = 30,
-            allow: AllowList = AllowList(), once: Bool = false
+            allow: AllowList = AllowList(), isReadOnly: Bool = false, once: Bool = false
         ) {
             self.memory = memory
             self.fallback = fallback
@@ -40,6 +42,7 @@ extension DriveServer {
             self.alwaysFlush = alwaysFlush
             self.timeoutSeconds = timeoutSeconds
             self.allow = allow
+            self.isReadOnly = isReadOnly
             self.once = once
         }
     }
@@ -56,6 +59,15 @@ extension DriveServer.Options {
         }
         guard slotCount > 0, slotCount <= slotLimit else {
             throw .badSlotCount(slotCount, slotLimit)
+        }
+        for range in allow.ranges {
+            let block = UInt64(drive.blockBytes)
+            guard range.upperBound <= drive.range.byteCount, range.lowerBound % block == 0,
+                range.upperBound % block == 0
+            else {
+                throw .badClientRange(
+                    range.lowerBound, range.upperBound - range.lowerBound, drive.range.byteCount, drive.blockBytes)
+            }
         }
     }
 

@@ -8,6 +8,7 @@ import SystemPackage
 private struct Request {
     let connection: Connection
     let client: String
+    let grant: Grant
     let hello: Hello
 }
 
@@ -133,7 +134,7 @@ public final class DriveServer {
         do throws(Refusal) {
             try body()
         } catch {
-            report(.refused(client: connection.peerAddress?.host ?? "?", reason: error.code.words))
+            report(.refused(client: connection.peerAddress?.host ?? "?", reason: error.words))
             connection.reject(privateData: error.bytes)
         }
     }
@@ -141,12 +142,27 @@ public final class DriveServer {
     private func examine(
         _ connection: Connection, _ privateData: [UInt8]
     ) throws(Refusal) -> Request {
-        guard options.allow.admits(connection.peerAddress, local: connection.localAddress) else {
-            throw Refusal(.notAllowed)
-        }
+        let grant = try grant(connection)
         return Request(
-            connection: connection, client: connection.peerAddress?.host ?? "?",
+            connection: connection, client: connection.peerAddress?.host ?? "?", grant: grant,
             hello: try Hello(parsing: privateData))
+    }
+
+    /// What a client may do: by the path of its queue pair, because it has written its address itself.
+    private func grant(_ connection: Connection) throws(Refusal) -> Grant {
+        let claim = connection.peerAddress.flatMap { HostAddress($0) }
+        let own = connection.localAddress.flatMap { HostAddress($0) }
+        let applicant: Applicant
+        do {
+            applicant = Applicant(
+                claim: claim, path: try connection.path(), isOverTCP: connection.context?.isIWARP ?? false,
+                isInfiniBand: try connection.context?.port(connection.portNumber).isInfiniBand ?? false,
+                isFromHere: claim != nil && claim == own)
+        } catch {
+            report(.unable(client: connection.peerAddress?.host ?? "?", error))
+            throw Refusal(.noPath)
+        }
+        do { return try options.allow.admit(applicant) } catch { throw Refusal(error) }
     }
 
     private func admit(_ request: Request) throws(Refusal) {
@@ -157,7 +173,7 @@ public final class DriveServer {
         }
         guard session == nil else { throw Refusal(.busy) }
         session = try Session(
-            request.connection, client: request.client, hello: request.hello, options: options,
+            request.connection, client: request.client, grant: request.grant, hello: request.hello, options: options,
             drive: drive, domain: domain, report: report)
     }
 

@@ -10,7 +10,8 @@ extension PeerMRError {
         [
             unreachableServer, connectionRefused, unansweredConnection, serverSilent, serverStuck, serverGone,
             waitFailed, transferStopped, post, transportFailed, completionFailed, outOfTurn, smallerMTU,
-            chunkOutsideRegion, badSlotBytes, badTimeout, badSlotCount, wildcardAddress, serverStopped, clientStuck,
+            chunkOutsideRegion, badSlotBytes, badTimeout, badSlotCount, badClientRange, wildcardAddress, serverStopped,
+            clientStuck,
             clientGone, refusedByServer, serverWithoutMemory, serverDriveFailed,
         ])
 }
@@ -99,6 +100,16 @@ extension PeerMRError {
     }
     static let badSlotCount = ErrorTable(facts: "count", "limit") { count, limit in
         ErrorRow(.invalidArgument, "\(count) slots cannot be numbered", "take 1 to \(limit)")
+    }
+
+    static let badClientRange = ErrorTable(
+        facts: "offset", "byte count", "capacity", "block"
+    ) { offset, count, capacity, block in
+        ErrorRow(
+            .invalidArgument,
+            "a client's range of \(count) bytes from \(offset) on is not of whole blocks within the \(capacity) bytes "
+                + "that are served",
+            "take multiples of \(block) bytes, counted from the beginning of what is served")
     }
 
     /// A wildcard is of all devices, and the slots belong to one.

@@ -19,6 +19,9 @@ package struct Refusal: Error, Equatable {
         case outOfTurn
         case driveFailed
         case stopping
+        case otherAddress
+        case noPath
+        case readOnly
 
         /// For the server's own log.
         var words: String {
@@ -36,16 +39,34 @@ package struct Refusal: Error, Equatable {
             case .outOfTurn: "it broke the protocol"
             case .driveFailed: "the drive failed"
             case .stopping: "the server is stopping"
+            case .otherAddress: "its address is not the one that its path leads to"
+            case .noPath: "its path has no GID to compare its address with"
+            case .readOnly: "it wants to write, and may only read"
             }
         }
     }
 
     var code: Code
     var detail: UInt64
+    /// For the server's own log; not sent.
+    let words: String
 
     init(_ code: Code, detail: UInt64 = 0) {
         self.code = code
         self.detail = detail
+        words = code.words
+    }
+
+    /// What answers a client that is not admitted.
+    init(_ objection: AllowList.Objection) {
+        code =
+            switch objection {
+            case .noPath: .noPath
+            case .otherAddress: .otherAddress
+            case .notListed: .notAllowed
+            }
+        detail = 0
+        words = "\(objection)"
     }
 
     private static let magic: UInt32 = 0x524d_5030  // "0PMR"
@@ -93,6 +114,18 @@ extension PeerMRError {
             "run the same version on both sides")
         ErrorRow(refusal: .notAllowed, .refused, "\(server) does not serve this client's address")
             .with(remedy: "let the server serve the address of this host")
+        ErrorRow(
+            refusal: .otherAddress, .refused,
+            "\(server) does not serve this client: its address is not the one that the server's packets go to",
+            "connect from the address that the RDMA device's interface has, without address translation in between")
+        ErrorRow(
+            refusal: .noPath, .refused,
+            "\(server) does not serve this client: no GID leads to it to compare its address "
+                + "with"
+        )
+        .with(remedy: "connect over RoCE, or over InfiniBand with global routing")
+        ErrorRow(refusal: .readOnly, .refused, "\(server) serves this client for reading only")
+            .with(remedy: "let the server allow this client to write")
         ErrorRow(refusal: .busy, .busy, "\(server) is serving another client", "try again later")
         ErrorRow(
             refusal: .outOfRange, .invalidArgument,

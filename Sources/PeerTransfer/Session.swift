@@ -30,7 +30,7 @@ final class Session {
     ///
     /// - Throws: the refusal to answer with, after printing what concerns the server alone.
     init(
-        _ connection: Connection, client: String, hello: Hello, options: DriveServer.Options,
+        _ connection: Connection, client: String, grant: Grant, hello: Hello, options: DriveServer.Options,
         drive: any Drive, domain: ProtectionDomain, report: (DriveServer.Event) -> Void
     ) throws(Refusal) {
         self.client = client
@@ -38,13 +38,17 @@ final class Session {
         self.connection = connection
         self.drive = drive
         self.options = options
-        let chunks = try Self.chunks(hello, options, drive)
+        guard hello.operation == .get || !(options.isReadOnly || grant.isReadOnly) else { throw Refusal(.readOnly) }
+        let range = grant.range ?? 0..<drive.range.byteCount
+        let chunks = try Self.chunks(hello, options, range, UInt64(drive.blockBytes))
         do {
             let region = try options.allocateSlots(on: domain)
-            let welcome = Self.welcome(region, chunks, drive.range)
+            let welcome = Self.welcome(region, chunks, range)
             connection.setAcknowledgeTimeout(exponent: acknowledgeExponent)
             link = try Link(connection, domain: domain, window: chunks.slotCount)
-            context = TransferContext(link: link, region: region, chunks: chunks, hello: hello, drive: drive)
+            context = TransferContext(
+                link: link, region: region, chunks: chunks, hello: hello, base: range.lowerBound + hello.offset,
+                drive: drive)
             try connection.accept(privateData: welcome.bytes, outstandingReads: 0)
         } catch {
             report(.unable(client: client, error))
@@ -53,13 +57,12 @@ final class Session {
     }
 
     private static func chunks(
-        _ hello: Hello, _ options: DriveServer.Options, _ drive: any Drive
+        _ hello: Hello, _ options: DriveServer.Options, _ range: Range<UInt64>, _ block: UInt64
     ) throws(Refusal) -> Chunks {
-        let range = drive.range
-        let block = UInt64(drive.blockBytes)
+        let capacity = range.upperBound - range.lowerBound
         guard hello.byteCount > 0 else { throw Refusal(.empty) }
-        guard hello.offset <= range.byteCount, hello.byteCount <= range.byteCount - hello.offset
-        else { throw Refusal(.outOfRange, detail: range.byteCount) }
+        guard hello.offset <= capacity, hello.byteCount <= capacity - hello.offset
+        else { throw Refusal(.outOfRange, detail: capacity) }
         guard hello.offset % block == 0 else { throw Refusal(.offBlock, detail: block) }
         let slotBytes = UInt64(min(hello.slotBytes, options.slotBytes))
         // A slot that ended inside a block would let the drive touch the next slot.
@@ -70,11 +73,11 @@ final class Session {
     }
 
     private static func welcome(
-        _ region: borrowing PeerRegion, _ chunks: Chunks, _ range: BlockRange
+        _ region: borrowing PeerRegion, _ chunks: Chunks, _ range: Range<UInt64>
     ) -> Welcome {
         Welcome(
             slotCount: UInt16(chunks.slotCount), slotBytes: UInt32(chunks.slotBytes),
-            capacity: range.byteCount, blockBytes: UInt32(chunks.blockBytes),
+            capacity: range.upperBound - range.lowerBound, blockBytes: UInt32(chunks.blockBytes),
             buffer: RemoteAddress(address: region.keys.address, key: region.keys.remoteKey),
             memory: region.kind, method: region.choice.method, nic: region.nic,
             isBounce: region.bounceReason != nil)

@@ -10,18 +10,18 @@ final class TransferContext {
     let region: PeerRegion
     let chunks: Chunks
     let hello: Hello
-    /// Where the client's bytes begin in the server's range.
+    /// Where the client's bytes begin in the server's range: its offset is one in the part that it was given.
     let base: UInt64
     var count = TransferCount()
     private let drive: any Drive
 
-    init(link: Link, region: consuming PeerRegion, chunks: Chunks, hello: Hello, drive: any Drive) {
+    init(link: Link, region: consuming PeerRegion, chunks: Chunks, hello: Hello, base: UInt64, drive: any Drive) {
         self.link = link
         self.region = region
         self.chunks = chunks
         self.hello = hello
         self.drive = drive
-        base = hello.offset
+        self.base = base
     }
 
     /// Prepares the drive's work on part of a slot; ``submit()`` starts all that has been prepared.

@@ -61,6 +61,9 @@ public final class Context: @unchecked Sendable {
             requiresGID: UInt32(attributes.flags) & IB_UVERBS_QPF_GRH_REQUIRED.rawValue != 0)
     }
 
+    /// Whether the device's connections are TCP connections (iWARP), which have no GIDs.
+    public var isIWARP: Bool { unsafe raw.pointee.device.pointee.transport_type == IBV_TRANSPORT_IWARP }
+
     /// An entry of the port's GID table.
     ///
     /// - Throws: the errno of the query. The corresponding C function is `ibv_query_gid`.

@@ -103,8 +103,10 @@ extension PeerMRError {
         }
     }
 
-    /// See: man 3 rdma_connect, rdma_accept
-    static let connection = ErrorTable("rdma_connect", "rdma_accept", facts: "be made or accepted") { action in
+    /// See: man 3 rdma_connect, rdma_accept, rdma_init_qp_attr
+    static let connection = ErrorTable(
+        "rdma_connect", "rdma_accept", "rdma_init_qp_attr", facts: "be made or accepted"
+    ) { action in
         ErrorRow(.system, "the connection cannot \(action)", "see the kernel log (dmesg) and rdma link show")
     }
 }

@@ -234,6 +234,8 @@ struct rdma_cm_id *fake_request(struct rdma_cm_id *listener, struct rdma_cm_id *
     attach(id);
     id->route.addr.src_sin = listener->route.addr.src_sin;
     id->route.addr.dst_sin = client ? client->route.addr.src_sin : (struct sockaddr_in){.sin_family = AF_INET};
+    if (fake->claim)
+        set_address(&id->route.addr.dst_sin, fake->claim);
     struct fake_event *made = make_event(RDMA_CM_EVENT_CONNECT_REQUEST, 0, data, bytes);
     made->event.listen_id = listener;
     made->event.id = id;
@@ -337,6 +339,15 @@ int rdma_accept(struct rdma_cm_id *id, struct rdma_conn_param *parameters)
     if (result || !fake->network)
         return result;
     return fake_network_accept(id, parameters->private_data, parameters->private_data_len);
+}
+
+int rdma_init_qp_attr(struct rdma_cm_id *id, struct ibv_qp_attr *attributes, int *mask)
+{
+    if (outcome("rdma_init_qp_attr"))
+        return -1;
+    fake_fill_path(&attributes->ah_attr, id);
+    *mask = IBV_QP_STATE | IBV_QP_AV;
+    return 0;
 }
 
 int rdma_reject(struct rdma_cm_id *id, const void *data, uint8_t bytes)

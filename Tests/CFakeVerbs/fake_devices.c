@@ -73,6 +73,8 @@ static void fill_gid(int index, union ibv_gid *gid)
 {
     for (int i = 0; i < 16; i++)
         gid->raw[i] = (uint8_t)(16 * index + i);
+    if (fake->network)
+        *gid = (union ibv_gid){.raw = {[10] = 0xff, 0xff, 10, [15] = (uint8_t)index}};
     for (unsigned i = 0; i < fake->gid_count; i++)
         if (fake->gids[i].gid_index == (uint32_t)index)
             *gid = fake->gids[i].gid;

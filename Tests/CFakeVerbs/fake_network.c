@@ -94,6 +94,23 @@ struct fake_end *fake_end_of(struct rdma_cm_id *id)
     return fake->network->ends = made;
 }
 
+struct rdma_cm_id *fake_network_id(struct ibv_qp *pair)
+{
+    struct fake_end *end = end_of_pair(pair);
+    return end ? end->id : NULL;
+}
+
+struct rdma_cm_id *fake_network_peer(struct rdma_cm_id *id)
+{
+    struct fake_end *peer = fake_end_of(id)->peer;
+    return peer ? peer->id : NULL;
+}
+
+void fake_network_claim(const char *address)
+{
+    fake->claim = address;
+}
+
 void fake_network_adopt(struct rdma_cm_id *id)
 {
     fake_end_of(id)->pair = id->qp;

@@ -51,6 +51,9 @@ struct fake_network {
 void fake_network_end(void);
 void fake_network_complete(struct ibv_cq *queue, struct ibv_wc completion);
 struct fake_end *fake_end_of(struct rdma_cm_id *id);
+/* The connection of a queue pair, and the other end's; NULL where there is none. */
+struct rdma_cm_id *fake_network_id(struct ibv_qp *pair);
+struct rdma_cm_id *fake_network_peer(struct rdma_cm_id *id);
 /* The queue pair fails: its first request with this status, everything else as flushed. */
 void fake_network_fail(struct fake_end *end, uint32_t status);
 /* The first thing that was said to an end is heard there. */

@@ -3,6 +3,7 @@
 #include "fake_network.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -173,16 +174,47 @@ int ibv_modify_qp(struct ibv_qp *pair, struct ibv_qp_attr *attributes, int mask)
     return 0;
 }
 
+static union ibv_gid gid_of(const struct sockaddr_in *address)
+{
+    union ibv_gid gid = {.raw = {[10] = 0xff, 0xff}};
+    memcpy(gid.raw + 12, &address->sin_addr, 4);
+    return gid;
+}
+
+/* On the fake's network a path leads from address to address, whatever a request claims. */
+void fake_fill_path(struct ibv_ah_attr *handle, struct rdma_cm_id *id)
+{
+    handle->port_num = 1;
+    handle->is_global = fake->leads_to_gid;
+    handle->grh.sgid_index = 1;
+    handle->grh.dgid = fake->peer;
+    if (!fake->network || !id)
+        return;
+    handle->grh.sgid_index = gid_of(&id->route.addr.src_sin).raw[15];
+    struct rdma_cm_id *peer = fake_network_peer(id);
+    if (peer)
+        handle->grh.dgid = gid_of(&peer->route.addr.src_sin);
+}
+
+void fake_verbs_lead_to(const uint8_t gid[16])
+{
+    fake->leads_to_gid = gid != NULL;
+    if (gid)
+        memcpy(fake->peer.raw, gid, 16);
+}
+
 int ibv_query_qp(struct ibv_qp *pair, struct ibv_qp_attr *attributes, int mask,
                  struct ibv_qp_init_attr *initial)
 {
-    (void)mask, (void)initial;
+    (void)initial;
     int error = fake_failure("ibv_query_qp");
     if (error || !fake_check(pair, FAKE_QUEUE_PAIR, "ibv_query_qp"))
         return error ? error : EINVAL;
     attributes->path_mtu = fake->path_mtu;
     attributes->ah_attr.port_num = 1;
     attributes->ah_attr.grh.sgid_index = 1;
+    if (mask & IBV_QP_AV)
+        fake_fill_path(&attributes->ah_attr, fake->network ? fake_network_id(pair) : NULL);
     return 0;
 }
 

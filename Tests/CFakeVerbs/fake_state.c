@@ -62,6 +62,7 @@ void fake_verbs_begin(void)
     fake->command_file = -1;
     fake->port_count = 1;
     fake->buffer_probe_error = EOPNOTSUPP;
+    fake_verbs_lead_to((const uint8_t[16]){[10] = 0xff, 0xff, 10, 0, 0, 7});
     fake_verbs_add_device("fake0");
 }
 
@@ -92,6 +93,12 @@ void fake_verbs_add_device(const char *name)
         return fake_complain("more than %d devices", FAKE_DEVICES);
     struct ibv_device *device = &fake->devices[fake->device_count++];
     snprintf(device->name, sizeof(device->name), "%s", name);
+}
+
+void fake_verbs_set_iwarp(int is)
+{
+    for (int i = 0; i < fake->device_count; i++)
+        fake->devices[i].transport_type = is ? IBV_TRANSPORT_IWARP : IBV_TRANSPORT_IB;
 }
 
 void fake_verbs_remove_devices(void)

@@ -140,6 +140,10 @@ struct fake_state {
     void *idle_argument;
     bool is_idle;
     uint64_t now;  /* in nanoseconds; 0 for the real clock */
+    union ibv_gid peer;
+    bool leads_to_gid;
+    /* What the requests of the network claim to come from; NULL for the truth. */
+    const char *claim;
 };
 
 /* This thread's; NULL outside begin and end. */
@@ -170,6 +174,9 @@ struct ibv_context *fake_context(struct ibv_device *device, bool counted);
 
 /* The object behind a context. */
 void *fake_context_object(struct ibv_context *context);
+
+/* Where every connection's queue pair leads. */
+void fake_fill_path(struct ibv_ah_attr *handle, struct rdma_cm_id *id);
 
 /* A region that the loop can find by its keys; `behind` is what its first byte lies at. */
 struct ibv_mr *fake_register(struct ibv_pd *pd, const char *call, void *seen, size_t bytes, uint64_t iova,

@@ -206,6 +206,34 @@ import Testing
         }
     }
 
+    /// What a peer says of itself and where packets to it go are two things.
+    @Test func thePathIsAskedOfTheConnectionAndOfItsQueuePair() throws {
+        try withFakeVerbs { fake in
+            let machine = try Machine()
+            let connection = try Connection(EventChannel())
+            try connection.resolve(Self.server)
+            let local = try #require(GID(networkOrder: (16..<32).map { UInt8($0) }))
+            let remote = try #require(
+                GID(networkOrder: [UInt8](repeating: 0, count: 10) + [0xff, 0xff, 10, 0, 0, 7]))
+            #expect(try connection.path() == ConnectionPath(local: local, remote: remote))
+            let domain = try ProtectionDomain(try #require(connection.context))
+            let pair = try QueuePair(
+                for: connection, domain: domain, sendQueue: machine.queue, receiveQueue: machine.queue,
+                capacity: QueuePairCapacity(sends: 4, receives: 4))
+            let other = try #require(GID(networkOrder: (0..<16).map { UInt8($0) }))
+            fake_verbs_lead_to(other.bytes)
+            #expect(try pair.path() == ConnectionPath(local: local, remote: other))
+            fake_verbs_lead_to(nil)
+            #expect(try pair.path() == nil && connection.path() == nil)
+            fake.fail("rdma_init_qp_attr", .invalidArgument)
+            let error = #expect(throws: PeerMRError.self) { try connection.path() }
+            #expect(error?.call == "rdma_init_qp_attr" && error?.errno == .invalidArgument)
+            #expect(connection.context?.isIWARP == false)
+            fake_verbs_set_iwarp(1)
+            #expect(connection.context?.isIWARP == true)
+        }
+    }
+
     @Test func waitingForAnEventEnds() throws {
         try withFakeVerbs { _ in
             let events = try EventChannel()

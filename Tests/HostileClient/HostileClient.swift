@@ -3,6 +3,7 @@
 // hostile-client: says what nic-to-nvme's server must not believe, and prints what came back. For the tests in the lab.
 //
 //   hostile-client MODE ADDRESS PORT [SEED]
+//   hostile-client forge ADDRESS PORT SOURCE CLAIM PATH
 //
 // It writes the protocol's bytes by itself, from the tables in Examples/NICToNVMe/README.md, so that a mistake in
 // the example's encoder cannot hide one in its decoder. Each line of standard output is one thing that happened:
@@ -19,6 +20,7 @@ struct HostileClient {
         guard words.count >= 4, let port = UInt16(words[3]),
             let server = SocketAddress(words[2], port: port)
         else { stop("usage: hostile-client MODE ADDRESS PORT [SEED]") }
+        if words[1] == "forge" { return forge(server, Array(words.dropFirst(4))) }
         let random = Random(seed: words.count > 4 ? UInt64(words[4]) ?? 0 : 0)
         let mode = words[1]
         do {
@@ -30,6 +32,13 @@ struct HostileClient {
                 stop("there is no mode \(mode)")
             }
         } catch { stop("\(error)") }
+    }
+
+    /// Sends a request from one address, that claims another, and names a third to answer to.
+    private static func forge(_ server: SocketAddress, _ addresses: [String]) {
+        let bytes = addresses.compactMap { SocketAddress($0, port: 0)?.addressBytes }
+        guard bytes.count == 3, bytes.allSatisfy({ $0.count == 4 }) else { stop("forge takes SOURCE CLAIM PATH") }
+        Forgery(server: server, claim: bytes[1], path: bytes[2], hello: Hello().bytes, source: bytes[0]).send()
     }
 
     static func stop(_ reason: String) -> Never {

@@ -33,7 +33,7 @@ import Testing
 
     @Test(
         arguments: [
-            0, 1, 0x0fff_ffff, 0x2000_0001, 0x2fff_ffff, 0x3000_0001, 0x3001_0000, 0x4000_0000, 0x400e_0000,
+            0, 1, 0x0fff_ffff, 0x2000_0001, 0x2fff_ffff, 0x3000_0001, 0x3001_0000, 0x4000_0000, 0x4011_0000,
             0x4100_0000, 0x4fff_ffff, 0x5000_0000, 0x8000_0000, 0xffff_ffff,
         ] as [UInt32])
     func whatTheProtocolDoesNotHaveIsNone(_ immediate: UInt32) {

@@ -6,12 +6,12 @@ import Testing
 @testable import PeerTransfer
 
 @Suite struct RefusalTests {
-    static let codes = (UInt8(1)...13).compactMap(Refusal.Code.init(rawValue:))
+    static let codes = (UInt8(1)...16).compactMap(Refusal.Code.init(rawValue:))
 
     @Test func thereAreThirteenCodes() {
-        #expect(Self.codes.count == 13)
+        #expect(Self.codes.count == 16)
         #expect(Refusal.Code(rawValue: 0) == nil)
-        #expect(Refusal.Code(rawValue: 14) == nil)
+        #expect(Refusal.Code(rawValue: 17) == nil)
     }
 
     @Test(arguments: codes, [0, 1, 4096, UInt64.max])
@@ -31,7 +31,7 @@ import Testing
 
     @Test func anUnknownCodeIsNone() {
         var bytes = Refusal(.busy).bytes
-        for code in [0, 14, 15, 255] as [UInt8] {
+        for code in [0, 17, 18, 255] as [UInt8] {
             bytes[4] = code
             #expect(Refusal(parsing: bytes) == nil)
         }

@@ -99,6 +99,30 @@ def hellos(bench):
 
 
 @test(PAIR)
+def forged_requests(bench):
+    """A request that names another host as its own counts by where answers to it would go."""
+    own, other, server = bench.client.address, "10.77.0.9", bench.server.address
+
+    def forge(claim, path):
+        result = bench.run(bench.client, [bench.hostile, "forge", server, 18515, own, claim, path])
+        equal(result.code, 0, f"the exit code of the hostile client that claims to be {claim}")
+
+    where = re.escape(f"its address is not the one that its path leads to ({own})")
+    free = bench.free_p2pmem()
+    for allow in (other, "10.77.0.0/24", ""):
+        with bench.serve(allow=allow) as under:
+            for claim in (other, server):
+                forge(claim, own)
+                under.waits_for(f"refused {re.escape(claim)}: {where}")
+            equal(under.process.stdout(), "", "what the server told of transfers")
+            equal(bench.free_p2pmem(), free, "the free p2pmem after forged requests")
+    # The same request without a lie is taken for what it is: by its address alone.
+    with bench.serve(allow=other) as under:
+        forge(own, own)
+        under.waits_for(f"refused {re.escape(own)}: its address is not one of those")
+
+
+@test(PAIR)
 def messages(bench):
     """Immediates that are garbage, or that only a server sends, end the connection."""
     with target(bench) as under:

@@ -147,6 +147,66 @@ def client_not_allowed(bench):
 
 
 @test(PAIR)
+def what_a_client_may_use(bench):
+    """A client's range, reading alone, and --read-only: the offset counts in its own range, and no byte beyond moves."""
+    path = bench.file("own", noise(8192, 153))
+    before = bench.fill(0, MIB, seed=154)
+    client = bench.client.address
+    with bench.serve(allow=f"{client}=64K:8K"):
+        refused(bench.put(path, "--offset", 512), "past the end", "8192 bytes")
+        equal(bench.put(path).code, 0, "the exit code of put into the client's own range")
+    same_bytes(bench.drive(65536, 8192), path.read_bytes(), "the file in the client's range")
+    same_bytes(bench.drive(0, 65536) + bench.drive(65536 + 8192, 65536),
+               before[:65536] + before[65536 + 8192:][:65536], "the drive around the client's range")
+    back = bench.scratch / "own-back"
+    for options, allow in ((("--read-only",), client), ((), f"{client}=64K:8K:ro"), ((), f"{client}=ro")):
+        with bench.serve(*options, allow=allow) as server:
+            refused(bench.put(path), "for reading only", "allow this client to write")
+            in_order(server.said(), "it wants to write, and may only read")
+            offset = 0 if "64K" in allow else 65536
+            equal(bench.get(back, 8192, "--offset", offset).code, 0, "the exit code of get")
+            same_bytes(back.read_bytes(), path.read_bytes(), "what was read")
+    refused(bench.run(bench.server, bench.serving("--length", "1M", allow=f"{client}=1M:4K"), 30),
+            "not of whole blocks within the 1048576 bytes")
+
+
+@test(PAIR)
+def ping_pong_is_for_listed_hosts(bench):
+    """ping-pong with a drive serves its own host and those of --allow, by TCP address and GID; others do not end it."""
+    words = ("--nvme", "/dev/nvme0n1", "--drive-range", "1M:1M", "--events", "--iterations", 5)
+    before = bench.fill(0, 2 * MIB, seed=155)
+
+    def pong(host, *options):
+        return bench.start(host, [str(word) for word in (bench.pong, *options)])
+
+    def client(*options):
+        return pong(bench.client, "--events", "--iterations", 5, *options, bench.server.address).wait(60)
+
+    def address(gid, end="exit"):
+        text = f"0000:000011:000005:00000000000000000000ffff{gid}"
+        bench.must(bench.client, ["bash", "-c", f"exec 3<>/dev/tcp/{bench.server.address}/18515; "
+                                  f"printf '{text}\\0' >&3; head -c 14 <&3 >&2; {end}"])
+    server = pong(bench.server, *words)
+    server.wait_for("waiting for a client", 60)
+    refused_by = client()
+    equal(refused_by.code, 1, "the exit code of a client that is not listed")
+    in_order(refused_by.stderr, "does not serve this host's address", "--allow")
+    in_order(server.stderr(), r"refused 10\.77\.0\.1: its address is not one of those")
+    address("0a4d0002")
+    server.wait_for(r"refused 10\.77\.0\.1: .*not the one that its path leads to \(10\.77\.0\.2\)", 20)
+    check(server.running, "the server has ended after it refused clients")
+    server.signal("KILL")
+    server.wait(20)
+    same_bytes(bench.drive(0, 2 * MIB), before, "the drive after the refusals")
+    server = pong(bench.server, *words, "--allow", bench.client.address)
+    server.wait_for("waiting for a client", 60)
+    address("0a4d0009")
+    server.wait_for(r"refused .*not the one that its path leads to \(10\.77\.0\.9\)", 20)
+    equal(client().code, 0, "the exit code of a client that is listed")
+    equal(server.wait(20).code, 0, "the exit code of the server")
+
+
+@test(PAIR)
 def wrong_arguments(bench):
     """Wrong words on the command line: exit code 64, and a sentence that names the option."""
     serve, put = "serve --listen 10.77.0.2 --nvme /dev/nvme0n1", "put --connect 10.77.0.2"
@@ -160,6 +220,7 @@ def wrong_arguments(bench):
         ("--slot-size 2G", "--slot-size"), ("--offset -1", "offset"), ("--length 12Q", "length"),
         ("--memory gold", "gold"), ("--allow everyone", "--allow"),
         ("--allow 10.0.0.0/33", "--allow"), ("--allow 10.0.0.0/", "--allow"),
+        ("--allow 10.0.0.1=0", "OFFSET:LENGTH"), ("--allow 10.0.0.1 --allow 10.0.0.1=ro", "only once"),
         ("--provider x", "--provider"), ("--timeout 0", "--timeout"), ("--port 70000", "70000"))]
     for words, expected in cases:
         # Such words are refused before a device is looked for: no machine is needed.

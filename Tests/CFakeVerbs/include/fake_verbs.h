@@ -175,6 +175,12 @@ unsigned fake_verbs_unacknowledged(void);
 int fake_verbs_queue_pair_state(unsigned index);
 uint32_t fake_verbs_queue_pair_mask(unsigned index);
 
+/* The GID that the address handle of every connection leads to, ::ffff:10.0.0.7 to begin with as requests come from
+ * there; NULL for paths without a GID. Its own GID is the table's entry 1. */
+void fake_verbs_lead_to(const uint8_t gid[16]);
+/* Devices whose connections are TCP connections. */
+void fake_verbs_set_iwarp(int is);
+
 /* An event of the connection manager, about the connection made last; a request brings a new one. */
 void fake_verbs_event(uint32_t kind, int status, const void *private_data, uint8_t bytes);
 /* One that comes when rdma_connect is called. */
@@ -196,6 +202,8 @@ void fake_network_deliver(unsigned lane);
 void fake_network_deliver_requests(void);
 void fake_network_deliver_words(void);
 uint64_t fake_network_moved(void);
+/* The address that connection requests name as their own from here on; NULL for the true one. Their paths are true. */
+void fake_network_claim(const char *address);
 
 /* The monotonic clock of this thread stands still from here on. Whoever would wait in poll(2) calls `idle` instead, and
  * where that did nothing (0), the time of the wait has passed at once. */
