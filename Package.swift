@@ -141,7 +141,7 @@ let package = Package(
         .executableTarget(
             name: "PingPong",
             dependencies: [
-                "CommandSupport", "PeerMR", "PeerStorage", "PeerMRCore", system,
+                "CommandSupport", "PeerMR", "PeerStorage", "PeerTransfer", "PeerMRCore", system,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Examples/PingPong", exclude: ["README.md"], swiftSettings: strict),

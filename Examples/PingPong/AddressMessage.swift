@@ -15,6 +15,8 @@ struct AddressMessage: Hashable {
     let mtu: PathMTU?
 
     static let byteCount = 52
+    /// What a server answers to a client that it does not serve; `ibv_rc_pingpong` cannot read it, and says so.
+    static let refusal = Array("PMno: not served".utf8) + [UInt8](repeating: 0, count: byteCount - 16)
     /// What a client sends when it has the server's address.
     static let done = Array("done\0".utf8)
     /// A sequence number with room for the two digits that mean something.
@@ -39,6 +41,7 @@ struct AddressMessage: Hashable {
     /// - Throws: `protocolViolation` for anything that is none.
     init(decoding bytes: [UInt8]) throws(PeerMRError) {
         guard bytes.count == Self.byteCount else { throw .noAddress(bytes) }
+        guard bytes != Self.refusal else { throw .notServed }
         let plus = bytes[12] == UInt8(ascii: "+")
         guard bytes[4] == Self.colon, bytes[11] == Self.colon, bytes[18] == Self.colon, bytes[51] == 0,
             let lid = number(bytes[0..<4]), let pair = number(bytes[5..<11]),
@@ -84,6 +87,12 @@ extension PeerMRError {
                     ? "the other end told \(bytes.count) bytes instead of an address of \(AddressMessage.byteCount)"
                     : "the other end told no address that a queue pair has: \(printable(bytes))",
                 remedy: "see whether ping-pong or ibv_rc_pingpong runs there (for rping give --cm)")
+    }
+
+    fileprivate static var notServed: PeerMRError {
+        PeerMRError(
+            .refused, reason: "the server does not serve this host's address: its drive is for listed hosts alone",
+            remedy: "start the server with --allow and the address of this host's RDMA interface")
     }
 
     static func closedEarly(_ when: String) -> PeerMRError {

@@ -3,6 +3,7 @@
 import ArgumentParser
 import PeerMR
 import PeerStorage
+import PeerTransfer
 
 /// Bytes of a message on a command line: `4096`, `64K`, `2M`.
 struct Bytes {
@@ -184,13 +185,22 @@ struct DriveArguments: ParsableArguments {
     @Flag(help: "Use NVMe commands (/dev/ngXnY) instead of the block device.") var passthrough = false
     @Flag(help: "Use the drive although it is mounted or holds a partition table or a file system.")
     var overwrite = false
+    @Option(
+        help: "With --nvme: a client's address, or ADDRESS/BITS; may be repeated. Only this host is served by default.")
+    var allow: [String] = []
+
+    /// The clients that may overwrite the drive.
+    var allowList: AllowList? { AllowList(allow).flatMap { $0.isPlain ? $0 : nil } }
 
     func validate() throws {
+        guard allowList != nil else {
+            throw ValidationError("--allow takes a numeric address, or ADDRESS/BITS, and each only once.")
+        }
         guard nvme == nil || driveRange != nil else {
             throw ValidationError("--nvme needs --drive-range OFFSET:LENGTH: what is there is overwritten.")
         }
-        guard nvme != nil || (driveRange == nil && !passthrough && !overwrite) else {
-            throw ValidationError("--drive-range, --passthrough and --overwrite are for --nvme.")
+        guard nvme != nil || (driveRange == nil && !passthrough && !overwrite && allow.isEmpty) else {
+            throw ValidationError("--drive-range, --passthrough, --overwrite and --allow are for --nvme.")
         }
     }
 

@@ -12,6 +12,16 @@ struct Peer: ~Copyable {
     var isExtended: Bool { told.mtu != nil }
 }
 
+/// A client that has told its address, and is not connected yet.
+struct Caller: ~Copyable {
+    let socket: TCPSocket
+    /// The own address that suits it.
+    let gid: GIDEntry?
+    let told: AddressMessage
+
+    consuming func intoSocket() -> TCPSocket { socket }
+}
+
 extension Endpoint {
     /// The payload of a full packet that this end would take: what was asked for, or what the memory needs.
     private func proposedMTU(_ path: PathArguments) throws(PeerMRError) -> PathMTU {
@@ -48,14 +58,23 @@ extension Endpoint {
         return Peer(socket: socket, own: own, told: told)
     }
 
-    /// As a server: learns a client's address, connects the queue pair to it, and tells the own.
-    mutating func connectAsServer(
+    /// As a server: learns a client's address.
+    func hear(
         _ socket: consuming TCPSocket, _ path: PathArguments, milliseconds: Int32
-    ) throws(PeerMRError) -> Peer {
+    ) throws(PeerMRError) -> Caller {
         let gid = try context.chooseGID(
             path.gidIndex, port: path.devicePort, preferring: socket.localAddressBytes())
         let told = try AddressMessage(
             decoding: socket.receive(AddressMessage.byteCount, milliseconds: milliseconds))
+        return Caller(socket: socket, gid: gid, told: told)
+    }
+
+    /// As a server: connects the queue pair to a client, and tells it the own address.
+    mutating func connectAsServer(
+        _ caller: consuming Caller, _ path: PathArguments, milliseconds: Int32
+    ) throws(PeerMRError) -> Peer {
+        let (told, gid) = (caller.told, caller.gid)
+        let socket = caller.intoSocket()
         // Of two ends that are this program, one may have memory that needs longer packets.
         let proposed = try proposedMTU(path)
         let mtu = told.mtu.map { $0.bytes > proposed.bytes ? $0 : proposed } ?? proposed

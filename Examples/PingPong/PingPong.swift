@@ -76,15 +76,38 @@ struct PingPong: ParsableCommand {
                 var endpoint = try endpoint(messages.endpointOptions(usesCM: false, drive: function))
                 try endpoint.prepare(separate: responder.separatesAreas || messages.looksAtBytes)
                 say("waiting for a client on port \(path.tcpPort)")
-                let socket = try listener.accept()
+                let caller = try awaitCaller(listener, endpoint)
                 if !path.persistent { listener.refuseOthers() }
-                let peer = try endpoint.connectAsServer(socket, path, milliseconds: output.timeoutMilliseconds)
+                let peer = try endpoint.connectAsServer(caller, path, milliseconds: output.timeoutMilliseconds)
                 tell(peer, endpoint.region)
                 try endpoint.serve(with: peer, messages.runs(output.timeout), responder) { report.add($0) }
                 try report.finish()
                 return 0
             }
             guard path.persistent else { return status }
+        }
+    }
+
+    /// Waits for a client; with a drive, for one that may overwrite it.
+    private func awaitCaller(
+        _ listener: borrowing TCPListener, _ endpoint: borrowing Endpoint
+    ) throws(PeerMRError) -> Caller {
+        guard drive.nvme != nil, let list = drive.allowList else {
+            return try endpoint.hear(listener.accept(), path, milliseconds: output.timeoutMilliseconds)
+        }
+        while true {
+            let socket = try listener.accept()
+            // Who has no right to the drive must not end its server either.
+            do throws(PeerMRError) {
+                let caller = try endpoint.hear(socket, path, milliseconds: output.timeoutMilliseconds)
+                guard let objection = try endpoint.objection(to: caller, list, port: path.devicePort) else {
+                    return caller
+                }
+                say("refused \(objection)")
+                try caller.socket.send(AddressMessage.refusal)
+            } catch {
+                say("refused a client: \(error)")
+            }
         }
     }
 

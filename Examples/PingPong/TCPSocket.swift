@@ -80,11 +80,18 @@ struct TCPSocket: ~Copyable {
     }
 
     /// The own address as a GID has it: 16 bytes, an IPv4 address as `::ffff:a.b.c.d`; nil where it is not known.
-    borrowing func localAddressBytes() -> [UInt8]? {
+    borrowing func localAddressBytes() -> [UInt8]? { unsafe addressBytes(getsockname) }
+
+    /// The other end's address in the same form, which it has answered from.
+    borrowing func peerAddressBytes() -> [UInt8]? { unsafe addressBytes(getpeername) }
+
+    private borrowing func addressBytes(
+        _ call: (Int32, UnsafeMutablePointer<sockaddr>?, UnsafeMutablePointer<socklen_t>?) -> Int32
+    ) -> [UInt8]? {
         var address = Address(family: 0, bytes: [UInt8](repeating: 0, count: MemoryLayout<sockaddr_storage>.size))
         var length = socklen_t(address.bytes.count)
         let result = unsafe address.bytes.withUnsafeMutableBytes {
-            unsafe getsockname(descriptor, $0.baseAddress?.assumingMemoryBound(to: sockaddr.self), &length)
+            unsafe call(descriptor, $0.baseAddress?.assumingMemoryBound(to: sockaddr.self), &length)
         }
         guard result == 0 else { return nil }
         // struct sockaddr_in has the address at 4, sockaddr_in6 at 8 (man 7 ip, man 7 ipv6).

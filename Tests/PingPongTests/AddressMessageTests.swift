@@ -24,6 +24,14 @@ struct AddressMessageTests {
         #expect(message.encoded == Array(text.utf8))
     }
 
+    /// Neither this program nor `ibv_rc_pingpong` takes a refusal for an address.
+    @Test func aRefusalIsNoAddress() {
+        #expect(AddressMessage.refusal.count == AddressMessage.byteCount)
+        let error = #expect(throws: PeerMRError.self) { try AddressMessage(decoding: AddressMessage.refusal) }
+        #expect(error?.code == .refused)
+        #expect(error?.remedy?.contains("--allow") == true)
+    }
+
     @Test func noGIDIsAllZeros() throws {
         let message = AddressMessage(endpoint(5, gid: nil), mtu: nil)
         #expect(message.encoded == Array("001f:000011:000005:00000000000000000000000000000000\0".utf8))

@@ -59,6 +59,8 @@ struct ArgumentTests {
         ["a", "b"],
         ["--receive-depth", "0"], ["--service-level", "16"], ["--nvme", "/dev/nvme0n1"], ["--passthrough"],
         ["--nvme", "/dev/nvme0n1", "--drive-range", "0"], ["--nvme", "/dev/nvme0n1", "--drive-range", "0:0"],
+        ["--allow", "10.0.0.1"], ["--nvme", "/dev/nvme0n1", "--drive-range", "0:1M", "--allow", "10.0.0.1=ro"],
+        ["--nvme", "/dev/nvme0n1", "--drive-range", "0:1M", "--allow", "all"],
         ["--nvme", "/dev/nvme0n1", "--drive-range", "0:1M", "host"],
         ["--nvme", "/dev/nvme0n1", "--drive-range", "0:1M", "--cm"],
     ])
