@@ -67,6 +67,8 @@ struct Serve: ParsableCommand {
     @Option(help: "Flush peer writes with an RDMA READ: where a NIC does the DMA, or always.")
     var flushPeerWrites = FlushPolicy.auto
     @Option(help: "Seconds without progress before a client is disconnected.") var timeout = 30
+    @Option(help: "Seconds in which the drive may finish nothing before a transfer is given up.")
+    var driveTimeout = 300
     @Flag(help: "Stop after one transfer; the exit status is then the transfer's.") var once = false
     @OptionGroup var common: SlotOptions
 
@@ -82,8 +84,8 @@ struct Serve: ParsableCommand {
         guard SocketAddress(listen, port: common.port) != nil else {
             throw ValidationError("--listen takes a numeric address.")
         }
-        guard timeout > 0, timeout <= 86_400 else {
-            throw ValidationError("--timeout must be between 1 and 86400 seconds.")
+        guard (1...86_400).contains(timeout), (1...86_400).contains(driveTimeout) else {
+            throw ValidationError("--timeout and --drive-timeout must be between 1 and 86400 seconds.")
         }
     }
 
@@ -96,8 +98,8 @@ struct Serve: ParsableCommand {
             let options = DriveServer.Options(
                 memory: try request(device), fallback: allowBounce ? .bounce : .refuse,
                 slotBytes: UInt32(common.slotSize.count), slotCount: common.slots,
-                alwaysFlush: flushPeerWrites == .always, timeoutSeconds: timeout, allow: allowList,
-                isReadOnly: readOnly, once: once)
+                alwaysFlush: flushPeerWrites == .always, timeoutSeconds: timeout,
+                driveTimeoutSeconds: driveTimeout, allow: allowList, isReadOnly: readOnly, once: once)
             let range = try device.range(at: offset.count, count: length?.count)
             let queue = try StorageQueue(device, range: range, depth: 2 * Int(common.slots) + 2)
             let stop = OwnedDescriptor(adopting: peermr_termination_descriptor())

@@ -25,6 +25,7 @@ func printJSON(_ report: TransferReport) {
         ("bytesUnknown", .count(report.count.unknown)),
         ("seconds", .number(report.seconds)),
         ("error", report.failure.map { .text($0.description) } ?? .null),
+        ("origin", report.failure?.origin.map { .text($0.rawValue) } ?? .null),
     ])
 }
 

@@ -13,6 +13,6 @@ extension PeerMRError {
         default: return self
         }
         let remedy = [remedy, "(\(option))"].compactMap { $0 }.joined(separator: " ")
-        return PeerMRError(code, call: call, errno: errno, reason: reason, remedy: remedy)
+        return PeerMRError(code, call: call, errno: errno, reason: reason, remedy: remedy, origin: origin)
     }
 }

@@ -4,11 +4,11 @@ package import PeerMRCore
 internal import SystemPackage
 
 extension PeerMRError {
-    /// Code, reason and remedy.
+    /// Code, reason and remedy; the origin where there is one.
     package var jsonFields: [(String, JSONValue)] {
         [
             ("code", .text(code.jsonName)), ("reason", .text(reason)), ("remedy", .optional(remedy)),
-        ]
+        ] + (origin.map { [("origin", .text($0.rawValue))] } ?? [])
     }
 
     /// The same, with the call that failed and its errno.

@@ -38,6 +38,39 @@ public func waitReadable(
     return ready
 }
 
+/// Waits for up to six descriptors, as ``waitReadable(_:milliseconds:)`` does for four.
+public func waitReadable(_ descriptors: [6 of Int32], milliseconds: Int32) throws(Errno) -> UInt8 {
+    var entries: [6 of pollfd] = .init { index in
+        pollfd(fd: descriptors[index], events: Int16(POLLIN), revents: 0)
+    }
+    var span = entries.mutableSpan
+    let count = unsafe span.withUnsafeMutableBufferPointer { buffer in
+        unsafe poll(buffer.baseAddress, nfds_t(buffer.count), milliseconds)
+    }
+    if count < 0 {
+        let error = currentErrno()
+        if error == .interrupted { return 0 }
+        throw error
+    }
+    var ready: UInt8 = 0
+    for index in 0..<6 where span[index].revents != 0 { ready |= 1 << UInt8(index) }
+    return ready
+}
+
+/// Takes what made a descriptor readable, so that it is readable again only for news: a signal of a signalfd(2), the
+/// count of an eventfd(2), some bytes of a pipe.
+///
+/// - Returns: false where there is nothing to come any more: the other end is closed, or reading fails.
+package func takeSignal(from descriptor: Int32) -> Bool {
+    // One struct signalfd_siginfo has 128 bytes, and read(2) wants room for one.
+    var bytes: [128 of UInt8] = .init(repeating: 0)
+    var span = bytes.mutableSpan
+    let count = unsafe span.withUnsafeMutableBufferPointer { buffer in
+        unsafe read(descriptor, buffer.baseAddress, buffer.count)
+    }
+    return count > 0 || count < 0 && (errno == EAGAIN || errno == EINTR)
+}
+
 /// The monotonic clock, in nanoseconds: for time-outs and rates, never goes back.
 public func monotonicNanoseconds() -> UInt64 {
     var time = timespec()

@@ -11,15 +11,18 @@ package struct ErrorTable<each Fact: ErrorFact>: Sendable {
     package let calls: [String]
     /// What the call answers with: `errno`, or the results of a library that has numbers of its own.
     package let answer: String
+    /// Which side of a transfer it is always about.
+    private let origin: PeerMRError.Origin?
     private let facts: (repeat each Fact)
     private let rows: @Sendable (repeat ErrorText<each Fact>) -> [ErrorRow]
 
     package init(
-        _ calls: String..., answer: String = "errno", facts: repeat each Fact,
+        _ calls: String..., answer: String = "errno", origin: PeerMRError.Origin? = nil, facts: repeat each Fact,
         @ErrorRows rows: @escaping @Sendable (repeat ErrorText<each Fact>) -> [ErrorRow]
     ) {
         self.calls = calls
         self.answer = answer
+        self.origin = origin
         self.facts = (repeat each facts)
         self.rows = rows
     }
@@ -62,7 +65,7 @@ package struct ErrorTable<each Fact: ErrorFact>: Sendable {
         return PeerMRError(
             row.code ?? code ?? .system, call: call, errno: answer == "errno" ? errno : nil, reason: row.reason,
             // A remedy that is a fact may be missing.
-            remedy: row.remedy == "" ? nil : row.remedy)
+            remedy: row.remedy == "" ? nil : row.remedy, origin: origin)
     }
 }
 

@@ -52,8 +52,27 @@ public struct PeerMRError: Error, Hashable, Sendable {
         }
     }
 
+    /// Which side of a transfer a failure comes from.
+    public struct Origin: RawRepresentable, Hashable, Sendable {
+        /// The name in JSON.
+        public let rawValue: String
+        /// Wraps a name.
+        public init(rawValue: String) { self.rawValue = rawValue }
+
+        /// The client: it broke the protocol, does nothing, or is gone.
+        public static let client = Origin(rawValue: "client")
+        /// The drive: it failed, is slow, or is gone.
+        public static let drive = Origin(rawValue: "drive")
+        /// The RDMA device of this side: it failed, or is gone.
+        public static let nic = Origin(rawValue: "nic")
+        /// Who runs this side: told it to stop, or set it up so that it cannot work.
+        public static let `operator` = Origin(rawValue: "operator")
+    }
+
     /// The class of the failure.
     public let code: Code
+    /// Which side of a transfer it comes from; nil where that says nothing, or the error does not tell.
+    public let origin: Origin?
     /// The call that failed, by its C name, for example `ibv_reg_mr`; nil where no call was made.
     public let call: String?
     /// What the call left in `errno`, or returned; nil where no call failed.
@@ -65,13 +84,23 @@ public struct PeerMRError: Error, Hashable, Sendable {
 
     /// Makes an error from its parts.
     public init(
-        _ code: Code, call: String? = nil, errno: Errno? = nil, reason: String, remedy: String? = nil
+        _ code: Code, call: String? = nil, errno: Errno? = nil, reason: String, remedy: String? = nil,
+        origin: Origin? = nil
     ) {
         self.code = code
+        self.origin = origin
         self.call = call
         self.errno = errno
         self.reason = reason
         self.remedy = remedy
+    }
+}
+
+extension PeerMRError {
+    /// The same error, of a side that it does not tell by itself.
+    package func from(_ origin: Origin) -> PeerMRError {
+        PeerMRError(
+            code, call: call, errno: errno, reason: reason, remedy: remedy, origin: self.origin ?? origin)
     }
 }
 

@@ -78,6 +78,14 @@ public struct BlockDevice: ~Copyable, Sendable {
         descriptor = file
     }
 
+    /// Whether it is still there: the kernel takes the size of a drive that is removed away.
+    ///
+    /// See: block/genhd.c, blk_mark_disk_dead
+    public var isPresent: Bool {
+        var bytes: UInt64 = 0
+        return unsafe peermr_block_bytes(descriptor.rawValue, &bytes) == 0 && bytes >= byteCount
+    }
+
     /// Checks a range against the device.
     ///
     /// - Parameters:

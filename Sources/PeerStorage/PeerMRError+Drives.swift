@@ -9,7 +9,7 @@ extension PeerMRError {
         "Drives",
         [
             openBlockDevice, holdsContent, notWholeBlocks, beyondDrive, emptyDriveRange, noNamespace, openNamespace,
-            namespaceRing, openRing, drivePeerRefused, noPeerDrive, driveFailed,
+            namespaceRing, openRing, drivePeerRefused, noPeerDrive, driveFailed, driveGone,
         ])
 }
 
@@ -89,24 +89,47 @@ extension PeerMRError {
         ErrorRow(.system, "io_uring cannot be set up")
     }
 
-    static let drivePeerRefused = ErrorTable("io_uring", facts: "drive", "read or write") { drive, operation in
+    static let drivePeerRefused = ErrorTable(
+        "io_uring", origin: .drive, facts: "drive", "read or write"
+    ) { drive, operation in
         ErrorRow(
             [.invalidArgument, .remoteIO], .notSupported, "the drive \(drive) may not \(operation) that peer memory",
             "put both devices under one PCIe switch, or use the drive's own memory; the kernel log says why it refused")
     }
 
     /// A drive without a PCI function, such as a loop device or a mapped volume.
-    static let noPeerDrive = ErrorTable("io_uring", facts: "drive") { drive in
+    static let noPeerDrive = ErrorTable("io_uring", origin: .drive, facts: "drive") { drive in
         ErrorRow([.remoteIO], .notSupported, "the drive \(drive) takes no peer memory")
             .with(remedy: "use an NVMe drive on the PCI bus: its block device, or a partition of it")
     }
 
-    static let driveFailed = ErrorTable("io_uring", facts: "drive", "read or write") { drive, operation in
+    /// The numbers are those of the block layer: see block/blk-core.c, blk_errors.
+    static let driveFailed = ErrorTable(
+        "io_uring", origin: .drive, facts: "drive", "read, write or flush"
+    ) { drive, operation in
         ErrorRow(
-            [.operationNotSupportedByDevice, .ioError], .disconnected, "the drive \(drive) failed to \(operation) data",
-            "see the kernel log (dmesg) and smartctl")
-        ErrorRow(.system, "the drive \(drive) failed to \(operation) data", "see the kernel log (dmesg) and smartctl")
+            [.operationNotSupportedByDevice, .noSuchAddressOrDevice], .disconnected,
+            "the drive \(drive) is gone: it could not \(operation) data", "see the kernel log (dmesg)")
+        ErrorRow([.ioError], .disconnected, "the drive \(drive) failed to \(operation) data")
+            .with(remedy: "see the kernel log (dmesg) and smartctl")
+        ErrorRow([.noSpace], .resourceLimit, "the drive \(drive) has no space left to \(operation) data")
+            .with(remedy: "make room in the pool that it is provisioned from")
+        ErrorRow([.timedOut], .disconnected, "the drive \(drive) did not \(operation) data in time")
+            .with(remedy: "see the kernel log (dmesg), and nvme_core.io_timeout")
+        ErrorRow([.noData], .system, "the drive \(drive) has a medium error: it could not \(operation) data")
+            .with(remedy: "see smartctl, and replace it")
+        ErrorRow(.system, "the drive \(drive) failed to \(operation) data")
+            .with(remedy: "see the kernel log (dmesg) and smartctl")
     }
+
+    static let driveGone = ErrorTable(origin: .drive, facts: "path") { path in
+        ErrorRow([.operationNotSupportedByDevice], .disconnected, "the drive \(path) is gone")
+            .with(remedy: "see the kernel log (dmesg); start again when it is back")
+        ErrorRow(.disconnected, "the drive \(path) is gone")
+    }
+
+    /// A drive that was removed, or has shrunk: not the one that was opened.
+    package static func gone(_ path: FilePath) -> PeerMRError { driveGone(.operationNotSupportedByDevice, path) }
 
     /// Why a drive did not do what it was told.
     ///

@@ -18,6 +18,8 @@ package protocol Drive: AnyObject {
     var inFlight: Int { get }
     /// Readable when there are completions to take.
     var descriptor: Int32 { get }
+    /// Whether it is still there.
+    var isPresent: Bool { get }
 
     func read(_ slice: IOVector, at offset: UInt64, tag: UInt64) throws(Errno)
     func write(_ slice: IOVector, at offset: UInt64, tag: UInt64) throws(Errno)
@@ -39,6 +41,7 @@ package final class BlockDrive: Drive {
     package var blockBytes: Int { queue.device.blockBytes }
     package var inFlight: Int { queue.inFlight }
     package var descriptor: Int32 { queue.descriptor }
+    package var isPresent: Bool { queue.device.isPresent }
 
     package func read(_ slice: IOVector, at offset: UInt64, tag: UInt64) throws(Errno) {
         try queue.read(slice, at: offset, tag: tag)

@@ -61,6 +61,7 @@ extension DriveClient {
                 switch message {
                 case .credit(let slot) where Int(slot) < chunks.slotCount: isOffered[Int(slot)] = true
                 case .done where next == chunks.count: isDone = true
+                case .waiting: break
                 default: throw client.unexpected(message)
                 }
             }
@@ -100,6 +101,7 @@ extension DriveClient {
         try client.run(until: { received == chunks.count }) { tag, completion throws(PeerMRError) in
             guard tag.kind == .receive else { return }
             let message = completion.immediate.flatMap(Message.init(immediate:))
+            if case .waiting? = message { return }
             guard case .chunk(let slot, let sequence)? = message else { throw client.unexpected(message) }
             guard Int(slot) == chunks.slot(of: received), received < chunks.count,
                 sequence == UInt16(truncatingIfNeeded: received),

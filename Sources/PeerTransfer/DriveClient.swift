@@ -144,9 +144,8 @@ public final class DriveClient {
         if ready & 1 != 0 { throw .stopped }
         // Messages that came before the end of the connection are still in the queue: they say why.
         guard ready & 2 != 0, ready & 4 == 0, let event = try events.next() else { return }
-        if event.kind == .disconnected || event.kind == .deviceRemoval {
-            throw .serverGone(server)
-        }
+        if event.kind == .deviceRemoval { throw .deviceRemoved(link.domain.context.device) }
+        if event.kind == .disconnected { throw .serverGone(server) }
     }
 
     /// Waits until the server's device has confirmed the last messages: ending the connection would lose them.

@@ -20,6 +20,8 @@ extension DriveServer {
         case ended(TransferReport)
         /// It was told to stop.
         case stopping
+        /// The drive takes its time: for so many seconds it has finished none of so many operations.
+        case waitingForDrive(seconds: Int, operations: Int)
     }
 
     /// What a server offers.
@@ -59,7 +61,7 @@ public struct TransferReport: Sendable {
     public let count: TransferCount
     /// From the first credit to the last acknowledgement; 0 where it did not come to that.
     public let seconds: Double
-    /// Why it failed; nil where it did not.
+    /// Why it failed, and by whose fault (``PeerMRCore/PeerMRError/origin``); nil where it did not.
     public let failure: PeerMRError?
 }
 
@@ -90,6 +92,8 @@ extension DriveServer.Event: CustomStringConvertible {
         case .unable(let client, let error): "cannot serve \(client): \(error)"
         case .ended(let report): "\(report)"
         case .stopping: "stopping"
+        case .waitingForDrive(let seconds, let operations):
+            "waiting for the drive: for \(seconds) s it has finished none of \(operations) operations"
         }
     }
 }

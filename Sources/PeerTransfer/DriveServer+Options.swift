@@ -20,8 +20,11 @@ extension DriveServer {
         public var slotCount: UInt16
         /// Whether arrivals are made sure of even where no device needs it.
         public var alwaysFlush: Bool
-        /// How long a client may make no headway, in seconds.
+        /// How long a client may leave undone what it is waited for, in seconds. The drive's time does not count.
         public var timeoutSeconds: Int
+        /// How long the drive may finish nothing, in seconds. NVMe has 30 s for a command, and resets the drive and
+        /// tries again after that (nvme_core.io_timeout and nvme_core.max_retries).
+        public var driveTimeoutSeconds: Int
         /// The addresses that connections are taken from, and what each may do.
         public var allow: AllowList
         /// Whether nobody may write.
@@ -33,7 +36,8 @@ extension DriveServer {
         public init(
             memory: MemoryRequest, fallback: Fallback = .refuse, slotBytes: UInt32 = 256 << 10,
             slotCount: UInt16 = 8, alwaysFlush: Bool = false, timeoutSeconds: Int = 30,
-            allow: AllowList = AllowList(), isReadOnly: Bool = false, once: Bool = false
+            driveTimeoutSeconds: Int = 300, allow: AllowList = AllowList(), isReadOnly: Bool = false,
+            once: Bool = false
         ) {
             self.memory = memory
             self.fallback = fallback
@@ -41,6 +45,7 @@ extension DriveServer {
             self.slotCount = slotCount
             self.alwaysFlush = alwaysFlush
             self.timeoutSeconds = timeoutSeconds
+            self.driveTimeoutSeconds = driveTimeoutSeconds
             self.allow = allow
             self.isReadOnly = isReadOnly
             self.once = once
@@ -54,8 +59,8 @@ extension DriveServer.Options {
         guard slotBytes > 0, Int(slotBytes) % pageBytes == 0, Int(slotBytes) % drive.blockBytes == 0 else {
             throw .badSlotBytes(slotBytes, drive.path, max(pageBytes, drive.blockBytes))
         }
-        guard (1...86_400).contains(timeoutSeconds) else {
-            throw .badTimeout(timeoutSeconds)
+        for seconds in [timeoutSeconds, driveTimeoutSeconds] where !(1...86_400).contains(seconds) {
+            throw .badTimeout(seconds)
         }
         guard slotCount > 0, slotCount <= slotLimit else {
             throw .badSlotCount(slotCount, slotLimit)

@@ -29,6 +29,11 @@ public final class DriveServer {
     /// A client that asked while the last one's connection was being taken down: served when that is over.
     private var waiting: Request?
     private var isStopping = false
+    /// What ends the server: its device or its drive is gone.
+    private var loss: PeerMRError?
+    private var isStopWatched = true
+    private var isBusy = false
+    private var lookedAt: UInt64 = 0
     private var failures = 0
 
     /// Listens on an address; allocates and registers slots once, so that what cannot work is said at once.
@@ -37,7 +42,8 @@ public final class DriveServer {
     ///   - options: the memory of the slots, their size and number, and the clients that are served.
     ///   - queue: the drive and the range that is offered, and nothing else of it; the server becomes its owner.
     ///   - address: one of an interface that an RDMA device stands on.
-    ///   - stop: a descriptor that becomes readable when the server is to stop; negative for none. Not closed.
+    ///   - stop: a descriptor that becomes readable when the server is to stop, and again when it is to leave the drive
+    ///     alone with what it has not finished; negative for none. Read from, not closed.
     ///   - report: is told what happens, on the thread that calls ``run()``.
     /// - Throws: `notFound` where no RDMA device has the address, and what allocation and registration throw.
     public convenience init(
@@ -63,6 +69,7 @@ public final class DriveServer {
             throw .wildcardAddress(address.host, ((try? Device.all()) ?? []).map(\.name))
         }
         domain = try ProtectionDomain(context)
+        try context.makeEventsNonBlocking()
         let trial = try options.allocateSlots(on: domain)
         if let reason = trial.bounceReason { report(.bouncing(reason)) }
         report(
@@ -76,7 +83,8 @@ public final class DriveServer {
     /// Serves until it is told to stop, or for one transfer.
     ///
     /// - Returns: how many transfers failed.
-    /// - Throws: what ends the server: the connection manager or poll(2) failing.
+    /// - Throws: what ends the server: the RDMA device or the drive is gone (`disconnected`), the connection manager or
+    ///   poll(2) fails, or it was told to stop a second time while the drive did not finish (`busy`).
     public func run() throws(PeerMRError) -> Int {
         while try step() {}
         return failures
@@ -86,10 +94,16 @@ public final class DriveServer {
     ///
     /// - Returns: false when it has been told to stop, and nobody is served any more.
     package func step() throws(PeerMRError) -> Bool {
-        guard !(isStopping && session == nil) else { return false }
-        let isBusy = session?.poll() ?? false
+        guard !(isStopping && session == nil) else {
+            if let loss { throw loss }
+            return false
+        }
         try wait(isBusy ? 0 : 200)
+        // First what tells why requests may have failed.
+        while let event = domain.context.nextEvent() { handle(event) }
         while let event = try events.next() { handle(event) }
+        lookAtDrive()
+        isBusy = session?.poll() ?? false
         session?.checkTimeouts()
         if session?.isOver ?? false { finish() }
         return true
@@ -100,17 +114,50 @@ public final class DriveServer {
         do {
             ready = try waitReadable(
                 [
-                    stop, events.descriptor, session?.descriptor ?? -1,
-                    drive.descriptor,
+                    isStopWatched ? stop : -1, events.descriptor, session?.descriptor ?? -1, drive.descriptor,
+                    domain.context.eventDescriptor, -1,
                 ], milliseconds: milliseconds)
         } catch {
             throw .waitFailed(error, "server")
         }
-        if ready & 1 != 0, !isStopping {
+        if ready & 1 != 0 { try hearStop() }
+    }
+
+    /// The first time ends what is served in an orderly way; the second does not wait for the drive.
+    private func hearStop() throws(PeerMRError) {
+        isStopWatched = takeSignal(from: stop)
+        guard isStopping else {
             isStopping = true
             report(.stopping)
             session?.fail(.serverStopped())
+            return
         }
+        guard isStopWatched, drive.inFlight > 0 else { return }
+        throw .driveAbandoned(drive.path, drive.inFlight)
+    }
+
+    /// Looks once a second whether the drive is still there: nobody tells of one that is idle.
+    private func lookAtDrive() {
+        let now = monotonicNanoseconds()
+        guard loss == nil, now - lookedAt > 1_000_000_000 else { return }
+        lookedAt = now
+        guard !drive.isPresent else { return }
+        let error = PeerMRError.gone(drive.path)
+        loss = error
+        isStopping = true
+        session?.fail(error)
+    }
+
+    private func handle(_ event: DeviceEvent) {
+        if event == .deviceFatal { loseDevice() }
+    }
+
+    private func loseDevice() {
+        guard loss == nil else { return }
+        let error = PeerMRError.deviceRemoved(domain.context.device)
+        loss = error
+        isStopping = true
+        session?.lose(error)
     }
 
     private func handle(_ event: ConnectionEvent) {
@@ -120,11 +167,11 @@ public final class DriveServer {
             }
             return
         }
+        if event.kind == .deviceRemoval { return loseDevice() }
         guard let session, event.identity == session.connection.identity else { return }
         switch event.kind {
         case .established: session.establish()
-        case .disconnected, .unreachable, .connectError, .rejected, .deviceRemoval, .addressChange:
-            session.peerDisconnected()
+        case .disconnected, .unreachable, .connectError, .rejected, .addressChange: session.peerDisconnected()
         default: break
         }
     }
@@ -167,6 +214,9 @@ public final class DriveServer {
 
     private func admit(_ request: Request) throws(Refusal) {
         guard !isStopping else { throw Refusal(.stopping) }
+        if let session, session.isHeldByDrive {
+            throw Refusal(.driveFailed, detail: UInt64(Errno.timedOut.rawValue))
+        }
         if let session, session.isEnding, waiting == nil {
             waiting = request
             return
@@ -184,6 +234,8 @@ public final class DriveServer {
         report(.ended(ended.report))
         session = nil
         if options.once { isStopping = true }
+        lookedAt = 0
+        lookAtDrive()
         guard let next = waiting else { return }
         waiting = nil
         answer(next.connection) { () throws(Refusal) in try admit(next) }

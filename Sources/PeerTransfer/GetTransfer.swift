@@ -10,6 +10,8 @@ import PeerStorage
 final class GetTransfer: Transfer {
     let context: TransferContext
     private(set) var isComplete = false
+    /// Chunks that the client has, and has not emptied.
+    var awaitsClient: Bool { next > emptied }
 
     private var slots: [GetSlot]
     /// The next chunk to send.
@@ -37,7 +39,7 @@ final class GetTransfer: Transfer {
     func handle(_ completion: StorageCompletion) throws(PeerMRError) {
         if let errno = completion.errno { throw context.failure(errno, "read") }
         let slot = StorageTag.slot(completion.tag)
-        guard Int(completion.result) == context.chunks.blocks(of: slots[slot].chunk) else {
+        guard let chunk = slots[slot].chunk, Int(completion.result) == context.chunks.blocks(of: chunk) else {
             throw context.failure(.ioError, "read")
         }
         slots[slot].isRead = true
@@ -64,24 +66,24 @@ final class GetTransfer: Transfer {
         case .receive:
             let message = completion.immediate.flatMap(Message.init(immediate:))
             guard case .credit(let number)? = message, Int(number) < slots.count,
-                slots[Int(number)].chunk < next, !slots[Int(number)].isEmptied
+                slots[Int(number)].isOut(before: next)
             else { throw .outOfTurn("an immediate that returns no slot") }
             arrived(slots[Int(number)].empty(), in: Int(number))
             emptied += 1
-            isComplete = emptied == context.chunks.count
+            if emptied == context.chunks.count { isComplete = true }
             try reuse(Int(number))
         default: break
         }
     }
 
     private func arrived(_ isNews: Bool, in slot: Int) {
-        guard isNews else { return }
-        context.count.add(context.chunks.bytes(of: slots[slot].chunk), through: context.region)
+        guard isNews, let chunk = slots[slot].chunk else { return }
+        context.count.add(context.chunks.bytes(of: chunk), through: context.region)
     }
 
     private func reuse(_ slot: Int) throws(PeerMRError) {
-        guard slots[slot].isFree else { return }
-        let following = slots[slot].chunk + UInt64(context.chunks.slotCount)
+        guard slots[slot].isFree, let chunk = slots[slot].chunk else { return }
+        let following = chunk + UInt64(context.chunks.slotCount)
         if following < context.chunks.count { try read(following) }
     }
 }
@@ -93,13 +95,19 @@ final class GetTransfer: Transfer {
 /// Soft-RoCE hands the client its last completion before it acknowledges (rxe_resp.c, `RESPST_COMPLETE` comes before
 /// `RESPST_ACKNOWLEDGE`).
 struct GetSlot {
-    /// The chunk that it carries.
-    var chunk: UInt64 = 0
+    /// The chunk that it carries; nil where it was never used.
+    let chunk: UInt64?
     var isRead = false
     private(set) var isSent = false
     private(set) var isEmptied = false
 
-    init(chunk: UInt64 = 0) { self.chunk = chunk }
+    init(chunk: UInt64? = nil) { self.chunk = chunk }
+
+    /// Whether the client has it: its chunk has been sent, which all before `next` have, and it was not given back.
+    func isOut(before next: UInt64) -> Bool {
+        guard let chunk else { return false }
+        return chunk < next && !isEmptied
+    }
 
     /// Whether both are through with it: the device may send again what has not been acknowledged.
     var isFree: Bool { isSent && isEmptied }

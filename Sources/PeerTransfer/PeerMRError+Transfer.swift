@@ -9,10 +9,10 @@ extension PeerMRError {
         "Transfers between RDMA and a drive",
         [
             unreachableServer, connectionRefused, unansweredConnection, serverSilent, serverStuck, serverGone,
-            waitFailed, transferStopped, post, transportFailed, completionFailed, outOfTurn, smallerMTU,
+            waitFailed, transferStopped, post, transportFailed, localFailed, completionFailed, outOfTurn, smallerMTU,
             chunkOutsideRegion, badSlotBytes, badTimeout, badSlotCount, badClientRange, wildcardAddress, serverStopped,
-            clientStuck,
-            clientGone, refusedByServer, serverWithoutMemory, serverDriveFailed,
+            clientStuck, driveStuck, driveAbandoned, deviceRemoved, clientGone, refusedByServer, serverWithoutMemory,
+            serverDriveFailed, serverDeviceFailed,
         ])
 }
 
@@ -56,12 +56,15 @@ extension PeerMRError {
 
 // What both sides meet.
 extension PeerMRError {
-    static let post = ErrorTable("ibv_post_send") {
+    static let post = ErrorTable("ibv_post_send", origin: .nic) {
         ErrorRow(.system, "the RDMA device takes no more work", "see the kernel log (dmesg)")
     }
     static let transportFailed = ErrorTable(facts: "status", "hint") { status, hint in
         ErrorRow(.disconnected, "the connection failed: \(status) (\(hint))")
             .with(remedy: "see whether the other side runs, and the link is up (rdma link show)")
+    }
+    static let localFailed = ErrorTable(origin: .nic, facts: "status", "hint") { status, hint in
+        ErrorRow(.system, "the RDMA device of this side failed: \(status) (\(hint))", "see the kernel log (dmesg)")
     }
     static let completionFailed = ErrorTable(facts: "status", "hint") { status, hint in
         ErrorRow(.system, "the connection failed: \(status) (\(hint))")
@@ -71,20 +74,23 @@ extension PeerMRError {
     static func lost(_ completion: Completion) -> PeerMRError {
         let (status, syndrome) = (completion.status, completion.vendorSyndrome)
         let hint = status.hint + (syndrome == 0 ? "" : ", vendor code \(syndrome)")
-        return status.failureClass == .transport || status.failureClass == .flushed
-            ? transportFailed(status, hint) : completionFailed(status, hint)
+        return switch status.failureClass {
+        case .transport, .flushed: transportFailed(status, hint)
+        case .local: localFailed(status, hint)
+        default: completionFailed(status, hint)
+        }
     }
 
     static let outOfTurn = ErrorTable(facts: "what it did") { what in
         ErrorRow(.protocolViolation, "the other side broke the protocol: \(what)", "run the same version on both sides")
     }
-    static let smallerMTU = ErrorTable(facts: "path MTU", "own MTU") { path, own in
+    static let smallerMTU = ErrorTable(origin: .operator, facts: "path MTU", "own MTU") { path, own in
         ErrorRow(
             .unsafeConfiguration,
             "the path MTU is \(path) bytes, as the client's port has it, and the MTU of this port is \(own) bytes",
             "set the MTU of both network interfaces to the same, 4200 or more (ip link set IFNAME mtu 4200)")
     }
-    static let chunkOutsideRegion = ErrorTable(facts: "chunk", "error") { chunk, error in
+    static let chunkOutsideRegion = ErrorTable(origin: .nic, facts: "chunk", "error") { chunk, error in
         ErrorRow(.invalidArgument, "chunk \(chunk) has no place in its region (\(error))")
     }
 }
@@ -118,13 +124,28 @@ extension PeerMRError {
             .with(remedy: "name an address of a network interface of an RDMA device (rdma link show)")
     }
 
-    static let serverStopped = ErrorTable { ErrorRow(.refused, "the server was told to stop") }
+    static let serverStopped = ErrorTable(origin: .operator) { ErrorRow(.refused, "the server was told to stop") }
 
-    static let clientStuck = ErrorTable(facts: "seconds") { seconds in
+    static let clientStuck = ErrorTable(origin: .client, facts: "seconds") { seconds in
         ErrorRow(.disconnected, "the client made no progress for \(seconds) s")
             .with(remedy: "see whether it hangs, or raise the server's time limit")
     }
-    static let clientGone = ErrorTable {
+    static let driveStuck = ErrorTable(origin: .drive, facts: "path", "seconds", "count") { path, seconds, count in
+        ErrorRow(
+            [.timedOut], .disconnected,
+            "the drive \(path) has finished nothing for \(seconds) s, with \(count) operations under way",
+            "see the kernel log (dmesg), or raise the time limit for the drive")
+        ErrorRow(.disconnected, "the drive \(path) has finished nothing for \(seconds) s")
+    }
+    static let driveAbandoned = ErrorTable(origin: .drive, facts: "path", "count") { path, count in
+        ErrorRow(.busy, "stopped while the drive \(path) had not finished \(count) operations")
+            .with(remedy: "what was being written is undefined; see the kernel log (dmesg)")
+    }
+    static let deviceRemoved = ErrorTable(origin: .nic, facts: "device") { device in
+        ErrorRow(.disconnected, "the RDMA device \(device) is gone")
+            .with(remedy: "see the kernel log (dmesg); start again when it is back (rdma link show)")
+    }
+    static let clientGone = ErrorTable(origin: .client) {
         ErrorRow(.disconnected, "the client disconnected in the middle of its transfer")
             .with(remedy: "what it had sent may be on the drive; let it send again")
     }

@@ -11,9 +11,12 @@ import PeerStorage
 final class PutTransfer: Transfer {
     let context: TransferContext
     private(set) var isComplete = false
+    /// Slots that have been offered, and not been filled.
+    var awaitsClient: Bool { credited > received }
     private var flush: PeerWriteFlush?
     /// The chunk that each slot is offered for; nil while it is not the client's.
     private var offered: [UInt64?]
+    private var credited: UInt64 = 0
     private var received: UInt64 = 0
     private var written: UInt64 = 0
 
@@ -21,9 +24,11 @@ final class PutTransfer: Transfer {
         self.context = context
         offered = Array(repeating: nil, count: context.chunks.slotCount)
         guard ensureArrival else { return }
-        flush = try PeerWriteFlush(
-            depth: context.chunks.slotCount, on: context.link.domain, completions: context.link.queue,
-            like: context.link.queuePair)
+        do {
+            flush = try PeerWriteFlush(
+                depth: context.chunks.slotCount, on: context.link.domain, completions: context.link.queue,
+                like: context.link.queuePair)
+        } catch { throw error.from(.nic) }
     }
 
     func begin() throws(PeerMRError) {
@@ -45,6 +50,7 @@ final class PutTransfer: Transfer {
     private func credit(_ chunk: UInt64) throws(PeerMRError) {
         let slot = context.chunks.slot(of: chunk)
         offered[slot] = chunk
+        credited += 1
         try context.link.send(.credit(slot: UInt16(slot)))
     }
 
@@ -86,14 +92,26 @@ final class PutTransfer: Transfer {
     func handle(_ completion: StorageCompletion) throws(PeerMRError) {
         let kind = StorageTag.kind(completion.tag)
         if let errno = completion.errno {
-            throw context.failure(errno, kind == StorageTag.tail ? "read" : "write")
+            throw context.failure(errno, Self.verb(kind))
         }
         switch kind {
         case StorageTag.data: try finish(slot: StorageTag.slot(completion.tag), completion.result)
-        case StorageTag.tail: try credit(context.chunks.count - 1)
+        case StorageTag.tail:
+            guard Int(completion.result) == Int(context.chunks.blockBytes) else {
+                throw context.failure(.ioError, "read")
+            }
+            try credit(context.chunks.count - 1)
         default:
             isComplete = true
             try context.link.send(.done)
+        }
+    }
+
+    private static func verb(_ kind: UInt64) -> String {
+        switch kind {
+        case StorageTag.tail: "read"
+        case StorageTag.flush: "flush"
+        default: "write"
         }
     }
 

@@ -5,7 +5,7 @@ import SystemPackage
 
 /// Why the server says no, in a form that travels; the client turns it into a sentence.
 package struct Refusal: Error, Equatable {
-    package enum Code: UInt8 {
+    package enum Code: UInt8, CaseIterable {
         case malformed = 1
         case otherVersion
         case notAllowed
@@ -22,6 +22,8 @@ package struct Refusal: Error, Equatable {
         case otherAddress
         case noPath
         case readOnly
+        case tooSlow
+        case deviceFailed
 
         /// For the server's own log.
         var words: String {
@@ -42,6 +44,8 @@ package struct Refusal: Error, Equatable {
             case .otherAddress: "its address is not the one that its path leads to"
             case .noPath: "its path has no GID to compare its address with"
             case .readOnly: "it wants to write, and may only read"
+            case .tooSlow: "it does nothing"
+            case .deviceFailed: "the RDMA device failed"
             }
         }
     }
@@ -96,6 +100,7 @@ package struct Refusal: Error, Equatable {
         return switch code {
         case .noMemory: .serverWithoutMemory(errno, server)
         case .driveFailed: .serverDriveFailed(errno, server)
+        case .deviceFailed: .serverDeviceFailed(errno, server)
         default: .refusedByServer(result: Int32(code.rawValue), server, detail, wireVersion, slotLimit)
         }
     }
@@ -144,6 +149,8 @@ extension PeerMRError {
                 + "memory")
         ErrorRow(refusal: .outOfTurn, .protocolViolation, "\(server) got a message that it did not expect")
             .with(remedy: "run the same version on both sides")
+        ErrorRow(refusal: .tooSlow, .disconnected, "\(server) waited \(detail) s for this client, and gave it up")
+            .with(remedy: "see what held it, or raise the server's time limit for clients")
         ErrorRow(refusal: .stopping, .disconnected, "\(server) was stopped before the transfer was complete")
             .with(remedy: "start it again, and repeat the transfer")
     }
@@ -152,9 +159,20 @@ extension PeerMRError {
         ErrorRow(.resourceLimit, "\(server) has no memory for this transfer")
             .with(remedy: "see what the server printed, and try again later")
     }
-    static let serverDriveFailed = ErrorTable(facts: "server") { server in
+    /// The errno is that of the drive, on the server's host: see block/blk-core.c, blk_errors.
+    static let serverDriveFailed = ErrorTable(origin: .drive, facts: "server") { server in
+        ErrorRow(
+            [.noSuchAddressOrDevice, .operationNotSupportedByDevice], .disconnected,
+            "the drive of \(server) is gone", "repeat the transfer when it is there again")
+        ErrorRow([.timedOut], .disconnected, "the drive of \(server) does not answer")
+            .with(remedy: "see the kernel log of its host; what was written before is undefined")
+        ErrorRow([.noSpace], .resourceLimit, "the drive of \(server) has no space left", "make room there")
         ErrorRow(.system, "the drive of \(server) failed")
             .with(remedy: "see what the server printed; what was written before is undefined")
+    }
+    static let serverDeviceFailed = ErrorTable(facts: "server") { server in
+        ErrorRow(.disconnected, "the RDMA device of \(server) failed")
+            .with(remedy: "see what the server printed, and repeat the transfer")
     }
 }
 

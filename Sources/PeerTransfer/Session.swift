@@ -14,7 +14,10 @@ final class Session {
     private let drive: any Drive
     private let options: DriveServer.Options
     private var transfer: (any Transfer)?
-    private var lastProgress = monotonicNanoseconds()
+    private let tell: (DriveServer.Event) -> Void
+    /// Since when the client, and the drive, have been waited for.
+    private var clientClock = Clock()
+    private var driveClock = Clock()
     private var started: UInt64 = 0
     /// Why it ended before its time; nil while all is well.
     private(set) var failure: PeerMRError?
@@ -31,13 +34,14 @@ final class Session {
     /// - Throws: the refusal to answer with, after printing what concerns the server alone.
     init(
         _ connection: Connection, client: String, grant: Grant, hello: Hello, options: DriveServer.Options,
-        drive: any Drive, domain: ProtectionDomain, report: (DriveServer.Event) -> Void
+        drive: any Drive, domain: ProtectionDomain, report: @escaping (DriveServer.Event) -> Void
     ) throws(Refusal) {
         self.client = client
         self.hello = hello
         self.connection = connection
         self.drive = drive
         self.options = options
+        tell = report
         guard hello.operation == .get || !(options.isReadOnly || grant.isReadOnly) else { throw Refusal(.readOnly) }
         let range = grant.range ?? 0..<drive.range.byteCount
         let chunks = try Self.chunks(hello, options, range, UInt64(drive.blockBytes))
@@ -108,17 +112,20 @@ extension Session {
     func establish() {
         isEstablished = true
         started = monotonicNanoseconds()
-        lastProgress = started
-        do {
-            try link.checkPath(context.region.keys.constraint)
-            let transfer: any Transfer =
-                hello.operation == .put
-                ? try PutTransfer(context, ensureArrival: options.mustFlush(context.region))
-                : GetTransfer(context)
-            self.transfer = transfer
-            try transfer.begin()
-            try context.submit()
-        } catch { fail(error) }
+        do throws(PeerMRError) { try begin() } catch { fail(error) }
+    }
+
+    private func begin() throws(PeerMRError) {
+        do throws(PeerMRError) { try link.checkPath(context.region.keys.constraint) } catch {
+            throw error.from(.operator)
+        }
+        let transfer: any Transfer =
+            hello.operation == .put
+            ? try PutTransfer(context, ensureArrival: options.mustFlush(context.region))
+            : GetTransfer(context)
+        self.transfer = transfer
+        try transfer.begin()
+        try context.submit()
     }
 
     /// Handles all that has completed.
@@ -126,7 +133,9 @@ extension Session {
     /// - Returns: whether there was anything.
     func poll() -> Bool {
         let hasStored = takeStorage()
+        if hasStored { driveClock.reset() }
         let hasPolled = isListening && takeMessages()
+        if hasPolled { clientClock.reset() }
         // After a failure too: what has been prepared must not wait in the queue for the next client's slots.
         do { try context.submit() } catch { fail(error) }
         guard hasStored || hasPolled else { return false }
@@ -157,44 +166,69 @@ extension Session {
     }
 
     private func progressed() {
-        lastProgress = monotonicNanoseconds()
         guard isComplete, seconds == 0 else { return }
-        seconds = Double(lastProgress - started) / 1e9
+        seconds = Double(monotonicNanoseconds() - started) / 1e9
         close(within: 5)
     }
 
-    /// Looks after silence: a dead client, one that makes no headway, and the end of a last message's time.
+    /// Looks after silence: a dead client, one that makes no headway, a drive that does not, and the end of a last
+    /// message's time.
     func checkTimeouts() {
         let now = monotonicNanoseconds()
         if let closeAt, now >= closeAt { disconnect() }
+        driveClock.run(drive.inFlight > 0, now)
+        if driveClock.strikes(now) {
+            tell(.waitingForDrive(seconds: driveClock.seconds(now), operations: drive.inFlight))
+        }
         guard !isDisconnected, failure == nil, !isComplete else { return }
-        do { try link.probe(afterSeconds: 2) } catch { fail(error) }
-        if now - lastProgress > UInt64(options.timeoutSeconds) * 1_000_000_000 {
+        do {
+            if isEstablished { try link.probe(afterSeconds: 2) }
+            if driveClock.beats(now) { try link.send(.waiting) }
+        } catch { fail(error) }
+        clientClock.run(transfer?.awaitsClient ?? true, now)
+        if driveClock.seconds(now) > options.driveTimeoutSeconds {
+            fail(.driveStuck(.timedOut, drive.path, options.driveTimeoutSeconds, drive.inFlight))
+        } else if clientClock.seconds(now) > options.timeoutSeconds {
             fail(.clientStuck(options.timeoutSeconds))
         }
     }
 
+    /// Whether its connection is down, and the drive keeps it from being over.
+    var isHeldByDrive: Bool { isDisconnected && driveClock.seconds(monotonicNanoseconds()) >= 2 }
+
     /// Ends it with a reason; the client is told where that can still reach it.
     func fail(_ error: PeerMRError) {
         guard failure == nil, !isComplete else { return disconnect() }
+        let error = error.from(.client)
         failure = error
-        let code: Refusal.Code? =
-            switch error.code {
-            case .disconnected, .memoryRevoked: nil
-            case .protocolViolation: .outOfTurn
-            case .unsafeConfiguration: .smallPackets
-            case .refused: .stopping
-            default: .driveFailed
-            }
-        guard let code else { return disconnect() }
-        let detail =
-            code == .smallPackets
-            ? UInt16(clamping: link.usableMTU)
-            : UInt16(clamping: error.errno?.rawValue ?? 0)
+        guard let (code, detail) = farewell(error) else { return disconnect() }
         do {
-            try link.send(.failed(code, errno: detail))
+            try link.send(.failed(code, errno: UInt16(clamping: detail)))
             close(within: 1)
         } catch { disconnect() }
+    }
+
+    /// What a client is told; nil where nothing reaches it any more.
+    private func farewell(_ error: PeerMRError) -> (Refusal.Code, Int)? {
+        switch error.origin {
+        case .drive: (.driveFailed, Int(error.errno?.rawValue ?? 5))
+        case .operator where error.code == .unsafeConfiguration: (.smallPackets, link.usableMTU)
+        case .operator: (.stopping, 0)
+        case .nic: (.deviceFailed, Int(error.errno?.rawValue ?? 0))
+        default:
+            switch error.code {
+            case .protocolViolation: (.outOfTurn, 0)
+            case .disconnected where error == .clientStuck(options.timeoutSeconds): (.tooSlow, options.timeoutSeconds)
+            default: nil
+            }
+        }
+    }
+
+    /// Ends it without a word: there is no device that could carry one.
+    func lose(_ error: PeerMRError) {
+        // What failed just before was already its doing, and not the client's.
+        if !isComplete, failure == nil || failure?.code == .disconnected { failure = error }
+        disconnect()
     }
 
     /// The client has ended the connection, or is gone.

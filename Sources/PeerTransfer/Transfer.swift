@@ -8,6 +8,8 @@ protocol Transfer: AnyObject {
     var context: TransferContext { get }
     /// Whether everything is done, and the client has been told or knows.
     var isComplete: Bool { get }
+    /// Whether there is something that the client has to do.
+    var awaitsClient: Bool { get }
     func begin() throws(PeerMRError)
     func handle(_ tag: Tag, _ completion: Completion) throws(PeerMRError)
     func handle(_ completion: StorageCompletion) throws(PeerMRError)

@@ -147,6 +147,8 @@ package enum Message: Equatable {
     case done
     /// The server gives up, and why.
     case failed(Refusal.Code, errno: UInt16)
+    /// The drive takes its time, and the server waits for it.
+    case waiting
 
     var immediate: UInt32 {
         switch self {
@@ -154,6 +156,7 @@ package enum Message: Equatable {
         case .credit(let slot): 2 << 28 | UInt32(slot) << 16
         case .done: 3 << 28
         case .failed(let code, let errno): 4 << 28 | UInt32(code.rawValue) << 16 | UInt32(errno)
+        case .waiting: 5 << 28
         }
     }
 
@@ -168,6 +171,7 @@ package enum Message: Equatable {
         case 4:
             guard slot <= 255, let code = Refusal.Code(rawValue: UInt8(slot)) else { return nil }
             self = .failed(code, errno: low)
+        case 5 where slot == 0 && low == 0: self = .waiting
         default: return nil
         }
     }

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 struct ibv_device **ibv_get_device_list(int *count)
 {
@@ -127,6 +129,41 @@ void fake_verbs_add_gid(uint8_t port, uint32_t index, int is_routable, const uin
     memcpy(entry->gid.raw, bytes, 16);
 }
 
+/* The events of the connection manager's device. */
+static int fake_device_channel(void)
+{
+    if (fake->device_channel < 0)
+        fake->device_channel = eventfd(0, EFD_CLOEXEC | EFD_SEMAPHORE);
+    return fake->device_channel;
+}
+
+void fake_verbs_device_event(uint32_t kind)
+{
+    uint64_t one = 1;
+    if (fake->device_event_count == FAKE_QUEUE || write(fake_device_channel(), &one, sizeof(one)) != sizeof(one))
+        return fake_complain("no event of the device");
+    fake->device_events[fake->device_event_count++] = kind;
+}
+
+int ibv_get_async_event(struct ibv_context *context, struct ibv_async_event *event)
+{
+    uint64_t number;
+    if (!fake->device_event_count || read(context->async_fd, &number, sizeof(number)) != sizeof(number)) {
+        errno = EAGAIN;
+        return -1;
+    }
+    *event = (struct ibv_async_event){.event_type = fake->device_events[0]};
+    memmove(fake->device_events, fake->device_events + 1, --fake->device_event_count * sizeof(uint32_t));
+    fake->unacknowledged_device_events++;
+    return 0;
+}
+
+void ibv_ack_async_event(struct ibv_async_event *event)
+{
+    (void)event;
+    fake->unacknowledged_device_events--;
+}
+
 struct ibv_context *fake_context(struct ibv_device *device, bool counted)
 {
     struct verbs_context *made = counted
@@ -138,6 +175,7 @@ struct ibv_context *fake_context(struct ibv_device *device, bool counted)
     made->context.abi_compat = __VERBS_ABI_IS_EXTENDED;
     made->context.device = device;
     made->context.cmd_fd = fake->command_file;
+    made->context.async_fd = counted ? -1 : fake_device_channel();
     fake_fill_operations(&made->context.ops);
     fake_fill_device_memory(made);
     return &made->context;

@@ -22,6 +22,16 @@ static void say(struct fake_end *to, uint32_t kind, int status, const void *data
     *link = made;
 }
 
+/* The device goes: everyone who has something of it is told. */
+void fake_network_remove_device(void)
+{
+    for (struct fake_end *end = fake->network->ends; end; end = end->next) {
+        if (end->id)
+            fake_event_for(end->id, RDMA_CM_EVENT_DEVICE_REMOVAL, 0, NULL, 0);
+        fake_network_fail(end, IBV_WC_WR_FLUSH_ERR);
+    }
+}
+
 static bool is_same_address(const struct sockaddr_in *a, const struct sockaddr_in *b)
 {
     return a->sin_addr.s_addr == b->sin_addr.s_addr && a->sin_port == b->sin_port;

@@ -60,6 +60,7 @@ void fake_verbs_begin(void)
     fake->next_key = 0x100;
     fake->acknowledge_timeout = -1;
     fake->command_file = -1;
+    fake->device_channel = -1;
     fake->port_count = 1;
     fake->buffer_probe_error = EOPNOTSUPP;
     fake_verbs_lead_to((const uint8_t[16]){[10] = 0xff, 0xff, 10, 0, 0, 7});
@@ -81,6 +82,8 @@ void fake_verbs_end(void)
         free(fake->events[i]);
     for (unsigned i = 0; i < fake->later_count; i++)
         free(fake->later[i]);
+    if (fake->device_channel >= 0)
+        close(fake->device_channel);
     if (fake->manager_context)
         free(fake_context_object(fake->manager_context));
     free(fake);

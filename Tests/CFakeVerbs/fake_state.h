@@ -136,6 +136,9 @@ struct fake_state {
     int command_file;
     /* Connections between two ends; NULL where the test gives the answers. */
     struct fake_network *network;
+    int device_channel;
+    uint32_t device_events[FAKE_QUEUE];
+    unsigned device_event_count, unacknowledged_device_events;
     int (*idle)(void *);
     void *idle_argument;
     bool is_idle;

@@ -57,6 +57,8 @@ final class FaultyDrive: Drive {
     var range: BlockRange { inner.range }
     var blockBytes: Int { inner.blockBytes }
     var descriptor: Int32 { -1 }
+    /// False: the drive has been pulled out.
+    var isPresent = true
     var inFlight: Int { started.count + held.count + told.count }
 
     func read(_ slice: IOVector, at offset: UInt64, tag: UInt64) throws(Errno) {

@@ -161,4 +161,183 @@ import Testing
             #expect(client.isOver)
         }
     }
+
+    /// A get of 100 bytes uses one slot of four: the others were never the client's to return.
+    @Test(arguments: [1, 2, 3] as [UInt16])
+    func aSlotThatWasNeverUsedIsNotReturned(_ slot: UInt16) throws {
+        try withSessionBed { bed in
+            let client = try connected(bed, .get, 100)
+            #expect(client.messages == [.chunk(slot: 0, sequence: 0)])
+            try client.link.send(.credit(slot: slot))
+            bed.settle(milliseconds: 2000)
+            #expect(bed.reports.first?.failure?.code == .protocolViolation)
+        }
+    }
+
+    /// What is complete stays so, whatever the client says afterwards.
+    @Test(arguments: [Message.credit(slot: 0), .credit(slot: 1), .done])
+    func aGetThatIsCompleteStaysSo(_ message: Message) throws {
+        try withSessionBed { bed in
+            let client = try connected(bed, .get, 100)
+            try client.link.send(.credit(slot: 0))
+            try client.link.send(message)
+            bed.settle(milliseconds: 6000)
+            #expect(bed.reports.map(\.failure) == [nil])
+            #expect(bed.reports.first?.count.host == 100)
+        }
+    }
+
+    /// Every number that a drive can give reaches the client as it is, and the server blames nobody else.
+    @Test(arguments: [Errno.ioError, .operationNotSupportedByDevice, .noSpace, .noData, .timedOut, .invalidArgument])
+    func everyErrorOfTheDriveIsTold(_ errno: Errno) throws {
+        let cases: [(PeerTransfer.Operation, FaultyDrive.Operation)] = [(.put, .write), (.put, .flush), (.get, .read)]
+        for (operation, failing) in cases {
+            try withSessionBed { bed in
+                bed.drive.fault = { if $0.operation == failing { $0.result = -errno.rawValue } }
+                let client = try connected(bed, operation, 4096)
+                if operation == .put { try client.write(slot: 0, sequence: 0) }
+                bed.settle(milliseconds: 2000)
+                try client.listen()
+                #expect(client.messages.last == .failed(.driveFailed, errno: UInt16(errno.rawValue)))
+                let failure = try #require(bed.reports.first?.failure)
+                #expect(failure.origin == .drive)
+                #expect(failure.errno == errno)
+            }
+        }
+    }
+
+    /// A drive that does part of what it was told has failed.
+    @Test(arguments: [(FaultyDrive.Operation.write, PeerTransfer.Operation.put), (.read, .get)])
+    func aShortResultIsAFailure(_ failing: FaultyDrive.Operation, _ operation: PeerTransfer.Operation) throws {
+        try withSessionBed { bed in
+            bed.drive.fault = { if $0.operation == failing { $0.result -= 512 } }
+            let client = try connected(bed, operation, 4096)
+            if operation == .put { try client.write(slot: 0, sequence: 0) }
+            bed.settle(milliseconds: 2000)
+            try client.listen()
+            #expect(client.messages.last == .failed(.driveFailed, errno: UInt16(Errno.ioError.rawValue)))
+            #expect(bed.reports.first?.failure?.origin == .drive)
+        }
+    }
+
+    /// A slow drive is waited for, the client hears of it, and is blamed for nothing.
+    @Test(arguments: [PeerTransfer.Operation.put, .get])
+    func aSlowDriveEndsNothing(_ operation: PeerTransfer.Operation) throws {
+        try withSessionBed(seed: 1, { $0.timeoutSeconds = 5 }) { bed in
+            bed.isDriveTelling = false
+            let client = try connected(bed, operation, 4096)
+            if operation == .put { try client.write(slot: 0, sequence: 0) }
+            bed.settle(milliseconds: 45_000)
+            try client.listen()
+            #expect(bed.reports.isEmpty)
+            #expect(client.messages.count { $0 == .waiting } == 4, "every 10 s")
+            #expect(bed.events.contains { if case .waitingForDrive(30, 1) = $0 { true } else { false } })
+            bed.isDriveTelling = true
+            bed.settle()
+            if operation == .get { try client.link.send(.credit(slot: 0)) }
+            bed.settle(milliseconds: 6000)
+            #expect(bed.reports.map(\.failure) == [nil])
+        }
+    }
+
+    /// A client that owes something has its own time, however slow the drive was before.
+    @Test func aClientThatDoesNothingIsGivenUp() throws {
+        try withSessionBed(seed: 1, { $0.timeoutSeconds = 5 }) { bed in
+            bed.isDriveTelling = false
+            let client = try connected(bed, .get, 4096)
+            bed.settle(milliseconds: 20_000)
+            bed.isDriveTelling = true
+            bed.settle(milliseconds: 4000)
+            #expect(bed.reports.isEmpty, "it has had 4 s")
+            bed.settle(milliseconds: 4000)
+            try client.listen()
+            #expect(client.messages.last == .failed(.tooSlow, errno: 5))
+            #expect(bed.reports.first?.failure?.origin == .client)
+        }
+    }
+
+    /// A drive that never answers is given up at last, and by name; its slots stay until it is through with them.
+    @Test func aDriveThatHangsIsGivenUp() throws {
+        try withSessionBed(seed: 1, { $0.driveTimeoutSeconds = 60 }) { bed in
+            bed.isDriveTelling = false
+            let client = try connected(bed, .put, 4096)
+            try client.write(slot: 0, sequence: 0)
+            bed.settle(milliseconds: 70_000)
+            try client.listen()
+            #expect(client.messages.last == .failed(.driveFailed, errno: UInt16(Errno.timedOut.rawValue)))
+            #expect(client.isOver)
+            #expect(bed.reports.isEmpty, "the drive may still read the slots")
+            let other = try ScriptedClient(bed)
+            try other.connect(other.hello(.get, 512))
+            bed.settle(milliseconds: 2000)
+            try other.listen()
+            #expect(other.refusal == Refusal(.driveFailed, detail: UInt64(Errno.timedOut.rawValue)))
+            bed.isDriveTelling = true
+            bed.settle(milliseconds: 1000)
+            #expect(bed.reports.first?.failure?.origin == .drive)
+            #expect(bed.reports.first?.failure?.errno == .timedOut)
+        }
+    }
+
+    /// Told to stop while the drive hangs: the signal is heard once, a second one ends it.
+    @Test func aSecondStopDoesNotWaitForTheDrive() throws {
+        try withSessionBed { bed in
+            bed.isDriveTelling = false
+            let client = try connected(bed, .put, 4096)
+            try client.write(slot: 0, sequence: 0)
+            bed.settle()
+            bed.signal()
+            bed.settle(milliseconds: 5000)
+            try client.listen()
+            #expect(client.messages.last == .failed(.stopping, errno: 0))
+            #expect(bed.isServing, "the drive has the slots")
+            #expect(!bed.isStopReadable, "who polls it would spin")
+            bed.signal()
+            bed.expectsEnd = true
+            bed.settle(milliseconds: 400)
+            #expect(!bed.isServing)
+            #expect(bed.end?.origin == .drive)
+            bed.isDriveTelling = true
+        }
+    }
+
+    /// An RDMA device that goes ends the server with its name, whatever it is doing.
+    @Test(arguments: [nil, PeerTransfer.Operation.put, .get], [true, false])
+    func aDeviceThatIsGoneEndsTheServer(_ operation: PeerTransfer.Operation?, _ isFatal: Bool) throws {
+        try withSessionBed { bed in
+            let client = try operation.map { try connected(bed, $0, 3 * 4096) }
+            bed.expectsEnd = true
+            if isFatal {
+                fake_verbs_device_event(9)
+                fake_verbs_device_event(8)
+            } else {
+                fake_network_remove_device()
+            }
+            bed.settle(milliseconds: 2000)
+            #expect(!bed.isServing)
+            #expect(bed.end?.origin == .nic)
+            #expect(bed.end?.reason.contains("fake0") == true)
+            #expect(bed.reports.map(\.failure?.origin) == (operation == nil ? [] : [.nic]))
+            withExtendedLifetime(client) {}
+        }
+    }
+
+    /// A drive that was pulled out is not offered on.
+    @Test(arguments: [nil, PeerTransfer.Operation.put, .get])
+    func aDriveThatIsGoneEndsTheServer(_ operation: PeerTransfer.Operation?) throws {
+        try withSessionBed { bed in
+            let client = try operation.map { try connected(bed, $0, 3 * 4096) }
+            bed.expectsEnd = true
+            bed.drive.isPresent = false
+            bed.settle(milliseconds: 4000)
+            #expect(!bed.isServing)
+            #expect(bed.end?.origin == .drive)
+            #expect(bed.reports.map(\.failure?.origin) == (operation == nil ? [] : [.drive]))
+            try client?.listen()
+            if let client {
+                let errno = UInt16(Errno.operationNotSupportedByDevice.rawValue)
+                #expect(client.messages.last == .failed(.driveFailed, errno: errno))
+            }
+        }
+    }
 }

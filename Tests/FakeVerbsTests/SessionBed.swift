@@ -25,6 +25,10 @@ final class SessionBed {
     /// Whether the drive tells the server what it has done.
     var isDriveTelling = true
     private(set) var isServing = true
+    /// Whether the server may end by itself, and what it ended with.
+    var expectsEnd = false
+    private(set) var end: PeerMRError?
+    private var isStepping = false
     private var server: DriveServer?
     private var stop: [Int32] = [-1, -1]
 
@@ -48,6 +52,8 @@ final class SessionBed {
 
     /// Some rounds, as many as are drawn; 0 where nothing could happen.
     private func idle() -> Int32 {
+        // The server itself waits: it is stepped from outside.
+        if isStepping { return 1 }
         var any = false
         for _ in 0...random.next() % 4 where round() { any = true }
         return any ? 1 : 0
@@ -76,9 +82,12 @@ final class SessionBed {
     /// The server does what there is to do.
     func step() {
         guard isServing, let server else { return }
-        do { isServing = try server.step() } catch {
+        isStepping = true
+        defer { isStepping = false }
+        do throws(PeerMRError) { isServing = try server.step() } catch {
             isServing = false
-            Issue.record("the server ended: \(error)")
+            end = error
+            if !expectsEnd { Issue.record("the server ended: \(error)") }
         }
     }
 
@@ -107,8 +116,14 @@ final class SessionBed {
     /// Tells the server to stop.
     func signal() { _ = Glibc.write(stop[1], "x", 1) }
 
+    /// Whether a stop is still to be taken.
+    var isStopReadable: Bool {
+        var count: Int32 = 0
+        return ioctl(stop[0], UInt(FIONREAD), &count) == 0 && count > 0
+    }
+
     /// Ends the server, and lets go of it: nothing of it remains.
-    func end() {
+    func finish() {
         if isServing {
             signal()
             settle(until: { !isServing }, "the server has ended")
@@ -128,7 +143,7 @@ func withSessionBed(
 ) throws {
     try withFakeVerbs { _ in
         let bed = try SessionBed(seed: seed, change)
-        defer { bed.end() }
+        defer { bed.finish() }
         try body(bed)
     }
 }

@@ -12,6 +12,7 @@ import Testing
             (.chunk(slot: 3, sequence: 258), 0x1003_0102), (.credit(slot: 0), 0x2000_0000),
             (.credit(slot: 4095), 0x2fff_0000), (.done, 0x3000_0000),
             (.failed(.malformed, errno: 0), 0x4001_0000), (.failed(.stopping, errno: 65535), 0x400d_ffff),
+            (.waiting, 0x5000_0000),
         ] as [(Message, UInt32)])
     func aMessageHasThisImmediate(_ message: Message, _ immediate: UInt32) {
         #expect(message.immediate == immediate)
@@ -33,8 +34,8 @@ import Testing
 
     @Test(
         arguments: [
-            0, 1, 0x0fff_ffff, 0x2000_0001, 0x2fff_ffff, 0x3000_0001, 0x3001_0000, 0x4000_0000, 0x4011_0000,
-            0x4100_0000, 0x4fff_ffff, 0x5000_0000, 0x8000_0000, 0xffff_ffff,
+            0, 1, 0x0fff_ffff, 0x2000_0001, 0x2fff_ffff, 0x3000_0001, 0x3001_0000, 0x4000_0000, 0x40ff_0000,
+            0x4100_0000, 0x4fff_ffff, 0x5000_0001, 0x5001_0000, 0x6000_0000, 0x8000_0000, 0xffff_ffff,
         ] as [UInt32])
     func whatTheProtocolDoesNotHaveIsNone(_ immediate: UInt32) {
         #expect(Message(immediate: immediate) == nil)

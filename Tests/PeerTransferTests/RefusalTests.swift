@@ -6,12 +6,14 @@ import Testing
 @testable import PeerTransfer
 
 @Suite struct RefusalTests {
-    static let codes = (UInt8(1)...16).compactMap(Refusal.Code.init(rawValue:))
+    static let codes = Refusal.Code.allCases
 
-    @Test func thereAreThirteenCodes() {
-        #expect(Self.codes.count == 16)
+    /// Codes are an interface: they keep their numbers, and new ones come behind them.
+    @Test func codesAreNumberedWithoutAGap() {
+        #expect(Self.codes.map(\.rawValue) == (1...UInt8(Self.codes.count)).map { $0 })
+        #expect(Refusal.Code.stopping.rawValue == 13)
         #expect(Refusal.Code(rawValue: 0) == nil)
-        #expect(Refusal.Code(rawValue: 17) == nil)
+        #expect(Refusal.Code(rawValue: UInt8(Self.codes.count + 1)) == nil)
     }
 
     @Test(arguments: codes, [0, 1, 4096, UInt64.max])
@@ -31,7 +33,7 @@ import Testing
 
     @Test func anUnknownCodeIsNone() {
         var bytes = Refusal(.busy).bytes
-        for code in [0, 17, 18, 255] as [UInt8] {
+        for code in [0, UInt8(Self.codes.count + 1), 255] {
             bytes[4] = code
             #expect(Refusal(parsing: bytes) == nil)
         }
@@ -52,6 +54,10 @@ import Testing
             (.busy, 0, .busy, "another client"), (.outOfRange, 4096, .invalidArgument, "4096 bytes"),
             (.offBlock, 512, .invalidArgument, "beginning of a block"), (.noMemory, 12, .resourceLimit, "memory"),
             (.smallPackets, 1024, .unsafeConfiguration, "1024 bytes"), (.driveFailed, 5, .system, "drive"),
+            (.driveFailed, 19, .disconnected, "drive of server is gone"),
+            (.driveFailed, 110, .disconnected, "not answer"),
+            (.driveFailed, 28, .resourceLimit, "no space"), (.tooSlow, 30, .disconnected, "30 s"),
+            (.deviceFailed, 0, .disconnected, "RDMA device"),
             (.stopping, 0, .disconnected, "stopped"), (.empty, 0, .invalidArgument, "nothing"),
         ] as [(Refusal.Code, UInt64, PeerMRError.Code, String)])
     func sentencesHaveTheirFacts(

@@ -61,7 +61,8 @@ def check_event(event, verb, size, way):
     check(event.pop("seconds", 0) > 0, f"the server's seconds of {verb} are not above 0")
     check(event.pop("client", ""), "the server does not name the client")
     expected = {"event": "transfer", "operation": verb, "bytes": size, "complete": True,
-                "bytesPeerToPeer": 0, "bytesBounced": 0, "bytesHost": 0, "bytesUnknown": 0, "error": None}
+                "bytesPeerToPeer": 0, "bytesBounced": 0, "bytesHost": 0, "bytesUnknown": 0, "error": None,
+                "origin": None}
     expected[way] = size
     equal(event, expected, f"what the server told of {verb}")
 

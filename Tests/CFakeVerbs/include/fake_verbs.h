@@ -145,6 +145,9 @@ void fake_verbs_go_astray(uint64_t first, uint64_t count, int reading);
 /* After so many that work, they complete with this status. */
 void fake_verbs_fail_transfer(uint32_t status, unsigned skip);
 
+/* The connection manager's device tells of something (verbs.h, enum ibv_event_type). */
+void fake_verbs_device_event(uint32_t kind);
+
 /* The layer of the port's link (1 is InfiniBand, 2 Ethernet), and what the last queue pair was led with. */
 void fake_verbs_set_link_layer(uint8_t layer);
 struct fake_path {
@@ -204,6 +207,7 @@ void fake_network_deliver_words(void);
 uint64_t fake_network_moved(void);
 /* The address that connection requests name as their own from here on; NULL for the true one. Their paths are true. */
 void fake_network_claim(const char *address);
+void fake_network_remove_device(void);
 
 /* The monotonic clock of this thread stands still from here on. Whoever would wait in poll(2) calls `idle` instead, and
  * where that did nothing (0), the time of the wait has passed at once. */
