@@ -17,7 +17,7 @@ let sections: [ErrorSection] = [
     PeerMRError.devicesErrors, PeerMRError.regionsErrors, PeerMRError.dmaBufRegistrationErrors,
     PeerMRError.deviceMemoryErrors, PeerMRError.connectionsErrors, PeerMRError.registrationErrors,
     PeerMRError.mappingErrors, PeerMRError.cacheErrors, PeerMRError.lossErrors, PeerMRError.p2pmemErrors,
-    PeerMRError.userMemoryErrors, PeerMRError.dmaBufsErrors,
+    PeerMRError.bulkErrors, PeerMRError.populationErrors, PeerMRError.userMemoryErrors, PeerMRError.dmaBufsErrors,
     PeerMRError.hostDMABufsErrors, PeerMRError.vfioErrors, PeerMRError.barsErrors, PeerMRError.cudaErrors,
     PeerMRError.drivesErrors, PeerMRError.transfersErrors, PeerMRError.misuseErrors, PeerMRError.benchErrors,
 ]

@@ -93,7 +93,7 @@ extension PeerMRError {
         ErrorRow(
             [.invalidArgument], .invalidArgument,
             "\(size) cannot be registered on \(device) with access \(access): the length or the access is not allowed",
-            "remote write needs local write too; Soft-RoCE takes less than 2 GiB on demand")
+            "remote write needs local write too; Soft-RoCE takes less than 2 GiB on demand: register more in chunks")
         ErrorRow(.system, "\(size) cannot be registered on \(device)")
     }
 

@@ -31,6 +31,13 @@ public struct RegionKeys: BitwiseCopyable, Hashable, Sendable {
         TransferConstraint(alignment: alignment, pathMTUBytes: pathMTUBytes)
     }
 
+    /// The numbers of a part, which the caller knows to be inside.
+    package func part(at offset: UInt64, count: UInt64) -> RegionKeys {
+        RegionKeys(
+            address: address &+ offset, byteCount: count, localKey: localKey, remoteKey: remoteKey,
+            alignment: alignment, pathMTUBytes: pathMTUBytes)
+    }
+
     /// A part of the region, for a work request.
     ///
     /// - Throws: ``SliceError``; never allocates.

@@ -8,4 +8,6 @@ public enum SliceError: UInt8, Error, Hashable, Sendable {
     case misaligned
     /// The memory has no address in this process: it is a dma-buf.
     case noAddress
+    /// It lies in more than one chunk of memory that is registered in chunks, each of which has keys of its own.
+    case acrossChunks
 }

@@ -33,6 +33,11 @@ void fake_verbs_declare_buffer(int fd)
         fake->buffers[fake->buffer_count++] = fd;
 }
 
+void fake_verbs_declare_files(void)
+{
+    fake->all_are_buffers = true;
+}
+
 static bool is_buffer(int fd)
 {
     for (unsigned i = 0; fake && i < fake->buffer_count; i++)
@@ -45,6 +50,8 @@ static bool is_buffer(int fd)
 static bool is_same_file(int fd)
 {
     struct stat one, other;
+    if (fake && fake->all_are_buffers && fstat(fd, &one) == 0 && S_ISREG(one.st_mode))
+        return true;
     for (unsigned i = 0; fake && i < fake->buffer_count; i++)
         if (fstat(fd, &one) == 0 && fstat(fake->buffers[i], &other) == 0 && one.st_ino == other.st_ino
             && one.st_dev == other.st_dev)
@@ -60,6 +67,12 @@ int fstatfs(int fd, struct statfs *status)
     return result;
 }
 
+/* Both keys of a region have one place, and other regions the places behind it. */
+static struct fake_mapping *place_of(uint32_t key)
+{
+    return &fake->mappings[key / 2 % FAKE_BUCKETS];
+}
+
 struct ibv_mr *fake_register(struct ibv_pd *pd, const char *call, void *seen, size_t bytes, uint64_t iova,
                              uint8_t *behind, size_t mapped)
 {
@@ -72,25 +85,22 @@ struct ibv_mr *fake_register(struct ibv_pd *pd, const char *call, void *seen, si
     region->length = bytes;
     region->lkey = fake->next_key++;
     region->rkey = fake->next_key++;
-    struct fake_mapping *mapping = fake_mapping_of(0);
-    if (mapping) {
+    struct fake_mapping *mapping = place_of(region->lkey);
+    if (!mapping->local_key) {
         *mapping = (struct fake_mapping){
             .local_key = region->lkey, .remote_key = region->rkey, .iova = iova, .bytes = bytes,
             .behind = behind, .mapped = mapped,
         };
+        if (fake->stamps && behind && bytes >= sizeof(mapping->stamp))
+            memcpy(&mapping->stamp, behind, sizeof(mapping->stamp));
     }
     return region;
 }
 
-/* The mapping of a key; with 0, a free place. */
 struct fake_mapping *fake_mapping_of(uint32_t key)
 {
-    for (unsigned i = 0; i < FAKE_LOG; i++) {
-        struct fake_mapping *mapping = &fake->mappings[i];
-        if (key ? mapping->local_key == key || mapping->remote_key == key : !mapping->local_key)
-            return mapping;
-    }
-    return NULL;
+    struct fake_mapping *mapping = place_of(key);
+    return mapping->local_key && (mapping->local_key == key || mapping->remote_key == key) ? mapping : NULL;
 }
 
 void fake_forget(struct ibv_mr *region)
@@ -101,6 +111,22 @@ void fake_forget(struct ibv_mr *region)
     if (mapping->mapped)
         munmap(mapping->behind, mapping->mapped);
     memset(mapping, 0, sizeof(*mapping));
+}
+
+struct fake_coverage fake_verbs_coverage(uint32_t key)
+{
+    struct fake_coverage coverage = {0};
+    fake_lock();
+    struct fake_mapping *mapping = fake_mapping_of(key);
+    if (mapping)
+        coverage = (struct fake_coverage){
+            .is_live = 1, .iova = mapping->iova, .byte_count = mapping->bytes,
+            .address = mapping->inode ? 0 : (uintptr_t)mapping->behind, .device = mapping->device,
+            .inode = mapping->inode, .offset = mapping->offset, .access = mapping->access,
+            .stamp = mapping->stamp,
+        };
+    fake_unlock();
+    return coverage;
 }
 
 bool fake_is_buffer_region(const struct ibv_mr *region)
@@ -134,15 +160,29 @@ static struct ibv_mr *over_buffer(struct ibv_pd *pd, const char *call, uint64_t 
         fake_register(pd, call, POISON, bytes, iova, is_mapped ? behind : NULL, is_mapped ? bytes : 0);
     if (!region && is_mapped)
         munmap(behind, bytes);
+    struct fake_mapping *mapping = region ? fake_mapping_of(region->lkey) : NULL;
+    if (mapping) {
+        mapping->access = (uint32_t)access;
+        mapping->device = status.st_dev;
+        mapping->inode = status.st_ino;
+        mapping->offset = offset;
+    }
     return region;
 }
 
 struct ibv_mr *ibv_reg_dmabuf_mr(struct ibv_pd *pd, uint64_t offset, size_t bytes, uint64_t iova, int fd, int access)
 {
+    struct fake_state *before = fake_enter(pd->context);
     fake_lock();
     struct ibv_mr *made = over_buffer(pd, "ibv_reg_dmabuf_mr", offset, bytes, iova, fd, access, NULL);
     fake_unlock();
+    fake_leave(before);
     return made;
+}
+
+void fake_verbs_set_stamping(int on)
+{
+    fake->stamps = on != 0;
 }
 
 void fake_verbs_set_buffer_probe(int error)

@@ -44,8 +44,8 @@ static int query_device(struct ibv_context *context, const struct ibv_query_devi
     memset(attributes, 0, bytes);
     strcpy(attributes->orig_attr.fw_ver, "1.2.3");
     attributes->orig_attr.vendor_id = 0xabcdef;
-    attributes->orig_attr.max_mr_size = 1ull << 40;
-    attributes->orig_attr.max_mr = 1000;
+    attributes->orig_attr.max_mr_size = fake->most_region_bytes;
+    attributes->orig_attr.max_mr = fake->most_regions;
     attributes->orig_attr.max_qp_wr = 2000;
     attributes->orig_attr.max_cqe = 3000;
     attributes->orig_attr.phys_port_cnt = fake->port_count;

@@ -46,6 +46,7 @@ int ibv_dealloc_pd(struct ibv_pd *pd)
 
 struct ibv_mr *ibv_reg_mr(struct ibv_pd *pd, void *address, size_t bytes, int access)
 {
+    struct fake_state *before = fake_enter(pd->context);
     /* Not with the lock: others go on. */
     if (fake && fake->registration_time)
         usleep(fake->registration_time);
@@ -56,7 +57,10 @@ struct ibv_mr *ibv_reg_mr(struct ibv_pd *pd, void *address, size_t bytes, int ac
         fake->registered_access = (uint32_t)access;
     }
     struct ibv_mr *made = fake_register(pd, "ibv_reg_mr", address, bytes, (uintptr_t)address, address, 0);
+    if (made && fake_mapping_of(made->lkey))
+        fake_mapping_of(made->lkey)->access = (uint32_t)access;
     fake_unlock();
+    fake_leave(before);
     return made;
 }
 

@@ -62,6 +62,8 @@ void fake_verbs_begin(void)
     fake->command_file = -1;
     fake->device_channel = -1;
     fake->port_count = 1;
+    fake->most_region_bytes = 1ull << 40;
+    fake->most_regions = 1000;
     fake->buffer_probe_error = EOPNOTSUPP;
     fake_verbs_lead_to((const uint8_t[16]){[10] = 0xff, 0xff, 10, 0, 0, 7});
     fake_verbs_add_device("fake0");
@@ -96,6 +98,21 @@ void fake_verbs_add_device(const char *name)
         return fake_complain("more than %d devices", FAKE_DEVICES);
     struct ibv_device *device = &fake->devices[fake->device_count++];
     snprintf(device->name, sizeof(device->name), "%s", name);
+    /* Nobody reads this path: it is where a thread finds the fake of a device. */
+    memcpy(device->ibdev_path, &fake, sizeof(fake));
+}
+
+struct fake_state *fake_enter(struct ibv_context *context)
+{
+    struct fake_state *before = fake;
+    if (!fake && context && context->device)
+        memcpy(&fake, context->device->ibdev_path, sizeof(fake));
+    return before;
+}
+
+void fake_leave(struct fake_state *before)
+{
+    fake = before;
 }
 
 void fake_verbs_set_iwarp(int is)
@@ -264,6 +281,12 @@ int fake_verbs_live(enum fake_kind kind)
     for (struct fake_object *object = fake->objects; object; object = object->next)
         count += object->alive && object->kind == kind;
     return count;
+}
+
+void fake_verbs_set_region_limits(uint64_t most_bytes, int most_regions)
+{
+    fake->most_region_bytes = most_bytes;
+    fake->most_regions = most_regions;
 }
 
 void fake_verbs_set_registration_time(unsigned microseconds)

@@ -49,6 +49,10 @@ struct fake_mapping {
     uint64_t iova, bytes;
     uint8_t *behind;
     size_t mapped;
+    uint32_t access;
+    /* Of a dma-buf. */
+    uint64_t device, inode, offset;
+    uint64_t stamp;
 };
 
 struct fake_astray {
@@ -89,6 +93,8 @@ struct fake_state {
     uint32_t registered_access;
     uint32_t next_key;
     unsigned registration_time;
+    uint64_t most_region_bytes;
+    int most_regions;
     struct fake_request sends[FAKE_LOG];
     unsigned send_count;
     struct fake_request last_receive;
@@ -113,6 +119,7 @@ struct fake_state {
     char kernel[64];
     int buffers[FAKE_QUEUE];
     unsigned buffer_count;
+    bool all_are_buffers, stamps;
     int buffer_probe_error;
     unsigned buffer_probes;
     struct fake_buffer_call buffer;
@@ -121,7 +128,7 @@ struct fake_state {
     int data_direct_error;
     char data_direct_path[256];
     struct peermr_fake_dmah hints;
-    struct fake_mapping mappings[FAKE_LOG];
+    struct fake_mapping mappings[FAKE_BUCKETS];
     bool loops;
     struct fake_astray astray;
     uint32_t transfer_status;
@@ -151,6 +158,10 @@ struct fake_state {
 
 /* This thread's; NULL outside begin and end. */
 extern _Thread_local struct fake_state *fake;
+
+/* A thread that has no fake works on that of a context for the time of a call; given back is what it had. */
+struct fake_state *fake_enter(struct ibv_context *context);
+void fake_leave(struct fake_state *before);
 
 /* Held while objects are made and destroyed: threads may share them. May be taken again by who holds it. */
 void fake_lock(void);

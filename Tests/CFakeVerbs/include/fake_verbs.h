@@ -5,7 +5,8 @@
  * and lets a call fail with an errno of the test's choice.
  *
  * All state belongs to the calling thread, and only between begin and end: tests may run side by side, and those
- * that know nothing of it find a machine without RDMA (ibv_get_device_list gives NULL and ENOSYS).
+ * that know nothing of it find a machine without RDMA (ibv_get_device_list gives NULL and ENOSYS). A thread of the
+ * library's that registers memory finds the state by the domain that it is given.
  */
 #ifndef PEERMR_FAKE_VERBS_H
 #define PEERMR_FAKE_VERBS_H
@@ -53,6 +54,9 @@ void fake_verbs_fail(const char *call, int error, unsigned skip);
 void fake_verbs_fail_no_more(void);
 /* The same, and it works again after so many failures. */
 void fake_verbs_fail_times(const char *call, int error, unsigned times);
+
+/* What the device says of its regions: the most bytes of one, and how many; 2^40 and 1000 to begin with. */
+void fake_verbs_set_region_limits(uint64_t most_bytes, int most_regions);
 
 /* How long ibv_reg_mr takes from here on, in microseconds. */
 void fake_verbs_set_registration_time(unsigned microseconds);
@@ -111,6 +115,8 @@ unsigned fake_verbs_receives(void);
 int fake_verbs_memory_file(void);
 /* From here on this descriptor is a dma-buf, as large as its file. */
 void fake_verbs_declare_buffer(int fd);
+/* From here on every file is. */
+void fake_verbs_declare_files(void);
 /* What the device says about descriptor -1, and how often it was asked. */
 void fake_verbs_set_buffer_probe(int error);
 unsigned fake_verbs_buffer_probes(void);
@@ -124,6 +130,20 @@ struct fake_buffer_call {
     int has_handle;
 };
 struct fake_buffer_call fake_verbs_last_buffer(void);
+
+/* What a key, local or remote, opens now, as it was registered: of a dma-buf the numbers of its file, of other memory
+ * its address. */
+struct fake_coverage {
+    int is_live;
+    uint64_t iova, byte_count;
+    uint64_t address;
+    uint64_t device, inode, offset;
+    uint32_t access;
+    /* The number in its first 8 bytes when it was registered, where those were wanted. */
+    uint64_t stamp;
+};
+void fake_verbs_set_stamping(int on);
+struct fake_coverage fake_verbs_coverage(uint32_t key);
 
 /* Whether the running library has the calls of rdma-core 59 and 62, and what the last DMA handle was given. */
 void fake_verbs_set_new_library(int has);
