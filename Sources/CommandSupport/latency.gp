@@ -25,6 +25,7 @@ unit(b) = b < 1024 ? gprintf("%g B", b) : b < 2**20 ? gprintf("%g KiB", b / 2**1
 line_of(n) = (has("what") ? field("what").", " : "").field("memory") \
     .(field("method") eq "" ? "" : " (".field("method").")") \
     .(field("huge_pages") eq "true" ? ", huge pages" : "") \
+    .(field("populated") eq "true" ? ", populated" : "") \
     .(field("registered_bytes") eq "" || field("registered_bytes") eq "0" ? "" \
         : gprintf(", %.4g MiB background", real(field("registered_bytes")) / 1048576)) \
     .(field("threads") eq "" || field("threads") eq "1" ? "" : ", ".field("threads")." threads")

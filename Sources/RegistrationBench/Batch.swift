@@ -70,7 +70,7 @@ struct Sampler: Sendable {
         let memory = try prepare()
         memory.touch()
         // The first registration of memory is not like the others: it is made, and not counted.
-        let method = try memory.timePeerMR(on: domain, access: plan.access).1
+        let method = try timed(memory).1
         if plan.baseline { _ = try memory.timeBare(on: domain, access: plan.access, method: method) }
         batch.method = method
         batch.pages = memory.pageSort()
@@ -81,7 +81,7 @@ struct Sampler: Sendable {
             try pair(index, into: &batch) { (side) throws(PeerMRError) in try sample(memory, side, method) }
             index += 1
         } while index < count && peermr_bench_nanoseconds() < end && !stop()
-        while goOn(), !stop() { _ = try memory.timePeerMR(on: domain, access: plan.access) }
+        while goOn(), !stop() { _ = try timed(memory) }
     }
 
     private func runCold(into batch: inout Batch, start: () -> Void, _ goOn: () -> Bool) throws(PeerMRError) {
@@ -96,15 +96,14 @@ struct Sampler: Sendable {
                 let memory = try prepare()
                 let taken = try sample(memory, side, method)
                 method = taken.1
-                if pages == nil { pages = memory.pageSort() }
+                if pages == nil { pages = memory.pageSort(populated: cell.isPopulated) }
                 return taken
             }
             index += 1
         } while index < count && peermr_bench_nanoseconds() < end && !stop()
         (batch.method, batch.pages) = (method, pages)
         while goOn(), !stop() {
-            let memory = try prepare()
-            _ = try memory.timePeerMR(on: domain, access: plan.access)
+            _ = try timed(try prepare())
         }
     }
 
@@ -114,9 +113,18 @@ struct Sampler: Sendable {
         _ memory: PreparedMemory, _ side: Side, _ method: Method?
     ) throws(PeerMRError) -> (SampleTimes, Method) {
         if side == .bare, let method {
+            if cell.isPopulated { try memory.populate() }
             return (try memory.timeBare(on: domain, access: plan.access, method: method), method)
         }
-        return try memory.timePeerMR(on: domain, access: plan.access)
+        return try timed(memory)
+    }
+
+    private func timed(_ memory: PreparedMemory) throws(PeerMRError) -> (SampleTimes, Method) {
+        guard cell.isPopulated || cell.chunkBytes != nil else {
+            return try memory.timePeerMR(on: domain, access: plan.access)
+        }
+        return try memory.timeBulk(
+            on: domain, access: plan.access, chunkBytes: cell.chunkBytes, populate: cell.isPopulated)
     }
 
     /// One sample of each side that is asked for, in an order that alternates.

@@ -26,6 +26,10 @@ package struct BenchPlan: Sendable {
     package var registered: [UInt64] = [0]
     /// Whether host memory is measured with huge pages as well.
     package var hugePages = false
+    /// Whether new host memory is measured populated as well, before it is registered.
+    package var populate = false
+    /// How large the regions are at most that make up a size, in bytes; nil for one region.
+    package var chunkBytes: UInt64?
     /// Whether the bare calls are measured too.
     package var baseline = false
     /// What the device and its peers may do with the regions.
@@ -57,6 +61,13 @@ package struct BenchPlan: Sendable {
         if let iterations, iterations < 1 {
             throw .badIterations(iterations)
         }
+        if let chunkBytes {
+            guard chunkBytes > 0, chunkBytes % UInt64(pageBytes) == 0, chunkBytes <= UInt64(Int.max) else {
+                throw .partOfPage(chunkBytes, pageBytes)
+            }
+            if baseline { throw .bareChunks() }
+        }
+        if populate, !temperatures.contains(.cold) { throw .populatedAlready() }
         for memory in memories where memory.offset % UInt64(pageBytes) != 0 {
             throw .unalignedStart(memory, memory.offset, pageBytes)
         }
@@ -66,7 +77,7 @@ package struct BenchPlan: Sendable {
     ///
     /// - Throws: `invalidArgument`.
     package func validate(for attributes: DeviceAttributes, of device: Device) throws(PeerMRError) {
-        guard let largest = sizes.last, largest > attributes.maximumRegionBytes else { return }
+        guard chunkBytes == nil, let largest = sizes.last, largest > attributes.maximumRegionBytes else { return }
         let limit = attributes.maximumRegionBytes
         throw .beyondRegion(device, limit, largest, limit)
     }
@@ -79,11 +90,12 @@ package struct BenchPlan: Sendable {
                 for size in sizes {
                     for memory in memories {
                         for temperature in temperatures {
-                            for huge in hugePages && memory.isHost ? [false, true] : [false] {
+                            for (huge, populated) in preparations(of: memory, temperature) {
                                 cells.append(
                                     Cell(
                                         memory: memory, byteCount: size, temperature: temperature, isHuge: huge,
-                                        registeredBytes: registered, threads: threads))
+                                        registeredBytes: registered, threads: threads, isPopulated: populated,
+                                        chunkBytes: chunkBytes))
                             }
                         }
                     }
@@ -91,6 +103,12 @@ package struct BenchPlan: Sendable {
             }
         }
         return cells
+    }
+
+    private func preparations(of memory: BenchMemory, _ temperature: Temperature) -> [(huge: Bool, populated: Bool)] {
+        (hugePages && memory.isHost ? [false, true] : [false]).flatMap { huge in
+            (populate && memory.isHost && temperature == .cold ? [false, true] : [false]).map { (huge, $0) }
+        }
     }
 }
 
@@ -106,12 +124,26 @@ package struct Cell: Hashable, Sendable {
     package let registeredBytes: UInt64
     /// How many threads registered at once.
     package let threads: Int
+    /// Whether the memory was populated before it was registered.
+    package var isPopulated = false
+    /// How large the regions were at most, in bytes; nil for one region.
+    package var chunkBytes: UInt64?
+}
+
+extension Cell {
+    /// The same with memory that is not populated.
+    package var withoutPopulation: Cell {
+        var cell = self
+        cell.isPopulated = false
+        return cell
+    }
 }
 
 extension Cell: CustomStringConvertible {
     package var description: String {
         var text = "\(memory) \(ByteCount.describe(byteCount)) \(temperature.rawValue)"
         if isHuge { text += " huge" }
+        if isPopulated { text += " populated" }
         if registeredBytes > 0 { text += " +\(ByteCount.describe(registeredBytes))" }
         if threads > 1 { text += " ×\(threads)" }
         return text

@@ -10,6 +10,10 @@ package struct Timings: Sendable {
     package var register = Distribution()
     /// The region's end, in nanoseconds.
     package var deregister = Distribution()
+    /// Making the pages be there, before ``register`` begins, in nanoseconds; recorded for populated memory.
+    package var populate = Distribution()
+    /// Populating and registering together, in nanoseconds; recorded for populated memory.
+    package var total = Distribution()
 }
 
 /// What was measured of one cell.

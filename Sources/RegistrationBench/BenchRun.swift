@@ -99,7 +99,7 @@ package final class BenchRun {
             let cell = results[index].cell
             if let limit = cell.memory.limit, cell.byteCount > limit {
                 results[index].refusal = .beyondLimit(limit)
-            } else if cell.byteCount > maximumRegionBytes {
+            } else if cell.chunkBytes == nil, cell.byteCount > maximumRegionBytes {
                 results[index].refusal = .beyondDevice(maximumRegionBytes)
             }
         }
@@ -189,6 +189,9 @@ extension CellResult {
         for times in batch.peermr {
             timings.register.record(times.registering)
             timings.deregister.record(times.deregistering)
+            guard cell.isPopulated else { continue }
+            timings.populate.record(times.populating)
+            timings.total.record(times.populating + times.registering)
         }
         for times in batch.bare {
             bare.register.record(times.registering)

@@ -88,11 +88,13 @@ final class HostPages: MappingBacked, @unchecked Sendable {
     }
 
     /// What the pages are, once they are touched: for huge ones the kernel is asked (`/proc/self/smaps`).
-    func sort() -> PageSort {
-        guard isHuge else { return .base }
+    ///
+    /// - Parameter populated: whether they were populated, which asks for huge ones where there is room.
+    func sort(populated: Bool = false) -> PageSort {
+        guard isHuge || populated else { return .base }
         if isHugeTLB { return .hugeTLB }
         let huge = transparentBytes()
-        if huge == 0 { return .hugeRefused }
+        if huge == 0 { return isHuge ? .hugeRefused : .base }
         return huge >= byteCount ? .transparent : .someTransparent
     }
 

@@ -7,8 +7,9 @@ extension PeerMRError {
     package static let benchErrors = ErrorSection(
         "The bench of registration",
         [
-            emptyPlan, badThreads, badIterations, unalignedStart, beyondRegion, malformedSize, partOfPage,
-            descendingRange, hugeRequest, noHostPages, bareCall, beyondDevice, beyondLimit, beyondMachine, thread,
+            emptyPlan, badThreads, badIterations, bareChunks, populatedAlready, unalignedStart, beyondRegion,
+            malformedSize, partOfPage, descendingRange, hugeRequest, noHostPages, bareCall, beyondDevice, beyondLimit,
+            beyondMachine, thread,
         ])
 }
 
@@ -22,6 +23,14 @@ extension PeerMRError {
     }
     static let badIterations = ErrorTable(facts: "count") { count in
         ErrorRow(.invalidArgument, "\(count) iterations measure nothing", "name at least 1")
+    }
+    static let bareChunks = ErrorTable {
+        ErrorRow(.invalidArgument, "the bare calls register memory whole, and not in chunks")
+            .with(remedy: "measure chunks without a baseline")
+    }
+    static let populatedAlready = ErrorTable {
+        ErrorRow(.invalidArgument, "memory that has been registered before has its pages already")
+            .with(remedy: "measure new memory as well")
     }
     static let unalignedStart = ErrorTable(facts: "memory", "offset", "page size") { memory, offset, page in
         ErrorRow(.invalidArgument, "\(memory) begins at \(offset), which is no multiple of a page of \(page) bytes")

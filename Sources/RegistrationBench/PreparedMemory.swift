@@ -55,13 +55,22 @@ struct PreparedMemory {
     /// Makes the pages of host memory be there; those of other memory are already.
     func touch() { hostPages?.touch() }
 
+    /// The same, by the call that registration makes for it.
+    func populate() throws(PeerMRError) {
+        guard case .mapped(let range) = try memory.backing(for: []) else { return }
+        HostPopulation.askForHugePages(range)
+        _ = try HostPopulation.populate(range, mayTouch: true)
+    }
+
     /// What the pages are, once touched.
-    func pageSort() -> PageSort { hostPages?.sort() ?? .notOurs }
+    func pageSort(populated: Bool = false) -> PageSort { hostPages?.sort(populated: populated) ?? .notOurs }
 }
 
 /// What one registration and its end took, in nanoseconds.
 struct SampleTimes {
     var registering: UInt64
+    /// Making the pages be there before.
+    var populating: UInt64 = 0
     /// Closing a descriptor of a dma-buf, by the bare side: in no other figure.
     var closing: UInt64 = 0
     var deregistering: UInt64
@@ -79,6 +88,28 @@ extension PreparedMemory {
         let after = peermr_bench_nanoseconds()
         return (SampleTimes(registering: made - start, deregistering: after - before), method)
     }
+
+    /// Times PeerMR's registration in chunks, or of populated memory. What it takes to populate is apart.
+    func timeBulk(
+        on domain: ProtectionDomain, access: Access, chunkBytes: UInt64?, populate: Bool
+    ) throws(PeerMRError) -> (SampleTimes, Method) {
+        let start = peermr_bench_nanoseconds()
+        let set = try PeerRegion.register(
+            [memory], on: [domain], access: access, chunkBytes: chunkBytes.map { Int($0) },
+            prepare: populate ? .populate : .none)
+        let made = peermr_bench_nanoseconds()
+        guard let method = set[0, 0].withRegion(at: 0, { $0.choice.method }) else { throw .emptyPlan() }
+        let populating = set.preparationNanoseconds
+        let before = peermr_bench_nanoseconds()
+        Self.end(set)
+        let after = peermr_bench_nanoseconds()
+        let registering = made - start - min(made - start, populating)
+        return (SampleTimes(registering: registering, populating: populating, deregistering: after - before), method)
+    }
+
+    /// All regions are gone when this returns.
+    @inline(never)
+    private static func end(_ set: consuming RegionSet) { _ = consume set }
 
     /// The region is gone when this returns.
     @inline(never)

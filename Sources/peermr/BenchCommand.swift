@@ -60,6 +60,15 @@ struct BenchRegistration: ParsableCommand {
             "How much host memory is registered beforehand: 0, or more sizes such as 0,1G.", valueName: "bytes"))
     var registered = "0"
     @Flag(help: "Measure host memory with huge pages, too.") var hugePages = false
+    @Flag(
+        help: """
+            Measure new host memory populated before it is registered, too; what that takes is told apart.
+            """)
+    var populate = false
+    @Option(
+        help: ArgumentHelp(
+            "Register in chunks of at most this size, such as 1G, each a region of its own.", valueName: "size"))
+    var chunk: String?
     @Flag(help: "Measure new memory only.") var cold = false
     @Flag(help: "Measure memory that has been registered before only.") var warm = false
     @Flag(help: "Measure the calls of libibverbs alone too, in turn, and compare.") var baseline = false
@@ -113,6 +122,8 @@ struct BenchRegistration: ParsableCommand {
         plan.threads = try threadCounts()
         plan.registered = try SizeList.counts(registered)
         plan.hugePages = hugePages
+        plan.populate = populate
+        plan.chunkBytes = try chunkBytes()
         plan.baseline = baseline
         plan.iterations = iterations ?? (seconds == nil ? 1000 : nil)
         if let seconds, !(seconds > 0 && seconds <= 1_000_000) {
@@ -123,6 +134,17 @@ struct BenchRegistration: ParsableCommand {
         plan.nanoseconds = limit.map { UInt64($0 * 1e9) }
         try plan.validate()
         return plan
+    }
+
+    private func chunkBytes() throws(PeerMRError) -> UInt64? {
+        guard let chunk else { return nil }
+        let sizes = try SizeList.parse(chunk)
+        guard sizes.count == 1 else {
+            throw PeerMRError(
+                .invalidArgument, reason: "\"\(chunk.filter(\.isASCII))\" is more than one size of a chunk",
+                remedy: "name one, such as 1G")
+        }
+        return sizes[0]
     }
 
     private func threadCounts() throws(PeerMRError) -> [Int] {

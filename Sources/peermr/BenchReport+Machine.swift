@@ -43,14 +43,14 @@ extension BenchResult {
             "device", "memory", "method", "bytes", "temperature", "pages", "registered_bytes", "threads", "side",
             "call",
         ]
-        return CSV.line(place + Distribution.csvHeading + ["huge_pages"])
-            + rows.map { CSV.line($0.place + $0.times.csvFields + ["\($0.isHuge)"]) }.joined()
+        return CSV.line(place + Distribution.csvHeading + ["huge_pages", "populated", "chunk_bytes"])
+            + rows.map { CSV.line($0.place + $0.times.csvFields + $0.more) }.joined()
     }
 
     /// The percentile distribution of each of those rows.
     var hgrm: String { rows.map { $0.times.hgrm($0.place.joined(separator: ", ")) }.joined() }
 
-    private var rows: [(place: [String], times: Distribution, isHuge: Bool)] {
+    private var rows: [(place: [String], times: Distribution, more: [String])] {
         measured.flatMap { result in
             let cell = result.cell
             let place = [
@@ -59,10 +59,12 @@ extension BenchResult {
             ]
             let all: [(String, String, Distribution)] = [
                 ("peermr", "register", result.timings.register), ("peermr", "deregister", result.timings.deregister),
+                ("peermr", "populate", result.timings.populate), ("peermr", "total", result.timings.total),
                 ("bare", "register", result.bare.register), ("bare", "deregister", result.bare.deregister),
                 ("bare", "close", result.bareClose),
             ]
-            return all.filter { $0.2.count > 0 }.map { side, call, times in (place + [side, call], times, cell.isHuge) }
+            let more = ["\(cell.isHuge)", "\(cell.isPopulated)", cell.chunkBytes.map { "\($0)" } ?? ""]
+            return all.filter { $0.2.count > 0 }.map { side, call, times in (place + [side, call], times, more) }
         }
     }
 }
@@ -73,6 +75,7 @@ extension CellResult {
             ("memory", .text("\(cell.memory)")), ("byteCount", .count(cell.byteCount)),
             ("temperature", .text(cell.temperature.rawValue)), ("hugePages", .flag(cell.isHuge)),
             ("registeredBytes", .count(cell.registeredBytes)), ("threads", .count(cell.threads)),
+            ("populated", .flag(cell.isPopulated)), ("chunkBytes", cell.chunkBytes.map { .count($0) } ?? .null),
         ]
     }
 
@@ -83,6 +86,9 @@ extension CellResult {
             ("samples", .count(timings.register.count)), ("register", timings.register.json),
             ("deregister", timings.deregister.json),
         ]
+        if timings.total.count > 0 {
+            fields += [("populate", timings.populate.json), ("total", timings.total.json)]
+        }
         if bare.register.count > 0 {
             var both: [(String, JSONValue)] = [("register", bare.register.json), ("deregister", bare.deregister.json)]
             if bareClose.count > 0 { both.append(("close", bareClose.json)) }

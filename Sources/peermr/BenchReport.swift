@@ -16,7 +16,7 @@ extension BenchResult {
         } else {
             text += "Register, in µs\n" + table(\.timings.register, \.bare.register, \.registerOverhead)
             text += "\nDeregister, in µs\n" + table(\.timings.deregister, \.bare.deregister, \.deregisterOverhead)
-            text += notes
+            text += populationTable + notes
         }
         if !refused.isEmpty || !absent.isEmpty { text += "\nLeft out\n" + Table.plain(leftOutRows) }
         return text
@@ -69,6 +69,27 @@ extension BenchResult {
         return Table.titled(heading, rows)
     }
 
+    /// What populating comes to, beside registering the same memory cold: medians.
+    private var populationTable: String {
+        let rows = measured.compactMap { result -> [String]? in
+            let times = result.timings
+            guard times.total.count > 0 else { return nil }
+            let plain = measured.first { $0.cell == result.cell.withoutPopulation }
+            let cold = plain?.timings.register
+            return [
+                "\(result.cell.memory)", ByteCount.describe(result.cell.byteCount), result.pagesWord,
+                NumberFormat.microseconds(times.populate.median), NumberFormat.microseconds(times.register.median),
+                NumberFormat.microseconds(times.total.median), cold.map { NumberFormat.microseconds($0.median) } ?? "",
+                cold.map { NumberFormat.fixed(Double($0.median) / Double(max(1, times.register.median)), 2) } ?? "",
+                cold.map { NumberFormat.fixed(Double($0.median) / Double(max(1, times.total.median)), 2) } ?? "",
+            ]
+        }
+        let heading = [
+            "memory", "size", "pages", "populate", "register", "both", "cold register", "cold/register", "cold/both",
+        ]
+        return rows.isEmpty ? "" : "\nPopulate, then register: medians in µs\n" + Table.titled(heading, rows)
+    }
+
     private var notes: String {
         var lines: [String] = []
         if plan.temperatures.contains(.cold) {
@@ -76,6 +97,9 @@ extension BenchResult {
             for result in measured where seen.insert("\(result.cell.memory)").inserted {
                 lines.append("Cold \(result.cell.memory): \(result.cell.memory.coldPages).")
             }
+        }
+        if let chunk = plan.chunkBytes {
+            lines.append("Registered in chunks of at most \(ByteCount.describe(chunk)), each a region of its own.")
         }
         if plan.registered.contains(where: { $0 > 0 }) {
             lines.append("The background is host memory, registered in regions of 1 MiB, or in 1024 of them.")
@@ -137,6 +161,6 @@ extension CellResult {
             case .hugeRefused?: ", huge refused"
             case .base?, .notOurs?, nil: ""
             }
-        return cell.temperature.rawValue + kind
+        return cell.temperature.rawValue + (cell.isPopulated ? ", populated" : "") + kind
     }
 }

@@ -164,6 +164,26 @@ import Testing
         }
     }
 
+    @Test func aSizeInChunksIsAsManyRegions() throws {
+        try withFakeVerbs { fake in
+            fake_verbs_set_region_limits(8192, 1000)
+            var plan = try plan(sizes: [4096, 16384], iterations: 3)
+            plan.chunkBytes = 4096
+            plan.populate = true
+            let result = try run(plan)
+            #expect(result.refused.isEmpty, "also what is larger than a region of the device")
+            #expect(result.measured.count == 6)
+            for cell in result.measured {
+                #expect(cell.timings.populate.count == (cell.cell.isPopulated ? 3 : 0))
+                #expect(cell.timings.total.count == (cell.cell.isPopulated ? 3 : 0))
+                #expect(cell.method == .pinned)
+            }
+            // Three samples of each, and one more of warm memory: in one region and in four.
+            #expect(count("ibv_reg_mr", fake) == 10 * 1 + 10 * 4)
+            #expect(count("ibv_dereg_mr", fake) == 50)
+        }
+    }
+
     /// Asking the device, the kernel and sysfs again for each registration is what the memory of it saves.
     @Test func theCheckBeforeARegistrationIsRemembered() throws {
         try withFakeVerbs { _ in

@@ -48,6 +48,39 @@ import Testing
         try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
     }
 
+    @Test func whatPopulatingTakesIsToldApart() throws {
+        var plan = BenchPlan(memories: [try BenchMemory("host")], sizes: [1 << 30])
+        plan.temperatures = [.cold]
+        plan.populate = true
+        plan.chunkBytes = 1 << 28
+        var cells: [CellResult] = []
+        for cell in plan.cells {
+            var result = CellResult(cell)
+            result.method = .pinned
+            result.timings.register.record(cell.isPopulated ? 2_000_000 : 9_000_000)
+            result.timings.deregister.record(1000)
+            if cell.isPopulated {
+                result.timings.populate.record(4_000_000)
+                result.timings.total.record(6_000_000)
+            }
+            cells.append(result)
+        }
+        let result = BenchResult(device: "fake0", plan: plan, clock: BenchClock(), kernel: "7.3.4", cells: cells)
+        let json = try #require(try object(result.json.encoded)["cells"] as? [[String: Any]])
+        #expect(json.map { $0["populated"] as? Bool } == [false, true])
+        #expect(json.map { $0["chunkBytes"] as? Int } == [1 << 28, 1 << 28])
+        #expect(json[0]["populate"] == nil)
+        for (name, time) in [("populate", 4_000_000), ("register", 2_000_000), ("total", 6_000_000)] {
+            #expect((json[1][name] as? [String: Any])?["p50"] as? Int == time)
+        }
+        let text = result.text
+        #expect(text.contains("Populate, then register"))
+        #expect(text.contains("4.50"), "cold by register")
+        #expect(text.contains("1.50"), "cold by both")
+        #expect(text.contains("in chunks of at most 256 MiB"))
+        #expect(result.csv.contains("populate"))
+    }
+
     @Test func jsonHasEveryFigure() throws {
         let json = try object(try result().json.encoded)
         #expect(json["rounds"] as? Int == 7)
@@ -83,7 +116,7 @@ import Testing
         let lines = try result().csv.split(separator: "\n", omittingEmptySubsequences: false)
         #expect(lines.last == "", "the last line is ended")
         let fields = lines.dropLast().map { $0.split(separator: ",", omittingEmptySubsequences: false).count }
-        #expect(Set(fields) == [17])
+        #expect(Set(fields) == [19])
         // Six of host memory with four rows each, four of the dma-buf with five, and the heading.
         #expect(lines.count - 1 == 6 * 4 + 4 * 5 + 1)
     }
