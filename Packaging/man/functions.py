@@ -15,6 +15,8 @@ _HEADER = Path(__file__).resolve().parents[2] / "Sources" / "CPeerMR" / "include
 _DATE = "November 21, 2026"
 # Where the first sentence of the header is too long for a title.
 _TITLES = {
+    "peermr_bulk_keys": "the keys of a range of memory that is registered in chunks",
+    "peermr_bulk_piece": "the keys of as much of a range as one chunk has",
     "peermr_deregister": "deregisters a region",
     "peermr_outcome_name": "the names of values",
     "peermr_p2pmem_address": "the first byte of p2pmem, where it is mapped",
@@ -25,6 +27,7 @@ _TITLES = {
     "peermr_region_detach": "hands the ibv_mr of a region to the caller",
     "peermr_region_mr": "the plain ibv_mr of a region",
     "peermr_register_address": "registers memory of this process by its address",
+    "peermr_register_bulk": "registers many parts of memory at once, all or none",
     "peermr_register_p2pmem": "registers p2pmem with the method that works",
     "peermr_status_name": "the name of a status",
 }
@@ -33,6 +36,7 @@ _FAMILIES = [
     ["peermr_last_error", "peermr_version", "peermr_status_name"],
     ["peermr_check", "peermr_capability", "peermr_route", "peermr_outcome_name", "peermr_map_type_name"],
     ["peermr_p2pmem", "peermr_register_p2pmem"],
+    ["peermr_register_bulk", "peermr_bulk"],
     ["peermr_register", "peermr_region", "peermr_method_name", "peermr_prove", "peermr_deregister"],
 ]
 

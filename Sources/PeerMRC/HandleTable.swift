@@ -8,6 +8,7 @@ enum HandleKind: UInt, CaseIterable {
     case capability = 1
     case p2pmem = 2
     case region = 3
+    case bulk = 8
 
     /// Its name in the header.
     var name: String {
@@ -15,6 +16,7 @@ enum HandleKind: UInt, CaseIterable {
         case .capability: "struct peermr_capability"
         case .p2pmem: "struct peermr_p2pmem"
         case .region: "struct peermr_region"
+        case .bulk: "struct peermr_bulk"
         }
     }
 }
@@ -154,4 +156,5 @@ enum Live {
     static let capabilities = HandleTable<CapabilityBox>(.capability)
     static let memories = HandleTable<P2PMemoryBox>(.p2pmem)
     static let regions = HandleTable<RegionBox>(.region)
+    static let bulks = HandleTable<BulkBox>(.bulk)
 }

@@ -9,7 +9,7 @@ extension PeerMRError {
         [
             null, unknownHandle, otherHandle, freedHandle, tooManyHandles, inUse, memoryIsRegistered, structSize,
             unknownMembers, unknownValue, noAddress, noFunction, lengthOutOfRange, domainWithoutContext, ownedMemory,
-            noFinding, proofTooLong,
+            noFinding, proofTooLong, noPlace, tooManyParts, outsidePart, acrossChunks,
         ])
 }
 
@@ -83,6 +83,23 @@ extension PeerMRError {
     static let noFinding = ErrorTable(facts: "index", "count") { index, count in
         ErrorRow(.invalidArgument, "there is no finding \(index): there are \(count), from 0 on")
             .with(remedy: "see peermr_capability_finding_count()")
+    }
+    static let noPlace = ErrorTable(facts: "index", "kind", "count") { index, kind, count in
+        ErrorRow(.invalidArgument, "there is no \(kind) \(index): there are \(count), from 0 on")
+            .with(remedy: "name one that peermr_register_bulk() was given")
+    }
+    static let tooManyParts = ErrorTable(facts: "most") { most in
+        ErrorRow(.invalidArgument, "more than \(most) parts or protection domains", "register fewer at once")
+    }
+    static let outsidePart = ErrorTable(facts: "count", "offset", "size") { count, offset, whole in
+        ErrorRow(.invalidArgument, "\(count) bytes at offset \(offset) are not inside a part of \(whole) bytes")
+            .with(remedy: "name a range that is")
+    }
+    static let acrossChunks = ErrorTable(facts: "count", "offset", .bytes("chunk")) { count, offset, chunk in
+        ErrorRow(
+            .invalidArgument,
+            "\(count) bytes at offset \(offset) lie in more than one chunk of \(chunk), and no key opens two",
+            "take them piece by piece, by peermr_bulk_piece()")
     }
     static let proofTooLong = ErrorTable(facts: "length") { length in
         ErrorRow(.invalidArgument, "a proof of \(length) bytes is longer than 16 MiB", "prove less, or 0")

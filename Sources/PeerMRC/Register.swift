@@ -95,7 +95,7 @@ public func peermr_register_address(
 }
 
 /// The application's domain.
-private func validateDomain(_ pd: UnsafeMutablePointer<ibv_pd>?) throws(PeerMRError) -> ProtectionDomain {
+func validateDomain(_ pd: UnsafeMutablePointer<ibv_pd>?) throws(PeerMRError) -> ProtectionDomain {
     guard let pd = unsafe pd else { throw .null("struct ibv_pd") }
     guard let domain = unsafe ProtectionDomain(adopting: UnsafeMutableRawPointer(pd)) else {
         throw .domainWithoutContext()

@@ -141,6 +141,69 @@ static void do_register_address(void)
     WORKS(peermr_deregister(out));
 }
 
+static struct peermr_bulk *bulk(void)
+{
+    struct peermr_part part = PEERMR_PART_INIT;
+    struct peermr_bulk *out = NULL;
+    part.kind = PEERMR_PART_ADDRESS;
+    part.address = have.machine.bytes;
+    part.length = 8192;
+    WORKS(peermr_register_bulk(&have.machine.pd, 1, &part, 1, NULL, &out));
+    return out;
+}
+
+static void fail_register_bulk(void)
+{
+    struct peermr_part part = PEERMR_PART_INIT;
+    struct peermr_bulk *out;
+    FAILS(PEERMR_INVALID_ARGUMENT, peermr_register_bulk(&have.machine.pd, 1, &part, 1, NULL, &out));
+}
+
+static void do_register_bulk(void)
+{
+    WORKS(peermr_bulk_deregister(bulk()));
+}
+
+static void fail_bulk_info(void)
+{
+    struct peermr_bulk_info out = PEERMR_BULK_INFO_INIT;
+    FAILS(PEERMR_INVALID_ARGUMENT, peermr_bulk_info(no_handle(), &out));
+}
+
+static void do_bulk_info(void)
+{
+    struct peermr_bulk_info out = PEERMR_BULK_INFO_INIT;
+    struct peermr_bulk *made = bulk();
+    WORKS(peermr_bulk_info(made, &out));
+    WORKS(peermr_bulk_deregister(made));
+}
+
+static void fail_bulk_keys(void)
+{
+    struct peermr_keys out = PEERMR_KEYS_INIT;
+    FAILS(PEERMR_INVALID_ARGUMENT, peermr_bulk_keys(no_handle(), 0, 0, 0, 1, &out));
+}
+
+static void fail_bulk_piece(void)
+{
+    struct peermr_keys out = PEERMR_KEYS_INIT;
+    FAILS(PEERMR_INVALID_ARGUMENT, peermr_bulk_piece(no_handle(), 0, 0, 0, 1, &out));
+}
+
+static void do_bulk_keys(void)
+{
+    struct peermr_keys out = PEERMR_KEYS_INIT;
+    struct peermr_bulk *made = bulk();
+    WORKS(peermr_bulk_keys(made, 0, 0, 100, 1000, &out));
+    WORKS(peermr_bulk_piece(made, 0, 0, 100, 1000, &out));
+    WORKS(peermr_bulk_deregister(made));
+}
+
+static void fail_bulk_deregister(void)
+{
+    FAILS(PEERMR_INVALID_ARGUMENT, peermr_bulk_deregister(no_handle()));
+}
+
 static void fail_mr(void)
 {
     CHECK(peermr_region_mr(no_handle()) == NULL && says("peermr_region"));
@@ -237,6 +300,11 @@ const struct entry entries[] = {
     ENTRY(peermr_register_p2pmem, ENDS, fail_register_p2pmem, NULL),
     ENTRY(peermr_register_dmabuf, ENDS, fail_register_dmabuf, NULL),
     ENTRY(peermr_register_address, ENDS, fail_register_address, do_register_address),
+    ENTRY(peermr_register_bulk, ENDS, fail_register_bulk, do_register_bulk),
+    ENTRY(peermr_bulk_info, ENDS, fail_bulk_info, do_bulk_info),
+    ENTRY(peermr_bulk_keys, ENDS, fail_bulk_keys, do_bulk_keys),
+    ENTRY(peermr_bulk_piece, ENDS, fail_bulk_piece, do_bulk_keys),
+    ENTRY(peermr_bulk_deregister, ENDS, fail_bulk_deregister, do_register_bulk),
     ENTRY(peermr_region_mr, KEEPS, fail_mr, do_mr),
     ENTRY(peermr_region_info, ENDS, fail_info, do_info),
     ENTRY(peermr_region_detach, ENDS, fail_detach, do_detach),

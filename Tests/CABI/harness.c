@@ -21,6 +21,8 @@ static const struct {
     {"options that are none", options_misused},
     {"dma-bufs", dmabufs},
     {"dma-bufs that are none, and parts that they do not have", dmabufs_misused},
+    {"many parts at once, in chunks", bulk_registration},
+    {"many parts at once that cannot be, or fail at any of them", bulk_failures},
     {"host memory in place of what is refused", bounces},
     {"an ibv_mr that is given away", detaching},
     {"a deregistration that is refused", refused_deregistration},

@@ -52,6 +52,8 @@ void addresses(void);
 void options_misused(void);
 void dmabufs(void);
 void dmabufs_misused(void);
+void bulk_registration(void);
+void bulk_failures(void);
 void bounces(void);
 void detaching(void);
 void refused_deregistration(void);
