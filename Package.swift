@@ -292,7 +292,7 @@ if Context.environment["PEERMR_CACHE_RIVALS"] != nil {
     package.targets += [
         .target(
             name: "CacheRivals", path: "Benchmarks/CacheCompare/Rivals",
-            linkerSettings: [.linkedLibrary("ucs"), .linkedLibrary("ucm")]),
+            linkerSettings: [.linkedLibrary("ucs"), .linkedLibrary("ucm"), .linkedLibrary("rivals-fabric")]),
         .executableTarget(
             name: "cache-compare", dependencies: ["CacheRivals", "CFakeVerbs", "CommandSupport", "PeerMR"],
             path: "Benchmarks/CacheCompare/Program", swiftSettings: testing),

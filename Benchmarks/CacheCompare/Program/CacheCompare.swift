@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Compares the registration cache with UCX's: lookups that are found, with a registration that does nothing. All are
-// measured in one run, round by round in turn. Benchmarks/cache-compare installs what it needs, builds and runs it.
+// Compares the registration cache with those of UCX and libfabric: lookups that are found, with a registration that
+// does nothing. All are measured in one run, round by round in turn. Benchmarks/cache-compare installs what it needs,
+// builds and runs it.
 
 import CommandSupport
 import Glibc
@@ -44,7 +45,7 @@ enum CacheCompare {
         let arena = try Arena(regions: regions)
         let contenders: [any Contender] = [
             try PeerMRContender(arena, regions: regions), try ReaderContender(arena, regions: regions),
-            try UCXContender(arena, regions: regions),
+            try UCXContender(arena, regions: regions), try LibfabricContender(arena, regions: regions),
         ]
         for contender in contenders { try fill(contender, regions) }
         var times = [[Double]](repeating: [], count: contenders.count)
@@ -85,7 +86,7 @@ enum CacheCompare {
         let (found, registrations) = (1000, 20)
         let arena = try Arena(regions: found + registrations)
         let order = Order(count: 1000, entries: found)
-        for type in [PeerMRContender.self, UCXContender.self] as [any Contender.Type] {
+        for type in [PeerMRContender.self, UCXContender.self, LibfabricContender.self] as [any Contender.Type] {
             let contender = try type.init(arena, regions: found + registrations)
             try fill(contender, found)
             let isOver = Flag()
@@ -93,8 +94,8 @@ enum CacheCompare {
                 if number == 0 {
                     type.setRegistrationTime(microseconds: 50_000)
                     for region in found..<found + registrations {
-                        var wanted = UInt32(region)
-                        _ = contender.run(UnsafeBufferPointer(start: &wanted, count: 1))
+                        let wanted = UInt32(region)
+                        withUnsafePointer(to: wanted) { _ = contender.run(UnsafeBufferPointer(start: $0, count: 1)) }
                     }
                     type.setRegistrationTime(microseconds: 0)
                     isOver.set()

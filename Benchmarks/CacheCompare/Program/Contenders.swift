@@ -125,3 +125,26 @@ final class UCXContender: Contender, @unchecked Sendable {
 
     static func setRegistrationTime(microseconds: UInt32) { rivals_set_delay(microseconds) }
 }
+
+final class LibfabricContender: Contender, @unchecked Sendable {
+    static let name = "libfabric"
+    private let cache: OpaquePointer
+
+    init(_ arena: Arena, regions: Int) throws {
+        guard let made = rivals_libfabric_open(arena.base, Arena.stride, Arena.regionBytes, regions + 1024) else {
+            throw UnknownVersion(version: String(cString: rivals_libfabric_version()))
+        }
+        cache = made
+    }
+
+    func run(_ order: UnsafeBufferPointer<UInt32>) -> UInt64 {
+        rivals_libfabric_run(cache, order.baseAddress, order.count)
+    }
+
+    static func setRegistrationTime(microseconds: UInt32) { rivals_set_delay(microseconds) }
+}
+
+struct UnknownVersion: Error, CustomStringConvertible {
+    let version: String
+    var description: String { "the cache of libfabric \(version) is not known here: install version 1.17" }
+}

@@ -11,8 +11,9 @@ struct Report {
     init(isJSON: Bool) {
         self.isJSON = isJSON
         if !isJSON {
-            let version = String(cString: rivals_ucx_version())
-            print("UCX \(version); nanoseconds a lookup with its return, best and median of 9 rounds")
+            let (ucx, libfabric) = (String(cString: rivals_ucx_version()), String(cString: rivals_libfabric_version()))
+            print("UCX \(ucx), libfabric \(libfabric)")
+            print("nanoseconds a lookup with its return, best and median of 9 rounds")
         }
     }
 

@@ -16,6 +16,13 @@ void rivals_set_delay(unsigned microseconds)
     atomic_store(&delay, microseconds);
 }
 
+void rivals_delay(void)
+{
+    unsigned microseconds = atomic_load(&delay);
+    if (microseconds)
+        usleep(microseconds);
+}
+
 struct rivals_ucx {
     ucs_rcache_t *cache;
     uint8_t *base;
@@ -32,9 +39,7 @@ static ucs_status_t register_region(void *context, ucs_rcache_t *cache, void *ar
 {
     static _Atomic uint32_t keys;
     (void)context, (void)cache, (void)argument, (void)flags;
-    unsigned microseconds = atomic_load(&delay);
-    if (microseconds)
-        usleep(microseconds);
+    rivals_delay();
     ((struct region *)region)->key = atomic_fetch_add(&keys, 1) + 1;
     return UCS_OK;
 }
@@ -51,12 +56,9 @@ static void describe_region(void *context, ucs_rcache_t *cache, ucs_rcache_regio
         text[0] = '\0';
 }
 
-#define TEXT_OF(number) #number
-#define TEXT(number) TEXT_OF(number)
-
 const char *rivals_ucx_version(void)
 {
-    return TEXT(UCP_API_MAJOR) "." TEXT(UCP_API_MINOR);
+    return RIVALS_TEXT(UCP_API_MAJOR) "." RIVALS_TEXT(UCP_API_MINOR);
 }
 
 struct rivals_ucx *rivals_ucx_open(void *base, size_t stride, size_t bytes, size_t regions)

@@ -20,4 +20,16 @@ void rivals_ucx_close(struct rivals_ucx *cache);
 /* Looks up and gives back each region of a list, in its order; the sum of what was found, or 0 where one was not. */
 uint64_t rivals_ucx_run(struct rivals_ucx *cache, const uint32_t *order, size_t count);
 
+/* The same of libfabric's cache. It is not closed: it lives as long as the program. NULL for versions whose cache is not
+ * known. */
+struct rivals_libfabric;
+const char *rivals_libfabric_version(void);
+struct rivals_libfabric *rivals_libfabric_open(void *base, size_t stride, size_t bytes, size_t regions);
+uint64_t rivals_libfabric_run(struct rivals_libfabric *cache, const uint32_t *order, size_t count);
+
+/* For the rivals: as long as a registration takes. */
+void rivals_delay(void);
+#define RIVALS_TEXT_OF(number) #number
+#define RIVALS_TEXT(number) RIVALS_TEXT_OF(number)
+
 #endif
