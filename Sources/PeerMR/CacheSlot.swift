@@ -89,10 +89,11 @@ enum RegionTraits {
         UInt64(constraint.alignment.trailingZeroBitCount) << alignment | UInt64(constraint.pathMTUBytes) << pathMTU
     }
 
+    /// What the address of a transfer must be a multiple of, in bytes.
     @inline(__always)
-    static func constraint(in traits: UInt64) -> TransferConstraint {
-        if traits >> alignment == 0 { return .any }
-        return TransferConstraint(
-            alignment: 1 << (traits >> alignment & 0x3f), pathMTUBytes: Int(truncatingIfNeeded: traits >> pathMTU))
-    }
+    static func alignment(in traits: UInt64) -> UInt64 { 1 &<< (traits &>> alignment & 0x3f) }
+
+    /// The only path MTU at which transfers are right, in bytes; 0 where any is.
+    @inline(__always)
+    static func pathMTUBytes(in traits: UInt64) -> Int { Int(truncatingIfNeeded: traits &>> pathMTU) }
 }

@@ -38,11 +38,7 @@ struct CacheBuffer: Hashable {
 struct CacheState {
     typealias Ended = [CachedRegion]
 
-    /// The regions by slot; nil for a slot without one.
-    var regions: [CachedRegion?] = [nil]
-    private var buffers: [CacheBuffer: Chain] = [:]
-    private var links: [Link] = [Link()]
-    private var unused: [UInt32] = []
+    let books: CacheBooks
     /// Regions that can be leased, and their bytes.
     private(set) var liveCount = 0
     private(set) var liveBytes: UInt64 = 0
@@ -50,7 +46,8 @@ struct CacheState {
     private(set) var endedCount = 0
     /// Ended regions that nobody leases, by the epoch in which a reader may still have seen them.
     private var waiting: [(slot: Int, epoch: UInt64)] = []
-    private var hand = 1
+    /// A place in the list of slots that are taken.
+    private var hand = 0
     var table = CacheTableStore()
     var readers = CacheReaders()
     var flights: [CacheFlight.Key: CacheFlight] = [:]
@@ -60,43 +57,29 @@ struct CacheState {
     var isKeptByLeases = false
     var statistics = CacheStatistics()
 
-    private struct Link {
-        var next: UInt32 = 0
-        var previous: UInt32 = 0
-        var buffer: CacheBuffer?
-    }
-    private struct Chain {
-        var first: UInt32
-    }
+    init(_ books: CacheBooks) { self.books = books }
 }
 
 // MARK: - Regions in and out
 
 extension CacheState {
-    /// A slot for a region.
-    ///
-    /// - Returns: nil where there is none left.
-    mutating func takeSlot(_ capacity: Int) -> Int? {
-        if let slot = unused.popLast() { return Int(slot) }
-        guard regions.count < capacity else { return nil }
-        regions.append(nil)
-        links.append(Link())
-        return regions.count - 1
-    }
-
     /// Lists a region.
     ///
     /// - Parameters:
     ///   - leases: how many lookups wait for it, each of which has a lease of it from here on.
     ///   - isAlive: whether others may find it; false where it ended before it was there.
+    /// - Returns: its slot; nil where there is none left.
     mutating func add(
-        _ cached: CachedRegion, _ key: CacheKey, start: UInt64, at number: Int, leases: Int, isAlive wanted: Bool,
+        _ cached: CachedRegion, _ key: CacheKey, start: UInt64, leases: Int, isAlive wanted: Bool,
         _ index: borrowing CacheIndex
-    ) {
-        let slot = unsafe index.slots + number
-        // A region that cannot be listed serves those that wait for it.
-        let isAlive = wanted && table.makeRoom(index, slotCount: regions.count)
+    ) -> Int? {
         let keys = cached.region.keys
+        let level = CacheIndex.level(keys.byteCount)
+        let home = index.home(CacheIndex.hash(key.seed, level, start >> level))
+        // A region that cannot be listed serves those that wait for it.
+        let isAlive = wanted && table.makeRoom(index, books.taken)
+        guard let number = books.put(cached, home: home) else { return nil }
+        let slot = unsafe index.slots + number
         unsafe slot.pointee.identity.store(key.identity, ordering: .relaxed)
         unsafe slot.pointee.domain.store(key.domain, ordering: .relaxed)
         unsafe slot.pointee.start.store(start, ordering: .relaxed)
@@ -107,18 +90,18 @@ extension CacheState {
             key.traits | (key.ioAddress == nil ? RegionTraits.isNatural : 0)
                 | RegionTraits.constrained(keys.constraint),
             ordering: .relaxed)
-        regions[number] = cached
         let before = unsafe slot.pointee.state.load(ordering: .relaxed)
         unsafe slot.pointee.state.store(
             SlotState.next(after: before, isAlive: isAlive, leases: UInt64(leases)), ordering: .releasing)
         guard isAlive else {
             endedCount += 1
-            return
+            return number
         }
         liveCount += 1
         liveBytes += keys.byteCount
-        chain(number, CacheBuffer(key))
+        books.chain(number, CacheBuffer(key))
         table.insert(number, index)
+        return number
     }
 
     /// Ends a region: no lookup finds it from here on. It is deregistered with its last lease.
@@ -145,7 +128,7 @@ extension CacheState {
         endedCount += 1
         // What readers remember may be this one.
         if !readers.isEmpty { unsafe index.root.pointee.epoch.wrappingAdd(1, ordering: .sequentiallyConsistent) }
-        unchain(number)
+        books.unchain(number)
         table.remove(number, index)
         return (true, state & SlotState.leases == 0 ? retire(number, index) : nil)
     }
@@ -153,7 +136,7 @@ extension CacheState {
     /// Takes an ended region out of its slot when its last lease is given back, unless a reader may still see it.
     mutating func retire(_ number: Int, _ index: borrowing CacheIndex) -> CachedRegion? {
         let state = unsafe index.slots[number].state.load(ordering: .acquiring)
-        guard state & (SlotState.isAlive | SlotState.leases) == 0, regions[number] != nil else { return nil }
+        guard state & (SlotState.isAlive | SlotState.leases) == 0, books.region(number) != nil else { return nil }
         guard readers.isEmpty else {
             // Whoever looks from the next epoch on does not find it any more.
             let epoch = unsafe index.root.pointee.epoch.wrappingAdd(1, ordering: .sequentiallyConsistent).oldValue
@@ -173,50 +156,14 @@ extension CacheState {
     }
 
     private mutating func empty(_ number: Int, _ index: borrowing CacheIndex) -> CachedRegion? {
-        guard let cached = regions[number] else { return nil }
+        guard let cached = books.take(number) else { return nil }
         let slot = unsafe index.slots + number
         let state = unsafe slot.pointee.state.load(ordering: .relaxed)
         statistics.count(hits: SlotState.hits(in: state), nanoseconds: cached.region.registrationNanoseconds)
         // The next region of this slot begins with the generation after this one, and no hits.
         unsafe slot.pointee.state.store(state & SlotState.generation, ordering: .releasing)
-        regions[number] = nil
-        unused.append(UInt32(number))
         endedCount -= 1
         return cached
-    }
-}
-
-// MARK: - By buffer
-
-extension CacheState {
-    private mutating func chain(_ number: Int, _ buffer: CacheBuffer) {
-        let first = buffers[buffer]?.first ?? 0
-        links[number] = Link(next: first, previous: 0, buffer: buffer)
-        if first != 0 { links[Int(first)].previous = UInt32(number) }
-        buffers[buffer] = Chain(first: UInt32(number))
-    }
-
-    private mutating func unchain(_ number: Int) {
-        let link = links[number]
-        guard let buffer = link.buffer else { return }
-        if link.next != 0 { links[Int(link.next)].previous = link.previous }
-        if link.previous != 0 {
-            links[Int(link.previous)].next = link.next
-        } else {
-            buffers[buffer] = link.next == 0 ? nil : Chain(first: link.next)
-        }
-        links[number] = Link()
-    }
-
-    /// The slots of a buffer's regions.
-    func slots(of buffer: CacheBuffer) -> [Int] {
-        var found: [Int] = []
-        var number = buffers[buffer]?.first ?? 0
-        while number != 0 {
-            found.append(Int(number))
-            number = links[Int(number)].next
-        }
-        return found
     }
 }
 
@@ -230,11 +177,11 @@ extension CacheState {
     ) -> Ended {
         var ended: Ended = []
         // In two turns of the hand each idle region has lost its second chance.
-        var left = 2 * (regions.count - 1)
+        var left = 2 * books.taken.count
         while left > 0, liveCount > 0, !isEnough(self) {
             left -= 1
-            let number = hand
-            hand = hand + 1 < regions.count ? hand + 1 : 1
+            hand = hand + 1 < books.taken.count ? hand + 1 : 0
+            let number = Int(books.taken[hand])
             let slot = unsafe index.slots + number
             let state = unsafe slot.pointee.state.load(ordering: .relaxed)
             guard state & SlotState.isAlive != 0, state & SlotState.leases == 0 else { continue }

@@ -15,11 +15,10 @@ extension CacheStore {
             if state.flights[key] === flight { state.flights[key] = nil }
             state.statistics.registrationNanoseconds += region.region.registrationNanoseconds
             let ended = self.makeRoom(&state, for: key.byteCount)
-            guard let slot = state.takeSlot(self.index.capacity) else { return (nil, ended + [region]) }
-            state.add(
-                region, key.key, start: key.start, at: slot, leases: flight.waiters + 1,
+            let slot = state.add(
+                region, key.key, start: key.start, leases: flight.waiters + 1,
                 isAlive: !flight.isEnded && !state.isClosed, self.index)
-            return (slot, ended)
+            return (slot, slot == nil ? ended + [region] : ended)
         }
         guard let slot else { throw .cacheFull(limits.regions) }
         return slot
@@ -59,7 +58,8 @@ extension CacheStore {
     /// The region in a slot that the caller has a lease of.
     func region(of slot: UnsafeMutablePointer<CacheSlot>) -> CachedRegion? {
         let number = unsafe slot - index.slots
-        return (try? withState { state -> (CachedRegion?, CacheState.Ended) in (state.regions[number], []) }) ?? nil
+        return (try? withState { state -> (CachedRegion?, CacheState.Ended) in (state.books.region(number), []) })
+            ?? nil
     }
 
     /// Ends the region in a slot that the caller has a lease of.

@@ -18,9 +18,11 @@ final class CacheStore: Sendable {
         guard limits.bytes > 0 else { throw .cacheLimit("bytes", 0, Int.max) }
         // Regions that have ended keep their slots until nobody leases them, nor a reader may see them: it may be long
         // before that advances, and slots cost memory only once they were used. One is of no region.
-        guard let index = CacheIndex(capacity: limits.regions * 2 + 65_536) else { throw .cacheMemory() }
-        var state = CacheState()
-        guard state.table.makeRoom(index, slotCount: 0) else { throw .cacheMemory() }
+        guard let index = CacheIndex(regions: limits.regions, others: limits.regions + 65_536),
+            let books = CacheBooks(index)
+        else { throw .cacheMemory() }
+        var state = CacheState(books)
+        guard state.table.makeRoom(index, []) else { throw .cacheMemory() }
         self.index = index
         self.limits = limits
         self.state = Mutex(state)
@@ -64,7 +66,7 @@ final class CacheStore: Sendable {
         }
         _ = try? withState { state -> (Void, CacheState.Ended) in
             state.isClosed = true
-            let ended = (1..<max(1, state.regions.count)).compactMap { state.end($0, self.index).region }
+            let ended = state.books.taken.compactMap { state.end(Int($0), self.index).region }
             if state.endedCount > 0 {
                 state.isKeptByLeases = true
                 unsafe _ = Unmanaged.passRetained(self)

@@ -28,9 +28,9 @@ struct CacheTableStore {
 
     /// Makes sure that one more region can be listed, with most words 0: a lookup that misses ends soon.
     ///
-    /// - Parameter slotCount: how many slots have been used, of which those that are alive are listed.
+    /// - Parameter slots: the slots that are taken, of which those that are alive are listed.
     /// - Returns: false without memory.
-    mutating func makeRoom(_ index: borrowing CacheIndex, slotCount: Int) -> Bool {
+    mutating func makeRoom(_ index: borrowing CacheIndex, _ slots: [UInt32]) -> Bool {
         if let current, (taken + 2) * 2 <= current.count { return true }
         // Words that were removed go with the old table, which need not grow where they were most.
         var count = current?.count ?? Self.smallest
@@ -38,7 +38,7 @@ struct CacheTableStore {
         guard let new = pages(count) else { return false }
         let table = CacheTable(over: new.pages, count: count)
         (taken, live) = (0, 0)
-        for number in 1..<max(1, slotCount) {
+        for number in slots.lazy.map(Int.init) {
             let state = unsafe index.slots[number].state.load(ordering: .relaxed)
             if state & SlotState.isAlive != 0 { insert(number, index, table) }
         }
@@ -55,7 +55,7 @@ struct CacheTableStore {
         return pages
     }
 
-    /// Lists a region by what its slot holds. See ``makeRoom(_:slotCount:)``.
+    /// Lists a region by what its slot holds. See ``makeRoom(_:_:)``.
     mutating func insert(_ number: Int, _ index: borrowing CacheIndex) {
         guard let table else { return }
         insert(number, index, table)

@@ -31,7 +31,8 @@ extension CacheHit {
     func regionKeys(_ count: UInt64) -> RegionKeys {
         RegionKeys(
             address: address, byteCount: count, localKey: UInt32(truncatingIfNeeded: keys),
-            remoteKey: UInt32(truncatingIfNeeded: keys >> 32), constraint: RegionTraits.constraint(in: traits))
+            remoteKey: UInt32(truncatingIfNeeded: keys >> 32), alignment: RegionTraits.alignment(in: traits),
+            pathMTUBytes: RegionTraits.pathMTUBytes(in: traits))
     }
 }
 

@@ -12,7 +12,7 @@ extension RegistrationCache {
     @discardableResult
     public func invalidate(_ memory: any Memory) throws(PeerMRError) -> Int {
         let buffer = try buffer(of: memory)
-        return try end(.buffer, { buffer.isOf($0.key) }) { state in state.slots(of: buffer) }
+        return try end(.buffer, { buffer.isOf($0.key) }) { state in state.books.slots(of: buffer) }
     }
 
     /// Ends the regions of a memory that have a part of a range, in all domains.
@@ -26,7 +26,7 @@ extension RegistrationCache {
         return try self.end(
             .range, { buffer.isOf($0.key) && $0.start < end && start < $0.start + $0.byteCount }
         ) { state in
-            state.slots(of: buffer).filter { number in
+            state.books.slots(of: buffer).filter { number in
                 let slot = unsafe self.store.index.slots + number
                 let first = unsafe slot.pointee.start.load(ordering: .relaxed)
                 return unsafe first < end && start < first + slot.pointee.byteCount.load(ordering: .relaxed)
@@ -41,7 +41,7 @@ extension RegistrationCache {
     public func invalidate(provider: PCIAddress) throws(PeerMRError) -> Int {
         // Whose memory is being registered now is known when it is.
         try end(.provider, { _ in true }) { state in
-            state.regions.indices.filter { state.regions[$0]?.region.provider == provider }
+            state.books.taken.map(Int.init).filter { state.books.region($0)?.region.provider == provider }
         }
     }
 
@@ -50,7 +50,7 @@ extension RegistrationCache {
     /// - Returns: how many ended.
     @discardableResult
     public func invalidateAll() throws(PeerMRError) -> Int {
-        try end(.all, { _ in true }) { state in Array(state.regions.indices) }
+        try end(.all, { _ in true }) { state in state.books.taken.map(Int.init) }
     }
 
     /// Ends the regions of a protection domain, so that it can be deallocated: the cache does not keep it alive any
@@ -63,7 +63,7 @@ extension RegistrationCache {
         let leased = try store.withState { state -> (Int, CacheState.Ended) in
             for flight in state.flights.values where flight.key.key.domain == raw { flight.isEnded = true }
             var (ended, leased): (CacheState.Ended, Int) = ([], 0)
-            for number in state.regions.indices where state.regions[number] != nil {
+            for number in state.books.taken.map(Int.init) {
                 let slot = unsafe self.store.index.slots + number
                 guard unsafe slot.pointee.domain.load(ordering: .relaxed) == raw else { continue }
                 let (isEnded, region) = state.end(number, self.store.index)
@@ -108,8 +108,8 @@ extension RegistrationCache {
             var found = state.statistics
             found.regions = state.liveCount
             found.endedRegions = state.endedCount
-            for number in state.regions.indices {
-                guard let cached = state.regions[number] else { continue }
+            for number in state.books.taken.lazy.map(Int.init) {
+                guard let cached = state.books.region(number) else { continue }
                 let now = unsafe self.store.index.slots[number].state.load(ordering: .relaxed)
                 found.count(hits: SlotState.hits(in: now), nanoseconds: cached.region.registrationNanoseconds)
                 let isLeased = now & SlotState.leases != 0

@@ -11,19 +11,28 @@ public struct RegionKeys: BitwiseCopyable, Hashable, Sendable {
     public let localKey: UInt32
     /// The key to give to a peer.
     public let remoteKey: UInt32
-    private let alignment: UInt64
-    private let pathMTUBytes: Int
+    @usableFromInline package let alignment: UInt64
+    @usableFromInline package let pathMTUBytes: Int
 
     package init(
         address: UInt64, byteCount: UInt64, localKey: UInt32, remoteKey: UInt32,
         constraint: TransferConstraint
     ) {
+        self.init(
+            address: address, byteCount: byteCount, localKey: localKey, remoteKey: remoteKey,
+            alignment: constraint.alignment, pathMTUBytes: constraint.pathMTUBytes)
+    }
+
+    // A hit of the cache makes one: without a call.
+    @inlinable package init(
+        address: UInt64, byteCount: UInt64, localKey: UInt32, remoteKey: UInt32, alignment: UInt64, pathMTUBytes: Int
+    ) {
         self.address = address
         self.byteCount = byteCount
         self.localKey = localKey
         self.remoteKey = remoteKey
-        alignment = constraint.alignment
-        pathMTUBytes = constraint.pathMTUBytes
+        self.alignment = alignment
+        self.pathMTUBytes = pathMTUBytes
     }
 
     /// The transfers that are right on this region.
