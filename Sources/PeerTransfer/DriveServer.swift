@@ -90,6 +90,9 @@ public final class DriveServer {
         return failures
     }
 
+    /// Whether nobody is served.
+    package var isIdle: Bool { session == nil }
+
     /// Does what there is to do, or waits a moment for something.
     ///
     /// - Returns: false when it has been told to stop, and nobody is served any more.

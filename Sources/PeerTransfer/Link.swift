@@ -57,11 +57,11 @@ final class Link {
     private func postReceive() throws(PeerMRError) {
         do {
             try queuePair.postReceive(requestID: Tag(.receive).requestID)
-        } catch { throw .post(error) }
+        } catch { throw .post("ibv_post_recv", error) }
     }
 
     private func request() throws(PeerMRError) {
-        do { try queue.requestNotification() } catch { throw .post(error) }
+        do { try queue.requestNotification() } catch { throw .post("ibv_req_notify_cq", error) }
     }
 
     func send(_ message: Message) throws(PeerMRError) {
@@ -89,14 +89,16 @@ final class Link {
     /// - Returns: whether `body` was called for any: what a probe brings is a sign of life, but no headway.
     func take(_ body: (Tag, Completion) throws(PeerMRError) -> Void) throws(PeerMRError) -> Bool {
         channel.drain()
-        try request()
+        // What has come counts, whatever else fails.
+        var failure: PeerMRError?
+        do throws(PeerMRError) { try request() } catch { failure = error }
         var isHeadway = false
         // What `body` posts may complete at once; after a full queue's worth the caller looks elsewhere.
         var left = queue.capacity
         var flushed: Completion?
         while left > 0 {
             let count: Int
-            do { count = try queue.poll(into: &batch) } catch { throw .post(error) }
+            do { count = try queue.poll(into: &batch) } catch { throw .post("ibv_poll_cq", error) }
             if count == 0 { break }
             left -= count
             lastSign = monotonicNanoseconds()
@@ -111,6 +113,7 @@ final class Link {
             }
         }
         if let flushed { throw .lost(flushed) }
+        if let failure { throw failure }
         return isHeadway
     }
 
@@ -121,8 +124,8 @@ final class Link {
         guard let tag = Tag(requestID: completion.requestID) else { return false }
         switch tag.kind {
         case .receive:
-            try postReceive()
             try body(tag, completion)
+            try postReceive()
             return true
         case .chunk, .arrival:
             try body(tag, completion)

@@ -56,7 +56,9 @@ extension PeerMRError {
 
 // What both sides meet.
 extension PeerMRError {
-    static let post = ErrorTable("ibv_post_send", origin: .nic) {
+    static let post = ErrorTable(
+        "ibv_post_send", "ibv_post_recv", "ibv_req_notify_cq", "ibv_poll_cq", origin: .nic
+    ) {
         ErrorRow(.system, "the RDMA device takes no more work", "see the kernel log (dmesg)")
     }
     static let transportFailed = ErrorTable(facts: "status", "hint") { status, hint in

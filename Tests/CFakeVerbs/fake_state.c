@@ -177,6 +177,12 @@ void fake_verbs_fail_times(const char *call, int error, unsigned times)
     fake->failing_times = times;
 }
 
+void fake_verbs_fail_once(const char *call, int error, unsigned skip)
+{
+    fake_verbs_fail(call, error, skip);
+    fake->failing_times = 1;
+}
+
 void fake_verbs_fail_no_more(void)
 {
     fake->failing[0] = '\0';

@@ -38,9 +38,10 @@ final class FaultyDrive: Drive {
     private(set) var log: [Entry] = []
     /// Called for each operation that the file has done: changes its result.
     var fault: ((inout Entry) -> Void)?
-    /// Thrown where the server prepares an operation, or starts those that it has prepared.
-    var refusal: Errno?
-    var submitRefusal: Errno?
+    /// Whether the server is told of nothing more.
+    var isHanging = false
+    /// Takes so many operations, and refuses the next; nil for none.
+    var refusesAfter: Int?
 
     init(byteCount: Int) throws {
         file = fake_verbs_memory_file()
@@ -61,27 +62,32 @@ final class FaultyDrive: Drive {
     var isPresent = true
     var inFlight: Int { started.count + held.count + told.count }
 
+    private func admit() throws(Errno) {
+        guard let left = refusesAfter else { return }
+        refusesAfter = left > 0 ? left - 1 : nil
+        if left == 0 { throw .resourceBusy }
+    }
+
     func read(_ slice: IOVector, at offset: UInt64, tag: UInt64) throws(Errno) {
-        if let refusal { throw refusal }
+        try admit()
         try inner.read(slice, at: offset, tag: tag)
         started.append(Entry(operation: .read, offset: offset, byteCount: slice.byteCount, tag: tag))
     }
 
     func write(_ slice: IOVector, at offset: UInt64, tag: UInt64) throws(Errno) {
-        if let refusal { throw refusal }
+        try admit()
         try inner.write(slice, at: offset, tag: tag)
         started.append(Entry(operation: .write, offset: offset, byteCount: slice.byteCount, tag: tag))
     }
 
     func flush(tag: UInt64) throws(Errno) {
-        if let refusal { throw refusal }
+        try admit()
         try inner.flush(tag: tag)
         started.append(Entry(operation: .flush, offset: 0, byteCount: 0, tag: tag))
     }
 
     /// Starts what has been prepared, and waits for the file: what it does is the same in every run.
     func submit() throws(Errno) {
-        if let submitRefusal { throw submitRefusal }
         try inner.submit()
         while inner.inFlight > 0 {
             guard let completion = inner.next() else {

@@ -66,7 +66,7 @@ final class SessionBed {
     func round() -> Bool {
         before?()
         let lanes = fake_network_lanes()
-        let finished = isDriveTelling ? drive.held.count : 0
+        let finished = isDriveTelling && !drive.isHanging ? drive.held.count : 0
         let choices = UInt64(lanes) + UInt64(finished)
         let choice = random.next() % (choices + 1 + choices / 2)
         if choice < lanes {
@@ -131,6 +131,9 @@ final class SessionBed {
         fake_verbs_stop_clock(nil, nil)
         server = nil
     }
+
+    /// Whether nobody is served.
+    var isIdle: Bool { server?.isIdle ?? true }
 
     var reports: [TransferReport] {
         events.compactMap { if case .ended(let report) = $0 { report } else { nil } }

@@ -52,8 +52,9 @@ void fake_verbs_remove_devices(void);
 /* The call named fails from its (skip + 1)th time on, with this errno (a return value where the call has no errno). */
 void fake_verbs_fail(const char *call, int error, unsigned skip);
 void fake_verbs_fail_no_more(void);
-/* The same, and it works again after so many failures. */
+/* The same, and it works again after so many failures; or after one. */
 void fake_verbs_fail_times(const char *call, int error, unsigned times);
+void fake_verbs_fail_once(const char *call, int error, unsigned skip);
 
 /* What the device says of its regions: the most bytes of one, and how many; 2^40 and 1000 to begin with. */
 void fake_verbs_set_region_limits(uint64_t most_bytes, int most_regions);
