@@ -88,7 +88,7 @@ let package = Package(
             swiftSettings: strict),
 
         .target(
-            name: "PeerTransfer", dependencies: ["PeerMR", "PeerStorage", "PeerMRCore", system],
+            name: "PeerTransfer", dependencies: ["CCrypto", "PeerMR", "PeerStorage", "PeerMRCore", system],
             swiftSettings: strict),
 
         // The C library: peermr.h is written by hand, and the compiler holds the Swift bodies against it.
@@ -182,8 +182,8 @@ let package = Package(
 
         // Threads in one registration cache: run by the tests, and with ThreadSanitizer.
         .executableTarget(
-            name: "cache-stress", dependencies: ["CFakeVerbs", "PeerMR", "SanitizerSupport", "TestSupport"],
-            path: "Tests/CacheStress", swiftSettings: testing),
+            name: "cache-stress", dependencies: ["CFakeVerbs", "PeerMR", "SanitizerSupport"], path: "Tests/CacheStress",
+            swiftSettings: testing),
         .target(name: "SanitizerSupport", path: "Tests/SanitizerSupport"),
 
         // The C library as C programs see it: its functions, used and misused. The program is for sanitizers.
@@ -246,7 +246,7 @@ let package = Package(
         .testTarget(
             name: "PingPongTests",
             dependencies: [
-                "PingPong", "PeerMR", "PeerMRCore", "TestSupport",
+                "PingPong", "PeerMR", "PeerMRCore", "PeerTransfer", "TestSupport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: testing),

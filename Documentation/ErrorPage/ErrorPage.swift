@@ -19,7 +19,8 @@ let sections: [ErrorSection] = [
     PeerMRError.mappingErrors, PeerMRError.cacheErrors, PeerMRError.lossErrors, PeerMRError.p2pmemErrors,
     PeerMRError.bulkErrors, PeerMRError.populationErrors, PeerMRError.userMemoryErrors, PeerMRError.dmaBufsErrors,
     PeerMRError.hostDMABufsErrors, PeerMRError.vfioErrors, PeerMRError.barsErrors, PeerMRError.cudaErrors,
-    PeerMRError.drivesErrors, PeerMRError.transfersErrors, PeerMRError.misuseErrors, PeerMRError.benchErrors,
+    PeerMRError.drivesErrors, PeerMRError.transfersErrors, PeerMRError.keysErrors,
+    PeerMRError.misuseErrors, PeerMRError.benchErrors,
 ]
 
 private let head = """

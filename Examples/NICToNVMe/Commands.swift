@@ -25,6 +25,8 @@ struct SlotOptions: ParsableArguments {
     @Option(help: "Size of a slot, in whole pages.") var slotSize = Bytes(256 << 10)
     @Option(help: "Number of slots: how many chunks are in flight.") var slots: UInt16 = 8
     @Option(help: "The port.") var port: UInt16 = 18_515
+    @Option(help: "The file with the key that server and clients share, at least 16 bytes that nobody else may read.")
+    var keyFile: String?
     @Flag(help: "Print the outcome as JSON, one object a line, on standard output.") var json = false
 
     func validate() throws {
@@ -34,6 +36,11 @@ struct SlotOptions: ParsableArguments {
         guard slots > 0, slots <= slotLimit else {
             throw ValidationError("--slots must be between 1 and \(slotLimit).")
         }
+    }
+
+    func key() throws(PeerMRError) -> SharedKey? {
+        guard let keyFile else { return nil }
+        return try SharedKey(file: FilePath(keyFile))
     }
 }
 
@@ -94,12 +101,14 @@ struct Serve: ParsableCommand {
             guard let address = SocketAddress(listen, port: common.port),
                 let allowList = AllowList(allow)
             else { return 2 }
+            let key = try common.key()
             let device = try BlockDevice(opening: FilePath(nvme), overwrite: overwrite)
             let options = DriveServer.Options(
                 memory: try request(device), fallback: allowBounce ? .bounce : .refuse,
                 slotBytes: UInt32(common.slotSize.count), slotCount: common.slots,
                 alwaysFlush: flushPeerWrites == .always, timeoutSeconds: timeout,
-                driveTimeoutSeconds: driveTimeout, allow: allowList, isReadOnly: readOnly, once: once)
+                driveTimeoutSeconds: driveTimeout, allow: allowList, isReadOnly: readOnly, key: key,
+                once: once)
             let range = try device.range(at: offset.count, count: length?.count)
             let queue = try StorageQueue(device, range: range, depth: 2 * Int(common.slots) + 2)
             let stop = OwnedDescriptor(adopting: peermr_termination_descriptor())
@@ -151,7 +160,8 @@ struct ClientArguments: ParsableArguments {
         }
         return DriveClient.Options(
             server: server, source: bind.flatMap { SocketAddress($0, port: 0) },
-            slotBytes: UInt32(common.slotSize.count), slotCount: common.slots, stop: stop.rawValue)
+            slotBytes: UInt32(common.slotSize.count), slotCount: common.slots, key: try common.key(),
+            stop: stop.rawValue)
     }
 
     func report(_ operation: String, _ outcome: TransferOutcome, sha256: String?, verified: Bool?) {

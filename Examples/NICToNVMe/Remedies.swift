@@ -9,7 +9,8 @@ extension PeerMRError {
         switch (call, code) {
         case ("open", .busy), ("blkid_do_safeprobe", .busy): option = "--overwrite"
         case ("rdma_listen", .busy), ("rdma_connect", .refused): option = "--port"
-        // Only a server's answer is a refusal without a call.
+        // Without a call, only keys are not permitted, and only a server's answer is a refusal.
+        case (nil, .notPermitted): option = "--key-file"
         case (nil, .refused): option = "--allow there"
         default: return self
         }

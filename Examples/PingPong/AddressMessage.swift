@@ -91,8 +91,11 @@ extension PeerMRError {
 
     fileprivate static var notServed: PeerMRError {
         PeerMRError(
-            .refused, reason: "the server does not serve this host's address: its drive is for listed hosts alone",
-            remedy: "start the server with --allow and the address of this host's RDMA interface")
+            .refused,
+            reason:
+                "the server does not serve this client: its drive is for listed hosts alone, and for owners of its key",
+            remedy: "start the server with --allow and the address of this host's RDMA interface, and take its key "
+                + "(--key-file)")
     }
 
     static func closedEarly(_ when: String) -> PeerMRError {

@@ -76,6 +76,7 @@ struct PathArguments: ParsableArguments {
     @Flag(help: "Use the connection manager and the protocol of rping.") var cm = false
     @Option(help: "The local address: to listen on, or with --cm to connect from.") var bind: String?
     @Flag(help: "Keep serving, one client at a time; with --cm several at once.") var persistent = false
+    @Option(help: "The file with the key that a server with --nvme and its clients share.") var keyFile: String?
 
     func validate() throws {
         guard mtu == nil || pathMTU != nil else {
@@ -85,10 +86,16 @@ struct PathArguments: ParsableArguments {
             throw ValidationError("--gid-index must be between 0 and 255.")
         }
         guard port != 0 else { throw ValidationError("--port must be between 1 and 65535.") }
+        guard keyFile == nil || !cm else { throw ValidationError("--key-file is for ends without --cm.") }
         guard serviceLevel < 16 else { throw ValidationError("--service-level must be between 0 and 15.") }
         if cm, device != nil || gidIndex != nil || mtu != nil || serviceLevel != 0 {
             throw ValidationError("With --cm the connection manager chooses device, GID, MTU and service level.")
         }
+    }
+
+    func key() throws(PeerMRError) -> SharedKey? {
+        guard let keyFile else { return nil }
+        return try SharedKey(file: FilePath(keyFile))
     }
 
     var tcpPort: UInt16 { port ?? (cm ? 7174 : 18_515) }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import PeerMR
+import PeerTransfer
 
 /// The other end, as the exchange of addresses has shown it.
 struct Peer: ~Copyable {
@@ -45,14 +46,13 @@ extension Endpoint {
 
     /// As a client: tells the own address, learns the server's, and connects the queue pair to it.
     mutating func connectAsClient(
-        _ socket: consuming TCPSocket, _ path: PathArguments, milliseconds: Int32
+        _ socket: consuming TCPSocket, _ path: PathArguments, _ key: SharedKey?, milliseconds: Int32
     ) throws(PeerMRError) -> Peer {
         let gid = try context.chooseGID(
             path.gidIndex, port: path.devicePort, preferring: socket.localAddressBytes())
         let own = try address(gid, mtu: proposedMTU(path), path)
         try socket.send(own.encoded)
-        let told = try AddressMessage(
-            decoding: socket.receive(AddressMessage.byteCount, milliseconds: milliseconds))
+        let told = try learn(socket, own, key, milliseconds: milliseconds)
         try connect(own, to: told, gid, mtu: told.mtu ?? own.mtu ?? .default, path)
         try socket.send(AddressMessage.done)
         return Peer(socket: socket, own: own, told: told)

@@ -11,6 +11,7 @@
 import ArgumentParser
 import CommandSupport
 import PeerMR
+import PeerTransfer
 
 @main
 struct PingPong: ParsableCommand {
@@ -29,6 +30,9 @@ struct PingPong: ParsableCommand {
         try messages.validate(isClient: host != nil, usesCM: path.cm)
         guard host == nil || !path.persistent else {
             throw ValidationError("--persistent is for servers: leave HOST out.")
+        }
+        guard path.keyFile == nil || host != nil || drive.nvme != nil else {
+            throw ValidationError("--key-file is for clients, and for servers with --nvme.")
         }
         guard drive.nvme == nil || (host == nil && !path.cm) else {
             throw ValidationError("--nvme is for servers without --cm: leave HOST and --cm out.")
@@ -55,11 +59,12 @@ struct PingPong: ParsableCommand {
 
     private func client(_ host: String, _ options: EndpointOptions) throws(PeerMRError) -> Int32 {
         let report = try output.report()
+        let key = try path.key()
         var endpoint = try endpoint(options)
         try endpoint.prepare(separate: true)
         let socket = try TCPSocket(connectingTo: host, port: path.tcpPort, milliseconds: output.timeoutMilliseconds)
         if options.waits { wakeRegularly() }
-        let peer = try endpoint.connectAsClient(socket, path, milliseconds: output.timeoutMilliseconds)
+        let peer = try endpoint.connectAsClient(socket, path, key, milliseconds: output.timeoutMilliseconds)
         tell(peer, endpoint.region)
         try endpoint.measure(with: peer, messages.runs(output.timeout)) { report.add($0) }
         try report.finish()
@@ -67,6 +72,10 @@ struct PingPong: ParsableCommand {
     }
 
     private func server() throws(PeerMRError) -> Int32 {
+        let key = try path.key()
+        if key == nil, drive.nvme != nil, drive.allowList?.isEmpty == false {
+            say("there is no key: who takes over an allowed address on the network may overwrite the drive")
+        }
         let listener = try TCPListener(port: path.tcpPort, address: path.bind)
         if messages.events { wakeRegularly() }
         while true {
@@ -76,7 +85,7 @@ struct PingPong: ParsableCommand {
                 var endpoint = try endpoint(messages.endpointOptions(usesCM: false, drive: function))
                 try endpoint.prepare(separate: responder.separatesAreas || messages.looksAtBytes)
                 say("waiting for a client on port \(path.tcpPort)")
-                let caller = try awaitCaller(listener, endpoint)
+                let caller = try awaitCaller(listener, endpoint, key)
                 if !path.persistent { listener.refuseOthers() }
                 let peer = try endpoint.connectAsServer(caller, path, milliseconds: output.timeoutMilliseconds)
                 tell(peer, endpoint.region)
@@ -90,7 +99,7 @@ struct PingPong: ParsableCommand {
 
     /// Waits for a client; with a drive, for one that may overwrite it.
     private func awaitCaller(
-        _ listener: borrowing TCPListener, _ endpoint: borrowing Endpoint
+        _ listener: borrowing TCPListener, _ endpoint: borrowing Endpoint, _ key: SharedKey?
     ) throws(PeerMRError) -> Caller {
         guard drive.nvme != nil, let list = drive.allowList else {
             return try endpoint.hear(listener.accept(), path, milliseconds: output.timeoutMilliseconds)
@@ -100,9 +109,12 @@ struct PingPong: ParsableCommand {
             // Who has no right to the drive must not end its server either.
             do throws(PeerMRError) {
                 let caller = try endpoint.hear(socket, path, milliseconds: output.timeoutMilliseconds)
-                guard let objection = try endpoint.objection(to: caller, list, port: path.devicePort) else {
-                    return caller
+                var objection = try endpoint.objection(to: caller, list, port: path.devicePort)
+                if objection == nil, let key {
+                    let isProven = try endpoint.isProven(caller, key, milliseconds: output.timeoutMilliseconds)
+                    if !isProven { objection = "a client: it does not have this server's key" }
                 }
+                guard let objection else { return caller }
                 say("refused \(objection)")
                 try caller.socket.send(AddressMessage.refusal)
             } catch {

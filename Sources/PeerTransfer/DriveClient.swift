@@ -17,18 +17,22 @@ public final class DriveClient {
         public var slotBytes: UInt32
         /// How many slots: how many chunks are in flight. The server may choose fewer.
         public var slotCount: UInt16
+        /// What the server must have, too: both prove it; nil for servers without a key.
+        public var key: SharedKey?
         /// A descriptor that becomes readable when the transfer is to stop; negative for none. Not closed.
         public var stop: Int32
 
         /// Options given one by one.
         public init(
             server: SocketAddress, source: SocketAddress? = nil, slotBytes: UInt32 = 256 << 10,
-            slotCount: UInt16 = 8, stop: Int32 = -1
+            slotCount: UInt16 = 8, key: SharedKey? = nil, stop: Int32 = -1
         ) {
             self.server = server
             self.source = source
             self.slotBytes = slotBytes
             self.slotCount = slotCount
+            self.stop = stop
+            self.key = key
             self.stop = stop
         }
     }
@@ -41,6 +45,8 @@ public final class DriveClient {
     private let connection: Connection
     private let server: String
     private let stop: Int32
+    /// What came together with the welcome.
+    private var early: [(Tag, Completion)]
 
     /// Connects, and says what is wanted.
     init(
@@ -54,19 +60,20 @@ public final class DriveClient {
             throw .unreachableServer(server)
         }
         let domain = try ProtectionDomain(context)
+        connection.setAcknowledgeTimeout(exponent: acknowledgeExponent)
+        let link = try Link(connection, domain: domain, window: Int(options.slotCount))
         let slots = try PeerRegion.allocate(
             Int(options.slotBytes) * Int(options.slotCount), of: .host, on: domain,
             access: operation == .get ? [.localWrite, .remoteWrite] : [.localWrite])
-        connection.setAcknowledgeTimeout(exponent: acknowledgeExponent)
-        let link = try Link(connection, domain: domain, window: Int(options.slotCount))
         let hello = Hello(
             operation: operation, offset: offset, byteCount: byteCount,
             buffer: operation == .get
                 ? RemoteAddress(address: slots.keys.address, key: slots.keys.remoteKey)
                 : RemoteAddress(address: 0, key: 0),
             slotBytes: options.slotBytes, slotCount: options.slotCount)
-        try connection.connect(privateData: hello.bytes)
-        welcome = try Self.awaitWelcome(events, options.stop, server)
+        let caller = Caller(link: link, events: events, stop: options.stop, server: server)
+        welcome = try caller.greet(hello, options.key)
+        early = caller.early
         guard welcome.slotCount <= options.slotCount, welcome.slotBytes <= options.slotBytes else {
             throw .outOfTurn("more or larger slots than this client has")
         }
@@ -81,34 +88,6 @@ public final class DriveClient {
         stop = options.stop
     }
 
-    private static func awaitWelcome(
-        _ events: EventChannel, _ stop: Int32, _ server: String
-    ) throws(PeerMRError) -> Welcome {
-        let deadline = monotonicNanoseconds() + 30_000_000_000
-        while monotonicNanoseconds() < deadline {
-            guard let event = try events.next() else {
-                let ready = (try? waitReadable([stop, events.descriptor, -1, -1], milliseconds: 500)) ?? 0
-                if ready & 1 != 0 { throw .stopped }
-                continue
-            }
-            switch event.kind {
-            case .established:
-                guard let welcome = Welcome(parsing: event.privateData) else {
-                    throw .outOfTurn("\(server) does not speak this protocol")
-                }
-                return welcome
-            case .rejected:
-                if let refusal = Refusal(parsing: event.privateData) {
-                    throw refusal.explained(by: server)
-                }
-                throw .connectionRefused(result: event.status, server, event.status)
-            default:
-                throw .unansweredConnection(server, event.kind, event.status)
-            }
-        }
-        throw .serverSilent(server)
-    }
-
     /// Ends the connection. Not needed after an error: letting go of the client does it too.
     func close() { connection.disconnect() }
 
@@ -117,6 +96,10 @@ public final class DriveClient {
         until isDone: () -> Bool, _ body: (Tag, Completion) throws(PeerMRError) -> Void
     ) throws(PeerMRError) {
         var quietSince = monotonicNanoseconds()
+        while !early.isEmpty {
+            let (tag, completion) = early.removeFirst()
+            try body(tag, completion)
+        }
         while !isDone() {
             let isHeadway = try link.take(body)
             if isHeadway { quietSince = monotonicNanoseconds() }

@@ -46,6 +46,8 @@ extension DriveServer {
         public let slotBytes: UInt32
         /// How many slots there are.
         public let slotCount: UInt16
+        /// Whether other hosts are served without a key.
+        public let isOpen: Bool
     }
 }
 
@@ -66,7 +68,7 @@ public struct TransferReport: Sendable {
 }
 
 extension DriveServer.Offer: CustomStringConvertible {
-    /// Up to three lines: the slots, a word on software devices, and what is served where.
+    /// Up to four lines: the slots, a word on software devices, what is served where, and whether it is open.
     public var description: String {
         let owner = provider.map { " of \($0)" } ?? ""
         var lines = [
@@ -78,6 +80,9 @@ extension DriveServer.Offer: CustomStringConvertible {
         }
         lines.append(
             "serving \(path), bytes \(range.offset) to \(range.offset + range.byteCount), on \(address) over \(device)")
+        if isOpen {
+            lines.append("there is no key: who takes over an allowed address on the network may use the drive")
+        }
         return lines.joined(separator: "\n")
     }
 }

@@ -29,6 +29,8 @@ extension DriveServer {
         public var allow: AllowList
         /// Whether nobody may write.
         public var isReadOnly: Bool
+        /// What every client must prove that it has; nil to ask for nothing.
+        public var key: SharedKey?
         /// Whether to stop after one transfer.
         public var once: Bool
 
@@ -37,6 +39,7 @@ extension DriveServer {
             memory: MemoryRequest, fallback: Fallback = .refuse, slotBytes: UInt32 = 256 << 10,
             slotCount: UInt16 = 8, alwaysFlush: Bool = false, timeoutSeconds: Int = 30,
             driveTimeoutSeconds: Int = 300, allow: AllowList = AllowList(), isReadOnly: Bool = false,
+            key: SharedKey? = nil,
             once: Bool = false
         ) {
             self.memory = memory
@@ -48,6 +51,7 @@ extension DriveServer {
             self.driveTimeoutSeconds = driveTimeoutSeconds
             self.allow = allow
             self.isReadOnly = isReadOnly
+            self.key = key
             self.once = once
         }
     }

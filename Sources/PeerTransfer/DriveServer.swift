@@ -4,11 +4,9 @@ public import PeerMR
 public import PeerStorage
 import SystemPackage
 
-/// A client that may connect, and what it wants.
+/// A client that has said what it wants.
 private struct Request {
-    let connection: Connection
-    let client: String
-    let grant: Grant
+    let greeting: Greeting
     let hello: Hello
 }
 
@@ -23,11 +21,14 @@ public final class DriveServer {
     private let events: EventChannel
     private let listener: Connection
     private let domain: ProtectionDomain
+    /// What tells of completions on all connections.
+    private let channel: CompletionChannel
     private let stop: Int32
     private let report: (Event) -> Void
     private var session: Session?
     /// A client that asked while the last one's connection was being taken down: served when that is over.
     private var waiting: Request?
+    private var greetings: [Greeting] = []
     private var isStopping = false
     /// What ends the server: its device or its drive is gone.
     private var loss: PeerMRError?
@@ -70,6 +71,7 @@ public final class DriveServer {
         }
         domain = try ProtectionDomain(context)
         try context.makeEventsNonBlocking()
+        channel = try CompletionChannel(context)
         let trial = try options.allocateSlots(on: domain)
         if let reason = trial.bounceReason { report(.bouncing(reason)) }
         report(
@@ -77,7 +79,8 @@ public final class DriveServer {
                 Offer(
                     path: drive.path, range: drive.range, address: address,
                     device: context.device, nic: trial.nic, memory: trial.kind, provider: trial.provider,
-                    choice: trial.choice, slotBytes: options.slotBytes, slotCount: options.slotCount)))
+                    choice: trial.choice, slotBytes: options.slotBytes, slotCount: options.slotCount,
+                    isOpen: options.key == nil && !options.allow.isEmpty)))
     }
 
     /// Serves until it is told to stop, or for one transfer.
@@ -90,8 +93,8 @@ public final class DriveServer {
         return failures
     }
 
-    /// Whether nobody is served.
-    package var isIdle: Bool { session == nil }
+    /// Whether nobody is served, or about to be.
+    package var isIdle: Bool { session == nil && waiting == nil && greetings.isEmpty }
 
     /// Does what there is to do, or waits a moment for something.
     ///
@@ -102,11 +105,13 @@ public final class DriveServer {
             return false
         }
         try wait(isBusy ? 0 : 200)
+        channel.drain()
         // First what tells why requests may have failed.
         while let event = domain.context.nextEvent() { handle(event) }
         while let event = try events.next() { handle(event) }
         lookAtDrive()
         isBusy = session?.poll() ?? false
+        hearGreetings()
         session?.checkTimeouts()
         if session?.isOver ?? false { finish() }
         return true
@@ -117,7 +122,7 @@ public final class DriveServer {
         do {
             ready = try waitReadable(
                 [
-                    isStopWatched ? stop : -1, events.descriptor, session?.descriptor ?? -1, drive.descriptor,
+                    isStopWatched ? stop : -1, events.descriptor, channel.descriptor, drive.descriptor,
                     domain.context.eventDescriptor, -1,
                 ], milliseconds: milliseconds)
         } catch {
@@ -164,55 +169,15 @@ public final class DriveServer {
     }
 
     private func handle(_ event: ConnectionEvent) {
-        if let connection = event.request {
-            answer(connection) { () throws(Refusal) in
-                try admit(try examine(connection, event.privateData))
-            }
-            return
-        }
+        if let connection = event.request { return greet(connection, event.privateData) }
         if event.kind == .deviceRemoval { return loseDevice() }
+        if hearOfGreeting(event) { return }
         guard let session, event.identity == session.connection.identity else { return }
         switch event.kind {
         case .established: session.establish()
         case .disconnected, .unreachable, .connectError, .rejected, .addressChange: session.peerDisconnected()
         default: break
         }
-    }
-
-    /// Does what leads to a session; a refusal is sent to the client.
-    private func answer(_ connection: Connection, _ body: () throws(Refusal) -> Void) {
-        do throws(Refusal) {
-            try body()
-        } catch {
-            report(.refused(client: connection.peerAddress?.host ?? "?", reason: error.words))
-            connection.reject(privateData: error.bytes)
-        }
-    }
-
-    private func examine(
-        _ connection: Connection, _ privateData: [UInt8]
-    ) throws(Refusal) -> Request {
-        let grant = try grant(connection)
-        return Request(
-            connection: connection, client: connection.peerAddress?.host ?? "?", grant: grant,
-            hello: try Hello(parsing: privateData))
-    }
-
-    /// What a client may do: by the path of its queue pair, because it has written its address itself.
-    private func grant(_ connection: Connection) throws(Refusal) -> Grant {
-        let claim = connection.peerAddress.flatMap { HostAddress($0) }
-        let own = connection.localAddress.flatMap { HostAddress($0) }
-        let applicant: Applicant
-        do {
-            applicant = Applicant(
-                claim: claim, path: try connection.path(), isOverTCP: connection.context?.isIWARP ?? false,
-                isInfiniBand: try connection.context?.port(connection.portNumber).isInfiniBand ?? false,
-                isFromHere: claim != nil && claim == own)
-        } catch {
-            report(.unable(client: connection.peerAddress?.host ?? "?", error))
-            throw Refusal(.noPath)
-        }
-        do { return try options.allow.admit(applicant) } catch { throw Refusal(error) }
     }
 
     private func admit(_ request: Request) throws(Refusal) {
@@ -225,9 +190,9 @@ public final class DriveServer {
             return
         }
         guard session == nil else { throw Refusal(.busy) }
-        session = try Session(
-            request.connection, client: request.client, grant: request.grant, hello: request.hello, options: options,
-            drive: drive, domain: domain, report: report)
+        let session = try Session(request.greeting, request.hello, options, drive, domain, report: report)
+        self.session = session
+        session.establish()
     }
 
     /// Ends a session, with its queue pair, region and slots.
@@ -241,6 +206,102 @@ public final class DriveServer {
         lookAtDrive()
         guard let next = waiting else { return }
         waiting = nil
-        answer(next.connection) { () throws(Refusal) in try admit(next) }
+        do { try admit(next) } catch { refuse(next.greeting, error) }
+    }
+}
+
+// MARK: - Clients before they are served
+
+extension DriveServer {
+    /// Looks at a connection request, and accepts it with a challenge, or refuses it.
+    private func greet(_ connection: Connection, _ privateData: [UInt8]) {
+        let client = connection.peerAddress?.host ?? "?"
+        do throws(Refusal) {
+            let (grant, path) = try look(at: connection, client)
+            let preface = try Preface(parsing: privateData)
+            guard !isStopping else { throw Refusal(.stopping) }
+            guard greetings.count < Greeting.limit else { throw Refusal(.busy) }
+            do {
+                greetings.append(
+                    try Greeting(
+                        connection, client: client, grant: grant, preface: preface, path: path, key: options.key,
+                        domain: domain, window: Int(options.slotCount), channel: channel))
+            } catch {
+                report(.unable(client: client, error))
+                throw Refusal(.noMemory, detail: UInt64(error.errno?.rawValue ?? 0))
+            }
+        } catch {
+            report(.refused(client: client, reason: error.words))
+            connection.reject(privateData: error.bytes)
+        }
+    }
+
+    /// What a client may do: by the path of its queue pair, because it has written its address itself.
+    private func look(at connection: Connection, _ client: String) throws(Refusal) -> (Grant, ConnectionPath?) {
+        let claim = connection.peerAddress.flatMap { HostAddress($0) }
+        let own = connection.localAddress.flatMap { HostAddress($0) }
+        let applicant: Applicant
+        do {
+            applicant = Applicant(
+                claim: claim, path: try connection.path(), isOverTCP: connection.context?.isIWARP ?? false,
+                isInfiniBand: try connection.context?.port(connection.portNumber).isInfiniBand ?? false,
+                isFromHere: claim != nil && claim == own)
+        } catch {
+            report(.unable(client: client, error))
+            throw Refusal(.noPath)
+        }
+        do { return (try options.allow.admit(applicant), applicant.path) } catch { throw Refusal(error) }
+    }
+
+    /// Takes what clients say that are not served yet.
+    private func hearGreetings() {
+        for greeting in greetings {
+            do throws(PeerMRError) {
+                switch try greeting.hear() {
+                case .success(let hello)?:
+                    greetings.removeAll { $0 === greeting }
+                    do { try admit(Request(greeting: greeting, hello: hello)) } catch { refuse(greeting, error) }
+                case .failure(let refusal)?:
+                    greetings.removeAll { $0 === greeting }
+                    refuse(greeting, refusal)
+                case nil: break
+                }
+            } catch {
+                if !greeting.isLeaving { report(.refused(client: greeting.client, reason: error.reason)) }
+                end(greeting)
+            }
+        }
+        for greeting in greetings where greeting.isOver { end(greeting) }
+    }
+
+    private func refuse(_ greeting: Greeting, _ refusal: Refusal) {
+        report(.refused(client: greeting.client, reason: refusal.words))
+        greeting.refuse(refusal)
+        greetings.append(greeting)
+    }
+
+    private func end(_ greeting: Greeting) {
+        greeting.connection.disconnect()
+        greetings.removeAll { $0 === greeting }
+    }
+
+    /// - Returns: whether an event of the connection manager is about a client that is not served yet.
+    private func hearOfGreeting(_ event: ConnectionEvent) -> Bool {
+        let isOfWaiting = waiting?.greeting.connection.identity == event.identity
+        let greeting = greetings.first { $0.connection.identity == event.identity }
+        guard isOfWaiting || greeting != nil else { return false }
+        switch event.kind {
+        case .established: greeting?.establish()
+        case .disconnected, .unreachable, .connectError, .rejected, .deviceRemoval, .addressChange:
+            if isOfWaiting {
+                waiting?.greeting.connection.disconnect()
+                waiting = nil
+            } else if let greeting {
+                if !greeting.isLeaving { report(.refused(client: greeting.client, reason: "it has gone again")) }
+                end(greeting)
+            }
+        default: break
+        }
+        return true
     }
 }

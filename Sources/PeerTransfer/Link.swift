@@ -35,29 +35,69 @@ final class Link {
     private var batch = CompletionBatch(capacity: 32)
     private var lastSign = monotonicNanoseconds()
     private var isProbing = false
+    /// Where messages with bytes arrive, one place for each receive, and behind them the place that one is sent from.
+    private let places: PeerRegion
+    private let receives: Int
+    /// The last message with bytes that has come.
+    private(set) var message: [UInt8] = []
     /// Messages whose arrival the peer's device has not yet confirmed.
     private(set) var messagesInFlight = 0
 
     /// Makes the queues for `window` chunks in flight, and posts the receives for the peer's messages.
-    init(_ connection: Connection, domain: ProtectionDomain, window: Int) throws(PeerMRError) {
+    ///
+    /// - Parameter channel: what tells of completions; nil for one of its own.
+    init(
+        _ connection: Connection, domain: ProtectionDomain, window: Int, channel: CompletionChannel? = nil
+    ) throws(PeerMRError) {
         let sends = 2 * window + 8
-        let receives = 2 * window + 8
+        receives = 2 * window + 8
         self.connection = connection
         self.domain = domain
-        channel = try CompletionChannel(domain.context)
+        self.channel = if let channel { channel } else { try CompletionChannel(domain.context) }
+        places = try PeerRegion.allocate(
+            (receives + 1) * Self.messageBytes, of: .host, on: domain, access: [.localWrite])
         queue = try CompletionQueue(
-            domain.context, capacity: sends + receives + window, channel: channel)
+            domain.context, capacity: sends + receives + window, channel: self.channel)
         queuePair = try QueuePair(
             for: connection, domain: domain, sendQueue: queue, receiveQueue: queue,
             capacity: QueuePairCapacity(sends: sends, receives: receives))
-        for _ in 0..<receives { try postReceive() }
+        for index in 0..<receives { try postReceive(index) }
         try request()
     }
 
-    private func postReceive() throws(PeerMRError) {
+    /// The longest message, in bytes.
+    static let messageBytes = 128
+
+    private func place(_ index: Int, count: Int = messageBytes) throws(PeerMRError) -> ScatterGatherElement {
         do {
-            try queuePair.postReceive(requestID: Tag(.receive).requestID)
+            return try places.keys.element(at: UInt64(index * Self.messageBytes), count: UInt64(count))
+        } catch { throw .chunkOutsideRegion(UInt64(index), "\(error)") }
+    }
+
+    private func postReceive(_ index: Int) throws(PeerMRError) {
+        let place = try place(index)
+        do {
+            try queuePair.postReceive(place, requestID: Tag(.receive, slot: index).requestID)
         } catch { throw .post("ibv_post_recv", error) }
+    }
+
+    /// Sends a message with bytes; the one before it must have been confirmed.
+    func send(_ bytes: [UInt8]) throws(PeerMRError) {
+        let place = try place(receives, count: bytes.count)
+        unsafe places.hostBytes(at: receives * Self.messageBytes, count: bytes.count)?.copyBytes(from: bytes)
+        do {
+            try queuePair.postSend(place, requestID: Tag(.message).requestID)
+            messagesInFlight += 1
+        } catch { throw .post(error) }
+    }
+
+    /// Copies a message before its place is used again.
+    private func keep(_ completion: Completion, _ index: Int) {
+        guard completion.immediate == nil, completion.operation == .receive,
+            let bytes = unsafe places.hostBytes(
+                at: index * Self.messageBytes, count: min(Int(completion.byteCount), Self.messageBytes))
+        else { return message = [] }
+        message = unsafe Array(UnsafeRawBufferPointer(bytes))
     }
 
     private func request() throws(PeerMRError) {
@@ -124,8 +164,10 @@ final class Link {
         guard let tag = Tag(requestID: completion.requestID) else { return false }
         switch tag.kind {
         case .receive:
+            guard tag.slot < receives else { return false }
+            keep(completion, tag.slot)
             try body(tag, completion)
-            try postReceive()
+            try postReceive(tag.slot)
             return true
         case .chunk, .arrival:
             try body(tag, completion)

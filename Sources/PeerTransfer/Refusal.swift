@@ -24,6 +24,8 @@ package struct Refusal: Error, Equatable {
         case readOnly
         case tooSlow
         case deviceFailed
+        case wrongKey
+        case silent
 
         /// For the server's own log.
         var words: String {
@@ -43,6 +45,8 @@ package struct Refusal: Error, Equatable {
             case .stopping: "the server is stopping"
             case .otherAddress: "its address is not the one that its path leads to"
             case .noPath: "its path has no GID to compare its address with"
+            case .wrongKey: "it does not have this server's key"
+            case .silent: "it has not said what it wants in time"
             case .readOnly: "it wants to write, and may only read"
             case .tooSlow: "it does nothing"
             case .deviceFailed: "the RDMA device failed"
@@ -129,6 +133,9 @@ extension PeerMRError {
                 + "with"
         )
         .with(remedy: "connect over RoCE, or over InfiniBand with global routing")
+        ErrorRow(refusal: .wrongKey, .notPermitted, "\(server) has another key than this client")
+            .with(remedy: "take the key that the server has, byte for byte")
+        ErrorRow(refusal: .silent, .disconnected, "\(server) has waited too long for this client's hello", "try again")
         ErrorRow(refusal: .readOnly, .refused, "\(server) serves this client for reading only")
             .with(remedy: "let the server allow this client to write")
         ErrorRow(refusal: .busy, .busy, "\(server) is serving another client", "try again later")

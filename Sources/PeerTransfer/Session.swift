@@ -29,31 +29,31 @@ final class Session {
     /// From the first credit to the last acknowledgement, for people.
     private(set) var seconds = 0.0
 
-    /// Takes a connection request: checks it, allocates the slots, and accepts.
+    /// Takes a client that has said what it wants: checks it, allocates the slots, and offers them.
     ///
-    /// - Throws: the refusal to answer with, after printing what concerns the server alone.
+    /// - Throws: the refusal to answer with, after reporting what concerns the server alone.
     init(
-        _ connection: Connection, client: String, grant: Grant, hello: Hello, options: DriveServer.Options,
-        drive: any Drive, domain: ProtectionDomain, report: @escaping (DriveServer.Event) -> Void
+        _ greeting: Greeting, _ hello: Hello, _ options: DriveServer.Options, _ drive: any Drive,
+        _ domain: ProtectionDomain, report: @escaping (DriveServer.Event) -> Void
     ) throws(Refusal) {
-        self.client = client
+        client = greeting.client
         self.hello = hello
-        self.connection = connection
+        connection = greeting.connection
+        link = greeting.link
         self.drive = drive
         self.options = options
         tell = report
+        let grant = greeting.grant
         guard hello.operation == .get || !(options.isReadOnly || grant.isReadOnly) else { throw Refusal(.readOnly) }
         let range = grant.range ?? 0..<drive.range.byteCount
         let chunks = try Self.chunks(hello, options, range, UInt64(drive.blockBytes))
         do {
             let region = try options.allocateSlots(on: domain)
             let welcome = Self.welcome(region, chunks, range)
-            connection.setAcknowledgeTimeout(exponent: acknowledgeExponent)
-            link = try Link(connection, domain: domain, window: chunks.slotCount)
             context = TransferContext(
                 link: link, region: region, chunks: chunks, hello: hello, base: range.lowerBound + hello.offset,
                 drive: drive)
-            try connection.accept(privateData: welcome.bytes, outstandingReads: 0)
+            try greeting.answer(hello, with: welcome)
         } catch {
             report(.unable(client: client, error))
             throw Refusal(.noMemory, detail: UInt64(error.errno?.rawValue ?? 0))
@@ -104,9 +104,6 @@ extension Session {
 
     /// Whether messages are taken: not before the connection stands, nor after its end.
     private var isListening: Bool { isEstablished && !isDisconnected }
-
-    /// Readable when completions have come that are to be taken; else -1.
-    var descriptor: Int32 { isListening ? link.channel.descriptor : -1 }
 
     /// The connection stands: the transfer begins, if the path is fit for the slots.
     func establish() {

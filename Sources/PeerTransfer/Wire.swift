@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What client and server say to each other: a hello and a welcome (or a refusal) in the private data of
-// the connection, then 32-bit messages as immediates. Numbers are little-endian. README.md in
-// Examples/NICToNVMe has the tables.
+// What client and server say to each other: a preface and a challenge in the private data of the connection, a hello
+// and a welcome (or a refusal) as messages on it, then 32-bit messages as immediates. Numbers are little-endian.
+// README.md in Examples/NICToNVMe has the tables.
 
 import PeerMR
 
 /// The version that this program speaks. Another one is refused, with both numbers named.
-let wireVersion: UInt16 = 1
-private let magic: UInt32 = 0x524d_5031  // "1PMR"
+let wireVersion: UInt16 = 2
+let magic: UInt32 = 0x524d_5031  // "1PMR"
 
 /// What a client wants.
 public enum Operation: UInt8, Sendable {
@@ -27,7 +27,7 @@ public let slotLimit: UInt16 = 4096
 /// more.
 let slotUnit: UInt32 = 4096
 
-/// From client to server, 44 of the 56 bytes that a connection request may carry.
+/// From client to server, the first message on the connection: what it wants.
 package struct Hello: Equatable {
     var operation: Operation
     /// Where in the server's range, in bytes.
@@ -50,7 +50,7 @@ package struct Hello: Equatable {
         writer.put(buffer.key)
         writer.put(slotBytes)
         writer.put(slotCount)
-        writer.put(UInt16(0))
+        writer.pad(to: ProvenMessage.bodyBytes)
         return writer.bytes
     }
 }
@@ -61,17 +61,12 @@ extension Hello {
     /// - Throws: the refusal that answers it.
     package init(parsing bytes: [UInt8]) throws(Refusal) {
         var reader = ByteReader(bytes)
-        guard reader.take(UInt32.self) == magic, let version = reader.take(UInt16.self) else {
-            throw Refusal(.malformed, detail: UInt64(wireVersion))
-        }
-        guard version == wireVersion else {
-            throw Refusal(.otherVersion, detail: UInt64(wireVersion))
-        }
-        guard let operation = reader.take(UInt8.self).flatMap(Operation.init(rawValue:)),
+        guard reader.take(UInt32.self) == magic, reader.take(UInt16.self) == wireVersion,
+            let operation = reader.take(UInt8.self).flatMap(Operation.init(rawValue:)),
             reader.take(UInt8.self) == 0, let offset = reader.take(UInt64.self),
             let byteCount = reader.take(UInt64.self), let address = reader.take(UInt64.self),
             let key = reader.take(UInt32.self), let slotBytes = reader.take(UInt32.self),
-            let slotCount = reader.take(UInt16.self)
+            let slotCount = reader.take(UInt16.self), reader.isZero(to: ProvenMessage.bodyBytes)
         else { throw Refusal(.malformed, detail: UInt64(wireVersion)) }
         guard slotBytes > 0, slotBytes % slotUnit == 0, slotCount > 0, slotCount <= slotLimit
         else { throw Refusal(.badSlots) }
@@ -82,7 +77,7 @@ extension Hello {
     }
 }
 
-/// From server to client, when it accepts.
+/// From server to client, when it takes what the client wants: the first that it offers.
 struct Welcome: Equatable {
     /// The slots that both sides use, and their size: the smaller of what the two have.
     var slotCount: UInt16
@@ -112,6 +107,7 @@ struct Welcome: Equatable {
         writer.put(UInt8(Method.allCases.firstIndex(of: method) ?? 0))
         writer.put(UInt8(nic == .software ? 1 : 0))
         writer.put(UInt8(isBounce ? 1 : 0))
+        writer.pad(to: ProvenMessage.bodyBytes)
         return writer.bytes
     }
 }
@@ -127,7 +123,7 @@ extension Welcome {
             let memory = reader.take(UInt8.self), let method = reader.take(UInt8.self),
             let nic = reader.take(UInt8.self), let bounce = reader.take(UInt8.self),
             slotCount > 0, slotBytes > 0, blockBytes > 0, memory < MemoryKind.allCases.count,
-            method < Method.allCases.count
+            method < Method.allCases.count, nic <= 1, bounce <= 1, reader.isZero(to: ProvenMessage.bodyBytes)
         else { return nil }
         self.init(
             slotCount: slotCount, slotBytes: slotBytes, capacity: capacity, blockBytes: blockBytes,

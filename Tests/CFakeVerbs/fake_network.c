@@ -149,7 +149,7 @@ void fake_network_fail(struct fake_end *end, uint32_t status)
             drop(request);
         }
     for (unsigned i = 0; i < end->receive_count; i++)
-        flush_receive(end->pair, end->receives[i]);
+        flush_receive(end->pair, end->receives[i].id);
     end->receive_count = 0;
 }
 
@@ -209,13 +209,19 @@ int fake_network_post_receive(struct ibv_qp *pair, struct ibv_recv_wr *work)
         end->receive_room = end->receive_room * 2 + 16;
         end->receives = realloc(end->receives, end->receive_room * sizeof(*end->receives));
     }
-    end->receives[end->receive_count++] = work->wr_id;
+    end->receives[end->receive_count++] = (struct fake_receive){
+        work->wr_id, work->num_sge ? work->sg_list[0] : (struct ibv_sge){0}};
     return 0;
 }
 
 static bool has_immediate(const struct fake_request_underway *request)
 {
     return request->work.opcode == IBV_WR_SEND_WITH_IMM || request->work.opcode == IBV_WR_RDMA_WRITE_WITH_IMM;
+}
+
+static bool takes_receive(const struct fake_request_underway *request)
+{
+    return has_immediate(request) || request->work.opcode == IBV_WR_SEND;
 }
 
 /* What the first request of an end does at the other; its status. */
@@ -226,7 +232,7 @@ static uint32_t execute(struct fake_end *end, struct fake_request_underway *requ
     const uint8_t *from = count ? fake_place(request->entry.lkey, request->entry.addr, count) : NULL;
     if (count && !from)
         return IBV_WC_LOC_PROT_ERR;
-    bool is_write = request->work.opcode != IBV_WR_SEND_WITH_IMM;
+    bool is_write = request->work.opcode != IBV_WR_SEND_WITH_IMM && request->work.opcode != IBV_WR_SEND;
     if (is_write && request->work.opcode != IBV_WR_RDMA_WRITE && request->work.opcode != IBV_WR_RDMA_WRITE_WITH_IMM)
         return IBV_WC_REM_INV_REQ_ERR;
     if (is_write && count) {
@@ -237,13 +243,20 @@ static uint32_t execute(struct fake_end *end, struct fake_request_underway *requ
         request->sent = memcpy(malloc(count), from, count);
         fake->network->moved += count;
     }
-    if (!has_immediate(request))
+    if (!takes_receive(request))
         return IBV_WC_SUCCESS;
-    uint64_t id = peer->receives[0];
+    struct fake_receive receive = peer->receives[0];
+    if (!is_write && count) {
+        uint8_t *to = fake_place(receive.place.lkey, receive.place.addr, count);
+        if (!to || count > receive.place.length)
+            return IBV_WC_REM_INV_REQ_ERR;
+        memcpy(to, from, count);
+        request->sent = memcpy(malloc(count), from, count);
+    }
     memmove(peer->receives, peer->receives + 1, --peer->receive_count * sizeof(*peer->receives));
     fake_network_complete(peer->pair->recv_cq, (struct ibv_wc){
-        .wr_id = id, .opcode = is_write ? IBV_WC_RECV_RDMA_WITH_IMM : IBV_WC_RECV, .byte_len = (uint32_t)count,
-        .imm_data = request->work.imm_data, .wc_flags = IBV_WC_WITH_IMM});
+        .wr_id = receive.id, .opcode = is_write ? IBV_WC_RECV_RDMA_WITH_IMM : IBV_WC_RECV, .byte_len = (uint32_t)count,
+        .imm_data = request->work.imm_data, .wc_flags = has_immediate(request) ? IBV_WC_WITH_IMM : 0});
     return IBV_WC_SUCCESS;
 }
 
@@ -256,7 +269,7 @@ static bool is_lost(const struct fake_end *end)
 static bool is_ready(const struct fake_end *end)
 {
     return end->posted.first && end->pair
-        && (is_lost(end) || !has_immediate(end->posted.first) || end->peer->receive_count > 0);
+        && (is_lost(end) || !takes_receive(end->posted.first) || end->peer->receive_count > 0);
 }
 
 static void arrive(struct fake_end *end)

@@ -15,6 +15,11 @@ struct fake_request_underway {
     uint8_t *sent;
 };
 
+struct fake_receive {
+    uint64_t id;
+    struct ibv_sge place;
+};
+
 struct fake_fifo {
     struct fake_request_underway *first, *last;
 };
@@ -37,7 +42,7 @@ struct fake_end {
     struct ibv_qp *pair;
     bool is_listening, is_accepted, is_over, is_broken;
     struct fake_fifo posted, arrived;
-    uint64_t *receives;
+    struct fake_receive *receives;
     unsigned receive_count, receive_room;
     struct fake_word *words;
 };

@@ -152,6 +152,9 @@ struct fake_state {
     uint64_t now;  /* in nanoseconds; 0 for the real clock */
     union ibv_gid peer;
     bool leads_to_gid;
+    /* A message for the receive numbered 0, and the last that was sent. */
+    uint64_t first_place;
+    uint8_t message[256], message_bytes, said[256];
     /* What the requests of the network claim to come from; NULL for the truth. */
     const char *claim;
 };

@@ -68,7 +68,7 @@ final class StressRun: Sendable {
 }
 
 /// The fake's state, which threads share on purpose.
-struct SharedFake: @unchecked Sendable {
+private struct SharedFake: @unchecked Sendable {
     let state: UnsafeMutableRawPointer?
 }
 

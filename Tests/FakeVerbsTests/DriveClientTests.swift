@@ -25,6 +25,16 @@ struct ScriptedServer {
         fake_verbs_event_after_connect(10, 0, nil, 0)
     }
 
+    /// Accepts the client, and answers its hello.
+    static func answer(_ welcome: Welcome) {
+        answer(Challenge(wantsKey: false, patienceSeconds: 10).bytes)
+        message(welcome.bytes + [UInt8](repeating: 0, count: 32))
+    }
+
+    static func message(_ bytes: [UInt8]) {
+        fake_verbs_message(RequestTag(.receive).requestID, bytes, UInt8(bytes.count))
+    }
+
     /// A message of the server.
     static func say(_ message: Message, byteCount: UInt32 = 0) {
         say(immediate: message.immediate, byteCount: byteCount)
@@ -69,7 +79,7 @@ struct ScriptedServer {
 
     @Test func aPutGoesThroughTheSlotsThatAreOffered() throws {
         try withFakeVerbs { _ in
-            ScriptedServer.answer(ScriptedServer.welcome().bytes)
+            ScriptedServer.answer(ScriptedServer.welcome())
             for slot: UInt16 in 0..<2 { ScriptedServer.say(.credit(slot: slot)) }
             ScriptedServer.finish(RequestTag(.chunk, slot: 0))
             ScriptedServer.say(.credit(slot: 0))
@@ -81,8 +91,9 @@ struct ScriptedServer {
             #expect(outcome.byteCount == Self.byteCount)
             #expect(outcome.memory == .p2pmem)
             #expect(outcome.method == .onDemand)
-            let sent = (0..<3).map { fake_verbs_send($0) }
-            #expect(fake_verbs_sends() == 3)
+            // The first is the hello.
+            let sent = (1...3).map { fake_verbs_send($0) }
+            #expect(fake_verbs_sends() == 4)
             #expect(sent.map(\.byte_count) == [4096, 4096, 100])
             #expect(sent.map(\.remote_address) == [0x7000_0000, 0x7000_1000, 0x7000_0000])
             #expect(sent.allSatisfy { $0.remote_key == 0xbeef && $0.opcode == 1 })
@@ -98,33 +109,33 @@ struct ScriptedServer {
     /// A slot that is offered again before the own device has let go of it is not filled yet.
     @Test func aSlotIsNotFilledWhileItIsSent() throws {
         try withFakeVerbs { _ in
-            ScriptedServer.answer(ScriptedServer.welcome(slotCount: 1).bytes)
+            ScriptedServer.answer(ScriptedServer.welcome(slotCount: 1))
             ScriptedServer.say(.credit(slot: 0))
             ScriptedServer.say(.credit(slot: 0))
             _ = #expect(throws: PeerMRError.self) { try put() }
-            #expect(fake_verbs_sends() == 1)
+            #expect(fake_verbs_sends() == 2)
         }
     }
 
     @Test func aGetTakesTheChunksInTurn() throws {
         try withFakeVerbs { _ in
-            ScriptedServer.answer(ScriptedServer.welcome().bytes)
+            ScriptedServer.answer(ScriptedServer.welcome())
             ScriptedServer.say(.chunk(slot: 0, sequence: 0), byteCount: 4096)
             ScriptedServer.say(.chunk(slot: 1, sequence: 1), byteCount: 4096)
             ScriptedServer.say(.chunk(slot: 0, sequence: 2), byteCount: 100)
-            for _ in 0..<3 { ScriptedServer.finish(RequestTag(.message)) }
+            for _ in 0..<4 { ScriptedServer.finish(RequestTag(.message)) }
             let (outcome, counts) = try get()
             #expect(counts == [4096, 4096, 100])
             #expect(outcome.byteCount == Self.byteCount)
             let credits: [Message] = [.credit(slot: 0), .credit(slot: 1), .credit(slot: 0)]
-            #expect((0..<3).map { fake_verbs_send($0).immediate } == credits.map(\.immediate))
+            #expect((1...3).map { fake_verbs_send($0).immediate } == credits.map(\.immediate))
             #expect(fake_verbs_registered_access() == 0b11, "the server writes here")
         }
     }
 
     @Test func aPutGivesThePeerNoRightsOnItsMemory() throws {
         try withFakeVerbs { _ in
-            ScriptedServer.answer(ScriptedServer.welcome().bytes)
+            ScriptedServer.answer(ScriptedServer.welcome())
             _ = #expect(throws: PeerMRError.self) { try put() }
             #expect(fake_verbs_registered_access() == Access.localWrite.rawValue)
         }
@@ -132,12 +143,17 @@ struct ScriptedServer {
 
     @Test func theHelloSaysWhatIsWanted() throws {
         try withFakeVerbs { _ in
-            ScriptedServer.answer(Refusal(.busy).bytes, kind: 8, status: 28)
+            ScriptedServer.answer(Challenge(wantsKey: false, patienceSeconds: 10).bytes)
+            ScriptedServer.message(Refusal(.busy).bytes)
             let error = #expect(throws: PeerMRError.self) { try get() }
             #expect(error?.code == .busy)
             var bytes = [UInt8](repeating: 0, count: 255)
-            let count = fake_verbs_private_data(&bytes, 255)
-            let hello = try Hello(parsing: Array(bytes.prefix(Int(count))))
+            #expect(fake_verbs_private_data(&bytes, 255) == 56)
+            #expect(throws: Never.self) { try Preface(parsing: Array(bytes.prefix(56))) }
+            fake_verbs_said(&bytes, 128)
+            let message = try #require(ProvenMessage(Array(bytes.prefix(128))))
+            let hello = try Hello(parsing: message.body)
+            #expect(message.proof.allSatisfy { $0 == 0 })
             #expect(hello.operation == .get)
             #expect(hello.offset == 512)
             #expect(hello.byteCount == Self.byteCount)
@@ -149,8 +165,7 @@ struct ScriptedServer {
     @Test(
         arguments: [
             (9, 0, [], PeerMRError.Code.protocolViolation), (9, 0, [1, 2, 3], .protocolViolation),
-            (9, 0, ScriptedServer.welcome(slotCount: 3).bytes, .protocolViolation),
-            (9, 0, ScriptedServer.welcome(slotBytes: 8192).bytes, .protocolViolation),
+            (9, 0, ScriptedServer.welcome().bytes, .protocolViolation),
             (8, 8, [], .refused), (8, 28, [], .refused), (8, 28, [0x30, 0x50, 0x4d, 0x52, 99], .refused),
             (8, 28, Refusal(.outOfRange, detail: 4096).bytes, .invalidArgument), (7, -110, [], .disconnected),
             (6, -22, [], .disconnected), (11, 0, [], .disconnected),
@@ -166,11 +181,44 @@ struct ScriptedServer {
 
     @Test(
         arguments: [
+            ScriptedServer.welcome(slotCount: 3).bytes, ScriptedServer.welcome(slotBytes: 8192).bytes, [], [1, 2, 3],
+            Array(ScriptedServer.welcome().bytes.dropLast()), Array(repeating: 0, count: 96),
+        ])
+    func aWelcomeThatIsNoneEndsIt(_ body: [UInt8]) throws {
+        try withFakeVerbs { _ in
+            ScriptedServer.answer(Challenge(wantsKey: false, patienceSeconds: 10).bytes)
+            ScriptedServer.message(body + [UInt8](repeating: 0, count: 32))
+            let error = #expect(throws: PeerMRError.self) { try put() }
+            #expect(error?.code == .protocolViolation)
+        }
+    }
+
+    /// A client with a key believes no server that does not prove that it has it; one without says so.
+    @Test(
+        arguments: [
+            (true, false, 32), (false, true, 32), (true, true, 32), (true, true, 31),
+        ])
+    func aKeyIsForBothEnds(_ isOurs: Bool, _ isTheirs: Bool, _ proofBytes: Int) throws {
+        try withFakeVerbs { _ in
+            ScriptedServer.answer(Challenge(wantsKey: isTheirs, patienceSeconds: 10).bytes)
+            ScriptedServer.message(ScriptedServer.welcome().bytes + [UInt8](repeating: 7, count: proofBytes))
+            var options = Self.options
+            if isOurs { options.key = SharedKey(Array(repeating: 1, count: 16)) }
+            let error = #expect(throws: PeerMRError.self) {
+                _ = try DriveClient.put(100, at: 0, options, read: { _, _ in }, progress: { _ in })
+            }
+            #expect(error?.code == (proofBytes == 32 ? .notPermitted : .protocolViolation))
+            #expect(fake_verbs_sends() == (isOurs && isTheirs ? 1 : 0), "a hello without need")
+        }
+    }
+
+    @Test(
+        arguments: [
             .done, .credit(slot: 2), .credit(slot: 4095), .chunk(slot: 0, sequence: 0),
         ] as [Message])
     func aMessageThatDoesNotFitAPutEndsIt(_ message: Message) throws {
         try withFakeVerbs { _ in
-            ScriptedServer.answer(ScriptedServer.welcome().bytes)
+            ScriptedServer.answer(ScriptedServer.welcome())
             ScriptedServer.say(message)
             let error = #expect(throws: PeerMRError.self) { try put() }
             #expect(error?.code == .protocolViolation)
@@ -186,7 +234,7 @@ struct ScriptedServer {
         ] as [(Message, UInt32)])
     func aMessageThatDoesNotFitAGetEndsIt(_ message: Message, _ byteCount: UInt32) throws {
         try withFakeVerbs { _ in
-            ScriptedServer.answer(ScriptedServer.welcome().bytes)
+            ScriptedServer.answer(ScriptedServer.welcome())
             ScriptedServer.say(message, byteCount: byteCount)
             let error = #expect(throws: PeerMRError.self) { try get() }
             #expect(error?.code == .protocolViolation)
@@ -195,7 +243,7 @@ struct ScriptedServer {
 
     @Test func aServerThatGivesUpSaysWhy() throws {
         try withFakeVerbs { _ in
-            ScriptedServer.answer(ScriptedServer.welcome().bytes)
+            ScriptedServer.answer(ScriptedServer.welcome())
             ScriptedServer.say(.failed(.driveFailed, errno: 5))
             let error = #expect(throws: PeerMRError.self) { try put() }
             #expect(error?.errno == .ioError)
@@ -205,7 +253,7 @@ struct ScriptedServer {
 
     @Test func aServerThatGoesAwayIsMissed() throws {
         try withFakeVerbs { _ in
-            ScriptedServer.answer(ScriptedServer.welcome().bytes)
+            ScriptedServer.answer(ScriptedServer.welcome())
             let error = #expect(throws: PeerMRError.self) { try get() }
             #expect(error?.code == .disconnected)
         }
@@ -213,7 +261,7 @@ struct ScriptedServer {
 
     @Test func whatTheApplicationThrowsComesThrough() throws {
         try withFakeVerbs { _ in
-            ScriptedServer.answer(ScriptedServer.welcome().bytes)
+            ScriptedServer.answer(ScriptedServer.welcome())
             ScriptedServer.say(.credit(slot: 0))
             let own = PeerMRError(.dataMismatch, reason: "no more")
             let error = #expect(throws: PeerMRError.self) {

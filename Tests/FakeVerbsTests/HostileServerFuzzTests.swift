@@ -37,7 +37,7 @@ import Testing
             let slots = UInt16(1 + random.next() % 3)
             let byteCount = 1 + random.next() % (4096 * 5)
             try withFakeVerbs { _ in
-                ScriptedServer.answer(ScriptedServer.welcome(slotCount: slots).bytes)
+                ScriptedServer.answer(ScriptedServer.welcome(slotCount: slots))
                 script(&random, slots: slots)
                 let options = DriveClient.Options(server: server, slotBytes: 4096, slotCount: 3)
                 do throws(PeerMRError) {

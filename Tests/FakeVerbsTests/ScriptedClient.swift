@@ -12,12 +12,18 @@ final class ScriptedClient {
     let connection: Connection
     let slots: PeerRegion
     let link: Link
+    private(set) var challenge: Challenge?
     private(set) var welcome: Welcome?
     private(set) var refusal: Refusal?
     private(set) var isOver = false
     private(set) var messages: [Message] = []
     /// What the device said, where it was no success.
     private(set) var failure: PeerMRError?
+    /// Changes the hello with its proof before it is sent.
+    var spoil: ((inout ProvenMessage) -> Void)?
+    private let preface = Preface()
+    private var hello: Hello?
+    private var key: SharedKey?
 
     init(_ bed: SessionBed, slotCount: Int = 4) throws {
         events = try EventChannel()
@@ -36,13 +42,27 @@ final class ScriptedClient {
             slotCount: 4)
     }
 
-    func connect(_ hello: Hello) throws(PeerMRError) { try connection.connect(privateData: hello.bytes) }
+    /// Asks for a connection; when it is accepted, ``listen()`` says the hello.
+    func connect(_ hello: Hello?, key: SharedKey? = nil) throws(PeerMRError) {
+        self.hello = hello
+        self.key = key
+        try connection.connect(privateData: preface.bytes)
+    }
+
+    private func answer(_ challenge: Challenge) throws {
+        self.challenge = challenge
+        guard let hello, let ends = try link.ends() else { return }
+        let transcript = Transcript(preface: preface, challenge: challenge, client: ends.local, server: ends.remote)
+        var message = try transcript.seal(hello, key)
+        spoil?(&message)
+        try link.send(message.bytes)
+    }
 
     /// Takes what has come.
     func listen() throws {
         while let event = try events.next() {
             switch event.kind {
-            case .established: welcome = Welcome(parsing: event.privateData)
+            case .established: try answer(#require(Challenge(parsing: event.privateData)))
             case .rejected:
                 refusal = Refusal(parsing: event.privateData)
                 isOver = true
@@ -54,6 +74,10 @@ final class ScriptedClient {
         do throws(PeerMRError) {
             _ = try link.take { tag, completion in
                 guard tag.kind == .receive else { return }
+                if completion.immediate == nil {
+                    refusal = Refusal(parsing: link.message)
+                    welcome = ProvenMessage(link.message).flatMap { Welcome(parsing: $0.body) }
+                }
                 if let message = completion.immediate.flatMap(Message.init(immediate:)) { messages.append(message) }
             }
         } catch { failure = error }

@@ -76,6 +76,18 @@ let commands: [String: @Sendable (Peer, Random) throws -> Void] = [
         try peer.say(Hello().bytes)
         exit(0)
     },
+    "mute": { peer, _ in
+        try peer.connect()
+        try peer.listen(seconds: 40)
+    },
+    "message-for-hello": { peer, _ in
+        try peer.connect()
+        try peer.queuePair.postSend(immediate: 2 << 28, requestID: 1)
+        try peer.listen(seconds: 40)
+    },
+    "two-hellos": { peer, _ in
+        try peer.put { _ in try peer.queuePair.postSend(peer.memory.keys.element(at: 0, count: 128), requestID: 1) }
+    },
     "silent": { peer, _ in
         try peer.say(Hello().bytes)
         try peer.listen(seconds: 40)

@@ -24,7 +24,9 @@ struct HostileClient {
         let random = Random(seed: words.count > 4 ? UInt64(words[4]) ?? 0 : 0)
         let mode = words[1]
         do {
-            if let hellos = Hello.hostile(mode, random) {
+            if let prefaces = Preface.hostile(mode, random) {
+                for preface in prefaces { try Peer(server).connect(preface) }
+            } else if let hellos = Hello.hostile(mode, random) {
                 for hello in hellos { try Peer(server).say(hello) }
             } else if let command = commands[mode] {
                 try command(Peer(server), random)
@@ -38,7 +40,7 @@ struct HostileClient {
     private static func forge(_ server: SocketAddress, _ addresses: [String]) {
         let bytes = addresses.compactMap { SocketAddress($0, port: 0)?.addressBytes }
         guard bytes.count == 3, bytes.allSatisfy({ $0.count == 4 }) else { stop("forge takes SOURCE CLAIM PATH") }
-        Forgery(server: server, claim: bytes[1], path: bytes[2], hello: Hello().bytes, source: bytes[0]).send()
+        Forgery(server: server, claim: bytes[1], path: bytes[2], hello: Preface().bytes, source: bytes[0]).send()
     }
 
     static func stop(_ reason: String) -> Never {

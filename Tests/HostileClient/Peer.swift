@@ -36,6 +36,13 @@ final class Peer {
     private let connection: Connection
     private let queue: CompletionQueue
     private var batch = CompletionBatch(capacity: 16)
+    /// Where messages of the server arrive, one place for each receive.
+    private let places: PeerRegion
+    private static let receives = 200
+    private static let placeBytes = 128
+    private static let firstReceive: UInt64 = 1000
+    /// What came together with the answer.
+    private var pending: [Completion] = []
 
     init(_ server: SocketAddress) throws(PeerMRError) {
         events = try EventChannel()
@@ -47,36 +54,90 @@ final class Peer {
         let domain = try ProtectionDomain(context)
         memory = try PeerRegion.allocate(
             1 << 20, of: .host, on: domain, access: [.localWrite, .remoteWrite])
+        places = try PeerRegion.allocate(
+            Self.receives * Self.placeBytes, of: .host, on: domain, access: [.localWrite])
         queue = try CompletionQueue(context, capacity: 1024)
         queuePair = try QueuePair(
             for: connection, domain: domain, sendQueue: queue, receiveQueue: queue,
             capacity: QueuePairCapacity(sends: 600, receives: 200))
         do {
-            for _ in 0..<200 { try queuePair.postReceive(requestID: 0) }
-        } catch { throw PeerMRError(.system, errno: error, reason: "no receive can be posted") }
+            for index in 0..<Self.receives {
+                let place = try places.keys.element(
+                    at: UInt64(index * Self.placeBytes), count: UInt64(Self.placeBytes))
+                try queuePair.postReceive(place, requestID: Self.firstReceive + UInt64(index))
+            }
+        } catch { throw PeerMRError(.system, reason: "no receive can be posted: \(error)") }
     }
 
-    /// Connects with these bytes as the hello, and tells of the answer.
+    /// Connects with these bytes as the private data of the request, and tells where that is not accepted.
+    ///
+    /// - Returns: whether there is a connection, and the server waits for the hello.
     @discardableResult
-    func say(_ hello: [UInt8]) throws(PeerMRError) -> Welcome? {
-        try connection.connect(privateData: hello)
+    func connect(_ preface: [UInt8] = Preface().bytes) throws(PeerMRError) -> Bool {
+        try connection.connect(privateData: preface)
         guard let event = try events.next(within: 20_000) else {
             tell("silence")
-            return nil
+            return false
         }
         switch event.kind {
         case .established:
-            guard let welcome = Welcome(event.privateData) else {
-                tell("accepted with other bytes")
-                return nil
-            }
-            tell("accepted \(welcome.slotCount) \(welcome.slotBytes)")
-            return welcome
-        case .rejected where event.privateData.starts(with: [0x30, 0x50, 0x4d, 0x52]):
-            tell("rejected \(event.privateData[4]) \(integer(event.privateData, at: 5, 8))")
+            let isChallenge = event.privateData.starts(with: LittleEndian.magic + [2, 0])
+            if !isChallenge { tell("accepted with other bytes") }
+            return isChallenge
+        case .rejected where event.privateData.starts(with: Self.refusal): tellRefusal(event.privateData)
         default: tell("event \(event.kind) \(event.status)")
         }
+        return false
+    }
+
+    /// Says a hello on a connection of its own, and tells of the answer.
+    @discardableResult
+    func say(_ hello: [UInt8]) throws(PeerMRError) -> Welcome? {
+        guard try connect() else { return nil }
+        let at = memory.byteCount - Self.placeBytes
+        unsafe memory.hostBytes(at: at, count: hello.count)?.copyBytes(from: hello)
+        do {
+            try queuePair.postSend(memory.keys.element(at: UInt64(at), count: UInt64(hello.count)), requestID: 1)
+        } catch { throw PeerMRError(.system, reason: "the hello cannot be sent: \(error)") }
+        let deadline = monotonicNanoseconds() + 20_000_000_000
+        while monotonicNanoseconds() < deadline {
+            let completions = try poll()
+            guard let place = completions.firstIndex(where: isMessage) else {
+                for completion in completions { describe(completion) }
+                continue
+            }
+            pending = Array(completions[(place + 1)...])
+            return answered(message(completions[place]))
+        }
+        tell("silence")
         return nil
+    }
+
+    private static let refusal: [UInt8] = [0x30, 0x50, 0x4d, 0x52]
+
+    private func tellRefusal(_ bytes: [UInt8]) { tell("rejected \(bytes[4]) \(integer(bytes, at: 5, 8))") }
+
+    private func answered(_ bytes: [UInt8]) -> Welcome? {
+        if bytes.starts(with: Self.refusal) {
+            tellRefusal(bytes)
+            return nil
+        }
+        guard let welcome = Welcome(bytes) else {
+            tell("answered with other bytes")
+            return nil
+        }
+        tell("accepted \(welcome.slotCount) \(welcome.slotBytes)")
+        return welcome
+    }
+
+    private func isMessage(_ completion: Completion) -> Bool {
+        completion.status == .success && completion.operation == .receive && completion.immediate == nil
+    }
+
+    private func message(_ completion: Completion) -> [UInt8] {
+        let place = Int(completion.requestID - Self.firstReceive) * Self.placeBytes
+        guard let bytes = unsafe places.hostBytes(at: place, count: Int(completion.byteCount)) else { return [] }
+        return unsafe Array(UnsafeRawBufferPointer(bytes))
     }
 
     /// Waits for messages: the first `count` credits are expected, and not told of.
@@ -109,6 +170,10 @@ final class Peer {
     }
 
     private func poll() throws(PeerMRError) -> [Completion] {
+        guard pending.isEmpty else {
+            defer { pending = [] }
+            return pending
+        }
         do {
             let count = try queue.poll(into: &batch)
             return (0..<count).map { batch[$0] }
@@ -123,7 +188,9 @@ final class Peer {
 
     /// What was posted when the queue pair broke says nothing: the first failure does.
     private func describe(_ completion: Completion) {
-        if let immediate = received(completion) {
+        if isMessage(completion) {
+            _ = answered(message(completion))
+        } else if let immediate = received(completion) {
             tell("immediate \(immediate >> 28) \(immediate >> 16 & 0xfff) \(immediate & 0xffff)")
         } else if completion.status == .success {
             if completion.requestID == Self.forbidden { tell("done what must not be") }

@@ -34,12 +34,12 @@ extension SeededGenerator {
             buffer: RemoteAddress(address: 0x2122_2324_2526_2728, key: 0x3132_3334), slotBytes: 0x0004_0000,
             slotCount: 8)
         let bytes: [UInt8] = [
-            0x31, 0x50, 0x4d, 0x52, 1, 0, 2, 0, 8, 7, 6, 5, 4, 3, 2, 1, 0x18, 0x17, 0x16, 0x15, 0x14, 0x13,
+            0x31, 0x50, 0x4d, 0x52, 2, 0, 2, 0, 8, 7, 6, 5, 4, 3, 2, 1, 0x18, 0x17, 0x16, 0x15, 0x14, 0x13,
             0x12, 0x11, 0x28, 0x27, 0x26, 0x25, 0x24, 0x23, 0x22, 0x21, 0x34, 0x33, 0x32, 0x31, 0, 0, 4, 0,
-            8, 0, 0, 0,
+            8, 0,
         ]
-        #expect(hello.bytes == bytes)
-        #expect(wireVersion == 1)
+        #expect(hello.bytes == bytes + [UInt8](repeating: 0, count: 54))
+        #expect(wireVersion == 2)
     }
 
     @Test func aWelcomeHasThisLayout() {
@@ -48,17 +48,69 @@ extension SeededGenerator {
             buffer: RemoteAddress(address: 0x2122_2324_2526_2728, key: 0x3132_3334), memory: .p2pmem,
             method: .onDemand, nic: .software, isBounce: false)
         let bytes: [UInt8] = [
-            0x31, 0x50, 0x4d, 0x52, 1, 0, 8, 0, 0, 0, 4, 0, 0, 2, 0, 0, 0x18, 0x17, 0x16, 0x15, 0x14, 0x13,
+            0x31, 0x50, 0x4d, 0x52, 2, 0, 8, 0, 0, 0, 4, 0, 0, 2, 0, 0, 0x18, 0x17, 0x16, 0x15, 0x14, 0x13,
             0x12, 0x11, 0x28, 0x27, 0x26, 0x25, 0x24, 0x23, 0x22, 0x21, 0x34, 0x33, 0x32, 0x31, 1, 1, 1, 0,
         ]
-        #expect(welcome.bytes == bytes)
+        #expect(welcome.bytes == bytes + [UInt8](repeating: 0, count: 56))
+    }
+
+    @Test func aPrefaceAndAChallengeHaveTheseLayouts() throws {
+        let nonce = (0..<32).map { UInt8($0) }
+        let zeros = { [UInt8](repeating: 0, count: $0) }
+        let head: [UInt8] = [0x31, 0x50, 0x4d, 0x52, 2, 0]
+        #expect(Preface(nonce: nonce).bytes == head + [0, 0] + nonce + zeros(16))
+        let challenge = Challenge(wantsKey: true, nonce: nonce, patienceSeconds: 10)
+        #expect(challenge.bytes == head + [1, 0] + nonce + [10, 0, 0, 0] + zeros(20))
+        #expect(try Preface(parsing: Preface(nonce: nonce).bytes) == Preface(nonce: nonce))
+        #expect(Challenge(parsing: challenge.bytes + zeros(132)) == challenge)
+    }
+
+    /// What a later version may mean by them must not be taken for nothing.
+    @Test func fieldsThatAreReservedAreZero() {
+        var random = SeededGenerator(seed: 9)
+        for place in [6, 7, 40, 55] {
+            var bytes = Preface().bytes
+            bytes[place] = 1
+            #expect(throws: Refusal(.malformed, detail: 2)) { try Preface(parsing: bytes) }
+        }
+        for place in [7, 44, 63] {
+            var bytes = Challenge(wantsKey: false, patienceSeconds: 1).bytes
+            bytes[place] = 2
+            #expect(Challenge(parsing: bytes) == nil)
+        }
+        for place in [7, 42, 95] {
+            var bytes = random.hello().bytes
+            bytes[place] = 1
+            #expect(throws: Refusal(.malformed, detail: 2)) { try Hello(parsing: bytes) }
+        }
+        for place in [38, 39, 40, 95] {
+            var bytes = random.welcome().bytes
+            bytes[place] = 2
+            #expect(Welcome(parsing: bytes) == nil)
+        }
+    }
+
+    @Test func noncesAreNeverTheSame() {
+        let nonces = (0..<1000).map { _ in Preface().nonce }
+        #expect(Set(nonces).count == 1000 && nonces.allSatisfy { $0.count == 32 })
+    }
+
+    /// A client of version 1 says its hello in the connection request, and must be told in words that it understands.
+    @Test func aClientOfVersionOneIsToldTheVersion() {
+        let old: [UInt8] = [0x31, 0x50, 0x4d, 0x52, 1, 0, 1, 0] + [UInt8](repeating: 0, count: 48)
+        #expect(throws: Refusal(.otherVersion, detail: 2)) { try Preface(parsing: old) }
+        let told = Refusal(.otherVersion, detail: 1).explained(by: "10.0.0.2")
+        #expect(told.reason == "10.0.0.2 speaks version 1 of the protocol, this client version 2")
     }
 
     /// A connection request carries at most 56 bytes, its answer 196, a rejection 148 (InfiniBand specification, 12.6).
     @Test func allFitTheirPrivateData() {
         var random = SeededGenerator(seed: 10)
-        #expect(random.hello().bytes.count <= 56)
-        #expect(random.welcome().bytes.count <= 196)
+        #expect(Preface().bytes.count == 56)
+        #expect(Challenge(wantsKey: true, patienceSeconds: 1).bytes.count <= 196)
+        #expect(random.hello().bytes.count == ProvenMessage.bodyBytes)
+        #expect(random.welcome().bytes.count == ProvenMessage.bodyBytes)
+        #expect(ProvenMessage.bodyBytes + SharedKey.codeBytes <= Link.messageBytes)
         #expect(Refusal(.busy, detail: .max).bytes.count <= 148)
     }
 
@@ -87,8 +139,8 @@ extension SeededGenerator {
     @Test func aHelloThatIsCutShortIsMalformed() {
         var random = SeededGenerator(seed: 13)
         let bytes = random.hello().bytes
-        for count in 0..<42 {
-            #expect(throws: Refusal(.malformed, detail: 1)) { try Hello(parsing: Array(bytes.prefix(count))) }
+        for count in 0..<96 {
+            #expect(throws: Refusal(.malformed, detail: 2)) { try Hello(parsing: Array(bytes.prefix(count))) }
         }
     }
 
@@ -98,15 +150,15 @@ extension SeededGenerator {
         for count in 0..<bytes.count { #expect(Welcome(parsing: Array(bytes.prefix(count))) == nil) }
     }
 
-    @Test(arguments: [0, 2, 3, 255, 256, 257, 65535] as [UInt16])
+    @Test(arguments: [0, 1, 3, 255, 256, 257, 65535] as [UInt16])
     func anotherVersionIsNamedInTheRefusal(_ version: UInt16) {
         var random = SeededGenerator(seed: 15)
-        var bytes = random.hello().bytes
+        var bytes = Preface().bytes
         bytes[4] = UInt8(truncatingIfNeeded: version)
         bytes[5] = UInt8(version >> 8)
-        #expect(throws: Refusal(.otherVersion, detail: 1)) { try Hello(parsing: bytes) }
+        #expect(throws: Refusal(.otherVersion, detail: 2)) { try Preface(parsing: bytes) }
         // A later version may be shorter: its number is told all the same.
-        #expect(throws: Refusal(.otherVersion, detail: 1)) { try Hello(parsing: Array(bytes.prefix(6))) }
+        #expect(throws: Refusal(.otherVersion, detail: 2)) { try Preface(parsing: Array(bytes.prefix(6))) }
         var answer = random.welcome().bytes
         answer[4] = UInt8(truncatingIfNeeded: version)
         answer[5] = UInt8(version >> 8)
@@ -114,9 +166,12 @@ extension SeededGenerator {
     }
 
     @Test func anotherProtocolIsMalformed() {
-        #expect(throws: Refusal(.malformed, detail: 1)) { try Hello(parsing: []) }
-        #expect(throws: Refusal(.malformed, detail: 1)) { try Hello(parsing: Array("GET / HTTP/1.1\r\n".utf8)) }
-        #expect(throws: Refusal(.malformed, detail: 1)) { try Hello(parsing: [UInt8](repeating: 0, count: 56)) }
+        for bytes in [[], Array("GET / HTTP/1.1\r\n".utf8), [UInt8](repeating: 0, count: 56)] {
+            #expect(throws: Refusal(.malformed, detail: 2)) { try Preface(parsing: bytes) }
+        }
+        #expect(throws: Refusal(.malformed, detail: 2)) { try Hello(parsing: []) }
+        #expect(throws: Refusal(.malformed, detail: 2)) { try Hello(parsing: Array("GET / HTTP/1.1\r\n".utf8)) }
+        #expect(throws: Refusal(.malformed, detail: 2)) { try Hello(parsing: [UInt8](repeating: 0, count: 56)) }
     }
 
     @Test(
@@ -136,7 +191,7 @@ extension SeededGenerator {
         var random = SeededGenerator(seed: 17)
         var bytes = random.hello().bytes
         bytes[place] = value
-        #expect(throws: Refusal(.malformed, detail: 1)) { try Hello(parsing: bytes) }
+        #expect(throws: Refusal(.malformed, detail: 2)) { try Hello(parsing: bytes) }
     }
 
     @Test(arguments: [(6, 2), (8, 4), (12, 4)])

@@ -18,11 +18,11 @@ import Testing
         var valid = random.hello().bytes
         for round in 0..<Self.rounds {
             if round % 64 == 0 { valid = random.hello().bytes }
-            let bytes = round % 2 == 0 ? random.bytes(upTo: 64) : random.mutated(valid)
+            let bytes = round % 2 == 0 ? random.bytes(upTo: 128) : random.mutated(valid)
             guard let hello = try? Hello(parsing: bytes) else { continue }
             accepted += 1
             let written = hello.bytes
-            guard Array(bytes.prefix(6)) == Array(written.prefix(6)), bytes.prefix(42) == written.prefix(42),
+            guard Array(bytes.prefix(6)) == Array(written.prefix(6)), bytes.prefix(96) == written.prefix(96),
                 hello.slotBytes > 0, hello.slotBytes % 4096 == 0,
                 (1...slotLimit).contains(hello.slotCount)
             else {
@@ -34,16 +34,38 @@ import Testing
         #expect(accepted < Self.rounds / 2)
     }
 
+    @Test func prefacesAndChallenges() {
+        var random = SeededGenerator(seed: 25)
+        var accepted = 0
+        for round in 0..<Self.rounds {
+            let preface = Preface(nonce: random.bytes(exactly: 32)).bytes
+            let nonce = random.bytes(exactly: 32)
+            let challenge = Challenge(wantsKey: round % 4 == 0, nonce: nonce, patienceSeconds: 3).bytes
+            let valid = round % 4 < 2 ? preface : challenge
+            let bytes = round % 2 == 0 ? random.bytes(upTo: 200) : random.mutated(valid)
+            if let found = try? Preface(parsing: bytes) {
+                accepted += 1
+                if found.bytes != Array(bytes.prefix(56)) { Issue.record("accepted \(bytes)") }
+            }
+            if let found = Challenge(parsing: bytes) {
+                accepted += 1
+                if found.bytes != Array(bytes.prefix(64)) { Issue.record("accepted \(bytes)") }
+            }
+        }
+        #expect(accepted > 1_000)
+        #expect(accepted < Self.rounds)
+    }
+
     @Test func welcomes() {
         var random = SeededGenerator(seed: 21)
         var accepted = 0
         var valid = random.welcome().bytes
         for round in 0..<Self.rounds {
             if round % 64 == 0 { valid = random.welcome().bytes }
-            let bytes = round % 2 == 0 ? random.bytes(upTo: 64) : random.mutated(valid)
+            let bytes = round % 2 == 0 ? random.bytes(upTo: 128) : random.mutated(valid)
             guard let welcome = Welcome(parsing: bytes) else { continue }
             accepted += 1
-            guard bytes.prefix(38) == welcome.bytes.prefix(38), welcome.slotCount > 0,
+            guard bytes.prefix(96) == welcome.bytes.prefix(96), welcome.slotCount > 0,
                 welcome.slotBytes > 0, welcome.blockBytes > 0
             else {
                 Issue.record("accepted \(bytes)")
@@ -74,7 +96,7 @@ import Testing
         var accepted = 0
         for round in 0..<Self.rounds {
             let valid = Refusal(
-                Refusal.Code(rawValue: UInt8(1 + random.next() % 13)) ?? .busy, detail: random.next())
+                Refusal.Code(rawValue: UInt8(1 + random.next() % 18)) ?? .busy, detail: random.next())
             let bytes = round % 2 == 0 ? random.bytes(upTo: 32) : random.mutated(valid.bytes)
             guard let refusal = Refusal(parsing: bytes) else { continue }
             accepted += 1

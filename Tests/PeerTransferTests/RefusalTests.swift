@@ -29,6 +29,8 @@ import Testing
         let bytes = Refusal(.busy).bytes + [UInt8](repeating: 0, count: 135)
         #expect(Welcome(parsing: bytes) == nil)
         #expect(throws: Refusal.self) { try Hello(parsing: bytes) }
+        #expect(throws: Refusal.self) { try Preface(parsing: bytes) }
+        #expect(Challenge(parsing: bytes) == nil)
     }
 
     @Test func anUnknownCodeIsNone() {

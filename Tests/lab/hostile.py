@@ -7,7 +7,7 @@ each of them the server must have its slots back and serve a good client.
 import contextlib
 import re
 
-from checks import check, equal, in_order, noise, same_bytes
+from checks import check, equal, in_order, noise, refused, same_bytes
 from registry import PAIR, test
 
 MIB = 1 << 20
@@ -71,7 +71,8 @@ def target(bench, *options):
 def other_version(bench):
     """A client of another protocol version is told which one the server speaks."""
     with target(bench) as under:
-        equal(under.attacked("version"), ["rejected 2 1"] * 2, "what the client was told")
+        equal(under.attacked("version"), ["rejected 2 2"] * 2, "what the client was told")
+        equal(under.attacked("hello-version"), ["rejected 1 2"] * 2, "what a hello of another version met")
         in_order(under.server.said(), r"refused 10\.77\.0\.1: .*version", r"refused .*version")
         under.still_serves("another version")
 
@@ -81,18 +82,20 @@ def hellos(bench):
     """Hellos that are noise, too short, or ask for what cannot be, get the code that fits."""
     with target(bench) as under:
         for seed in (1, 2):
-            equal(under.attacked("noise", seed), ["rejected 1 1"] * 10,
-                  f"what was told of noise (seed {seed})")
-            for line in under.attacked("noise-behind-version", seed):
-                check(re.fullmatch(r"rejected (1 1|5 268435456|6 512|7 0|8 \d+)", line),
-                      f"noise behind the version (seed {seed}) was answered with {line!r}")
-        equal(under.attacked("short"), ["rejected 1 1"] * 3, "what was told of short hellos")
-        equal(under.attacked("operation"), ["rejected 1 1"] * 2, "what was told of operations")
+            for mode in ("noise", "noise-behind-version", "noise-hello", "noise-behind-hello"):
+                equal([line for line in under.attacked(mode, seed) if line != "rejected 11 0"], ["rejected 1 2"] * 10,
+                      f"what was told of {mode} (seed {seed})")
+        equal(under.attacked("short"), ["rejected 1 2"] * 3, "what was told of short requests")
+        equal(under.attacked("short-hello"), ["rejected 11 0"] * 3, "what was told of short hellos")
+        equal(under.attacked("proof"), ["rejected 1 2"], "what was told of a proof that nobody asked for")
+        equal(under.attacked("operation"), ["rejected 1 2"] * 2, "what was told of operations")
         for line in under.attacked("slots"):
             check(line.startswith("rejected 8 "), f"impossible slots were answered with {line!r}")
         equal(under.attacked("range"), ["rejected 5 268435456"] * 4, "what was told of ranges")
         equal(under.attacked("off-block"), ["rejected 6 512"] * 2, "what was told of offsets")
         equal(under.attacked("nothing"), ["rejected 7 0"], "what was told of no bytes")
+        equal(under.attacked("message-for-hello"), ["rejected 11 0", "disconnected"], "what another message met")
+        equal(under.attacked("mute"), ["rejected 20 0", "disconnected"], "what a client without a hello met")
         check(len(re.findall("refused 10.77.0.1: ", under.server.said())) > 50,
               "the server did not tell of each refusal")
         under.still_serves("strange hellos")
@@ -123,11 +126,57 @@ def forged_requests(bench):
 
 
 @test(PAIR)
+def without_the_key(bench):
+    """A server with a key offers nothing to who does not have it, and a client with one believes no other server."""
+    path = bench.file("keyed", noise(70_000, 403))
+    keys = {name: bench.file(name, text) for name, text in (
+        ("key", b"0123456789abcdef0123456789abcdef\n"), ("same", b"0123456789abcdef0123456789abcdef"),
+        ("other", b"0123456789abcdef0123456789abcdeF"))}
+    for key in keys.values():
+        key.chmod(0o600)
+    before = bench.fill(0, MIB, seed=404)
+    free = bench.free_p2pmem()
+    with bench.serve("--key-file", keys["key"]) as server:
+        check("there is no key" not in server.said(), "a server with a key says that it has none")
+        for words, said in (((), "serves owners of its key alone.*--key-file"),
+                            (("--key-file", keys["other"]), "has another key.*--key-file")):
+            result = bench.put(path, *words)
+            equal(result.code, 1, f"the exit code of put with {words}")
+            in_order(result.stderr, said)
+        for mode in ("proof", "operation", "two-hellos"):
+            result = bench.run(bench.client, [bench.hostile, mode, bench.server.address, 18515])
+            equal(set(result.stdout.split("\n")) - {""}, {"rejected 19 2"}, f"what {mode} met")
+        equal(bench.free_p2pmem(), free, "the free p2pmem beside clients without the key")
+        same_bytes(bench.drive(0, MIB), before, "the drive after clients without the key")
+        in_order(server.said(), "refused 10.77.0.1: it does not have this server's key")
+        equal(bench.put(path, "--key-file", keys["same"]).code, 0, "the exit code of put with the key")
+    with bench.serve() as server:
+        in_order(server.said(), "there is no key: who takes over an allowed address")
+        result = bench.put(path, "--key-file", keys["key"])
+        equal(result.code, 1, "the exit code of put with a key to a server without")
+        in_order(result.stderr, "has no key: it does not prove who it is", "--key-file")
+    keys["key"].chmod(0o644)
+    refused(bench.refused_server("--key-file", keys["key"]), "is open to other users \\(mode 644\\)", "chmod 600")
+    pong = ("--nvme", "/dev/nvme0n1", "--drive-range", "1M:1M", "--events", "--iterations", "5", "--allow",
+            bench.client.address, "--key-file", str(keys["same"]))
+    server = bench.start(bench.server, [bench.pong, *pong])
+    server.wait_for("waiting for a client", 60)
+    client = [bench.pong, "--events", "--iterations", "5", bench.server.address, "--key-file"]
+    for words, said in ((client[:-1], "for owners of its key"), ([*client, str(keys["other"])], "does not serve this")):
+        result = bench.run(bench.client, words, 60)
+        equal(result.code, 1, f"the exit code of ping-pong as {words}")
+        in_order(result.stderr, said)
+    check("it does not have this server's key" in server.stderr(), "ping-pong's server did not refuse")
+    equal(bench.run(bench.client, [*client, str(keys["same"])], 60).code, 0, "the exit code of ping-pong with the key")
+    equal(server.wait(20).code, 0, "the exit code of ping-pong's server")
+
+
+@test(PAIR)
 def messages(bench):
     """Immediates that are garbage, or that only a server sends, end the connection."""
     with target(bench) as under:
         for mode, seeds in (("immediate", (1, 2)), ("immediates", (3, 4)), ("credit-flood", (1,)),
-                            ("chunk-without-write", (1,))):
+                            ("chunk-without-write", (1,)), ("two-hellos", (1,))):
             for seed in seeds:
                 equal(under.attacked(mode, seed), OUT_OF_TURN, f"what {mode} met (seed {seed})")
                 under.ended(mode, "broke the protocol: an immediate that is no chunk"

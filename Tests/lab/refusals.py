@@ -190,7 +190,7 @@ def ping_pong_is_for_listed_hosts(bench):
     server.wait_for("waiting for a client", 60)
     refused_by = client()
     equal(refused_by.code, 1, "the exit code of a client that is not listed")
-    in_order(refused_by.stderr, "does not serve this host's address", "--allow")
+    in_order(refused_by.stderr, "does not serve this client", "--allow")
     in_order(server.stderr(), r"refused 10\.77\.0\.1: its address is not one of those")
     address("0a4d0002")
     server.wait_for(r"refused 10\.77\.0\.1: .*not the one that its path leads to \(10\.77\.0\.2\)", 20)

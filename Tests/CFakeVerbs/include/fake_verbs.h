@@ -191,6 +191,10 @@ uint32_t fake_verbs_entries_per_request(void);
 /* A completion for the next poll of any queue, and an event for its channel. At most 256. */
 void fake_verbs_complete(uint64_t request_id, uint32_t status, uint32_t opcode, uint32_t byte_count,
                          int has_immediate, uint32_t immediate, uint32_t vendor_syndrome);
+/* The completion of a message with bytes, for a receive whose number is 0 in its low 32 bits; one at a time. */
+void fake_verbs_message(uint64_t request_id, const void *bytes, uint8_t count);
+/* The first bytes of the last message with bytes that was sent. */
+void fake_verbs_said(uint8_t *into, uint8_t count);
 /* The next polls give this instead: a negative number; 0 to stop. */
 void fake_verbs_poll_result(int result);
 unsigned fake_verbs_unacknowledged(void);
