@@ -43,8 +43,11 @@ extension Diagnosis {
         let newer = "boot Linux \(MethodChoice.firstCheckingKernel) or newer"
         var found: [Diagnosis] = []
         if let refusal = Assessment.userMemoryRefusal(kernel, nil, machine.root) {
-            let severity: Severity = refusal.outcome == .no ? .blocks : .unknown
-            return [Diagnosis(severity, "kernelWithoutUserMemory", nil, refusal.reason, remedy: newer)]
+            // Drivers' dma-bufs are another matter: those are registered since Linux 5.12, and on Red Hat's kernels.
+            let takesBuffers = kernel >= KernelRelease(5, 12) || RedHatKernel(root: machine.root) != nil
+            let severity: Severity = refusal.outcome != .no ? .unknown : takesBuffers ? .limits : .blocks
+            let others = takesBuffers ? ": dma-bufs alone, as GPUs' drivers export them" : ""
+            return [Diagnosis(severity, "kernelWithoutUserMemory", nil, refusal.reason + others, remedy: newer)]
         }
         let isChecked =
             KernelEvidence.checksOnDemandMappings(root: machine.root) ?? (kernel >= MethodChoice.firstCheckingKernel)

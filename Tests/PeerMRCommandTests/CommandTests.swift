@@ -71,6 +71,17 @@ import TestSupport
         #expect(weights == weights.sorted())
     }
 
+    /// A kernel that gives programs no peer memory may still register what drivers export.
+    @Test(arguments: [("6.1.0", "limits"), ("5.12.0", "limits"), ("5.11.0", "blocks")])
+    func kernelsBeforeUserMemory(_ kernel: String, _ weight: String) throws {
+        let folder = TemporaryFolder()
+        let outcome = try Tool.run(
+            "doctor", "--snapshot", Self.file(TestMachine(kernel: kernel), in: folder), "--json")
+        let ailments = outcome.json["ailments"] as? [[String: Any]] ?? []
+        let found = ailments.first { $0["code"] as? String == "kernelWithoutUserMemory" }
+        #expect(found?["weight"] as? String == weight)
+    }
+
     @Test func doctorIsContentWhereNothingIsInTheWay() throws {
         let folder = TemporaryFolder()
         var machine = TestMachine()
