@@ -22,7 +22,19 @@ extension Answer {
 
     private init(_ outcome: Outcome, _ findings: [Finding], deciding: (Finding) -> Bool) {
         let reasons = findings.filter(deciding)
-        let reason = (reasons.isEmpty ? findings : reasons).map(\.detail).joined(separator: "; ")
-        self.init(outcome, reason, remedy: reasons.compactMap(\.remedy).first)
+        self.init(outcome, Self.reason(reasons.isEmpty ? findings : reasons), remedy: reasons.compactMap(\.remedy).first)
+    }
+
+    /// All reasons in a sentence, where functions that redirect are one: the findings have each by itself.
+    private static func reason(_ findings: [Finding]) -> String {
+        let redirecting = findings.filter { $0.code == .acsRedirect }.compactMap(\.device)
+        guard redirecting.count > 1, let last = redirecting.last else {
+            return findings.map(\.detail).joined(separator: "; ")
+        }
+        var details = findings.filter { $0.code != .acsRedirect }.map(\.detail)
+        let others = redirecting.dropLast().joined(separator: ", ")
+        let place = findings.prefix { $0.code != .acsRedirect }.count
+        details.insert("\(others) and \(last) send peer-to-peer requests up to the root complex", at: place)
+        return details.joined(separator: "; ")
     }
 }

@@ -135,6 +135,24 @@ import Testing
         }
     }
 
+    @Test func functionsThatRedirectAreOneReason() throws {
+        var machine = TestMachine()
+        machine.function("0000:00:00.0", vendor: 0x8086, device: 0x29c0, classCode: 0x060000, driver: nil)
+        machine.bridge("0000:00:01.0", port: 4, acs: 0)
+        machine.bridge("0000:01:00.0", below: ["0000:00:01.0"], port: 5)
+        let way = ["0000:00:01.0", "0000:01:00.0"]
+        for slot in ["00", "01"] { machine.bridge("0000:02:\(slot).0", below: way, port: 6, acs: 0x1d) }
+        machine.function("0000:03:00.0", below: way + ["0000:02:00.0"], pool: 1 << 24)
+        machine.function("0000:04:00.0", below: way + ["0000:02:01.0"], classCode: 0x020000, driver: "mlx5_core")
+        let folder = TemporaryFolder()
+        machine.write(to: folder)
+        let check = try Tool.run("check", "0000:03:00.0", "0000:04:00.0", "--json", "--root", folder.path.string).json
+        let route = try #require((check["answers"] as? [String: [String: Any]])?["route"]?["reason"] as? String)
+        #expect(route.hasPrefix("0000:02:00.0 and 0000:02:01.0 send peer-to-peer requests up to the root complex; "))
+        let findings = try #require(check["findings"] as? [[String: Any]])
+        #expect(findings.filter { $0["code"] as? String == "acsRedirect" }.count == 2)
+    }
+
     @Test func jsonKeepsItsShape() throws {
         let folder = TemporaryFolder()
         Self.machine(2, .switches).write(to: folder)
