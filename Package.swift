@@ -94,11 +94,12 @@ let package = Package(
         // The C library: peermr.h is written by hand, and the compiler holds the Swift bodies against it.
         .target(name: "CPeerMR", cSettings: hardened),
         .target(name: "CThreadTexts", cSettings: hardened),
+        .target(name: "CLeases", cSettings: hardened),
         .target(
             name: "PeerMRC",
             dependencies: [
-                "CPeerMR", "CThreadTexts", "CVerbs", "PeerMR", "PeerMemory", "PCITopology", "Verbs", "PeerMRCore",
-                system,
+                "CLeases", "CPeerMR", "CThreadTexts", "CVerbs", "PeerMR", "PeerMemory", "PCITopology", "Verbs",
+                "PeerMRCore", system,
             ],
             swiftSettings: strict),
 

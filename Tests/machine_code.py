@@ -5,9 +5,9 @@ allocates or counts references.
 
     machine_code.py --programs DIR
 
-DIR holds ping-pong and registration-cost, built with optimisation. From each loop all functions of this project are
-followed that it calls; none of them may call the allocator, the runtime's reference counting or
-its checks for exclusive access. The last line is `N passed, N failed`.
+DIR holds ping-pong, registration-cost and c-abi, built with optimisation. From each loop all functions of this project
+are followed that it calls; none of them may call the allocator, the runtime's reference counting or its checks for
+exclusive access, or take a lock. The last line is `N passed, N failed`.
 """
 import argparse
 import re
@@ -28,18 +28,28 @@ HITS = {
     "the end of a lease": r"\$s6PeerMR11RegionLeaseVfD",
     "a lookup of the cache's reader": r"\$s6PeerMR11CacheReaderV4keys",
 }
+# The same in the C library, with the return of a lease.
+C_HITS = {
+    "a lease in C": "peermr_cache_lease",
+    "the end of a lease in C": "peermr_lease_release",
+    "a lookup of a reader in C": "peermr_reader_find",
+}
 # A lookup that finds nothing or is for nothing, and the end of a region that had ended before its last lease.
-NO_HITS = re.compile(r"\$s6PeerMR(17RegistrationCacheC(4miss|7outside)|10CacheStoreC6retire)")
+NO_HITS = re.compile(
+    r"\$s6PeerMR(17RegistrationCacheC(4miss|7outside)|10CacheStoreC6retire)"
+    # In C: all that fails, the miss among it; a thread's first call, and tickets for more leases at once than ever.
+    r"|\$s7PeerMRC(5lease|6refuse|11refuseChild)|enter$|refill$")
 # What is made for a run, and not for a message, does these things: so the look must find them there.
 COUNTER_EXAMPLE = r"\$s8PingPong10RDMACMModeV6client"
 FORBIDDEN = re.compile(
     r"swift_(retain|release|bridgeObject|unknownObject|alloc|slowAlloc|dealloc|beginAccess|initStack"
     r"|getGenericMetadata|dynamicCast|weak|unowned|once)|^(malloc|calloc|realloc|free|posix_memalign|aligned_alloc)\b"
-    r"|^_Zn[wa]|^_Zd[la]")
+    r"|^_Zn[wa]|^_Zd[la]|^pthread_(mutex|rwlock|once)")
 # What looks at a dma-buf by way of its owner makes system calls: when messages are validated, or none comes for long.
 BY_THE_OWNER = re.compile(r"\$s8PingPong8EndpointV(15putThroughOwner|16takeThroughOwner|11checkMemory)")
 ASIDE = re.compile(f"{BY_THE_OWNER.pattern}|{NO_HITS.pattern}")
-OURS = re.compile(r"\$s(8PingPong|5Verbs|10PeerMRCore|10PeerMemory|6PeerMR|11PeerStorage)")
+OURS = re.compile(r"\$s(8PingPong|5Verbs|10PeerMRCore|10PeerMemory|6PeerMR|7PeerMRC|11PeerStorage)"
+                  r"|peermr_|enter$|refill$")
 
 
 class Program:
@@ -53,7 +63,8 @@ class Program:
 
     def named(self, pattern):
         """The functions whose mangled name begins so."""
-        return sorted(name for name in self.functions if re.match(pattern, name) and name.endswith(("F", "fD")))
+        return sorted(name for name in self.functions
+                      if re.match(pattern, name) and (name.endswith(("F", "fD")) or name == pattern))
 
     def calls(self, function):
         """What a function calls, or jumps to as its last act."""
@@ -91,8 +102,10 @@ def main():
     parser.add_argument("--programs", type=Path, required=True, help="where the programs are")
     programs = parser.parse_args().programs
     program, cache = Program(programs / "ping-pong"), Program(programs / "registration-cost")
+    library = Program(programs / "c-abi")
     passed = failed = 0
     looks = [(program, *loop) for loop in LOOPS.items()] + [(cache, *hit) for hit in HITS.items()]
+    looks += [(library, *hit) for hit in C_HITS.items()]
     for program_of, what, pattern in looks:
         roots = program_of.named(pattern)
         sentences = [] if roots else ["the program has no such function"]

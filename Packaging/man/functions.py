@@ -15,20 +15,36 @@ _HEADER = Path(__file__).resolve().parents[2] / "Sources" / "CPeerMR" / "include
 _DATE = "November 21, 2026"
 # Where the first sentence of the header is too long for a title.
 _TITLES = {
+    "peermr_arena_create": "declares host memory that regions of caches may be of",
+    "peermr_arena_free": "ends an arena of host memory",
     "peermr_bulk_keys": "the keys of a range of memory that is registered in chunks",
     "peermr_bulk_piece": "the keys of as much of a range as one chunk has",
+    "peermr_cache_free": "frees a cache of regions",
+    "peermr_cache_invalidate_p2pmem": "invalidates the regions of a memory",
+    "peermr_cache_invalidate_provider": "invalidates the regions of a PCI function's memory",
+    "peermr_cache_lease": "leases a region that has a range of a memory",
+    "peermr_cache_release_domain": "lets go of a protection domain",
+    "peermr_cache_statistics": "what a cache did, and holds",
     "peermr_deregister": "deregisters a region",
+    "peermr_lease_invalidate": "ends the region of a lease",
+    "peermr_lease_release": "gives a lease back",
     "peermr_outcome_name": "the names of values",
     "peermr_p2pmem_address": "the first byte of p2pmem, where it is mapped",
     "peermr_p2pmem_allocate": "allocates peer-to-peer memory of a PCI function",
     "peermr_p2pmem_free": "unmaps p2pmem and returns it to the pool",
     "peermr_p2pmem_length": "the length of p2pmem",
     "peermr_prove": "moves random bytes through a region and compares them",
+    "peermr_reader_advance": "lets go of all that a reader has found",
+    "peermr_reader_create": "makes a thread's own way into a cache",
+    "peermr_reader_find": "gives the keys of a range that a cache has",
+    "peermr_reader_free": "frees a reader",
     "peermr_region_detach": "hands the ibv_mr of a region to the caller",
     "peermr_region_mr": "the plain ibv_mr of a region",
     "peermr_register_address": "registers memory of this process by its address",
     "peermr_register_bulk": "registers many parts of memory at once, all or none",
     "peermr_register_p2pmem": "registers p2pmem with the method that works",
+    "peermr_request_free": "frees a request of a cache",
+    "peermr_request_p2pmem": "looks up what leases of a memory have in common",
     "peermr_status_name": "the name of a status",
 }
 # Functions that are read together, by the beginning of their names.
@@ -38,6 +54,7 @@ _FAMILIES = [
     ["peermr_p2pmem", "peermr_register_p2pmem"],
     ["peermr_register_bulk", "peermr_bulk"],
     ["peermr_register", "peermr_region", "peermr_method_name", "peermr_prove", "peermr_deregister"],
+    ["peermr_cache", "peermr_arena", "peermr_request", "peermr_lease", "peermr_reader"],
 ]
 
 

@@ -6,7 +6,7 @@ internal import Synchronization
 struct CacheKey: Hashable, Sendable {
     /// Distinguishes the memory from any other of its kind: the inode number of a dma-buf, the address of an object.
     let identity: UInt64
-    /// The address of the `struct ibv_pd`.
+    /// See ``CacheDomains``.
     let domain: UInt64
     /// As in ``RegionTraits``: what must match exactly, and the local rights that are wanted.
     let traits: UInt64
@@ -242,6 +242,12 @@ extension CacheIndex {
         return unsafe CacheHit(
             slot: slot, address: address &+ offset, start: first,
             keys: slot.pointee.keys.load(ordering: .relaxed), traits: traits)
+    }
+
+    /// Whether there are leases: in a child process there are none.
+    @inline(__always)
+    static func isLeased(_ slot: UnsafeMutablePointer<CacheSlot>) -> Bool {
+        unsafe slot.pointee.state.load(ordering: .relaxed) & SlotState.leases != 0
     }
 
     /// Gives a lease back.

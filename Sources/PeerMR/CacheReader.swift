@@ -32,6 +32,16 @@ public struct CacheReader: ~Copyable {
     /// - Returns: nil where there is none, or the range is empty or not inside the memory:
     ///   ``RegistrationCache/lease(_:at:count:)`` registers it, or says what is wrong.
     public mutating func keys(_ request: RegionRequest, at offset: Int, count: Int) -> RegionKeys? {
+        find(request, offset, count)
+    }
+
+    /// The same, of a request in an object.
+    package mutating func keys(_ bound: BoundRequest, at offset: Int, count: Int) -> RegionKeys? {
+        find(bound.request, offset, count)
+    }
+
+    @inline(__always)
+    private mutating func find(_ request: RegionRequest, _ offset: Int, _ count: Int) -> RegionKeys? {
         let start = request.offset &+ UInt64(truncatingIfNeeded: offset)
         let length = UInt64(truncatingIfNeeded: count)
         guard request.has(offset, count) else { return nil }

@@ -12,7 +12,7 @@ struct CacheSlot: ~Copyable {
     let state = Atomic<UInt64>(0)
     /// Distinguishes the memory from any other of its kind; see ``CacheKey``.
     let identity = Atomic<UInt64>(0)
-    /// The address of the `struct ibv_pd`.
+    /// See ``CacheDomains``.
     let domain = Atomic<UInt64>(0)
     /// See ``RegionTraits``.
     let traits = Atomic<UInt64>(0)

@@ -51,6 +51,7 @@ struct CacheState {
     var table = CacheTableStore()
     var readers = CacheReaders()
     var flights: [CacheFlight.Key: CacheFlight] = [:]
+    var domains = CacheDomains()
     /// The cache is gone: what is still registered goes with its last lease.
     var isClosed = false
     /// Whether the store holds itself for leases that outlive the cache.

@@ -11,11 +11,10 @@ final class CacheStore: Sendable {
     private let state: Mutex<CacheState>
 
     init(_ limits: RegistrationCache.Limits) throws(PeerMRError) {
-        guard limits.regions > 0 else { throw .cacheLimit("regions", 0, RegistrationCache.Limits.mostRegions) }
-        guard limits.regions <= RegistrationCache.Limits.mostRegions else {
+        guard limits.regions > 0, limits.regions <= RegistrationCache.Limits.mostRegions else {
             throw .cacheLimit("regions", limits.regions, RegistrationCache.Limits.mostRegions)
         }
-        guard limits.bytes > 0 else { throw .cacheLimit("bytes", 0, Int.max) }
+        guard limits.bytes > 0 else { throw .cacheLimit("bytes", limits.bytes, Int.max) }
         // Regions that have ended keep their slots until nobody leases them, nor a reader may see them: it may be long
         // before that advances, and slots cost memory only once they were used. One is of no region.
         guard let index = CacheIndex(regions: limits.regions, others: limits.regions + 65_536),

@@ -7,8 +7,8 @@ extension PeerMRError {
     package static let cacheErrors = ErrorSection(
         "Keeping regions in a cache",
         [
-            cacheLimit, cacheMemory, cacheOfParent, cacheFull, cacheNames, outsideCached, domainLeased,
-            partOfDeviceMemory, addressWithoutIdentity,
+            cacheLimit, cacheMemory, cacheOfParent, cacheFull, cacheNames, outsideCached, requestOfOther, domainLeased,
+            domainReleased, partOfDeviceMemory, addressWithoutIdentity,
         ])
 
     static let cacheLimit = ErrorTable(facts: "name", "value", "most") { name, value, most in
@@ -17,7 +17,7 @@ extension PeerMRError {
     static let cacheMemory = ErrorTable("mmap") {
         ErrorRow(.resourceLimit, "there is no memory for the cache", "free some, or make a cache with a lower limit")
     }
-    static let cacheOfParent = ErrorTable {
+    package static let cacheOfParent = ErrorTable {
         ErrorRow(
             .notSupported, "the cache was made by the parent of this process, whose regions cannot be used here",
             "make one in this process, and open the device again")
@@ -37,6 +37,14 @@ extension PeerMRError {
         ErrorRow(
             .invalidArgument, "host memory by its address has no identity: other memory may be mapped there next",
             "make a HostArena of it, or allocate HostMemory")
+    }
+    static let requestOfOther = ErrorTable {
+        ErrorRow(.invalidArgument, "the request is of another cache", "use the cache that made it")
+    }
+    static let domainReleased = ErrorTable {
+        ErrorRow(
+            .invalidArgument, "the cache has released the protection domain of this request",
+            "make a request of a domain that is still allocated")
     }
     static let domainLeased = ErrorTable(facts: "count") { count in
         ErrorRow(.busy, "\(count) regions of the protection domain are leased, or being registered")

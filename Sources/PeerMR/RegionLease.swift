@@ -24,6 +24,13 @@ public struct RegionLease: ~Copyable, @unchecked Sendable {
     deinit {
         if unsafe CacheIndex.giveBack(slot) { unsafe store._withUnsafeGuaranteedRef { unsafe $0.retire(slot) } }
     }
+
+    /// Hands the lease to the caller, who gives it back by ``DetachedLease/giveBack(_:_:)``.
+    package consuming func detach() -> DetachedLease {
+        let detached = unsafe DetachedLease(slot: UnsafeMutableRawPointer(slot), store: store.toOpaque(), keys: keys)
+        discard self
+        return detached
+    }
 }
 
 extension CacheHit {

@@ -22,6 +22,8 @@ public struct RegionRequest: Sendable {
     /// Where the memory begins in what the key names, in bytes.
     let offset: UInt64
     let key: CacheKey
+    /// The cache that made it, which no request of another finds anything in: see ``CacheDomains``.
+    let cache: ObjectIdentifier
     /// Of all requests of the process, only this one has it.
     let number: UInt64
 

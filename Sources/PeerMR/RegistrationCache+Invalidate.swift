@@ -21,6 +21,7 @@ extension RegistrationCache {
     @discardableResult
     public func invalidate(_ memory: any Memory, _ range: Range<Int>) throws(PeerMRError) -> Int {
         let buffer = try buffer(of: memory)
+        guard !range.isEmpty else { return 0 }
         let start = memory.identityOffset &+ UInt64(clamping: range.lowerBound)
         let end = memory.identityOffset &+ UInt64(clamping: range.upperBound)
         return try self.end(
@@ -54,23 +55,26 @@ extension RegistrationCache {
     }
 
     /// Ends the regions of a protection domain, so that it can be deallocated: the cache does not keep it alive any
-    /// more.
+    /// more. Requests of it register nothing any more; those that are made later do.
     ///
     /// - Throws: `busy` where some of them are leased: `ibv_dealloc_pd` answers EBUSY until the last lease is given
     ///   back. They have ended all the same.
     public func release(_ domain: ProtectionDomain) throws(PeerMRError) {
-        let raw = UInt64(UInt(bitPattern: unsafe domain.rawObject))
+        let raw = unsafe UInt(bitPattern: domain.rawObject)
         let leased = try store.withState { state -> (Int, CacheState.Ended) in
-            for flight in state.flights.values where flight.key.key.domain == raw { flight.isEnded = true }
+            let numbers = state.domains.release(raw)
+            let flights = state.flights.values.filter { numbers.contains($0.key.key.domain) }
+            for flight in flights { flight.isEnded = true }
             var (ended, leased): (CacheState.Ended, Int) = ([], 0)
             for number in state.books.taken.map(Int.init) {
                 let slot = unsafe self.store.index.slots + number
-                guard unsafe slot.pointee.domain.load(ordering: .relaxed) == raw else { continue }
+                guard unsafe numbers.contains(slot.pointee.domain.load(ordering: .relaxed)) else { continue }
                 let (isEnded, region) = state.end(number, self.store.index)
                 if isEnded { state.statistics.invalidations[.domain, default: 0] += 1 }
                 if let region { ended.append(region) } else { leased += 1 }
             }
-            leased += state.flights.values.count { $0.key.key.domain == raw }
+            leased += flights.count
+            if leased == 0 { state.domains.hasLeft(raw) }
             return (leased, ended)
         }
         guard leased == 0 else { throw .domainLeased(leased) }
@@ -93,7 +97,7 @@ extension RegistrationCache {
                 if isEnded { count += 1 }
                 if let region { ended.append(region) }
             }
-            state.statistics.invalidations[cause, default: 0] += UInt64(count)
+            if count > 0 { state.statistics.invalidations[cause, default: 0] += UInt64(count) }
             return (count, ended)
         }
     }

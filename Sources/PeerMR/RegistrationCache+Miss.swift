@@ -10,6 +10,7 @@ extension RegistrationCache {
         case found(CacheHit)
         case wait(CacheFlight)
         case register(CacheFlight)
+        case refuse
     }
 
     /// Looks once more, under the lock; then waits for the registration that another thread makes, or makes it.
@@ -20,8 +21,10 @@ extension RegistrationCache {
         let isWide = request.widening == .buffer
         let (first, size) = isWide ? (request.offset, UInt64(request.byteCount)) : (start, count)
         let flightKey = CacheFlight.Key(key: request.key, start: first, byteCount: size)
+        let raw = unsafe UInt(bitPattern: request.domain.rawObject)
         let step = try store.withState { state -> (Step, CacheState.Ended) in
             if let hit = store.index.lease(request.key, start, count) { return (.found(hit), []) }
+            guard state.domains.isCurrent(request.key.domain, raw) else { return (.refuse, []) }
             if let flight = state.flights[flightKey], !flight.isEnded {
                 flight.waiters += 1
                 state.statistics.waits += 1
@@ -35,6 +38,8 @@ extension RegistrationCache {
         let slot: Int
         switch step {
         case .found(let hit): return RegionLease(hit, count, store)
+        case .refuse:
+            throw request.cache == ObjectIdentifier(store) ? .domainReleased() : .requestOfOther()
         case .wait(let flight): slot = try flight.wait().get()
         case .register(let flight):
             let outcome = Result { () throws(PeerMRError) in try register(request, flightKey, flight) }

@@ -79,7 +79,7 @@ public final class RegistrationCache: Sendable {
     ///   - options: an I/O address and hints, where they matter.
     ///   - widening: what a lookup that finds nothing may register.
     /// - Throws: `invalidArgument` for host memory that is known by its address alone, which nothing distinguishes from
-    ///   what is mapped there next; `resourceLimit` for too many DMA handles.
+    ///   what is mapped there next; `resourceLimit` for too many DMA handles; `notSupported` in a child process.
     public func request(
         for memory: any Memory, on domain: ProtectionDomain, access: Access,
         options: RegistrationOptions = RegistrationOptions(), widening: Widening = .none
@@ -89,14 +89,19 @@ public final class RegistrationCache: Sendable {
         // By an address of the application's, devices and peers know memory by that address.
         let address = options.ioAddress ?? (memory as? UserMemory).map { UInt64($0.address) }
         let handle = try options.handle.map { handle throws(PeerMRError) in try number(of: handle) } ?? 0
+        let raw = unsafe UInt(bitPattern: domain.rawObject)
+        let domainNumber = try store.withState { state -> (UInt64, CacheState.Ended) in
+            (state.domains.number(of: raw), [])
+        }
         let key = CacheKey(
-            identity: identity, domain: UInt64(UInt(bitPattern: unsafe domain.rawObject)),
+            identity: identity, domain: domainNumber,
             traits: RegionTraits.requested(access, space: space, handle: handle),
             ioAddress: address.map { $0 &- offset })
         return RegionRequest(
             memory: memory, domain: domain, access: access, options: options,
             widening: access.isRemote ? .none : widening, byteCount: memory.byteCount,
-            offset: offset, key: key, number: Self.requestCount.wrappingAdd(1, ordering: .relaxed).newValue)
+            offset: offset, key: key, cache: ObjectIdentifier(store),
+            number: Self.requestCount.wrappingAdd(1, ordering: .relaxed).newValue)
     }
 
     func identify(_ memory: any Memory) throws(PeerMRError) -> (UInt64, space: UInt64) {
@@ -136,9 +141,10 @@ extension RegistrationCache {
     ///   - request: memory, domain and rights; of this cache.
     ///   - offset: where the range begins in the memory, in bytes.
     ///   - count: how long it is, in bytes; nil for all that follows `offset`.
-    /// - Throws: `invalidArgument` for a range that is empty or not inside the memory, `resourceLimit` where all
-    ///   regions that the limits allow are leased, `notSupported` in a child process; otherwise what the registration
-    ///   throws, see ``PeerRegion/init(registering:on:access:options:)``.
+    /// - Throws: `invalidArgument` for a range that is empty or not inside the memory, for a request of another cache,
+    ///   and for one whose domain was released; `resourceLimit` where far more regions are leased than the limits
+    ///   allow; `notSupported` in a child process; otherwise what the registration throws, see
+    ///   ``PeerRegion/init(registering:on:access:options:)``.
     public func lease(
         _ request: RegionRequest, at offset: Int = 0, count: Int? = nil
     ) throws(PeerMRError) -> RegionLease {
@@ -153,13 +159,21 @@ extension RegistrationCache {
         return RegionLease(hit, length, store)
     }
 
+    /// Why a lookup cannot succeed, where it is not for want of a region.
+    package func refusal(of request: RegionRequest, at offset: Int, count: Int) -> PeerMRError? {
+        if store.index.isWiped { return .cacheOfParent() }
+        if request.cache != ObjectIdentifier(store) { return .requestOfOther() }
+        return request.has(offset, count) ? nil : Self.outside(request, offset, count)
+    }
+
     // Out of the way of lookups that are right: what makes an error allocates.
     @inline(never)
     private static func outside(_ request: RegionRequest, _ offset: Int, _ count: Int) -> PeerMRError {
         .outsideCached(count, offset, request.byteCount)
     }
 
-    /// The same for a single lease. See ``request(for:on:access:options:widening:)``.
+    /// The same for a single lease: each makes a request, which takes a lock. See
+    /// ``request(for:on:access:options:widening:)``.
     public func lease(
         _ memory: any Memory, _ range: Range<Int>? = nil, on domain: ProtectionDomain, access: Access,
         options: RegistrationOptions = RegistrationOptions(), widening: Widening = .none

@@ -44,6 +44,17 @@ struct HandleSlot: ~Copyable {
 
     func release() { state.wrappingSubtract(1, ordering: .releasing) }
 
+    /// Whether the handle is good, and no call is ending it: for a caller that has noted that it uses it.
+    func isUsable(_ generation: UInt64) -> Bool {
+        let now = state.load(ordering: .acquiring)
+        return now >> Self.generationShift == generation && now & (Self.isLive | Self.isEnding) == Self.isLive
+    }
+
+    func isEnding(_ generation: UInt64) -> Bool {
+        let now = state.load(ordering: .acquiring)
+        return now >> Self.generationShift == generation && now & Self.isEnding != 0
+    }
+
     /// Takes an object that nobody uses, to end it.
     func claim(_ generation: UInt64) -> Outcome {
         var now = state.load(ordering: .acquiring)
@@ -103,6 +114,7 @@ final class HandleSlots: @unchecked Sendable {
     }
 
     /// The block of a slot, and its place in it.
+    @inline(__always)
     private static func place(_ number: Int) -> (block: Int, index: Int) {
         let shifted = number / first + 1
         let block = Int.bitWidth - 1 - shifted.leadingZeroBitCount
@@ -110,6 +122,7 @@ final class HandleSlots: @unchecked Sendable {
     }
 
     /// A slot that has been made; nil for one that has not.
+    @inline(__always)
     func slot(_ number: Int) -> UnsafeMutablePointer<HandleSlot>? {
         let (block, index) = Self.place(number)
         let address = unsafe blocks[block].load(ordering: .acquiring)

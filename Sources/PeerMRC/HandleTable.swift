@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import CLeases
 internal import Synchronization
+internal import PeerMR
 internal import PeerMRCore
 
 /// What a handle stands for.
@@ -8,7 +10,14 @@ enum HandleKind: UInt, CaseIterable {
     case capability = 1
     case p2pmem = 2
     case region = 3
+    case cache = 4
+    case arena = 5
+    case request = 6
+    case reader = 7
     case bulk = 8
+
+    /// Whether hits of a cache use it; see ``HandleTable/borrow(_:_:_:)``.
+    var isBorrowed: Bool { self == .request || self == .reader }
 
     /// Its name in the header.
     var name: String {
@@ -17,6 +26,10 @@ enum HandleKind: UInt, CaseIterable {
         case .p2pmem: "struct peermr_p2pmem"
         case .region: "struct peermr_region"
         case .bulk: "struct peermr_bulk"
+        case .cache: "struct peermr_cache"
+        case .arena: "struct peermr_arena"
+        case .request: "struct peermr_request"
+        case .reader: "struct peermr_reader"
         }
     }
 }
@@ -46,6 +59,7 @@ struct Handle {
     }
 
     /// - Returns: nil for what the library cannot have returned.
+    @inline(__always)
     init?(_ bits: UInt) {
         guard bits & (UInt(0xffff) << (UInt.bitWidth - 16)) == Self.top,
             let kind = HandleKind(rawValue: bits & (1 << Self.kindBits - 1))
@@ -103,6 +117,34 @@ final class HandleTable<Object: AnyObject & Sendable>: Sendable {
         return unsafe try Self.with(slot, body)
     }
 
+    /// The same without a word that other threads write: for hits of a cache. The thread notes what it uses.
+    ///
+    /// - Parameters:
+    ///   - place: where it is noted; nothing else of the kind is used in the body.
+    ///   - body: gets the number of the thread, too.
+    func borrow<Value>(
+        _ handle: OpaquePointer?, _ place: peermr_place, _ body: (Object, UInt64) throws(PeerMRError) -> Value
+    ) throws(PeerMRError) -> Value {
+        let bits = UInt(bitPattern: handle)
+        let thread = peermr_handle_use(place, bits)
+        defer { peermr_handle_leave(place) }
+        let (slot, generation) = unsafe try find(handle)
+        guard thread != 0, unsafe slot.pointee.isUsable(generation) else {
+            throw unsafe Self.refusal(slot, generation, bits, kind, thread)
+        }
+        return unsafe try Self.with(slot) { (object) throws(PeerMRError) in try body(object, thread) }
+    }
+
+    @inline(never)
+    private static func refusal(
+        _ slot: UnsafeMutablePointer<HandleSlot>, _ generation: UInt64, _ bits: UInt, _ kind: HandleKind,
+        _ thread: UInt64
+    ) -> PeerMRError {
+        if thread == 0 { return .threadMemory() }
+        if unsafe slot.pointee.isEnding(generation) { return .inUse(kind.name) }
+        return .noHandle(bits, kind, isKnown: unsafe slot.pointee.isKnown(generation))
+    }
+
     /// Ends an object that nobody else uses: its handle is none any more, unless the body throws.
     ///
     /// - Throws: `busy` while another call uses it; otherwise as ``use(_:_:)`` does.
@@ -114,6 +156,8 @@ final class HandleTable<Object: AnyObject & Sendable>: Sendable {
         case .gone: throw .noHandle(UInt(bitPattern: handle), kind, isKnown: unsafe slot.pointee.isKnown(generation))
         }
         do throws(PeerMRError) {
+            // Who borrows it wrote nothing here.
+            if kind.isBorrowed, peermr_handle_is_used(UInt(bitPattern: handle)) != 0 { throw .inUse(kind.name) }
             unsafe try Self.with(slot, body)
         } catch {
             unsafe slot.pointee.unclaim()
@@ -153,8 +197,39 @@ final class HandleTable<Object: AnyObject & Sendable>: Sendable {
 
 /// What applications hold.
 enum Live {
+    static let caches = HandleTable<CacheBox>(.cache)
+    static let arenas = HandleTable<ArenaBox>(.arena)
+    static let requests = HandleTable<BoundRequest>(.request).rooted(PEERMR_ROOT_REQUESTS)
+    static let readers = HandleTable<ReaderBox>(.reader).rooted(PEERMR_ROOT_READERS)
     static let capabilities = HandleTable<CapabilityBox>(.capability)
     static let memories = HandleTable<P2PMemoryBox>(.p2pmem)
     static let regions = HandleTable<RegionBox>(.region)
     static let bulks = HandleTable<BulkBox>(.bulk)
+}
+
+// MARK: - Tables that hits use
+
+extension HandleTable {
+    /// Puts the table where ``noted(_:_:_:)`` finds it. It lives as long as the process.
+    func rooted(_ root: peermr_root) -> HandleTable {
+        unsafe peermr_root_set(root, Unmanaged.passRetained(self).toOpaque())
+        return self
+    }
+
+    /// What a handle stands for, for a thread that has noted that it uses it. It looks at no global of Swift's, each
+    /// access to which would see to it that it has been made.
+    ///
+    /// - Returns: nil where ``borrow(_:_:_:)`` would throw.
+    @inline(__always)
+    @unsafe static func noted(_ root: peermr_root, _ handle: OpaquePointer?, _ kind: HandleKind) -> Unmanaged<Object>? {
+        guard let table = unsafe peermr_root_get(root), let handle = Handle(UInt(bitPattern: handle)),
+            handle.kind == kind,
+            let slot = unsafe Unmanaged<HandleTable>.fromOpaque(table)._withUnsafeGuaranteedRef({ table in
+                unsafe table.slots.slot(handle.slot)
+            }),
+            unsafe slot.pointee.isUsable(handle.generation),
+            let object = unsafe UnsafeRawPointer(bitPattern: slot.pointee.object.load(ordering: .relaxed))
+        else { return nil }
+        return unsafe .fromOpaque(object)
+    }
 }

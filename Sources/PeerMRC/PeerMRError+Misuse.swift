@@ -7,9 +7,12 @@ extension PeerMRError {
     package static let misuseErrors = ErrorSection(
         "Using the C library",
         [
-            null, unknownHandle, otherHandle, freedHandle, tooManyHandles, inUse, memoryIsRegistered, structSize,
-            unknownMembers, unknownValue, noAddress, noFunction, lengthOutOfRange, domainWithoutContext, ownedMemory,
-            noFinding, proofTooLong, noPlace, tooManyParts, outsidePart, acrossChunks,
+            null, threadMemory, unknownHandle, otherHandle, freedHandle, tooManyHandles, inUse, memoryIsRegistered,
+            structSize, unknownMembers, unknownValue, noAddress, noFunction, lengthOutOfRange, domainWithoutContext,
+            ownedMemory, noFinding, proofTooLong, noPlace, tooManyParts, outsidePart, acrossChunks,
+            // Of caches.
+            arenaIsUsed, cacheIsUsed, cacheFallback, wideningElsewhere, noLease, returnedLease, readerOfOther,
+            notInCache,
         ])
 }
 
@@ -17,6 +20,9 @@ extension PeerMRError {
 extension PeerMRError {
     static let null = ErrorTable(facts: "argument") { argument in
         ErrorRow(.invalidArgument, "\(argument) is NULL", "pass one")
+    }
+    static let threadMemory = ErrorTable {
+        ErrorRow(.resourceLimit, "there is no memory for what the library keeps of a thread", "free some")
     }
     static let unknownHandle = ErrorTable(facts: .hexadecimal("handle"), "kind") { handle, kind in
         ErrorRow(.invalidArgument, "\(handle) is no \(kind)", "pass what the library returned")
@@ -43,7 +49,8 @@ extension PeerMRError {
         ErrorRow(.busy, "another thread's call is using this \(kind)", "wait until it has returned")
     }
     static let memoryIsRegistered = ErrorTable {
-        ErrorRow(.busy, "regions over this p2pmem live", "deregister them first")
+        ErrorRow(.busy, "regions or requests over this p2pmem live")
+            .with(remedy: "deregister the regions, free the requests, and invalidate the memory in caches")
     }
 }
 

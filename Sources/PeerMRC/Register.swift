@@ -17,9 +17,11 @@ struct Options {
     var fallback = Fallback.refuse
     var registration = RegistrationOptions()
     var provider: PCIAddress?
+    var widening = RegistrationCache.Widening.none
 
+    /// - Parameter forCache: whether they are of a request: then nothing bounces, and it may widen.
     /// - Throws: `invalidArgument` for what no version has.
-    init(_ pointer: UnsafePointer<peermr_options>?) throws(PeerMRError) {
+    init(_ pointer: UnsafePointer<peermr_options>?, forCache: Bool = false) throws(PeerMRError) {
         guard let pointer = unsafe pointer else { return }
         var given = unsafe peermr_options()
         unsafe try Structs.read(pointer, "peermr_options", into: &given)
@@ -29,12 +31,15 @@ struct Options {
         case PEERMR_FALLBACK_BOUNCE: fallback = .bounce
         default: throw .unknownValue(UInt64(unsafe given.fallback.rawValue), "enum peermr_fallback")
         }
-        let known = UInt32(1)
-        guard unsafe given.flags & ~known == 0 else {
+        let (hasAddress, widens) = (UInt32(1), UInt32(2))
+        guard unsafe given.flags & ~(hasAddress | widens) == 0 else {
             throw .unknownValue(UInt64(unsafe given.flags), "set of PEERMR_OPTION_ flags")
         }
         guard unsafe given.reserved == 0 else { throw .unknownMembers("peermr_options") }
-        if unsafe given.flags & known != 0 { registration.ioAddress = unsafe given.io_address }
+        guard unsafe forCache || given.flags & widens == 0 else { throw .wideningElsewhere() }
+        guard !forCache || fallback == .refuse else { throw .cacheFallback() }
+        if unsafe given.flags & widens != 0 { widening = .buffer }
+        if unsafe given.flags & hasAddress != 0 { registration.ioAddress = unsafe given.io_address }
         if unsafe given.provider_bdf != nil { provider = unsafe try address(given.provider_bdf, "provider_bdf") }
     }
 }

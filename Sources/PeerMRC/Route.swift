@@ -40,6 +40,16 @@ func validate<Pointer>(_ out: UnsafeMutablePointer<Pointer?>?) throws(PeerMRErro
 ///
 /// - Parameter name: of the parameter, for messages.
 func address(_ text: UnsafePointer<CChar>?, _ name: String) throws(PeerMRError) -> PCIAddress {
+    let address = unsafe try spelledAddress(text, name)
+    let folder = "sys/bus/pci/devices/\(address)"
+    guard SystemRoot.live.exists(folder) || SystemRoot.live.linkTarget(folder) != nil else {
+        throw .noFunction("\(address)")
+    }
+    return address
+}
+
+/// The address of a function that there is, or was.
+func spelledAddress(_ text: UnsafePointer<CChar>?, _ name: String) throws(PeerMRError) -> PCIAddress {
     guard let text = unsafe text else { throw .null(name) }
     // No address is longer, and no more is read of what is none.
     let limit = 17
@@ -50,10 +60,6 @@ func address(_ text: UnsafePointer<CChar>?, _ name: String) throws(PeerMRError) 
     guard let address = PCIAddress(String(decoding: bytes, as: UTF8.self)) else {
         let shown = bytes.map { (0x20..<0x7f).contains($0) ? String(UnicodeScalar($0)) : "?" }.joined()
         throw .noAddress(bytes.count < limit ? shown : shown + "...")
-    }
-    let folder = "sys/bus/pci/devices/\(address)"
-    guard SystemRoot.live.exists(folder) || SystemRoot.live.linkTarget(folder) != nil else {
-        throw .noFunction("\(address)")
     }
     return address
 }

@@ -6,8 +6,7 @@
 
 struct possessions have;
 
-/* A handle that is none, another one each time: the sentences about them differ. */
-static void *no_handle(void)
+void *no_handle(void)
 {
     static uintptr_t number = 64;
     return (void *)(number += 64);
@@ -277,9 +276,7 @@ static void do_names(void)
     CHECK(peermr_map_type_name(PEERMR_MAP_BUS_ADDRESS) && peermr_method_name(PEERMR_METHOD_DMABUF));
 }
 
-const struct entry entries[] = {
-/* The name is that of a function, or this does not compile. */
-#define ENTRY(function, ends, fails, works) {sizeof(&function) ? #function : "", ends, fails, works}
+static const struct entry entries[] = {
     ENTRY(peermr_last_error, KEEPS, fail_last_error, do_last_error),
     ENTRY(peermr_version, KEEPS, NULL, do_names),
     ENTRY(peermr_status_name, KEEPS, NULL, do_names),
@@ -312,17 +309,24 @@ const struct entry entries[] = {
     ENTRY(peermr_deregister, ENDS, fail_deregister, do_register_address),
 };
 
+static const unsigned own_count = sizeof(entries) / sizeof(*entries);
+
+const struct entry *entry_at(unsigned index)
+{
+    return index < own_count ? &entries[index] : &cache_entries[index - own_count];
+}
+
 unsigned c_abi_entry_count(void)
 {
-    return sizeof(entries) / sizeof(*entries);
+    return own_count + cache_entry_count;
 }
 
 const char *c_abi_entry_name(unsigned index)
 {
-    return index < c_abi_entry_count() ? entries[index].name : "?";
+    return index < c_abi_entry_count() ? entry_at(index)->name : "?";
 }
 
 int c_abi_entry_ends_texts(unsigned index)
 {
-    return index < c_abi_entry_count() && entries[index].ends == ENDS;
+    return index < c_abi_entry_count() && entry_at(index)->ends == ENDS;
 }

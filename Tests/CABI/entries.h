@@ -8,6 +8,9 @@
 extern struct possessions {
     struct machine machine;
     struct peermr_region *region;
+    struct peermr_cache *cache;
+    struct peermr_arena *arena;
+    struct peermr_request *request;
     struct peermr_capability *capability; /* NULL where this machine has no PCI function */
 } have;
 
@@ -22,6 +25,15 @@ struct entry {
     void (*works)(void); /* NULL where this process cannot have what that needs */
 };
 
-extern const struct entry entries[]; /* c_abi_entry_count() of them */
+const struct entry *entry_at(unsigned index);
+
+/* The name is that of a function, or this does not compile. */
+#define ENTRY(function, ends, fails, works) {sizeof(&function) ? #function : "", ends, fails, works}
+
+extern const struct entry cache_entries[];
+extern const unsigned cache_entry_count;
+
+/* A handle that is none, another one each time: the sentences about them differ. */
+void *no_handle(void);
 
 #endif

@@ -65,6 +65,18 @@ void proofs(void);
 void remembered_devices(void);
 void every_entry(void);
 void texts_without_end(void);
+void cache_leases(void);
+void cache_limits(void);
+void cache_invalidation(void);
+void cache_domains(void);
+void cache_readers(void);
+void leases_twice(void);
+void cache_refusals(void);
+void cache_access(void);
+void cache_cycles(void);
+void cache_after_fork(void);
+void threads_lease(void);
+void threads_share_a_lease(void);
 void threads_register(void);
 void threads_share_a_handle(void);
 

@@ -84,16 +84,16 @@ static void keep_texts(unsigned index)
 {
     struct held held = {.count = 0};
     hold_all(&held);
-    if (entries[index].works)
-        entries[index].works();
+    if (entry_at(index)->works)
+        entry_at(index)->works();
     CHECK(are_unchanged(&held));
-    for (int round = 0; entries[index].fails && round < 2; round++) {
-        entries[index].fails();
+    for (int round = 0; entry_at(index)->fails && round < 2; round++) {
+        entry_at(index)->fails();
         CHECK(are_unchanged(&held));
         hold_last_error(&held);
     }
-    if (entries[index].works)
-        entries[index].works();
+    if (entry_at(index)->works)
+        entry_at(index)->works();
     CHECK(are_unchanged(&held));
     drop(&held);
 }
@@ -103,12 +103,12 @@ static void record_a_failure(unsigned index)
     struct held held = {.count = 0};
     fail_to_register();
     hold_last_error(&held);
-    entries[index].fails();
+    entry_at(index)->fails();
     CHECK(!says(held.copies[1]));
     drop(&held);
     hold_last_error(&held);
-    if (entries[index].works)
-        entries[index].works();
+    if (entry_at(index)->works)
+        entry_at(index)->works();
     /* What a call that succeeds does not change is the failure: the texts themselves may be others. */
     CHECK(says(held.copies[1]));
     drop(&held);
@@ -123,12 +123,18 @@ void every_entry(void)
     options.access = IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ;
     WORKS(peermr_register_address(have.machine.pd, have.machine.bytes, 4096, &options, &have.region));
     fake_verbs_loop(1);
+    WORKS(peermr_cache_create(NULL, &have.cache));
+    WORKS(peermr_arena_create(have.machine.bytes, 8192, &have.arena));
+    WORKS(peermr_request_arena(have.cache, have.machine.pd, have.arena, NULL, &have.request));
     if (some_function()[0])
         WORKS(peermr_check(have.machine.context, some_function(), &have.capability));
     for (unsigned i = 0; i < c_abi_entry_count(); i++)
-        entries[i].ends == ENDS ? record_a_failure(i) : keep_texts(i);
+        entry_at(i)->ends == ENDS ? record_a_failure(i) : keep_texts(i);
     if (have.capability)
         WORKS(peermr_capability_free(have.capability));
+    WORKS(peermr_request_free(have.request));
+    WORKS(peermr_cache_free(have.cache));
+    WORKS(peermr_arena_free(have.arena));
     WORKS(peermr_deregister(have.region));
     machine_close(&have.machine);
 }

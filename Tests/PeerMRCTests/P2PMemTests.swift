@@ -64,7 +64,7 @@ import Testing
             var object: UnsafeMutablePointer<ibv_mr>?
             #expect(peermr_region_detach(regions[0], &object) == PEERMR_NOT_SUPPORTED, "its memory is the library's")
             #expect(peermr_p2pmem_free(memory) == PEERMR_BUSY)
-            #expect(lastReason.contains("regions over this p2pmem live"))
+            #expect(lastReason.contains("requests over this p2pmem live"))
             #expect(peermr_deregister(regions[0]) == PEERMR_OK)
             #expect(peermr_p2pmem_free(memory) == PEERMR_BUSY)
             #expect(peermr_deregister(regions[1]) == PEERMR_OK)

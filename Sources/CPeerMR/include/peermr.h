@@ -25,7 +25,7 @@
  * one object; a free during another thread's call gives PEERMR_BUSY and changes nothing, and a call during the free
  * gives PEERMR_BUSY or finds no such object. After fork(2) a child must not use the library, nor libibverbs.
  *
- * Handles. peermr_capability, peermr_p2pmem and peermr_region are opaque: numbers that are never reused, not addresses.
+ * Handles. The structs that only the library lays out are opaque: numbers that are never reused, not addresses.
  * One that has been freed, is of another kind, or never was valid gives PEERMR_INVALID_ARGUMENT.
  *
  * The library cannot check these rules, which the caller must keep: an ibv_context or ibv_pd is NULL or an open one of
@@ -108,5 +108,6 @@ const char *peermr_status_name(peermr_status status);
 #include "peermr/check.h"
 #include "peermr/region.h"
 #include "peermr/bulk.h"
+#include "peermr/cache.h"
 
 #endif

@@ -43,6 +43,7 @@ enum peermr_fallback {
 };
 
 #define PEERMR_OPTION_IO_ADDRESS UINT32_C(1) /* in peermr_options.flags: io_address is meant */
+#define PEERMR_OPTION_WIDEN UINT32_C(2)      /* for requests of caches only: register all of the memory, if local */
 
 /* How to register. NULL stands for PEERMR_OPTIONS_INIT. */
 struct peermr_options {

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import Verbs
+
+/// A lease as two addresses, for those who keep it where Swift does not see it.
+@safe
+package struct DetachedLease {
+    package let slot: UnsafeMutableRawPointer
+    package let store: UnsafeMutableRawPointer
+    package let keys: RegionKeys
+
+    /// Gives a lease back.
+    ///
+    /// - Returns: false in a child process, which has none.
+    @unsafe
+    package static func giveBack(_ slot: UnsafeMutableRawPointer, _ store: UnsafeMutableRawPointer) -> Bool {
+        let slot = unsafe slot.assumingMemoryBound(to: CacheSlot.self)
+        // What the child finds there is zeros.
+        guard unsafe CacheIndex.isLeased(slot) else { return false }
+        guard unsafe CacheIndex.giveBack(slot) else { return true }
+        unsafe Unmanaged<CacheStore>.fromOpaque(store)._withUnsafeGuaranteedRef { unsafe $0.retire(slot) }
+        return true
+    }
+
+    /// Ends the region of a lease, as ``RegionLease/invalidate()`` does.
+    ///
+    /// - Returns: false in a child process, which has none.
+    @unsafe
+    package static func invalidate(_ slot: UnsafeMutableRawPointer, _ store: UnsafeMutableRawPointer) -> Bool {
+        let slot = unsafe slot.assumingMemoryBound(to: CacheSlot.self)
+        guard unsafe CacheIndex.isLeased(slot) else { return false }
+        unsafe Unmanaged<CacheStore>.fromOpaque(store)._withUnsafeGuaranteedRef { unsafe $0.end(slot) }
+        return true
+    }
+}
+
+/// A request and its cache in one object: who has its address looks up without a copy of either.
+package final class BoundRequest: Sendable {
+    package let cache: RegistrationCache
+    package let request: RegionRequest
+    private let store: CacheStore
+
+    package init(_ request: RegionRequest, of cache: RegistrationCache) {
+        self.cache = cache
+        self.request = request
+        store = cache.store
+    }
+
+    /// A lease of a region that the cache has.
+    ///
+    /// - Returns: nil where it has none; ``RegistrationCache/lease(_:at:count:)`` then registers it or says what is
+    ///   wrong.
+    package func leaseIfCached(at offset: Int, count: Int) -> DetachedLease? {
+        guard request.has(offset, count) else { return nil }
+        let (start, length) = (request.offset &+ UInt64(offset), UInt64(count))
+        guard let hit = store.index.lease(request.key, start, length) else { return nil }
+        return unsafe DetachedLease(
+            slot: UnsafeMutableRawPointer(hit.slot), store: Unmanaged.passUnretained(store).toOpaque(),
+            keys: hit.regionKeys(length))
+    }
+}
