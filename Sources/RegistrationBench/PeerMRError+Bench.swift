@@ -9,7 +9,7 @@ extension PeerMRError {
         [
             emptyPlan, badThreads, badIterations, bareChunks, populatedAlready, unalignedStart, beyondRegion,
             malformedSize, partOfPage, descendingRange, hugeRequest, noHostPages, bareCall, beyondDevice, beyondLimit,
-            beyondMachine, thread,
+            beyondMachine, thread, badCount, severalSizes,
         ])
 }
 
@@ -23,6 +23,12 @@ extension PeerMRError {
     }
     static let badIterations = ErrorTable(facts: "count") { count in
         ErrorRow(.invalidArgument, "\(count) iterations measure nothing", "name at least 1")
+    }
+    static let badCount = ErrorTable(facts: "count", "what", "most") { count, what, most in
+        ErrorRow(.invalidArgument, "\(count) is no number of \(what)", "name 1 to \(most)")
+    }
+    package static let severalSizes = ErrorTable(facts: "text") { text in
+        ErrorRow(.invalidArgument, "\"\(text)\" is more than one size of a region", "name one, such as 64K")
     }
     static let bareChunks = ErrorTable {
         ErrorRow(.invalidArgument, "the bare calls register memory whole, and not in chunks")

@@ -2,7 +2,6 @@
 
 internal import Glibc
 internal import Synchronization
-internal import SystemPackage
 internal import PeerMRCore
 
 /// Runs a sampler on several threads at once.
@@ -48,28 +47,7 @@ enum Workers {
     static func run(_ sampler: Sampler, count: Int) throws(PeerMRError) -> [Batch] {
         guard count > 1 else { return [sampler.run()] }
         let shared = Shared(sampler, count)
-        var threads: [pthread_t] = []
-        var failure: Errno?
-        for _ in 0..<count {
-            var thread = pthread_t()
-            let context = unsafe Unmanaged.passRetained(shared)
-            let result = unsafe pthread_create(
-                &thread, nil,
-                { context in
-                    guard let context = unsafe context else { return nil }
-                    unsafe Unmanaged<Shared>.fromOpaque(context).takeRetainedValue().work()
-                    return nil
-                }, context.toOpaque())
-            guard result == 0 else {
-                unsafe context.release()
-                failure = Errno(rawValue: result)
-                shared.isAborted.store(true, ordering: .relaxed)
-                break
-            }
-            threads.append(thread)
-        }
-        for thread in threads { _ = pthread_join(thread, nil) }
-        if let failure { throw .thread(failure, count) }
+        try Threads.run(count, onFailure: { shared.isAborted.store(true, ordering: .relaxed) }) { _ in shared.work() }
         return shared.batches.withLock { $0 }
     }
 }

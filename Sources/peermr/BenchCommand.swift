@@ -12,7 +12,7 @@ import PeerMRCore
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Measures what the library's calls cost on this machine.",
-        subcommands: [BenchRegistration.self])
+        subcommands: [BenchRegistration.self, BenchCache.self])
 }
 
 struct BenchRegistration: ParsableCommand {

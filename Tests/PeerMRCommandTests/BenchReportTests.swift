@@ -209,3 +209,25 @@ import Testing
         #expect((outcome.json["error"] as? [String: Any])?["code"] as? String == "invalidArgument")
     }
 }
+
+/// The same of `peermr bench cache`.
+@Suite struct BenchCacheLineTests {
+    @Test func theUsualPlan() throws {
+        let plan = try BenchCache.parse(["--device", "x"]).words()
+        #expect(plan.memories.map(\.description) == ["host"])
+        #expect(plan.regionBytes == 65536 && plan.regions == 64 && plan.threads == 1 && plan.limit == nil)
+    }
+
+    @Test(arguments: [
+        ["--regions", "0"], ["--regions", "-1"], ["--regions", "1048577"], ["--limit", "0"], ["--limit", "-3"],
+        ["--lookups", "0"], ["--threads", "0"], ["--threads", "257"], ["--size", "5000"], ["--size", "4K,8K"],
+        ["--size", "x"], ["--size", "0"], ["--memory", "nothing"], ["--size", "8191P", "--regions", "1000000"],
+        ["--limit", "16777217"],
+    ])
+    func isRefusedWithASentence(_ words: [String]) throws {
+        let outcome = try Tool.run(["bench", "cache", "--device", "x"] + words + ["--json"])
+        #expect(outcome.status == 2)
+        #expect(outcome.complaint.split(separator: "\n").count == 1)
+        #expect((outcome.json["error"] as? [String: Any])?["code"] as? String == "invalidArgument")
+    }
+}
