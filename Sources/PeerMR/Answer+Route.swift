@@ -22,7 +22,8 @@ extension Answer {
 
     private init(_ outcome: Outcome, _ findings: [Finding], deciding: (Finding) -> Bool) {
         let reasons = findings.filter(deciding)
-        self.init(outcome, Self.reason(reasons.isEmpty ? findings : reasons), remedy: reasons.compactMap(\.remedy).first)
+        let reason = Self.reason(reasons.isEmpty ? findings : reasons)
+        self.init(outcome, reason, remedy: reasons.compactMap(\.remedy).first)
     }
 
     /// All reasons in a sentence, where functions that redirect are one: the findings have each by itself.
