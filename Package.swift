@@ -183,8 +183,8 @@ let package = Package(
 
         // Threads in one registration cache: run by the tests, and with ThreadSanitizer.
         .executableTarget(
-            name: "cache-stress", dependencies: ["CFakeVerbs", "PeerMR", "SanitizerSupport"], path: "Tests/CacheStress",
-            swiftSettings: testing),
+            name: "cache-stress", dependencies: ["CFakeVerbs", "PeerMR", "SanitizerSupport", "TestSupport"],
+            path: "Tests/CacheStress", swiftSettings: testing),
         .target(name: "SanitizerSupport", path: "Tests/SanitizerSupport"),
 
         // The C library as C programs see it: its functions, used and misused. The program is for sanitizers.

@@ -28,6 +28,8 @@ extension Route {
     /// Whether what a finding says keeps the route from working, or from being known to work.
     private func isNeeded(_ finding: Finding) -> Bool {
         if verdict.isSupported == true { return false }
+        // Where nothing can be mapped at all, no other way helps.
+        if refusesEveryWay, ![.confidentialGuest, .xen, .platformDMA].contains(finding.code) { return false }
         switch finding.code {
         case .acsRedirect: return !isHostBridgeAllowed
         // Where the bridges decide and are not known, they have it.
@@ -45,6 +47,10 @@ extension Route {
     /// is none.
     package func isReason(_ finding: Finding) -> Bool {
         finding.isBlocking && !([.noCommonUpstream, .acsRedirect].contains(finding.code) && isHostBridgeAllowed)
+    }
+
+    private var refusesEveryWay: Bool {
+        verdict.isSupported == false && findings.contains { $0.code == .confidentialGuest && $0.isBlocking }
     }
 
     private var meetsBelow: Bool {

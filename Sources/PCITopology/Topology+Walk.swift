@@ -40,6 +40,11 @@ extension Topology {
                 return Verdict(mapType: .notSupported, isSupported: false, distance: decided.distance)
             }
             if isAllowed == nil { decided = decided.withoutAnswer }
+        } else if !isPlain, platform.allows(.busAddress, functions[client]) == false {
+            // No other place would mend this route.
+            for finding in platform.findings(functions[client], .busAddress) where finding.isBlocking {
+                recorder.record(finding)
+            }
         }
         // What would be refused anyway is refused without the option, too.
         return hasPeerToPeer == nil && decided.isSupported == true ? decided.withoutAnswer : decided

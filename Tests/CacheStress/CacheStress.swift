@@ -4,6 +4,8 @@
 // is compared with the region that it is of. Tests/thread-sanitizer runs it with ThreadSanitizer.
 //
 //     cache-stress [THREADS [OPERATIONS [SEED]]]
+//     cache-stress stale [THREADS [CYCLES [SEED]]]        memory becomes other memory under the same name
+//     cache-stress bulk [THREADS [ROUNDS [SEED]]]         many parts at once, some of which fail
 //
 // Ends with what was done, and a status that is not 0 where anything was wrong.
 
@@ -12,16 +14,23 @@ import Glibc
 @main
 enum CacheStress {
     static func main() {
-        let numbers = CommandLine.arguments.dropFirst().map { UInt64($0) }
-        guard numbers.count <= 3, !numbers.contains(nil) else {
-            print("cache-stress: THREADS, OPERATIONS and SEED are numbers")
+        var words = CommandLine.arguments.dropFirst()
+        let mode = words.first.flatMap { UInt64($0) == nil ? $0 : nil }
+        if mode != nil { words = words.dropFirst() }
+        let numbers = words.map { UInt64($0) }
+        guard numbers.count <= 3, !numbers.contains(nil), [nil, "stale", "bulk"].contains(mode) else {
+            print("cache-stress: [stale | bulk] and then numbers; see its source")
             exit(2)
         }
         let given = numbers.compactMap { $0 }
-        let run = StressRun(
-            threads: Int(clamping: given.first ?? 16), operations: Int(clamping: given.dropFirst().first ?? 20_000),
-            seed: given.dropFirst(2).first ?? 1)
-        let outcome = run.outcome()
+        let seed = given.dropFirst(2).first ?? 1
+        func number(_ index: Int, _ usual: UInt64) -> Int { Int(clamping: given.dropFirst(index).first ?? usual) }
+        let outcome =
+            switch mode {
+            case "stale"?: StaleRun(threads: number(0, 4), cycles: number(1, 1_000_000), seed: seed).outcome()
+            case "bulk"?: BulkRun(threads: number(0, 8), rounds: number(1, 500), seed: seed).outcome()
+            default: StressRun(threads: number(0, 16), operations: number(1, 20_000), seed: seed).outcome()
+            }
         print(outcome.summary)
         for fault in outcome.faults.prefix(20) { print("FAIL \(fault)") }
         exit(outcome.faults.isEmpty ? 0 : 1)

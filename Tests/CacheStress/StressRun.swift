@@ -68,7 +68,7 @@ final class StressRun: Sendable {
 }
 
 /// The fake's state, which threads share on purpose.
-private struct SharedFake: @unchecked Sendable {
+struct SharedFake: @unchecked Sendable {
     let state: UnsafeMutableRawPointer?
 }
 

@@ -10,10 +10,10 @@ import Testing
 @Suite struct PlatformDMATests {
     /// An AMD machine: two functions of a device, an NVMe drive and a NIC, and a NIC below another root port.
     private func machine(
-        flags: String? = "fpu sse2", group: String? = nil, commandLine: String = "ro quiet\n",
-        _ files: [String: String] = [:]
+        vendor: String = "AuthenticAMD", flags: String? = "fpu sse2", group: String? = nil,
+        commandLine: String = "ro quiet\n", _ files: [String: String] = [:]
     ) -> TestMachine {
-        let cpu = "processor\t: 0\nvendor_id\t: AuthenticAMD\ncpu family\t: 25\n"
+        let cpu = "processor\t: 0\nvendor_id\t: \(vendor)\ncpu family\t: 25\n"
         var machine = TestMachine(cpu: cpu + (flags.map { "flags\t\t: \($0)\n" } ?? "") + "\n", commandLine: commandLine)
         machine.function("0000:00:00.0", vendor: 0x1022, device: 0x1480, classCode: 0x060000, driver: nil)
         for (port, bus) in [("01", "01"), ("02", "02")] {
@@ -58,6 +58,18 @@ import Testing
         let found = try route(machine, "0000:01:00.0", "0000:02:00.1")
         #expect(found.verdict.mapType == .notSupported)
         #expect(found.findings.filter(\.isBlocking).map(\.code) == [.noCommonUpstream, .confidentialGuest])
+    }
+
+    /// Where the route is refused besides, another place for the cards would not help.
+    @Test func confidentialGuestsHaveOneRemedy() throws {
+        let machine = machine(vendor: "GenuineIntel", flags: "fpu hypervisor tdx_guest")
+        let found = try route(machine, "0000:01:00.0", "0000:02:00.1")
+        #expect(found.verdict.isSupported == false)
+        #expect(found.findings.contains { $0.code == .hostBridgeNotListed })
+        #expect(found.findings.filter { $0.remedy != nil }.map(\.code) == [.confidentialGuest])
+        let ordinary = self.machine(vendor: "GenuineIntel", flags: "fpu hypervisor")
+        let refused = try route(ordinary, "0000:01:00.0", "0000:02:00.1")
+        #expect(refused.findings.filter { $0.remedy != nil }.map(\.code) == [.noCommonUpstream])
     }
 
     @Test func whatMayBeAConfidentialGuest() throws {
