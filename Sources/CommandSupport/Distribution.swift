@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import Histogram
+internal import PeerMRCore
 
 /// How long something took, many times over: a histogram with three significant digits, whose ends are exact.
 package struct Distribution: Sendable {
@@ -55,7 +56,7 @@ package struct Distribution: Sendable {
     /// All percentiles in HdrHistogram's own text format, in microseconds, below a comment with a name; blank lines
     /// separate one distribution from the next.
     package func hgrm(_ name: String) -> String {
-        var text = "# \(name)\n"
+        var text = "# \(name.printable)\n"
         histogram.outputPercentileDistribution(to: &text, outputValueUnitScalingRatio: 1000)
         return text + "\n\n"
     }

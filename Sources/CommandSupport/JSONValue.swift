@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import PeerMRCore
+
 /// A value of the JSON that programs read.
 package enum JSONValue: Sendable {
     case text(String)
@@ -53,21 +55,26 @@ package enum JSONValue: Sendable {
         }
     }
 
+    /// A string of JSON that is safe on a terminal, too: what is not printable is an escape, and comes back as it was.
     private static func quote(_ text: String) -> String {
         // Most texts are plain.
-        if text.utf8.allSatisfy({ $0 >= 32 && $0 != 0x22 && $0 != 0x5c }) { return "\"" + text + "\"" }
+        let isPlain = text.utf8.allSatisfy { (0x20...0x7e).contains($0) && $0 != 0x22 && $0 != 0x5c }
+        if isPlain { return "\"" + text + "\"" }
         var quoted = "\""
         for scalar in text.unicodeScalars {
             switch scalar {
             case "\"": quoted += "\\\""
             case "\\": quoted += "\\\\"
             case "\n": quoted += "\\n"
-            case _ where scalar.value < 32:
-                let digits = String(scalar.value, radix: 16)
-                quoted += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-            default: quoted.unicodeScalars.append(scalar)
+            case _ where scalar.isPrintable: quoted.unicodeScalars.append(scalar)
+            default: quoted += UTF16.encode(scalar)?.map(escape).joined() ?? ""
             }
         }
         return quoted + "\""
+    }
+
+    private static func escape(_ unit: UInt16) -> String {
+        let digits = String(unit, radix: 16)
+        return "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
     }
 }

@@ -33,7 +33,8 @@ package struct LatencyPicture {
         var variables = [("csv", table.path), ("title", title), ("subtitle", subtitle)]
         if let distributions { variables.append(("hgrm", distributions.path)) }
         let settings = variables.map { name, text in
-            "\(name) = '\(text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "''"))'\n"
+            // A line end would end the string, and what follows would be gnuplot's to run.
+            "\(name) = '\(text.printable.replacing("'", with: "''"))'\n"
         }
         let script = String(decoding: PackageResources.latency_gp, as: UTF8.self)
         let picture = try gnuplot.run(settings.joined() + script)

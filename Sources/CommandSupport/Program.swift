@@ -25,7 +25,7 @@ package struct Program: Sendable {
     /// Prints a line for people on standard error.
     package func say(_ text: String) {
         StatusLine.finish()
-        writeAll(2, "\(name): \(text)\n")
+        writeAll(2, "\(name): \(text.printable)\n")
     }
 
     /// Runs a command's body. An error is one sentence on standard error.

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import PeerMRCore
+
 /// Columns for people: as wide as their widest cell, two spaces apart.
 package enum Table {
     /// Rows without a heading.
@@ -18,7 +20,7 @@ package enum Table {
         package let color: TextStyle.Color?
 
         package init(_ text: String, _ color: TextStyle.Color? = nil) {
-            self.text = Wrapping.printable(text)
+            self.text = text.printable
             self.color = color
         }
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import PeerMRCore
+
 /// Sentences in lines that are no wider than asked.
 package enum Wrapping {
     /// The lines of a text, broken between words. A word that is wider than a line is broken too, behind a separator
@@ -17,7 +19,7 @@ package enum Wrapping {
         let columns = max(1, columns)
         var lines: [String] = []
         var line = ""
-        for word in printable(text).split(separator: " ") {
+        for word in text.printable.split(separator: " ") {
             if line.isEmpty {
                 line = String(word)
             } else if line.count + 1 + word.count <= columns {
@@ -45,22 +47,5 @@ package enum Wrapping {
             return String(part)
         }
         return String(part[...last])
-    }
-
-    /// A text without control characters: names come from captured trees, which may hold anything.
-    package static func printable(_ text: String) -> String {
-        if text.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7f }) && !text.unicodeScalars.contains(where: isControl) {
-            return text
-        }
-        var clean = ""
-        for scalar in text.unicodeScalars { clean.unicodeScalars.append(isControl(scalar) ? "?" : scalar) }
-        return clean
-    }
-
-    private static func isControl(_ scalar: Unicode.Scalar) -> Bool {
-        switch scalar.properties.generalCategory {
-        case .control, .lineSeparator, .paragraphSeparator, .format: true
-        default: false
-        }
     }
 }

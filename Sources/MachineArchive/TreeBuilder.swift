@@ -69,10 +69,8 @@ struct TreeBuilder {
 
     private func refusal(_ detail: String) -> PeerMRError { .archiveEntry(name, detail) }
 
-    /// An entry's name for a sentence: a part of it, with nothing in it that a terminal acts upon.
-    private func shown(_ entry: TarReader.Entry) -> String {
-        String(entry.path.unicodeScalars.prefix(80).map { $0.value < 0x20 || $0.value == 0x7f ? "?" : Character($0) })
-    }
+    /// An entry's name for a sentence, or a part of it.
+    private func shown(_ entry: TarReader.Entry) -> String { String(entry.path.prefix(80)).printable }
 }
 
 // MARK: - The whole

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import PeerMRCore
+
 /// Something that led to an answer, or that prevents one.
 public struct Finding: Hashable, Sendable {
     /// What kind of thing it is, for programs.
@@ -93,7 +95,7 @@ public struct Finding: Hashable, Sendable {
     /// Whether it is certain, where the code alone does not tell.
     private let isCertain: Bool
 
-    /// Something found.
+    /// Something found. Names in the detail may be as they came: what a terminal acts upon becomes a question mark.
     public init(_ code: Code, _ device: String?, _ detail: String, remedy: String? = nil) {
         self.init(code, device, detail, remedy: remedy, isCertain: true)
     }
@@ -101,8 +103,8 @@ public struct Finding: Hashable, Sendable {
     init(_ code: Code, _ device: String?, _ detail: String, remedy: String?, isCertain: Bool) {
         self.code = code
         self.device = device
-        self.detail = detail
-        self.remedy = remedy
+        self.detail = detail.printable
+        self.remedy = remedy?.printable
         self.isCertain = isCertain
     }
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import PeerMRCore
+
 /// One of the four answers: yes, no or unknown, why, and what changes it.
 public struct Answer: Hashable, Sendable {
     /// What is answered.
@@ -14,10 +16,11 @@ public struct Answer: Hashable, Sendable {
     /// What changes it, as an instruction or a command; nil where nothing does, or nothing needs to.
     public let remedy: String?
 
-    /// An answer given by its parts.
+    /// An answer given by its parts. Names and paths in them may be as they came: what a terminal acts upon becomes a
+    /// question mark.
     public init(_ outcome: Outcome, _ reason: String, remedy: String? = nil) {
         self.outcome = outcome
-        self.reason = reason
-        self.remedy = remedy
+        self.reason = reason.printable
+        self.remedy = remedy?.printable
     }
 }

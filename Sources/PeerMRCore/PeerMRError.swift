@@ -82,7 +82,8 @@ public struct PeerMRError: Error, Hashable, Sendable {
     /// What to do about it, as an instruction; nil where nothing can be done, never empty.
     public let remedy: String?
 
-    /// Makes an error from its parts.
+    /// Makes an error from its parts. Reason and remedy may quote names and paths as they came: what moves a terminal's
+    /// cursor, or is not seen, becomes a question mark.
     public init(
         _ code: Code, call: String? = nil, errno: Errno? = nil, reason: String, remedy: String? = nil,
         origin: Origin? = nil
@@ -91,8 +92,8 @@ public struct PeerMRError: Error, Hashable, Sendable {
         self.origin = origin
         self.call = call
         self.errno = errno
-        self.reason = reason
-        self.remedy = remedy
+        self.reason = reason.printable
+        self.remedy = remedy?.printable
     }
 }
 

@@ -79,7 +79,8 @@ extension DriveServer.Offer: CustomStringConvertible {
             lines.append("\(device) is a software device: the CPU copies in the kernel, no NIC does DMA")
         }
         lines.append(
-            "serving \(path), bytes \(range.offset) to \(range.offset + range.byteCount), on \(address) over \(device)")
+            "serving \(path.string.printable), bytes \(range.offset) to \(range.offset + range.byteCount), "
+                + "on \(address) over \(device)")
         if isOpen {
             lines.append("there is no key: who takes over an allowed address on the network may use the drive")
         }

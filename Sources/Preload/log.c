@@ -14,6 +14,14 @@ bool preload_is_set(const char *name)
     return value && value[0] && strcmp(value, "0") != 0;
 }
 
+/* Names of devices and paths come from outside: a terminal must not act upon them. All sentences here are ASCII. */
+static void make_printable(char *line, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if (line[i] < 0x20 || line[i] > 0x7e)
+            line[i] = '?';
+}
+
 void preload_log(const struct refused *refused, const char *format, ...)
 {
     /* One write, so that lines of several threads do not mix; a longer one is cut. */
@@ -32,6 +40,7 @@ void preload_log(const struct refused *refused, const char *format, ...)
     count = vsnprintf(line + length, limit - length, format, arguments);
     va_end(arguments);
     length += count < 0 ? 0 : (size_t)count < limit - length ? (size_t)count : limit - length - 1;
+    make_printable(line, length);
     line[length++] = '\n';
     for (size_t done = 0; done < length;) {
         ssize_t written = write(STDERR_FILENO, line + done, length - done);

@@ -10,7 +10,7 @@ import PeerMRCore
 extension BenchResult {
     /// Tables, and what was left out.
     var text: String {
-        var text = "\(device), \(head)\n\n"
+        var text = "\(device), \(head)".printable + "\n\n"
         if measured.isEmpty {
             text += "Nothing was measured.\n"
         } else {
@@ -95,7 +95,7 @@ extension BenchResult {
         if plan.temperatures.contains(.cold) {
             var seen: Set<String> = []
             for result in measured where seen.insert("\(result.cell.memory)").inserted {
-                lines.append("Cold \(result.cell.memory): \(result.cell.memory.coldPages).")
+                lines.append("Cold \(result.cell.memory): \(result.cell.memory.coldPages).".printable)
             }
         }
         if let chunk = plan.chunkBytes {

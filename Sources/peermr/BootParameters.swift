@@ -127,6 +127,11 @@ struct BootParameters {
                 "The running kernel's command line has such an option already. Put the line in its place: the kernel "
                     + "takes the last one alone, so that the line names what that one did too.")
         }
+        if current.strangeCount > 0 {
+            notes.append(
+                "Not taken over from it: \(NumberFormat.count(current.strangeCount, "part")) that cannot be the name of "
+                    + "a function.")
+        }
         if release?.isFaulty == true {
             notes.append(
                 "Linux 6.11 to 6.14 (before 6.12.23, 6.13.11 and 6.14.2) leave on what the firmware has switched on: "
@@ -173,11 +178,28 @@ struct CommandLine {
     static let limit = 2048
 
     let byteCount: Int
+    /// How many entries cannot name a function, and are not taken over.
+    private(set) var strangeCount = 0
     private var values: [Substring: [Substring]] = [:]
 
     init(_ text: String) {
         byteCount = text.utf8.count
-        for (name, value) in ACSParameter.options(in: text) { values[name] = value.split(separator: ";") }
+        for (name, value) in ACSParameter.options(in: text) {
+            let entries = value.split(separator: ";")
+            // The line is pasted into a file that root's shell reads, and a capture may hold anything.
+            values[name] = entries.filter { $0.utf8.allSatisfy(Self.isUsual) }
+            strangeCount += entries.count - (values[name]?.count ?? 0)
+        }
+    }
+
+    /// Whether a byte is of those that bits, addresses, paths and device numbers are written with.
+    private static func isUsual(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "0")...UInt8(ascii: ":"), UInt8(ascii: "a")...UInt8(ascii: "z"),
+            UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "."), UInt8(ascii: "/"), UInt8(ascii: "@"):
+            true
+        default: false
+        }
     }
 
     /// Whether it has one of the options for ACS.

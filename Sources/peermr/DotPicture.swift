@@ -74,8 +74,15 @@ struct DotPicture {
             + "style=\(line), label=\"\(label)\"];\n"
     }
 
+    /// Graphviz knows escapes in labels, and entities of HTML.
     private static func quoted(_ text: String) -> String {
-        String(text.flatMap { $0 == "\"" || $0 == "\\" ? ["\\", $0] : [$0] })
+        text.printable.map { character in
+            switch character {
+            case "\"", "\\": "\\\(character)"
+            case "&": "&amp;"
+            default: String(character)
+            }
+        }.joined()
     }
 }
 

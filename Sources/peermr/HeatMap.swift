@@ -91,14 +91,13 @@ struct HeatMap {
     }
 
     private static func quoted(_ text: String) -> String {
-        text.unicodeScalars.map { scalar in
-            switch scalar {
+        text.printable.map { character in
+            switch character {
             case "&": "&amp;"
             case "<": "&lt;"
             case ">": "&gt;"
             case "\"": "&quot;"
-            case _ where scalar.value < 32: "?"
-            default: String(scalar)
+            default: String(character)
             }
         }.joined()
     }

@@ -36,6 +36,6 @@ final class ProgressLine {
             found = "left out: \(progress.cell.refusal?.reason ?? "no sample")"
         }
         return "\(seconds) s, round \(progress.rounds + 1), \(progress.index) of \(progress.count): "
-            + "\(progress.cell.cell): \(found)"
+            + "\(progress.cell.cell): \(found)".printable
     }
 }

@@ -113,7 +113,7 @@ extension RegistrationReport {
     }
 
     var text: String {
-        var text = "\(specification) on \(device): "
+        var text = "\(specification) on \(device): ".printable
         if let made {
             text += "registered\(proof.map { ", \($0.state.rawValue)" } ?? "")\n\n"
             var rows = [

@@ -45,7 +45,7 @@ struct SnapshotCommand: ParsableCommand {
                         ("file", .text(file)), ("bytes", .count(written.bytes)), ("entries", .count(written.entries)),
                     ]))
             } else {
-                writeAll(1, "\(file): \(ByteCount.describe(written.bytes)), \(written.entries) entries\n")
+                writeAll(1, "\(file.printable): \(ByteCount.describe(written.bytes)), \(written.entries) entries\n")
             }
             return 0
         }

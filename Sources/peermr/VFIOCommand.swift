@@ -74,7 +74,8 @@ struct Target: ParsableArguments {
             if json {
                 printJSON(state.json(before: before, binding.uses()))
             } else {
-                writeAll(1, sentence.isEmpty ? state.text(binding.uses()) : "\(binding.address): \(sentence)\n")
+                let text = "\(binding.address): \(sentence.printable)\n"
+                writeAll(1, sentence.isEmpty ? state.text(binding.uses()) : text)
             }
             return Status.supported
         }
