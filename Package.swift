@@ -107,7 +107,7 @@ let package = Package(
         .target(
             name: "CommandSupport",
             dependencies: [
-                "PeerMRCore", system, .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "CLinux", "PeerMRCore", system, .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
             ],
             resources: [.embedInCode("latency.gp")], swiftSettings: strict),
@@ -150,8 +150,8 @@ let package = Package(
         .executableTarget(
             name: "error-page",
             dependencies: [
-                "PeerMR", "PeerMRC", "PeerMRCore", "PeerMemory", "PeerStorage", "PeerTransfer", "RegistrationBench",
-                "Verbs", "CLinux",
+                "CommandSupport", "PeerMR", "PeerMRC", "PeerMRCore", "PeerMemory", "PeerStorage", "PeerTransfer",
+                "RegistrationBench", "Verbs", "CLinux",
             ],
             path: "Documentation/ErrorPage", swiftSettings: strict),
         example("file-to-drive", "FileToDrive"), example("mixed-scatter", "MixedScatter"),
@@ -168,7 +168,7 @@ let package = Package(
         // What looking for routes costs, and how that grows.
         .executableTarget(
             name: "route-benchmark",
-            dependencies: ["MachineArchive", "PCITopology", "PeerMRCore", "TestSupport", system],
+            dependencies: ["CommandSupport", "MachineArchive", "PCITopology", "PeerMRCore", "TestSupport", system],
             path: "Benchmarks/Programs/RouteBenchmark", swiftSettings: testing),
 
         // What destroys what, and when: run by the tests, and as a program that is built with optimization.
@@ -241,7 +241,7 @@ let package = Package(
         .testTarget(
             name: "NICToNVMeTests",
             dependencies: [
-                "NICToNVMe", "PeerMR", "TestSupport", system,
+                "NICToNVMe", "PeerMR", "PeerTransfer", "TestSupport", system,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: testing),
         .testTarget(

@@ -201,7 +201,7 @@ struct Put: ParsableCommand {
             let byteCount = try size(of: source, file)
             let stop = OwnedDescriptor(adopting: peermr_termination_descriptor())
             let options = try client.options(stop)
-            let expected = verify ? try digest(of: source, byteCount) : nil
+            let expected = verify ? try digest(of: source, byteCount, stop: stop.rawValue) : nil
             let outcome = try send(source, byteCount, options)
             guard verify else {
                 client.report("put", outcome, sha256: nil, verified: nil)
@@ -242,9 +242,10 @@ struct Get: ParsableCommand {
 
     func run() throws {
         try program.run { () throws(PeerMRError) in
+            // A named pipe is opened when someone reads it: until then signals end the program.
+            let file = try output.map { path throws(PeerMRError) in try OutputFile(path) }
             let stop = OwnedDescriptor(adopting: peermr_termination_descriptor())
             let options = try client.options(stop)
-            let file = try output.map { path throws(PeerMRError) in try OutputFile(path) }
             let found = try Digest()
             var bar = ProgressBar("get", total: length.count, isShown: client.progress)
             let outcome = try DriveClient.get(

@@ -2,6 +2,7 @@
 
 import Glibc
 import PeerMR
+import PeerTransfer
 import SystemPackage
 
 /// Opens a file to send.
@@ -57,11 +58,14 @@ func fill(
 }
 
 /// SHA-256 of a file's first bytes, in hexadecimal.
-func digest(of file: FileDescriptor, _ byteCount: UInt64) throws(PeerMRError) -> String {
+///
+/// - Parameter stop: a descriptor that becomes readable when the program is to end.
+func digest(of file: FileDescriptor, _ byteCount: UInt64, stop: Int32) throws(PeerMRError) -> String {
     let digest = try Digest()
     var chunk = [UInt8](repeating: 0, count: 1 << 18)
     var position: UInt64 = 0
     while position < byteCount {
+        if isReadable(stop) { throw .stopped }
         let wanted = Int(min(UInt64(chunk.count), byteCount - position))
         let count: Int
         do {
@@ -78,6 +82,11 @@ func digest(of file: FileDescriptor, _ byteCount: UInt64) throws(PeerMRError) ->
         position += UInt64(count)
     }
     return try digest.hexadecimal()
+}
+
+/// Whether there is something to read, without waiting for it.
+private func isReadable(_ descriptor: Int32) -> Bool {
+    (try? waitReadable([descriptor, -1, -1, -1], milliseconds: 0)) ?? 0 != 0
 }
 
 extension PeerMRError {

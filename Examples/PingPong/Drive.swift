@@ -167,17 +167,22 @@ final class DriveResponder<Queue: DriveQueue & ~Copyable>: Responder {
         }
     }
 
-    /// Starts one operation of the drive, and waits for its end.
+    /// Starts one operation of the drive, and waits for its end: longer than Linux waits for a drive, which it then
+    /// resets.
+    ///
+    /// - Throws: ETIMEDOUT after two minutes.
     private func finish(
         _ verb: String, _ bytes: Int, _ memory: MemoryKind, _ start: (inout Queue) throws(Errno) -> Void
     ) throws(PeerMRError) {
         do throws(Errno) {
             try start(&queue)
             try queue.submit()
+            let deadline = monotonicNanoseconds() + 120_000_000_000
             while true {
                 let (isEnded, failure) = queue.ended(byteCount: bytes)
                 if let failure { throw failure }
                 if isEnded { return }
+                guard monotonicNanoseconds() < deadline else { throw .timedOut }
                 _ = try waitReadable([queue.descriptor, -1, -1, -1], milliseconds: 1000)
             }
         } catch { throw queue.failed(error, to: verb, memory) }

@@ -128,7 +128,8 @@ extension Endpoint {
             do throws(LoopEnd) { try begin(plan) } catch { throw .loop(error) }
             return try responder.run(plan, on: &self, options).forEach(report)
         }
-        while let request = try Request.decode(peer.socket.receive(Request.byteCount, milliseconds: -1)) {
+        let timeout = Int32(clamping: options.timeout * 1000)
+        while let request = try Request.decode(peer.socket.receive(Request.byteCount, milliseconds: timeout)) {
             var options = options
             options.count = Int(request.count)
             options.warmUp = min(options.warmUp, options.count / 10)

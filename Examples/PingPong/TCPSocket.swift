@@ -41,22 +41,30 @@ struct TCPSocket: ~Copyable {
 
     /// Sends all of the bytes.
     ///
-    /// - Throws: `disconnected` (EPIPE, ECONNRESET) where the peer has closed.
+    /// - Throws: `disconnected` (EPIPE, ECONNRESET) where the peer has closed, and (ETIMEDOUT) where it takes nothing
+    ///   for ten seconds: what is sent here fits into an empty buffer of the kernel's.
     borrowing func send(_ bytes: [UInt8]) throws(PeerMRError) {
         var left = bytes[...]
+        let deadline = monotonicNanoseconds() + 10_000_000_000
         while !left.isEmpty {
             let count = unsafe left.withUnsafeBytes {
-                unsafe Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
+                unsafe Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
             }
-            if count > 0 { left = left.dropFirst(count) }
             let error = currentErrno()
-            guard count > 0 || error == .interrupted || error == .wouldBlock else { throw .lost("send", error, peer) }
+            if count > 0 {
+                left = left.dropFirst(count)
+                continue
+            }
+            guard error == .interrupted || error == .wouldBlock else { throw .lost("send", error, peer) }
+            guard monotonicNanoseconds() < deadline else { throw .lost("send", .timedOut, peer) }
+            var room = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+            _ = unsafe poll(&room, 1, 100)
         }
     }
 
     /// Receives `count` bytes; fewer only if the peer closes the connection.
     ///
-    /// - Parameter milliseconds: the longest wait for all of them; negative for no limit.
+    /// - Parameter milliseconds: the longest wait for all of them together.
     /// - Throws: `disconnected` after that time (ETIMEDOUT), or if the connection broke.
     borrowing func receive(_ count: Int, milliseconds: Int32) throws(PeerMRError) -> [UInt8] {
         var bytes: [UInt8] = []
@@ -70,8 +78,8 @@ struct TCPSocket: ~Copyable {
             if got > 0 || error == .interrupted { continue }
             guard error == .wouldBlock else { throw .lost("recv", error, peer) }
             let now = monotonicNanoseconds()
-            guard milliseconds < 0 || now < deadline else { throw .lost("recv", .timedOut, peer) }
-            let left = milliseconds < 0 ? -1 : Int32(clamping: (deadline - now) / 1_000_000 + 1)
+            guard now < deadline else { throw .lost("recv", .timedOut, peer) }
+            let left = Int32(clamping: (deadline - now) / 1_000_000 + 1)
             do { _ = try waitReadable([descriptor, -1, -1, -1], milliseconds: left) } catch {
                 throw .lost("poll", error, peer)
             }

@@ -6,10 +6,8 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
@@ -67,18 +65,6 @@ int peermr_block_number(int fd, uint32_t *major_number, uint32_t *minor_number)
     *major_number = major(status.st_rdev);
     *minor_number = minor(status.st_rdev);
     return 0;
-}
-
-int peermr_termination_descriptor(void)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGHUP);
-    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
-        return -1;
-    return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
 void peermr_device_zero(void *address, size_t bytes)

@@ -55,7 +55,12 @@ public final class DriveClient {
         let server = options.server.description
         let events = try EventChannel()
         let connection = try Connection(events)
-        try connection.resolve(options.server, from: options.source)
+        do throws(PeerMRError) {
+            try connection.resolve(options.server, from: options.source, stop: options.stop)
+        } catch {
+            let ready = (try? waitReadable([options.stop, -1, -1, -1], milliseconds: 0)) ?? 0
+            throw ready != 0 ? .stopped : error
+        }
         guard let context = connection.context else {
             throw .unreachableServer(server)
         }

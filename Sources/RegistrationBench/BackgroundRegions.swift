@@ -23,19 +23,22 @@ final class BackgroundRegions {
     }
 
     /// Maps and touches memory; nothing is registered yet.
-    init(_ byteCount: UInt64) throws(PeerMRError) {
+    ///
+    /// - Parameter stop: asked now and then; true leaves the rest of the memory untouched.
+    init(_ byteCount: UInt64, until stop: () -> Bool) throws(PeerMRError) {
         guard let count = Int(exactly: byteCount) else { throw .hugeRequest(byteCount) }
         pages = try HostPages(count, huge: false)
-        pages.touch()
+        pages.touch(until: stop)
     }
 
     /// Registers all of it.
     ///
+    /// - Parameter stop: asked before each region; true leaves it at those that there are.
     /// - Throws: as registration does; what was registered until then is not any more.
-    func register(on domain: ProtectionDomain) throws(PeerMRError) {
+    func register(on domain: ProtectionDomain, until stop: () -> Bool) throws(PeerMRError) {
         let piece = Int(Self.pieceBytes(of: UInt64(pages.byteCount)))
         var offset = 0
-        while offset < pages.byteCount {
+        while offset < pages.byteCount, !stop() {
             let count = min(piece, pages.byteCount - offset)
             do throws(PeerMRError) {
                 let memory = HostPagesPart(of: pages, at: offset, byteCount: count)

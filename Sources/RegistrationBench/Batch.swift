@@ -68,7 +68,8 @@ struct Sampler: Sendable {
 
     private func runWarm(into batch: inout Batch, start: () -> Void, _ goOn: () -> Bool) throws(PeerMRError) {
         let memory = try prepare()
-        memory.touch()
+        memory.touch(until: stop)
+        if stop() { return }
         // The first registration of memory is not like the others: it is made, and not counted.
         let method = try timed(memory).1
         if plan.baseline { _ = try memory.timeBare(on: domain, access: plan.access, method: method) }

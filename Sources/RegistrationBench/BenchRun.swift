@@ -133,7 +133,7 @@ package final class BenchRun {
         do throws(PeerMRError) {
             let background = try background(byteCount)
             defer { background?.deregister() }
-            try background?.register(on: domain)
+            try background?.register(on: domain, until: stop)
             for index in open {
                 if stop() { return }
                 measure(index)
@@ -153,7 +153,7 @@ package final class BenchRun {
         if let available = SystemRoot.live.availableMemoryBytes, byteCount > available / 4 * 3 {
             throw .beyondMachine(byteCount, available)
         }
-        let new = try BackgroundRegions(byteCount)
+        let new = try BackgroundRegions(byteCount, until: stop)
         backgrounds[byteCount] = new
         return new
     }

@@ -42,7 +42,8 @@ package struct CacheBench {
         let byteCount = plan.regionBytes * UInt64(plan.regions)
         if let limit = name.limit, byteCount > limit { throw .beyondLimit(limit) }
         let prepared = try PreparedMemory(name.specification(byteCount), huge: false, on: context, functions: functions)
-        prepared.touch()
+        prepared.touch(until: stop)
+        if stop() { return }
         let domain = try ProtectionDomain(context)
         try measureBare(prepared.memory, domain, &result)
         let cache = try RegistrationCache(.init(regions: plan.limit ?? max(plan.regions, 1)))

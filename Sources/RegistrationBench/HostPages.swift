@@ -79,9 +79,12 @@ final class HostPages: MappingBacked, @unchecked Sendable {
     }
 
     /// Writes into each page, so that it is there.
-    func touch() {
+    ///
+    /// - Parameter stop: asked now and then; true leaves the rest as it is.
+    func touch(until stop: () -> Bool) {
         var offset = 0
         while offset < byteCount {
+            if offset % (64 << 20) == 0, stop() { return }
             unsafe baseAddress.storeBytes(of: 1, toByteOffset: offset, as: UInt8.self)
             offset += pageBytes
         }

@@ -53,7 +53,7 @@ struct PreparedMemory {
     }
 
     /// Makes the pages of host memory be there; those of other memory are already.
-    func touch() { hostPages?.touch() }
+    func touch(until stop: () -> Bool) { hostPages?.touch(until: stop) }
 
     /// The same, by the call that registration makes for it.
     func populate() throws(PeerMRError) {

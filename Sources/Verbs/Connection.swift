@@ -123,10 +123,11 @@ extension Connection {
     ///   - peer: the address to reach.
     ///   - source: the own address to use; nil to let the routing table choose.
     ///   - milliseconds: the longest wait for each of the two.
+    ///   - stop: a descriptor that ends the wait when it becomes readable; negative for none. Not closed.
     /// - Throws: `notFound` when no RDMA device leads there, `disconnected` when nothing answers.
     ///   The corresponding C functions are `rdma_resolve_addr` and `rdma_resolve_route`.
     public func resolve(
-        _ peer: SocketAddress, from source: SocketAddress? = nil, within milliseconds: Int32 = 5000
+        _ peer: SocketAddress, from source: SocketAddress? = nil, within milliseconds: Int32 = 5000, stop: Int32 = -1
     ) throws(PeerMRError) {
         let result = unsafe peer.withCAddress { target in
             guard let source else { return unsafe rdma_resolve_addr(id, nil, target, milliseconds) }
@@ -135,17 +136,17 @@ extension Connection {
             }
         }
         guard result == 0 else { throw .route(currentErrno(), peer) }
-        try wait(for: .addressResolved, peer, milliseconds)
+        try wait(for: .addressResolved, peer, milliseconds, stop)
         guard unsafe rdma_resolve_route(id, milliseconds) == 0 else {
             throw .route(currentErrno(), peer)
         }
-        try wait(for: .routeResolved, peer, milliseconds)
+        try wait(for: .routeResolved, peer, milliseconds, stop)
     }
 
     private func wait(
-        for kind: ConnectionEvent.Kind, _ peer: SocketAddress, _ milliseconds: Int32
+        for kind: ConnectionEvent.Kind, _ peer: SocketAddress, _ milliseconds: Int32, _ stop: Int32
     ) throws(PeerMRError) {
-        guard let event = try channel.next(within: milliseconds + 1000) else {
+        guard let event = try channel.next(within: milliseconds + 1000, stop: stop) else {
             throw .route(.timedOut, peer)
         }
         guard event.kind == kind else { throw .route(Errno(rawValue: -event.status), peer) }

@@ -54,9 +54,11 @@ public final class EventChannel: @unchecked Sendable {
 
     /// Waits for an event.
     ///
-    /// - Parameter milliseconds: the longest wait.
-    /// - Returns: nil after the time-out.
-    public func next(within milliseconds: Int32) throws(PeerMRError) -> ConnectionEvent? {
+    /// - Parameters:
+    ///   - milliseconds: the longest wait.
+    ///   - stop: a descriptor that ends the wait when it becomes readable; negative for none. Not closed.
+    /// - Returns: nil after the time-out, or when told to stop.
+    public func next(within milliseconds: Int32, stop: Int32 = -1) throws(PeerMRError) -> ConnectionEvent? {
         let deadline = monotonicNanoseconds() + UInt64(max(0, milliseconds)) * 1_000_000
         while true {
             if let event = try next() { return event }
@@ -64,7 +66,8 @@ public final class EventChannel: @unchecked Sendable {
             guard now < deadline else { return nil }
             let left = Int32(clamping: (deadline - now) / 1_000_000 + 1)
             do {
-                _ = try waitReadable([descriptor, -1, -1, -1], milliseconds: left)
+                let ready = try waitReadable([descriptor, stop, -1, -1], milliseconds: left)
+                if ready & 2 != 0 { return nil }
             } catch {
                 throw .connectionManager(error)
             }

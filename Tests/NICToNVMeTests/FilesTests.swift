@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import PeerMR
+import PeerTransfer
 import SystemPackage
 import TestSupport
 import Testing
@@ -14,7 +15,7 @@ import Testing
         folder.file("data", bytes)
         let file = try openSource(folder.path.appending("data").string)
         defer { try? file.close() }
-        return try digest(of: file, UInt64(byteCount ?? bytes.count))
+        return try digest(of: file, UInt64(byteCount ?? bytes.count), stop: -1)
     }
 
     /// The examples of FIPS 180-2.
@@ -35,6 +36,17 @@ import Testing
         let expected = "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0"
         #expect(try digestOfFile(million) == expected)
         #expect(try digestOfFile(million + [1, 2, 3], first: 1_000_000) == expected)
+    }
+
+    /// Hashing takes minutes where the file is large: it ends when it is told to.
+    @Test func hashingHearsTheStop() throws {
+        folder.file("data", "some bytes")
+        let file = try openSource(folder.path.appending("data").string)
+        let pipe = try FileDescriptor.pipe()
+        defer { for end in [file, pipe.readEnd, pipe.writeEnd] { try? end.close() } }
+        #expect(try !digest(of: file, 10, stop: pipe.readEnd.rawValue).isEmpty)
+        _ = try pipe.writeEnd.writeAll([1])
+        #expect(throws: PeerMRError.stopped) { try digest(of: file, 10, stop: pipe.readEnd.rawValue) }
     }
 
     @Test func aFileThatBecomesShorterIsNoticed() throws {

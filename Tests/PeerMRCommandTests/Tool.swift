@@ -17,22 +17,27 @@ enum Tool {
     }
 
     /// The tool that was built with these tests: `PEERMR`, or beside the test program.
-    static let path: String = {
-        if let path = ProcessInfo.processInfo.environment["PEERMR"] { return path }
+    static let path = ProcessInfo.processInfo.environment["PEERMR"] ?? path(of: "peermr")
+
+    /// A program that was built with these tests.
+    static func path(of program: String) -> String {
         var folders = CommandLine.arguments.map { URL(fileURLWithPath: $0).deletingLastPathComponent().path }
         folders.append(Bundle.main.bundlePath)
         if let own = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe") {
             folders.append(URL(fileURLWithPath: own).deletingLastPathComponent().path)
         }
-        let found = folders.map { "\($0)/peermr" }.first { FileManager.default.isExecutableFile(atPath: $0) }
-        return found ?? "peermr"
-    }()
+        let found = folders.map { "\($0)/\(program)" }.first { FileManager.default.isExecutableFile(atPath: $0) }
+        return found ?? program
+    }
 
     /// Runs it to its end.
     static func run(_ arguments: String...) throws -> Outcome { try run(arguments) }
 
     /// Runs it to its end.
-    static func run(_ arguments: [String]) throws -> Outcome {
+    static func run(_ arguments: [String]) throws -> Outcome { try run(path, arguments: arguments) }
+
+    /// Runs a program to its end.
+    static func run(_ path: String, arguments: [String]) throws -> Outcome {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: path)
         process.arguments = arguments

@@ -32,8 +32,28 @@ uint64_t peermr_sysfs_inode(const char *path);
 /* Where bytes are among others (memmem(3)): the offset, or `count` where they are not. */
 size_t peermr_find(const void *bytes, size_t count, const void *wanted, size_t wanted_count);
 
-/* A descriptor that becomes readable when SIGINT, SIGTERM or SIGHUP comes; they are blocked from then on. */
+/*
+ * A descriptor that becomes readable when SIGINT, SIGTERM or SIGHUP comes, and stays so until 8 bytes are read; it is
+ * the caller's to close. Signals that are ignored stay ignored (nohup). A second signal ends the process as if there
+ * were no handler, wherever it hangs. -1 with errno where there is none.
+ */
 int peermr_termination_descriptor(void);
+
+/*
+ * Makes standard input, output and error safe to use: one that is closed is opened, so that no file that the program
+ * opens takes its number, and still fails with EBADF. A closed pipe and the limit of a file's size are errors of
+ * write(2) from then on, and no signals.
+ */
+void peermr_prepare_standard_streams(void);
+
+/* Ends the process by SIGPIPE, as one that writes to a closed pipe ends: shells show 141. */
+void peermr_end_by_closed_pipe(void);
+
+/*
+ * Runs a program found on PATH with three descriptors as its standard streams, and waits for its end. `arguments` ends
+ * with NULL. Returns what waitpid(2) says, or -1 with errno where it cannot be started.
+ */
+int peermr_run_program(char *const arguments[], int input, int output, int error);
 
 /*
  * Device memory is not RAM: memset may use instructions that fault on it (DC ZVA on arm64) or that
