@@ -3,6 +3,7 @@
 // error-page: prints the page of all errors, from the tables that the errors are made of.
 
 import CLinux
+import CommandSupport
 import PeerMR
 import PeerMRC
 import PeerMRCore
@@ -46,6 +47,7 @@ private let head = """
 @main
 struct ErrorPage {
     static func main() {
+        LostOutput.watchPrints()
         print(head)
         print("## By number\n\n| Answer | of the calls |\n| --- | --- |")
         for (number, calls) in byNumber() { print("| \(number) | \(calls.joined(separator: ", ")) |") }

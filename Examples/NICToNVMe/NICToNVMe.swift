@@ -10,11 +10,16 @@
 // `Examples/demo` runs all of it between two virtual machines, with no hardware needed.
 
 import ArgumentParser
+import CommandSupport
 
-@main
 struct NICToNVMe: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "nic-to-nvme",
         abstract: "Moves files over RDMA into an NVMe drive's own memory, into the drive, and back.",
         subcommands: [Serve.self, Put.self, Get.self])
+}
+
+@main
+enum Main {
+    static func main() { program.main(NICToNVMe.self) }
 }

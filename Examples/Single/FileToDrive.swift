@@ -23,6 +23,16 @@ struct FileToDrive: ParsableCommand {
     @Option(help: "Where to write what came back.") var output: String?
     @Flag(help: "Print the outcome as JSON, on one line.") var json = false
 
+    static func main() {
+        // What was printed is written at the end only, when the disk may be full.
+        atexit {
+            guard fflush(nil) != 0 else { return }
+            unsafe perror("output")
+            _exit(EXIT_FAILURE)
+        }
+        main(nil)
+    }
+
     func run() throws {
         let sent = try read()
         let drive = try BlockDevice(opening: FilePath(self.drive))
@@ -195,12 +205,15 @@ struct Slot: ~Copyable {
         do throws(Errno) {
             try start(&queue)
             try queue.submit()
+            // Longer than Linux waits for a drive, which it then resets.
+            let deadline = ContinuousClock.now + .seconds(120)
             while true {
                 if let completion = queue.next() {
                     if let errno = completion.errno { throw errno }
                     guard completion.result == count else { throw .ioError }
                     return
                 }
+                guard ContinuousClock.now < deadline else { throw .timedOut }
                 _ = try waitReadable([queue.descriptor, -1, -1, -1], milliseconds: 1000)
             }
         } catch {

@@ -10,6 +10,7 @@
 // The NIC talks to itself, so one machine is enough.
 
 import ArgumentParser
+import Glibc
 import PeerMR
 
 @main
@@ -17,6 +18,16 @@ struct MixedScatter: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "mixed-scatter")
     @Argument(help: "The RDMA device, as rdma link show names it.") var device: String
     @Argument(help: "The memory of the payload.") var memory: String
+
+    static func main() {
+        // What was printed is written at the end only, when the disk may be full.
+        atexit {
+            guard fflush(nil) != 0 else { return }
+            unsafe perror("output")
+            _exit(EXIT_FAILURE)
+        }
+        main(nil)
+    }
 
     func run() throws {
         var exchange = try Exchange(device: device, memory: memory)

@@ -8,6 +8,7 @@
 // The drive has a controller memory buffer, and holds nothing. The NIC talks to itself, so one machine is enough.
 
 import ArgumentParser
+import Glibc
 import PeerMR
 import PeerStorage
 
@@ -16,6 +17,16 @@ struct NICToDrive: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "nic-to-drive")
     @Argument(help: "The RDMA device, as rdma link show names it.") var device: String
     @Argument(help: "The drive, which must be empty: its beginning is overwritten.") var drive: String
+
+    static func main() {
+        // What was printed is written at the end only, when the disk may be full.
+        atexit {
+            guard fflush(nil) != 0 else { return }
+            unsafe perror("output")
+            _exit(EXIT_FAILURE)
+        }
+        main(nil)
+    }
 
     func run() throws {
         let count = 64 << 10
@@ -96,12 +107,15 @@ struct NICToDrive: ParsableCommand {
         do throws(Errno) {
             try start(&queue)
             try queue.submit()
+            // Longer than Linux waits for a drive, which it then resets.
+            let deadline = ContinuousClock.now + .seconds(120)
             while true {
                 if let completion = queue.next() {
                     if let errno = completion.errno { throw errno }
                     guard completion.result == count else { throw .ioError }
                     return
                 }
+                guard ContinuousClock.now < deadline else { throw .timedOut }
                 _ = try waitReadable([queue.descriptor, -1, -1, -1], milliseconds: 1000)
             }
         } catch {

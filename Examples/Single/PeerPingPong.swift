@@ -9,6 +9,7 @@
 // udmabuf:8K, vfio:BDF:BAR too. One host will do: both ends then have its own address.
 
 import ArgumentParser
+import Glibc
 import PeerMR
 
 @main
@@ -20,6 +21,16 @@ struct PeerPingPong: ParsableCommand {
     @Option(help: "The port.") var port: UInt16 = 7471
     @Option(help: "Bytes of a message; whole pages.") var size = pageBytes
     @Option(help: "As the client: how many messages.") var count = 100
+
+    static func main() {
+        // What was printed is written at the end only, when the disk may be full.
+        atexit {
+            guard fflush(nil) != 0 else { return }
+            unsafe perror("output")
+            _exit(EXIT_FAILURE)
+        }
+        main(nil)
+    }
 
     func validate() throws {
         guard (listen == nil) != (connect == nil) else { throw ValidationError("either --listen or --connect.") }

@@ -9,6 +9,7 @@
 // Needs an RDMA device whose driver imports dma-bufs (mlx5, irdma, efa, bnxt_re): peermr doctor tells.
 
 import ArgumentParser
+import Glibc
 import PeerMR
 
 @main
@@ -17,6 +18,16 @@ struct RegisterDMABuf: ParsableCommand {
     @Argument(help: "The RDMA device, as rdma link show names it.") var device: String
     @Argument(help: "vfio:BDF:BAR[:OFFSET:SIZE], udmabuf:SIZE, heap:NAME:SIZE, cuda:N:SIZE or fd:N:OFFSET:SIZE.")
     var memory: String
+
+    static func main() {
+        // What was printed is written at the end only, when the disk may be full.
+        atexit {
+            guard fflush(nil) != 0 else { return }
+            unsafe perror("output")
+            _exit(EXIT_FAILURE)
+        }
+        main(nil)
+    }
 
     func run() throws {
         let domain = try ProtectionDomain(try Device(name: device).open())

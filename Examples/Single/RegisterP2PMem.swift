@@ -8,6 +8,7 @@
 // ls -d /sys/bus/pci/devices/*/p2pmem. Needs the rights to open its p2pmem/allocate, and Linux 6.16 or newer.
 
 import ArgumentParser
+import Glibc
 import PeerMR
 
 @main
@@ -16,6 +17,16 @@ struct RegisterP2PMem: ParsableCommand {
     @Argument(help: "The RDMA device, as rdma link show names it.") var device: String
     @Argument(help: "The PCI function whose memory is registered.") var provider: String
     @Option(help: "How many bytes; whole pages.") var size = 1 << 20
+
+    static func main() {
+        // What was printed is written at the end only, when the disk may be full.
+        atexit {
+            guard fflush(nil) != 0 else { return }
+            unsafe perror("output")
+            _exit(EXIT_FAILURE)
+        }
+        main(nil)
+    }
 
     func run() throws {
         guard let provider = PCIAddress(provider) else { throw ValidationError("\(provider) is no PCI address.") }

@@ -108,5 +108,10 @@ int main(int count, char **words)
         ibv_dealloc_pd(pd);
     if (context)
         ibv_close_device(context);
+    /* What was printed is written at the end only, when the disk may be full. */
+    if (fflush(stdout) != 0) {
+        perror("c-register: output");
+        return 1;
+    }
     return status;
 }

@@ -1,22 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import CLinux
 internal import Glibc
 package import PeerMRCore
 
 /// A program of another package that draws: gnuplot, or Graphviz's dot.
 package struct ExternalProgram: Sendable {
-    private let command: String
+    private let words: [String]
+    private var name: String { words.first ?? "" }
 
     /// Looks for a program on PATH.
     ///
     /// - Parameters:
-    ///   - command: its name and its options, words for a shell.
+    ///   - command: its name and its options, between spaces.
     ///   - package: the Debian package that has it.
     /// - Throws: `notSupported` where it is not installed.
     package init(_ command: String, package: String) throws(PeerMRError) {
-        self.command = command
-        let name = String(command.prefix { $0 != " " })
-        guard unsafe system("command -v \(name) > /dev/null 2>&1") == 0 else {
+        words = command.split(separator: " ").map(String.init)
+        let folders = unsafe getenv("PATH").map { unsafe String(cString: $0) } ?? "/usr/bin:/bin"
+        guard folders.split(separator: ":").contains(where: { unsafe access("\($0)/\(name)", X_OK) == 0 }) else {
             throw PeerMRError(
                 .notSupported, reason: "\(name), which draws pictures, is not installed",
                 remedy: "install it, on Debian and Ubuntu with: apt-get install \(package)")
@@ -27,14 +29,20 @@ package struct ExternalProgram: Sendable {
     ///
     /// - Parameter input: what it reads on standard input.
     /// - Returns: what it wrote to standard output.
-    /// - Throws: `system`, with the first line that it wrote to standard error.
+    /// - Throws: `system`, with the first line that it wrote to standard error; `resourceLimit` (ENOSPC) where /tmp is
+    ///   full.
     package func run(_ input: String) throws(PeerMRError) -> String {
         let (input, output, complaints) = (try ScratchFile(input), try ScratchFile(), try ScratchFile())
-        let status = unsafe system("\(command) < \(input.path) > \(output.path) 2> \(complaints.path)")
+        var arguments: [UnsafeMutablePointer<CChar>?] = unsafe words.map { unsafe strdup($0) } + [nil]
+        defer { unsafe arguments.forEach { unsafe free($0) } }
+        let status = unsafe peermr_run_program(
+            &arguments, input.descriptor, output.descriptor, complaints.descriptor)
         guard status == 0 else {
+            let errno = currentErrno()
             let line = complaints.contents.split(separator: "\n").first { !$0.allSatisfy(\.isWhitespace) }
             throw PeerMRError(
-                .system, reason: "\(command.prefix { $0 != " " }) cannot draw the picture: \((line ?? "?").quoted)",
+                .system, call: status < 0 ? "posix_spawn" : nil, errno: status < 0 ? errno : nil,
+                reason: "\(name) cannot draw the picture: \((line ?? "it says nothing").quoted)",
                 remedy: "see whether the disk is full, or its version too old")
         }
         return output.contents
@@ -52,8 +60,15 @@ package struct ExternalProgram: Sendable {
                 remedy: "make room in /tmp")
         }
         unsafe self.file = unsafe file
-        writeAll(unsafe fileno(file), text)
+        var text = text
+        let failure = text.withUTF8 { bytes in unsafe writeBytes(bytes, to: unsafe fileno(file)) }
+        if let failure { throw .lostOutput("write", failure, "a temporary file in /tmp") }
+        // A program that reads the descriptor begins at the beginning.
+        lseek(descriptor, 0, SEEK_SET)
     }
+
+    /// Open for reading and writing.
+    var descriptor: Int32 { unsafe fileno(file) }
 
     deinit { unsafe fclose(file) }
 

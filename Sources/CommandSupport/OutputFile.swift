@@ -51,13 +51,23 @@ package final class OutputFile {
         if let temporary { _ = unsafe unlink(temporary) }
     }
 
+    /// What is written to: for what writes by itself, from the beginning of an empty file.
+    package var descriptor: Int32 {
+        clear()
+        return file.rawValue
+    }
+
+    /// What is written in place keeps its contents until now; a pipe or a device has no length.
+    private func clear() {
+        if isEmpty, temporary == nil { _ = ftruncate(file.rawValue, 0) }
+        isEmpty = false
+    }
+
     /// Appends bytes.
     ///
     /// - Throws: `resourceLimit` (ENOSPC) and others, with the errno of write(2).
     package func append(_ bytes: RawSpan) throws(PeerMRError) {
-        // What is written in place keeps its contents until now; a pipe or a device has no length.
-        if isEmpty, temporary == nil { _ = ftruncate(file.rawValue, 0) }
-        isEmpty = false
+        clear()
         do {
             _ = try unsafe bytes.withUnsafeBytes { buffer in
                 try unsafe FileDescriptor(rawValue: file.rawValue).writeAll(buffer)
@@ -89,17 +99,6 @@ package final class OutputFile {
     }
 
     private static func failed(_ call: String, _ path: String, _ errno: Errno = currentErrno()) -> PeerMRError {
-        let code: PeerMRError.Code =
-            switch errno {
-            case .noSuchFileOrDirectory: .notFound
-            case .permissionDenied, .notPermitted, .readOnlyFileSystem: .notPermitted
-            case .noSpace: .resourceLimit
-            default: .system
-            }
-        return PeerMRError(
-            code, call: call, errno: errno, reason: "\(path.quoted) cannot be written",
-            remedy: errno == .noSpace
-                ? "make room for it"
-                : "name a file in a directory that exists and that you may write to")
+        .lostOutput(call, errno, path.quoted)
     }
 }

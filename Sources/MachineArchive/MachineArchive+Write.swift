@@ -17,9 +17,19 @@ extension MachineArchive {
     ) throws(PeerMRError) -> (entries: Int, bytes: Int) {
         let flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC
         let descriptor = unsafe path.withPlatformString { unsafe open($0, flags, 0o644) }
-        guard descriptor >= 0 else { throw .writeArchive(path, errno: currentErrno()) }
+        guard descriptor >= 0 else { throw .writeArchive(path.string, "open", currentErrno()) }
         let file = OwnedDescriptor(adopting: descriptor)
-        let writer = try TarWriter(descriptor: file.rawValue, path: path, compression: compression)
+        return try write(tree, descriptor: file.rawValue, name: path.string, compression: compression)
+    }
+
+    /// Writes a tree as an archive to a descriptor, which stays the caller's.
+    ///
+    /// - Parameter name: what errors call it.
+    /// - Throws: as ``write(_:to:compression:)``, apart from opening.
+    package static func write(
+        _ tree: CapturedTree, descriptor: Int32, name: String, compression: Compression
+    ) throws(PeerMRError) -> (entries: Int, bytes: Int) {
+        let writer = try TarWriter(descriptor: descriptor, name: name, compression: compression)
         try writer.add(.file(bytes: Array(Seal.text(for: tree).utf8), claimedBytes: 0), at: Seal.path)
         try tree.forEach { path, content, isEmpty throws(PeerMRError) in
             if content != .directory || isEmpty { try writer.add(content, at: path) }
@@ -31,16 +41,18 @@ extension MachineArchive {
 /// Writes the entries of a tar archive.
 @safe private final class TarWriter {
     private let archive: OpaquePointer
-    private let path: FilePath
+    private let name: String
     private let compression: Compression
     private var entries = 0
 
-    init(descriptor: Int32, path: FilePath, compression: Compression) throws(PeerMRError) {
-        guard let archive = unsafe archive_write_new() else { throw .writeArchive(path) }
+    init(descriptor: Int32, name: String, compression: Compression) throws(PeerMRError) {
+        guard let archive = unsafe archive_write_new() else { throw .writeArchive(name) }
         unsafe self.archive = archive
-        self.path = path
+        self.name = name
         self.compression = compression
         unsafe archive_write_set_format_pax_restricted(archive)
+        // Names are bytes, whatever the locale is.
+        unsafe archive_write_set_options(archive, "hdrcharset=BINARY")
         unsafe archive_write_set_bytes_in_last_block(archive, 1)
         guard unsafe archive_write_add_filter(archive, compression.filter) == ARCHIVE_OK else { throw failure() }
         // The time would be in the compressed file.
@@ -89,10 +101,16 @@ extension MachineArchive {
         guard unsafe archive_write_close(archive) == ARCHIVE_OK else { throw failure() }
         let limit = ArchiveLimits.bytes(filter: compression.filter)
         guard unsafe archive_filter_bytes(archive, 0) <= limit else {
-            throw .archiveTooLarge(path.string, limit)
+            throw .archiveTooLarge(name, limit)
         }
         return unsafe (entries, Int(archive_filter_bytes(archive, -1)))
     }
 
-    private func failure() -> PeerMRError { unsafe .writeArchive(path, DecompressedStream.reason(archive)) }
+    private func failure() -> PeerMRError {
+        // libarchive keeps the errno of write(2); its own numbers are others.
+        let errno = unsafe Errno(rawValue: archive_errno(archive))
+        return [.noSpace, Errno(rawValue: EDQUOT), .fileTooLarge, .ioError, .brokenPipe].contains(errno)
+            ? .writeArchive(name, "write", errno)
+            : unsafe .writeArchive(name, detail: DecompressedStream.reason(archive))
+    }
 }

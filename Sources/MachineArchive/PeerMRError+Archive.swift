@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Glibc
 internal import PeerMRCore
 internal import SystemPackage
 
@@ -18,11 +19,17 @@ extension PeerMRError {
             remedy: "name a directory with sys and proc in it, or an archive of one")
     }
 
-    static func writeArchive(_ path: FilePath, errno: Errno? = nil, _ detail: String? = nil) -> PeerMRError {
-        PeerMRError(
-            .system, call: errno == nil ? nil : "open", errno: errno,
-            reason: "\(path) cannot be written\(detail.map { ": \($0)" } ?? "")",
-            remedy: "name a file in a directory that this user may write to")
+    static func writeArchive(
+        _ name: String, _ call: String? = nil, _ errno: Errno? = nil, detail: String? = nil
+    ) -> PeerMRError {
+        let isLarge = errno == .fileTooLarge
+        let isFull = errno == .noSpace || errno == Errno(rawValue: EDQUOT) || isLarge
+        let cause = isLarge ? "a file may not be as large here" : isFull ? "the disk is full" : detail
+        let room = "make room for it there, or name another place"
+        return PeerMRError(
+            isFull ? .resourceLimit : .system, call: call, errno: errno,
+            reason: "\(name) cannot be written\(cause.map { ": \($0)" } ?? "")",
+            remedy: isFull ? room : "name a file in a directory that this user may write to")
     }
 
     static func archiveMemory(_ name: String) -> PeerMRError {

@@ -12,7 +12,6 @@
 
 import ArgumentParser
 import CommandSupport
-import Glibc
 import PeerMR
 
 struct PeerMRCommand: ParsableCommand {
@@ -37,17 +36,7 @@ let program = Program("peermr") { _ in Status.badInput }
 
 @main
 enum Main {
-    static func main() {
-        do {
-            var command = try PeerMRCommand.parseAsRoot()
-            try command.run()
-        } catch {
-            let text = PeerMRCommand.fullMessage(for: error)
-            let status = PeerMRCommand.exitCode(for: error)
-            if !text.isEmpty { writeAll(status.isSuccess ? 1 : 2, text + "\n") }
-            exit(status == .validationFailure ? Status.badInput : status.rawValue)
-        }
-    }
+    static func main() { program.main(PeerMRCommand.self, usage: Status.badInput) }
 }
 
 /// What the process ends with.

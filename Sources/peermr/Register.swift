@@ -56,7 +56,7 @@ struct Register: ParsableCommand {
                 specification: specification, context: try openDevice(), access: access, ioAddress: address,
                 proof: proof)
             if json { printJSON(report.json) } else { writeAll(1, report.text) }
-            if let error = report.error { writeAll(2, "peermr: error: \(error)\n") }
+            if let error = report.error { program.say("error: \(error)") }
             return report.status
         }
     }

@@ -37,8 +37,10 @@ struct SnapshotCommand: ParsableCommand {
     func run() throws {
         try common.run { () throws(PeerMRError) -> Int32 in
             let tree = Snapshot.capture(try common.system())
+            let output = try OutputFile(file)
             let written = try MachineArchive.write(
-                tree, to: FilePath(file), compression: compress ?? Compression(forFile: file))
+                tree, descriptor: output.descriptor, name: file, compression: compress ?? Compression(forFile: file))
+            try output.keep()
             if common.json {
                 printJSON(
                     .object([

@@ -12,6 +12,7 @@ import Synchronization
 @main
 enum CacheCompare {
     static func main() throws {
+        LostOutput.watchPrints()
         let arguments = CommandLine.arguments.dropFirst()
         guard arguments.allSatisfy({ $0 == "--json" }) else {
             print("cache-compare: there is no option but --json")

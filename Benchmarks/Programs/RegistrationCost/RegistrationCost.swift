@@ -16,6 +16,7 @@ import RegistrationBench
 @main
 enum RegistrationCost {
     static func main() throws {
+        LostOutput.watchPrints()
         fake_verbs_begin()
         var failed = 0
         do {

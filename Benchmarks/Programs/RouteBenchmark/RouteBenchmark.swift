@@ -4,6 +4,7 @@
 //
 //     swift run -c release route-benchmark [PATH OF peermr]
 
+import CommandSupport
 import Glibc
 import MachineArchive
 import PCITopology
@@ -14,6 +15,7 @@ import TestSupport
 @main
 struct RouteBenchmark {
     static func main() {
+        LostOutput.watchPrints()
         for count in [32, 64, 128, 256, 512] {
             let machine = TestMachine.large(drives: count)
             let (topology, read) = measured { Topology(root: machine.root) }
