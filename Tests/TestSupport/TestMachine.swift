@@ -185,9 +185,10 @@ extension TestMachine {
         (value < 16 ? "0" : "") + String(value, radix: 16)
     }
 
-    /// Writes it into a folder, so that it is read by system calls.
-    public func write(to folder: TemporaryFolder) {
+    /// Writes it into a folder, or below one in it, so that it is read by system calls.
+    public func write(to folder: TemporaryFolder, below top: String? = nil) {
         tree.forEach { path, content, _ in
+            let path = top.map { "\($0)/\(path)" } ?? path
             switch content {
             case .directory: folder.folder(path)
             case .link(let target): folder.link(path, to: target)
