@@ -211,7 +211,7 @@ extension RegistrationPlan {
     /// The most bytes that a device takes as one region.
     ///
     /// - Soft-RoCE hands the length of an on-demand region on as an `int` (drivers/infiniband/sw/rxe/rxe_odp.c,
-    ///   `rxe_odp_do_pagefault_and_lock`): 2 GiB is EINVAL.
+    ///   `rxe_odp_do_pagefault_and_lock`): from 2 GiB to 4 GiB it is negative, and EINVAL; beyond, another length.
     /// - The kernel counts the pages that it pins in 32 bits (drivers/infiniband/core/umem.c, `ib_umem_get`).
     ///
     /// - Parameter limit: what the device says, in bytes (`max_mr_size`); 0 where it says nothing.

@@ -19,6 +19,10 @@ struct MemoryProbe {
             stop("usage: memory-probe \(commands.keys.sorted().joined(separator: "|")) ARGUMENT...")
         }
         words.removeFirst()
+        // The library keeps one to ask what is mapped.
+        let somewhere = UnsafeMutableRawPointer.allocate(byteCount: 1, alignment: 1)
+        _ = try? unsafe UserMemory(at: UInt64(UInt(bitPattern: somewhere)), byteCount: 1)
+        unsafe somewhere.deallocate()
         let before = descriptors()
         do throws(PeerMRError) {
             try command(words)
@@ -40,7 +44,8 @@ private let commands: [String: @Sendable ([String]) throws(PeerMRError) -> Void]
     "vfio-owner": vfioOwner, "vfio-ranges": vfioRanges, "vfio-refusals": vfioRefusals, "vfio-busy": vfioBusy,
     "vfio-reset": vfioReset, "vfio-hold": vfioHold,
     "drive": drive, "imports": imports, "region-prove": regionProve, "region-hold": regionHold, "region-reset": regionReset,
-    "region-refusals": regionRefusals, "region-again": regionAgain,
+    "region-refusals": regionRefusals, "region-again": regionAgain, "region-chunks": regionChunks,
+    "region-stale": regionStale, "region-stale-reset": regionStaleReset,
 ]
 
 /// Prints one thing that was found, at once.

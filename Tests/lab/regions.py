@@ -5,7 +5,7 @@ import re
 
 from checks import check, equal, in_order, probed, soon
 from hcatool import DEVICE, nothing_is_left, no_trouble, switch, vfio
-from registry import HCA, HCA_AMD, PAIR, test
+from registry import HCA, HCA_AMD, LARGE, PAIR, test
 
 PAGE = 4096
 
@@ -108,7 +108,47 @@ def p2pmem_unplugged_in_use(bench):
     no_trouble(bench)
 
 
+@test(PAIR)
+def no_stale_key_on_rxe(bench):
+    """An address that is p2pmem and host memory in turn: what a cache's key moves is what is there now."""
+    times = 100
+    lines = bench.probed("region-stale", "rxe0", bench.server.bdf("nvme0"), str(times), timeout=300)
+    equal((lines.get("error"), lines.get("stale")), (None, "0"), f"what went wrong: {lines}")
+    equal((int(lines["proven"]), int(lines["found"])), (times * 4, times * 2), "the proofs and the hits")
+
+
+@test(LARGE)
+def chunks_on_rxe(bench):
+    """On demand Soft-RoCE refuses 3 GiB; they are as many chunks, each of them proven at both ends. So are 5 GiB."""
+    count = 3 << 30
+    lines = bench.probed("region-chunks", "rxe0", str(count), timeout=300)
+    in_order(lines["whole"], "invalidArgument", "errno 22", "Soft-RoCE takes less than 2 GiB on demand", "in chunks")
+    # Of 5 GiB the driver sees one: it registers them, and looks at no more than that at registration.
+    more = bench.probed("region-chunks", "rxe0", str(5 << 30), timeout=300)
+    for size, found in ((count, lines), (5 << 30, more)):
+        check(int(found["chunks"]) - (size >> 30) in (0, 1), f"the chunks: {found}")
+        equal((found["chunk bytes"], found["address"], found["covered"], found["proven"], "gap" in found),
+              (str(1 << 30), "right", str(size), found["chunks"], False), "what the chunks are")
+
+
 # The lab HCA
+
+
+@test(HCA)
+def no_stale_key(bench):
+    """An address that is p2pmem, a udmabuf and host memory in turn, and a number of several: what a cache's key moves is
+    what is there now."""
+    # The device's DMA engine takes a tenth of a second for each transfer.
+    times = 4
+    lines = bench.probed("region-stale", DEVICE, bench.server.bdf("near-drive"), str(times), timeout=300)
+    equal((lines.get("error"), lines.get("stale")), (None, "0"), f"what went wrong: {lines}")
+    # Two looks at each of three memories of an address, and of two buffers of a number.
+    equal((int(lines["proven"]), int(lines["found"])), (times * 10, times * 5), "the proofs and the hits")
+    check(int(lines["reused"]) > 0, f"a descriptor's number was not used again: {lines}")
+    lines = bench.probed("region-stale-reset", DEVICE, vfio(bench, "near"), "2")
+    in_order(lines["lost"], "peerLost", "revoked it")
+    equal((lines["key"], lines["anew"]), ("another", "works"), "after the reset")
+    nothing_is_left(bench)
 
 
 @test(HCA_AMD)

@@ -8,10 +8,10 @@ import time
 from checks import check, equal
 from hcatool import vfio
 from pictures import drawn
-from registry import COUNTED, HCA, PAIR, Failure, test
+from registry import COUNTED, HCA, LARGE, PAIR, Failure, test
 
 TIMES = ["minimum", "p50", "p99", "p999", "maximum"]
-KIB, MIB = 1 << 10, 1 << 20
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
 
 def measure(bench, host, device, *words, code=0, timeout=240):
@@ -162,7 +162,8 @@ def bad_input(bench):
     pool = f"p2pmem:{host.bdf('nvme0')}"
     for words, code in (
             (["--device", "none0"], 2), (["--device", "rxe0", "--threads", "0"], 2),
-            (["--device", "rxe0", "--sizes", "5000"], 2),
+            (["--device", "rxe0", "--sizes", "5000"], 2), (["--device", "rxe0", "--chunk", "5000"], 2),
+            (["--device", "rxe0", "--chunk", "4K,8K"], 2), (["--device", "rxe0", "--chunk", "0"], 2),
             (["--device", "rxe0", "--memory", "nothing"], 2),
             (["--device", "rxe0", "--memory", "p2pmem:00:00.0"], 1),
             (["--device", "rxe0", "--memory", "udmabuf"], 1),
@@ -198,6 +199,24 @@ def two_at_once(bench):
         equal(result.code, 0, "the exit code of one run of two at once")
         check(len(json.loads(result.stdout)["cells"]) >= 3, "cells are missing")
     equal((bench.regions(host), bench.free_p2pmem()), (0, free), "the regions and the free p2pmem afterwards")
+
+
+@test(LARGE)
+def populated_first(bench):
+    """A new GiB is registered at least twice as fast once it is populated, whole and in chunks; both times are told."""
+    for more in ([], ["--chunk", "256M"]):
+        found = measure(bench, bench.server, "rxe0", "--memory", "host", "--sizes", "1G", "--cold", "--populate",
+                        "--iterations", 3, *more, timeout=400)
+        cold, populated = sorted(found["cells"], key=lambda cell: cell["populated"])
+        equal([(cell["byteCount"], cell["method"], cell["chunkBytes"]) for cell in (cold, populated)],
+              [(GIB, "pinned", 256 * MIB if more else None)] * 2, "what was measured")
+        times = {name: populated[name]["p50"] / 1e6 for name in ("populate", "register", "total")}
+        before = cold["register"]["p50"] / 1e6
+        print(f"     1 GiB of host memory on rxe0{', in chunks' if more else ''}, {populated['pages']} pages: cold "
+              f"{before:.0f} ms; populated in {times['populate']:.0f} ms, then registered in {times['register']:.0f} "
+              f"ms, together {times['total']:.0f} ms", flush=True)
+        check(times["register"] * 2 <= before, "populated memory is not registered twice as fast as new memory")
+        check(times["total"] >= times["register"] + times["populate"] * 0.99, "the total is not both")
 
 
 @test(HCA)

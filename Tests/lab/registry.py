@@ -43,6 +43,9 @@ PAIR = Setting("pair", [
 # One host without RDMA, whose drive has no CMB.
 BARE = Setting("bare", [HostSpec("bare", layout=_PLAIN_DRIVE, modules=["nvme", "veth"])])
 
+# One host with room to register a GiB, as it is and populated.
+LARGE = Setting("large", [HostSpec("large", rdma=True, memory_mib=3584, layout=_PLAIN_DRIVE, modules=["nvme"])])
+
 # One host on Debian's stable kernel, older than what peer memory needs.
 STABLE = Setting("stable", [
     HostSpec("stable", kernel="stable", rdma=True, layout=DRIVE_LAYOUT, modules=["nvme"]),
@@ -134,7 +137,7 @@ UNCHECKED = Setting("unchecked", [
 ], join=True)
 
 # The longest first: what ends a run is then short, and no processor waits long for another.
-SETTINGS = [LOOP, PAIR, HCA, TOOL, EXPORTERS, BARE, HCA_AMD, COUNTED, STABLE, ACS, UNCHECKED]
+SETTINGS = [LOOP, PAIR, HCA, TOOL, EXPORTERS, LARGE, BARE, HCA_AMD, COUNTED, STABLE, ACS, UNCHECKED]
 
 
 def test(setting, last=False):
