@@ -47,8 +47,9 @@ extension PeerMRError {
             "make a request of a domain that is still allocated")
     }
     static let domainLeased = ErrorTable(facts: "count") { count in
-        ErrorRow(.busy, "\(count) regions of the protection domain are leased, or being registered")
-            .with(remedy: "give the leases back, and call this once more")
+        ErrorRow(
+            .busy, "\(count) regions of the protection domain are leased, seen by a reader, or being registered",
+            "give the leases back, let readers advance, and call this once more")
     }
     static let partOfDeviceMemory = ErrorTable {
         ErrorRow(.notSupported, "a part of the NIC's own memory cannot be registered by itself", "register all of it")

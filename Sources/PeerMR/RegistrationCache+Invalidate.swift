@@ -57,8 +57,8 @@ extension RegistrationCache {
     /// Ends the regions of a protection domain, so that it can be deallocated: the cache does not keep it alive any
     /// more. Requests of it register nothing any more; those that are made later do.
     ///
-    /// - Throws: `busy` where some of them are leased: `ibv_dealloc_pd` answers EBUSY until the last lease is given
-    ///   back. They have ended all the same.
+    /// - Throws: `busy` where some of them are leased, or may be seen by a reader that has not advanced since:
+    ///   `ibv_dealloc_pd` answers EBUSY until then. They have ended all the same.
     public func release(_ domain: ProtectionDomain) throws(PeerMRError) {
         let raw = unsafe UInt(bitPattern: domain.rawObject)
         let leased = try store.withState { state -> (Int, CacheState.Ended) in
