@@ -4,8 +4,8 @@
  *
  *     verbs-program RDMA_DEVICE PCI_ADDRESS
  *
- * It registers p2pmem in three ways, and moves whole pages into it and out of it by a queue pair that is connected to
- * itself. Every line that it prints begins with "ok"; it ends with 0 where nothing went wrong.
+ * It registers p2pmem in three ways, leases some of a cache, and moves whole pages into it and out of it by a queue
+ * pair that is connected to itself. Every line that it prints begins with "ok"; it ends with 0 where all went well.
  */
 #include <fcntl.h>
 #include <infiniband/verbs.h>
@@ -101,7 +101,9 @@ static int connect_to_itself(struct verbs *verbs)
                              | IBV_QP_MAX_QP_RD_ATOMIC) == 0;
 }
 
-static int move(struct verbs *verbs, enum ibv_wr_opcode opcode, unsigned char *local, uint64_t address, uint32_t rkey)
+/* The status of the completion; IBV_WC_GENERAL_ERR where there is none. */
+static enum ibv_wc_status post(struct verbs *verbs, enum ibv_wr_opcode opcode, unsigned char *local, uint64_t address,
+                               uint32_t rkey)
 {
     struct ibv_sge piece;
     struct ibv_send_wr work, *bad = NULL;
@@ -119,22 +121,42 @@ static int move(struct verbs *verbs, enum ibv_wr_opcode opcode, unsigned char *l
     work.wr.rdma.remote_addr = address;
     work.wr.rdma.rkey = rkey;
     if (ibv_post_send(verbs->qp, &work, &bad) != 0)
-        return 0;
+        return IBV_WC_GENERAL_ERR;
     while (count == 0)
         count = ibv_poll_cq(verbs->cq, 1, &done);
-    if (count < 0 || done.status != IBV_WC_SUCCESS) {
-        fprintf(stderr, "%s\n", count < 0 ? "no completion" : ibv_wc_status_str(done.status));
-        return 0;
-    }
+    return count < 0 ? IBV_WC_GENERAL_ERR : done.status;
+}
+
+static int move(struct verbs *verbs, enum ibv_wr_opcode opcode, unsigned char *local, uint64_t address, uint32_t rkey)
+{
+    enum ibv_wc_status status = post(verbs, opcode, local, address, rkey);
+    if (status != IBV_WC_SUCCESS)
+        fprintf(stderr, "%s\n", ibv_wc_status_str(status));
+    return status == IBV_WC_SUCCESS;
+}
+
+/* Bytes of the host's go through keys into the memory, are seen there by the CPU, and come back. */
+static int through(struct verbs *verbs, uint64_t address, uint32_t rkey, const unsigned char *memory, int seed)
+{
+    unsigned char *back = verbs->host + BYTES;
+    for (unsigned i = 0; i < BYTES; i++)
+        verbs->host[i] = (unsigned char)(i * 7 + i / PAGE + (unsigned)seed);
+    memset(back, 0, BYTES);
+    if (!move(verbs, IBV_WR_RDMA_WRITE, verbs->host, address, rkey))
+        return failed("write");
+    if (memcmp(verbs->host, memory, BYTES) != 0)
+        return failed("other bytes are in the memory than were written");
+    if (!move(verbs, IBV_WR_RDMA_READ, back, address, rkey))
+        return failed("read");
+    if (memcmp(verbs->host, back, BYTES) != 0)
+        return failed("other bytes came back");
     return 1;
 }
 
-/* Bytes of the host's go through the region's keys into the memory, are seen there by the CPU, and come back. */
 static int use(struct verbs *verbs, struct peermr_region *region, const unsigned char *memory, unsigned char seed)
 {
     struct peermr_region_info info = PEERMR_REGION_INFO_INIT;
     struct ibv_mr *mr = peermr_region_mr(region);
-    unsigned char *back = verbs->host + BYTES;
     if (!mr || peermr_region_info(region, &info) != PEERMR_OK)
         return failed("describe");
     if (mr->lkey != info.lkey || mr->rkey != info.rkey || mr->pd != verbs->pd || info.address != memory)
@@ -143,18 +165,7 @@ static int use(struct verbs *verbs, struct peermr_region *region, const unsigned
         return failed("the region is not over p2pmem");
     if (info.path_mtu && info.path_mtu != 128u << verbs->port.active_mtu)
         return failed("the path MTU does not fit");
-    for (unsigned i = 0; i < BYTES; i++)
-        verbs->host[i] = (unsigned char)(i * 7 + i / PAGE + seed);
-    memset(back, 0, BYTES);
-    if (!move(verbs, IBV_WR_RDMA_WRITE, verbs->host, info.io_address, mr->rkey))
-        return failed("write");
-    if (memcmp(verbs->host, memory, BYTES) != 0)
-        return failed("other bytes are in the memory than were written");
-    if (!move(verbs, IBV_WR_RDMA_READ, back, info.io_address, mr->rkey))
-        return failed("read");
-    if (memcmp(verbs->host, back, BYTES) != 0)
-        return failed("other bytes came back");
-    return 1;
+    return through(verbs, info.io_address, mr->rkey, memory, seed);
 }
 
 static int allocated(struct verbs *verbs, const char *provider, struct peermr_options *options)
@@ -202,6 +213,76 @@ static int mapped(struct verbs *verbs, const char *provider, struct peermr_optio
     return printf("ok mapped by the application\n") > 0;
 }
 
+/* Leases again and again: the first registers, the others find it, and bytes go through each. */
+static int leased(struct verbs *verbs, struct peermr_request *request, const unsigned char *memory, int seed,
+                  struct peermr_lease *last)
+{
+    for (int round = 0; round < 3; round++) {
+        struct peermr_lease lease = PEERMR_LEASE_INIT;
+        if (peermr_cache_lease(request, 0, BYTES, &lease) != PEERMR_OK)
+            return failed("lease");
+        if (round > 0 && lease.rkey != last->rkey)
+            return failed("another region was leased than before");
+        if (!through(verbs, lease.io_address, lease.rkey, memory, seed + round))
+            return 0;
+        *last = lease;
+        if (peermr_lease_release(&lease) != PEERMR_OK)
+            return failed("release");
+    }
+    return 1;
+}
+
+/* p2pmem, then memory of the host where it was mapped, then other p2pmem: each lease is of what is there now. */
+static int cached(struct verbs *verbs, const char *provider, struct peermr_options *options)
+{
+    struct peermr_cache *cache;
+    struct peermr_p2pmem *memory;
+    struct peermr_request *request;
+    struct peermr_arena *arena;
+    struct peermr_lease first = PEERMR_LEASE_INIT, second = PEERMR_LEASE_INIT, third = PEERMR_LEASE_INIT;
+    struct peermr_cache_statistics seen = PEERMR_CACHE_STATISTICS_INIT;
+    uint64_t ended = 0;
+    if (peermr_cache_create(NULL, &cache) != PEERMR_OK
+        || peermr_p2pmem_allocate(provider, BYTES, &memory) != PEERMR_OK
+        || peermr_request_p2pmem(cache, verbs->pd, memory, options, &request) != PEERMR_OK)
+        return failed("request p2pmem");
+    unsigned char *place = (unsigned char *)peermr_p2pmem_address(memory);
+    if (!leased(verbs, request, place, 10, &first))
+        return 0;
+    if (peermr_request_free(request) != PEERMR_OK || peermr_p2pmem_free(memory) != PEERMR_BUSY)
+        return failed("p2pmem was freed below its cached region");
+    if (peermr_cache_invalidate_p2pmem(cache, memory, 0, UINT64_MAX, &ended) != PEERMR_OK || ended != 1
+        || peermr_p2pmem_free(memory) != PEERMR_OK)
+        return failed("invalidate");
+    if (mmap(place, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != place
+        || peermr_arena_create(place, BYTES, &arena) != PEERMR_OK
+        || peermr_request_arena(cache, verbs->pd, arena, options, &request) != PEERMR_OK)
+        return failed("request host memory at the address");
+    if (!leased(verbs, request, place, 20, &second))
+        return 0;
+    if (second.io_address != first.io_address || second.rkey == first.rkey)
+        return failed("a key of what was mapped there before");
+    if (peermr_request_free(request) != PEERMR_OK
+        || peermr_cache_invalidate_arena(cache, arena, 0, UINT64_MAX, &ended) != PEERMR_OK || ended != 1
+        || peermr_arena_free(arena) != PEERMR_OK || munmap(place, BYTES) != 0)
+        return failed("free the arena");
+    if (peermr_p2pmem_allocate(provider, BYTES, &memory) != PEERMR_OK
+        || peermr_request_p2pmem(cache, verbs->pd, memory, options, &request) != PEERMR_OK
+        || !leased(verbs, request, (unsigned char *)peermr_p2pmem_address(memory), 30, &third))
+        return failed("lease other p2pmem");
+    if (third.rkey == first.rkey || third.rkey == second.rkey)
+        return failed("a key of memory that is gone");
+    if (peermr_cache_statistics(cache, &seen) != PEERMR_OK || seen.misses != 3 || seen.hits != 6)
+        return failed("the hits");
+    /* What a stale key would do: nothing, for the device knows it no more. It ends the queue pair. */
+    if (post(verbs, IBV_WR_RDMA_WRITE, verbs->host, first.io_address, first.rkey) == IBV_WC_SUCCESS)
+        return failed("the first key still opens memory");
+    if (peermr_request_free(request) != PEERMR_OK || peermr_cache_release_domain(cache, verbs->pd) != PEERMR_OK
+        || peermr_cache_free(cache) != PEERMR_OK || peermr_p2pmem_free(memory) != PEERMR_OK)
+        return failed("free the cache");
+    return printf("ok leased from a cache\n") > 0;
+}
+
 int main(int count, char **words)
 {
     struct verbs verbs;
@@ -213,7 +294,8 @@ int main(int count, char **words)
         perror("verbs");
         return 2;
     }
-    good = allocated(&verbs, words[2], &options) && mapped(&verbs, words[2], &options);
+    good = allocated(&verbs, words[2], &options) && mapped(&verbs, words[2], &options)
+           && cached(&verbs, words[2], &options);
     /* What the library had left would keep these from going. */
     if (ibv_destroy_qp(verbs.qp) != 0 || ibv_destroy_cq(verbs.cq) != 0 || ibv_dereg_mr(verbs.host_mr) != 0
         || ibv_dealloc_pd(verbs.pd) != 0 || ibv_close_device(verbs.context) != 0)
