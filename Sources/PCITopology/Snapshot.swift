@@ -43,7 +43,7 @@ private struct Capture {
     var tree = CapturedTree()
 
     func names(_ folder: String) -> [String] {
-        Array((root.entries(folder) ?? []).prefix(TopologyReader.functionLimit))
+        Array((root.entries(folder) ?? []).prefix(Topology.functionLimit))
     }
 
     mutating func machine() {

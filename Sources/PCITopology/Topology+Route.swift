@@ -99,7 +99,7 @@ extension Topology {
         }
     }
 
-    private func place(of address: PCIAddress) -> Int? {
+    func place(of address: PCIAddress) -> Int? {
         index(of: address).flatMap { functions[$0].isBridge ? nil : $0 }
     }
 }

@@ -41,6 +41,10 @@ extension Topology {
         self.init(reader, functions, listed.filter { wanted.contains($0.address) }, first: first)
     }
 
+    /// The most functions that are read, and the most RDMA and block devices: more than any machine has, fewer than a
+    /// hostile tree could name.
+    package static let functionLimit = 65_536
+
     /// Whether sysfs shows PCI devices at all, if there are any: a container may hide it.
     package static func isShown(in root: SystemRoot) -> Bool { root.exists("sys/bus/pci") }
 
@@ -76,14 +80,11 @@ struct TopologyReader {
     private let plainFolders = PlainFolders()
     private static let devices = "sys/bus/pci/devices"
 
-    /// The most functions that are looked at: more than any machine has, fewer than a hostile tree could name.
-    static let functionLimit = 65_536
-
     /// A name in /sys/bus/pci/devices.
     typealias Listed = (address: PCIAddress, name: String)
 
     func listed() -> [Listed] {
-        (root.entries(Self.devices) ?? []).prefix(Self.functionLimit)
+        (root.entries(Self.devices) ?? []).prefix(Topology.functionLimit)
             .compactMap { name in PCIAddress(name).map { ($0, name) } }
     }
 
@@ -186,9 +187,9 @@ struct TopologyReader {
     }
 
     func blockDevices() -> [String: Attachment] {
-        devices(in: "sys/class/block") { name in
-            root.exists("sys/class/block/\(name)/partition")
-                ? nil : DeviceLinks.attachment(ofBlockDevice: name, root: root)
+        let reader = BlockDeviceReader(root)
+        return devices(in: "sys/class/block") { name in
+            root.exists("sys/class/block/\(name)/partition") ? nil : reader.attachment(of: name)
         }
     }
 
@@ -196,7 +197,7 @@ struct TopologyReader {
         in folder: String, _ attachment: (String) -> Attachment?
     ) -> [String: Attachment] {
         var found: [String: Attachment] = [:]
-        for name in (root.entries(folder) ?? []).prefix(Self.functionLimit) {
+        for name in (root.entries(folder) ?? []).prefix(Topology.functionLimit) {
             found[name] = attachment(name)
         }
         return found

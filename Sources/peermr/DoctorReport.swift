@@ -27,7 +27,7 @@ struct DoctorReport {
     // MARK: Text
 
     func text(_ style: TextStyle) -> String {
-        let system = diagnoses + Diagnosis.translation(machine)
+        let system = diagnoses + Diagnosis.translation(machine) + routes.unexaminedDiagnosis
         var entries = Entry.folded(system) + routes.groups.map { Entry($0, machine, routes, style) }
         if !routes.detours.pairs.isEmpty { entries.append(Entry(detoursOf: routes, machine, style)) }
         if entries.isEmpty { return "Nothing was found that keeps NICs from using peer memory.\n" }

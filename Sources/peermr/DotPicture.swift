@@ -18,6 +18,9 @@ struct DotPicture {
         boxes = DotBox.all(of: matrix, apart: Set(clients))
     }
 
+    /// How many boxes there are.
+    var boxCount: Int { boxes.count }
+
     var text: String {
         var text = """
             digraph peermr {

@@ -20,7 +20,8 @@ struct HeatMap {
         var text = "<tr><td align=\"left\">client \\ provider</td>"
         for provider in matrix.providers { text += "<td>\(label(provider, separator: "<br/>"))</td>" }
         text += "</tr>\n"
-        for (client, verdicts) in zip(matrix.clients, matrix.verdicts) {
+        for (row, client) in matrix.clients.enumerated() {
+            let verdicts = matrix.verdicts[row]
             text += "<tr><td align=\"left\">\(label(client, separator: " "))</td>"
             for (provider, verdict) in zip(matrix.providers, verdicts) {
                 text +=
@@ -41,6 +42,10 @@ struct HeatMap {
         }
         let from = places.kinds.filter { !members($0, clients).isEmpty }
         let to = places.kinds.filter { !members($0, providers).isEmpty }
+        guard from.count * to.count <= MachineLimits.cells else {
+            return "<tr><td>a map of \(from.count) by \(to.count) places is too large to be drawn: see peermr topology"
+                + "</td></tr>\n"
+        }
         func label(_ addresses: [PCIAddress]) -> String {
             Wrapping.lines(NameList.text(addresses.map(matrix.machine.name)), columns: 40).map(HeatMap.quoted)
                 .joined(separator: "<br/>")
@@ -75,8 +80,10 @@ struct HeatMap {
     }
 
     private var legend: String {
-        let verdicts = matrix.isLarge ? matrix.routes : Array(matrix.verdicts.joined())
-        let shown = Dictionary(verdicts.map { ($0.style.words, $0) }) { first, _ in first }
+        let verdicts = matrix.isLarge ? Array(matrix.routes.keys) : matrix.verdicts.distinct()
+        // Of several with the same words any will do, as long as it is always the same.
+        let sorted = verdicts.sorted { $0.cell > $1.cell }
+        let shown = Dictionary(sorted.map { ($0.style.words, $0) }) { first, _ in first }
         return shown.sorted { $0.key < $1.key }.map { words, verdict in
             "<tr><td bgcolor=\"\(verdict.style.fill)\">\(verdict.cell.prefix { $0 != ":" })</td>"
                 + "<td align=\"left\" colspan=\"\(max(matrix.providers.count, 1))\">\(words)</td></tr>\n"

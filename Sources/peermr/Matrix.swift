@@ -11,55 +11,70 @@ struct Matrix {
     let clients: [PCIAddress]
     let providers: [PCIAddress]
     /// A row for each client.
-    let verdicts: [[Verdict]]
+    let verdicts: VerdictMatrix
     /// RDMA devices that have no PCI function.
     let others: [NamedDevice]
 
-    init(_ machine: Machine, all: Bool) {
+    /// - Parameter chosen: the clients that are wanted; nil for all of them.
+    init(_ machine: Machine, all: Bool, clients chosen: [PCIAddress]? = nil) {
         self.machine = machine
-        clients = all ? machine.endpoints : machine.clients
-        providers = all ? machine.endpoints : machine.providers
+        (clients, providers) = Self.ends(machine, all: all, chosen)
         // What an exporter does not ask about the kernel does not refuse to a NIC; drives import no buffers.
         let functions = providers.map { machine.topology.function(at: $0) }
         let nics = Set(machine.rdma.flatMap(\.attachment.functions))
-        verdicts = zip(clients, machine.topology.verdicts(from: clients, to: providers)).map { client, row in
-            nics.contains(client) ? zip(row, functions).map { $0.forBuffers(of: $1) } : row
+        let areNICs = clients.map(nics.contains)
+        verdicts = machine.topology.verdictMatrix(from: clients, to: providers) { verdict, client, provider in
+            areNICs[client] ? verdict.forBuffers(of: functions[provider]) : verdict
         }
         others = machine.rdma.filter { $0.function == nil }
+    }
+
+    /// Who reads and writes, and whose memory.
+    static func ends(
+        _ machine: Machine, all: Bool, _ chosen: [PCIAddress]? = nil
+    ) -> (clients: [PCIAddress], providers: [PCIAddress]) {
+        (chosen ?? (all ? machine.endpoints : machine.clients), all ? machine.endpoints : machine.providers)
     }
 
     /// Clients and providers, sorted into places that are alike to the kernel.
     var places: Places {
         let ends = Set(clients + providers).sorted()
-        return Places(ends, machine.topology.verdicts(from: ends, to: ends))
+        return Places(ends, machine.topology.verdictMatrix(from: ends, to: ends))
     }
 
     /// Providers whose drivers do not ask the kernel, where it would refuse a NIC.
     var unasked: [PCIAddress] {
         providers.indices.filter { column in
-            verdicts.contains { $0[column].mapType == .notSupported && $0[column].isSupported == nil }
+            clients.indices.contains { row in
+                let verdict = verdicts[row, column]
+                return verdict.mapType == .notSupported && verdict.isSupported == nil
+            }
         }.map { providers[$0] }
     }
 
     /// Whether it is too large to be shown whole.
     var isLarge: Bool { providers.count > 6 || clients.count + others.count > 12 }
 
-    /// The verdicts between two functions.
-    var routes: [Verdict] {
-        zip(clients, verdicts).flatMap { client, row in zip(providers, row).filter { $0.0 != client }.map(\.1) }
+    /// How often there is each verdict between two functions.
+    var routes: [Verdict: Int] {
+        let places = Dictionary(providers.enumerated().map { ($1, $0) }, uniquingKeysWith: { first, _ in first })
+        let own = clients.map { places[$0] ?? -1 }
+        return verdicts.counts { row, column in own[row] == column }
     }
 
-    var json: JSONValue {
-        .object([
-            ("clients", .list(clients.map { .text("\($0)") })),
-            ("providers", .list(providers.map { .text("\($0)") })),
-            ("mapTypes", .list(verdicts.map { .list($0.map { .text($0.mapType.rawValue) }) })),
-            ("supported", .list(verdicts.map { .list($0.map { $0.isSupported.map { .flag($0) } ?? .null }) })),
-            ("distances", .list(verdicts.map { .list($0.map { $0.distance < 0 ? .null : .count($0.distance) }) })),
-            ("names", .object(named.map { ("\($0)", .list($1.map { .text($0) })) })),
-            ("withoutFunction", .list(others.map { .text($0.name) })),
-            ("withoutPlace", .list(machine.topology.unlocated.sorted().map { .text("\($0)") })),
-        ])
+    /// Writes it as JSON.
+    func write(to stream: inout JSONStream) {
+        func rows(_ name: String, _ value: (Verdict) -> JSONValue) {
+            stream.list(name, count: verdicts.rows) { .list(verdicts[$0].map(value)) }
+        }
+        stream.field("clients", .list(clients.map { .text("\($0)") }))
+        stream.field("providers", .list(providers.map { .text("\($0)") }))
+        rows("mapTypes") { .text($0.mapType.rawValue) }
+        rows("supported") { $0.isSupported.map { .flag($0) } ?? .null }
+        rows("distances") { $0.distance < 0 ? .null : .count($0.distance) }
+        stream.field("names", .object(named.map { ("\($0)", .list($1.map { .text($0) })) }))
+        stream.field("withoutFunction", .list(others.map { .text($0.name) }))
+        stream.field("withoutPlace", .list(machine.topology.unlocated.sorted().map { .text("\($0)") }))
     }
 
     private var named: [(PCIAddress, [String])] {

@@ -29,11 +29,12 @@ struct MatrixText {
     }
 
     private func headline(_ style: TextStyle) -> String {
-        let pairs = matrix.routes
-        let counts: [(Int, String)] = [
-            (pairs.count { $0.isSupported == true }, "allowed"), (pairs.count { $0.isSupported == false }, "refused"),
-            (pairs.count { $0.isSupported == nil }, "not known"),
-        ]
+        let routes = matrix.routes
+        func count(_ answer: Bool?) -> Int {
+            routes.reduce(0) { $0 + ($1.key.isSupported == answer ? $1.value : 0) }
+        }
+        let counts = [(count(true), "allowed"), (count(false), "refused"), (count(nil), "not known")]
+        let total = routes.values.reduce(0, +)
         let present = counts.filter { $0.0 > 0 }
         let state =
             present.count == 1
@@ -41,8 +42,8 @@ struct MatrixText {
         let ends =
             "\(NumberFormat.count(matrix.clients.count, "client")), "
             + NumberFormat.count(matrix.providers.count, "provider")
-        if pairs.isEmpty { return style.paragraph(ends, color: .strong) }
-        return style.paragraph("\(ends): \(NumberFormat.count(pairs.count, "route")), \(state)", color: .strong)
+        if total == 0 { return style.paragraph(ends, color: .strong) }
+        return style.paragraph("\(ends): \(NumberFormat.count(total, "route")), \(state)", color: .strong)
     }
 
     // MARK: Whole
@@ -55,7 +56,8 @@ struct MatrixText {
     private var rows: [[Table.Cell]] {
         var rows = [[Table.Cell("client \\ provider", .strong)] + matrix.providers.map { .init("\($0)", .strong) }]
         rows.append([""] + matrix.providers.map { .init(words($0), .faint) })
-        for (client, verdicts) in zip(matrix.clients, matrix.verdicts) {
+        for (row, client) in matrix.clients.enumerated() {
+            let verdicts = matrix.verdicts[row]
             let names = machine.names(of: client)
             let label = names.isEmpty ? "\(client)" : "\(client) (\(names.joined(separator: ",")))"
             rows.append([.init(label)] + verdicts.map { .init($0.cell, $0.color) })
@@ -75,7 +77,7 @@ struct MatrixText {
 
     private func legend(isWhole: Bool, _ style: TextStyle) -> String {
         let shown = Set(
-            (isWhole ? Array(matrix.verdicts.joined()) : matrix.routes).map { $0.cell.split(separator: ":")[0] }
+            (isWhole ? matrix.verdicts.distinct() : Array(matrix.routes.keys)).map { $0.cell.split(separator: ":")[0] }
                 + (isWhole ? matrix.others.map { $0.attachment == .unreadable ? "?" : "no" } : []))
         let rows = Self.legend.filter { shown.contains(Substring($0[0])) }.map { $0.map { Table.Cell($0) } }
         let pools = matrix.providers.contains { machine.topology.function(at: $0)?.poolBytes != nil }

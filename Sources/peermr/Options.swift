@@ -31,7 +31,9 @@ struct CommonOptions: ParsableArguments {
         guard let path = root ?? snapshot else { return .live }
         let system = SystemRoot(FilePath(path))
         // A directory without sys is what a machine looks like that does not show it.
-        return system.entries("") != nil ? system : SystemRoot(try MachineArchive.read(FilePath(path)))
+        let found = system.entries("") != nil ? system : SystemRoot(try MachineArchive.read(FilePath(path)))
+        try MachineLimits.validate(found)
+        return found
     }
 
     /// Runs a command's body; an error is JSON too where that was asked for.

@@ -26,27 +26,27 @@ struct Places {
     let kinds: [Kind]
     var places: [Place] { kinds.flatMap(\.places).sorted { $0.number < $1.number } }
 
-    private let verdicts: [[Verdict]]
+    private let verdicts: VerdictMatrix
     private let indices: [PCIAddress: Int]
 
     /// - Parameters:
     ///   - ends: the functions to sort.
     ///   - verdicts: from each of them to each.
-    init(_ ends: [PCIAddress], _ verdicts: [[Verdict]]) {
-        let groups = Self.alike(ends.count) { verdicts[$0][$1] }
+    init(_ ends: [PCIAddress], _ verdicts: VerdictMatrix) {
+        let groups = Self.alike(ends.count) { verdicts.number($0, $1) }
         let places = groups.enumerated().map { number, members in
             Place(
                 number: number + 1, members: members.map { ends[$0] },
-                within: members.count > 1 ? verdicts[members[0]][members[1]] : nil)
+                within: members.count > 1 ? verdicts[members[0], members[1]] : nil)
         }
         let firsts = groups.map { $0[0] }
         let kinds = Self.alike(places.count, where: { places[$0].within == places[$1].within }) {
-            verdicts[firsts[$0]][firsts[$1]]
+            verdicts.number(firsts[$0], firsts[$1])
         }
         self.kinds = kinds.map { members in
             Kind(
                 places: members.map { places[$0] },
-                between: members.count > 1 ? verdicts[firsts[members[0]]][firsts[members[1]]] : nil)
+                between: members.count > 1 ? verdicts[firsts[members[0]], firsts[members[1]]] : nil)
         }
         self.verdicts = verdicts
         indices = Dictionary(uniqueKeysWithValues: ends.enumerated().map { ($1, $0) })
@@ -57,35 +57,29 @@ struct Places {
         guard let from = client.places.first?.members.first.flatMap({ indices[$0] }),
             let to = provider.places.first?.members.first.flatMap({ indices[$0] })
         else { return .unknown }
-        return verdicts[from][to]
+        return verdicts[from, to]
     }
 
     /// Sorts numbers into groups in which each two have the same verdicts with all others.
+    ///
+    /// What machines consist of is told apart early. A tree that was made up may differ late, each function from each:
+    /// beyond so many comparisons a function has a group of its own, which is right, too, and longer.
     private static func alike(
-        _ count: Int, where isSimilar: (Int, Int) -> Bool = { _, _ in true }, _ verdict: (Int, Int) -> Verdict
+        _ count: Int, where isSimilar: (Int, Int) -> Bool = { _, _ in true }, _ verdict: (Int, Int) -> UInt16
     ) -> [[Int]] {
-        // Verdicts as small numbers: of a large machine millions are compared.
-        var numbers: [Verdict: Int16] = [:]
-        var table = [Int16](repeating: 0, count: count * count)
-        for row in 0..<count {
-            for column in 0..<count {
-                let value = verdict(row, column)
-                let next = Int16(clamping: numbers.count)
-                table[row * count + column] = numbers[value] ?? next
-                if numbers[value] == nil { numbers[value] = next }
-            }
-        }
+        var comparisons = 0
         func areAlike(_ a: Int, _ b: Int) -> Bool {
-            guard isSimilar(a, b), table[a * count + b] == table[b * count + a] else { return false }
+            guard isSimilar(a, b), verdict(a, b) == verdict(b, a) else { return false }
             for other in 0..<count where other != a && other != b {
-                if table[a * count + other] != table[b * count + other] { return false }
-                if table[other * count + a] != table[other * count + b] { return false }
+                comparisons += 1
+                if verdict(a, other) != verdict(b, other) { return false }
+                if verdict(other, a) != verdict(other, b) { return false }
             }
             return true
         }
         var groups: [[Int]] = []
         for number in 0..<count {
-            if let index = groups.firstIndex(where: { areAlike($0[0], number) }) {
+            if comparisons < comparisonLimit, let index = groups.firstIndex(where: { areAlike($0[0], number) }) {
                 groups[index].append(number)
             } else {
                 groups.append([number])
@@ -93,4 +87,6 @@ struct Places {
         }
         return groups
     }
+
+    private static let comparisonLimit = 1 << 28
 }

@@ -5,15 +5,31 @@ import PCITopology
 import PeerMR
 import PeerMRCore
 
-/// The routes of all pairs of a machine's functions that are no bridges, with what led to each.
+/// The routes of pairs of a machine's functions that are no bridges, with what led to each.
 struct RoutePairs {
-    let machine: Machine
+    private let machine: Machine
+    private let clients: [PCIAddress]
+    private let providers: [PCIAddress]
 
-    var json: JSONValue {
-        let ends = machine.endpoints
-        return .object([
-            ("pairs", .list(ends.flatMap { provider in ends.map { pair(client: $0, provider: provider) } }))
-        ])
+    /// - Parameter chosen: the clients that are wanted; nil for all of them.
+    /// - Throws: `resourceLimit` for more pairs than are printed.
+    init(_ machine: Machine, clients chosen: [PCIAddress]?) throws(PeerMRError) {
+        self.machine = machine
+        providers = machine.endpoints
+        clients = chosen ?? providers
+        let (count, isMore) = clients.count.multipliedReportingOverflow(by: providers.count)
+        guard !isMore, count <= MachineLimits.printedPairs else {
+            throw MachineLimits.exceeded(
+                "pairs of functions", count, MachineLimits.printedPairs, "name the clients that you need with --client")
+        }
+    }
+
+    /// Writes them as JSON.
+    func write(to stream: inout JSONStream) {
+        stream.list("pairs", count: clients.count * providers.count) { number in
+            let (provider, client) = number.quotientAndRemainder(dividingBy: clients.count)
+            return pair(client: clients[client], provider: providers[provider])
+        }
     }
 
     private func pair(client: PCIAddress, provider: PCIAddress) -> JSONValue {

@@ -23,6 +23,8 @@ struct RouteProblems {
     private let topology: Topology
     /// How many routes were looked at.
     private(set) var total = 0
+    /// How many there are besides these: more than ``MachineLimits/examinedRoutes``.
+    private(set) var unexamined = 0
     /// Those that are refused or not known.
     private(set) var groups: [Group] = []
     /// Those that are allowed and go up to the host bridge, although their ends meet below it: something redirects.
@@ -31,12 +33,17 @@ struct RouteProblems {
     private var firsts: [(severity: Diagnosis.Severity, finding: Finding, pairs: [Pair])] = []
     private var places: [Finding: Int] = [:]
 
-    init(_ machine: Machine) {
+    /// - Parameter limit: the most routes that are looked at.
+    init(_ machine: Machine, limit: Int = MachineLimits.examinedRoutes) {
         topology = machine.topology
         let pools = topology.functions.filter { $0.poolBytes != nil }.map(\.address)
         let providers = pools.isEmpty ? machine.providers : pools
         for nic in Set(machine.rdma.flatMap(\.attachment.functions)).sorted() {
             for provider in providers where provider != nic {
+                guard total < limit else {
+                    unexamined += 1
+                    continue
+                }
                 total += 1
                 let route = topology.route(from: nic, to: provider)
                     .forBuffers(of: pools.isEmpty ? topology.function(at: provider) : nil)
@@ -135,7 +142,18 @@ extension RouteProblems {
                 severity, finding.code.rawValue, finding.device,
                 "\(first.client) to \(first.provider): \(finding.detail)",
                 remedy: isRedirect ? Finding.withoutRedirection(parameter) : finding.remedy, routes: pairs)
-        } + detourDiagnosis
+        } + detourDiagnosis + unexaminedDiagnosis
+    }
+
+    /// That not all routes were looked at.
+    var unexaminedDiagnosis: [Diagnosis] {
+        if unexamined == 0 { return [] }
+        return [
+            Diagnosis(
+                .unknown, "routesNotExamined", nil,
+                "\(unexamined) of \(total + unexamined) routes were not looked at, because the machine is so large",
+                remedy: "see peermr topology for all of them")
+        ]
     }
 
     private var detourDiagnosis: [Diagnosis] {
