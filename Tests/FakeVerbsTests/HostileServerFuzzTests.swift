@@ -9,7 +9,7 @@ import Testing
 
 /// Whatever a server says, in whatever order: no trap, nothing left behind.
 @Suite struct HostileServerFuzzTests {
-    private static let rounds = 1_500
+    private static let rounds = 1_500 * Fuzz.factor
 
     private func script(_ random: inout SeededGenerator, slots: UInt16) {
         for _ in 0..<Int(random.next() % 40) {
@@ -33,7 +33,7 @@ import Testing
         var random = SeededGenerator(seed: isPut ? 60 : 61)
         var done = 0
         let server = try #require(SocketAddress("10.0.0.2", port: 1))
-        for _ in 0..<Self.rounds {
+        for _ in Fuzz.inputs(Self.rounds, "answers of servers") {
             let slots = UInt16(1 + random.next() % 3)
             let byteCount = 1 + random.next() % (4096 * 5)
             try withFakeVerbs { _ in

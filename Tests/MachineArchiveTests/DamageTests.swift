@@ -78,7 +78,7 @@ import Testing
         let file = ArchiveFile()
         let listings = try valid.map { try file.read($0).listing }
         var generator = SeededGenerator(seed: 3)
-        for round in 0..<count {
+        for round in Fuzz.inputs(count, "damaged snapshots") {
             let which = round % 25 == 0 ? 1 : 0
             let bytes = generator.mutated(valid[which])
             guard let read = try? file.read(bytes), read.listing != listings[which] else { continue }
@@ -97,7 +97,7 @@ import Testing
         let file = ArchiveFile()
         var generator = SeededGenerator(seed: seed)
         var accepted = 0
-        for _ in 0..<Self.ofOthers {
+        for _ in Fuzz.inputs(Self.ofOthers, "archives of others") {
             var changed = entries
             for _ in 0...Int.random(in: 0...2, using: &generator) {
                 let place = Int.random(in: changed.indices, using: &generator)

@@ -10,13 +10,13 @@ import Testing
 ///
 /// The inputs are the same in every run. Half are random bytes, half valid ones with faults.
 @Suite struct ParserFuzzTests {
-    static let rounds = 200_000
+    static let rounds = 200_000 * Fuzz.factor
 
     @Test func hellos() {
         var random = SeededGenerator(seed: 20)
         var accepted = 0
         var valid = random.hello().bytes
-        for round in 0..<Self.rounds {
+        for round in Fuzz.inputs(Self.rounds, "hellos") {
             if round % 64 == 0 { valid = random.hello().bytes }
             let bytes = round % 2 == 0 ? random.bytes(upTo: 128) : random.mutated(valid)
             guard let hello = try? Hello(parsing: bytes) else { continue }
@@ -60,7 +60,7 @@ import Testing
         var random = SeededGenerator(seed: 21)
         var accepted = 0
         var valid = random.welcome().bytes
-        for round in 0..<Self.rounds {
+        for round in Fuzz.inputs(Self.rounds, "welcomes") {
             if round % 64 == 0 { valid = random.welcome().bytes }
             let bytes = round % 2 == 0 ? random.bytes(upTo: 128) : random.mutated(valid)
             guard let welcome = Welcome(parsing: bytes) else { continue }
@@ -94,7 +94,7 @@ import Testing
     @Test func refusals() {
         var random = SeededGenerator(seed: 22)
         var accepted = 0
-        for round in 0..<Self.rounds {
+        for round in Fuzz.inputs(Self.rounds, "refusals") {
             let valid = Refusal(
                 Refusal.Code(rawValue: UInt8(1 + random.next() % 18)) ?? .busy, detail: random.next())
             let bytes = round % 2 == 0 ? random.bytes(upTo: 32) : random.mutated(valid.bytes)
@@ -113,7 +113,7 @@ import Testing
     @Test func immediates() {
         var random = SeededGenerator(seed: 23)
         var accepted = 0
-        for round in 0..<Self.rounds {
+        for round in Fuzz.inputs(Self.rounds, "immediates") {
             var immediate = UInt32(truncatingIfNeeded: random.next())
             if round % 2 == 1 {
                 let slot = UInt16(random.next() % 4096)
@@ -133,7 +133,7 @@ import Testing
 
     @Test func requestIDs() {
         var random = SeededGenerator(seed: 24)
-        for _ in 0..<Self.rounds {
+        for _ in Fuzz.inputs(Self.rounds, "tags") {
             let number = random.next() >> (random.next() % 64)
             _ = Tag(requestID: number)
             _ = (StorageTag.kind(number), StorageTag.slot(number))

@@ -9,7 +9,7 @@ import Testing
 /// What comes from the network is read by these: no bytes may crash them, and what they take must be what was meant.
 struct MessageFuzzTests {
     /// Drawn bytes, and messages of which some bytes were changed: so many of each, for each parser.
-    private static let rounds = 25_000
+    private static let rounds = 25_000 * Fuzz.factor
 
     /// Ends the test with the bytes that broke it: an expectation for each round would take minutes.
     private func hold(_ condition: Bool, _ bytes: [UInt8]) throws {
@@ -37,7 +37,7 @@ struct MessageFuzzTests {
     @Test func addresses() throws {
         var generator = SeededGenerator(seed: 51_851)
         var taken = 0
-        for _ in 0..<Self.rounds {
+        for _ in Fuzz.inputs(Self.rounds, "addresses of ping-pong") {
             let original = AddressMessage(
                 QueuePairEndpoint(
                     localIdentifier: .random(in: 0...0xffff, using: &generator),
@@ -59,7 +59,7 @@ struct MessageFuzzTests {
 
     @Test func requests() throws {
         var generator = SeededGenerator(seed: 51_852)
-        for _ in 0..<Self.rounds {
+        for _ in Fuzz.inputs(Self.rounds, "requests") {
             let original = Request(
                 operation: Operation.allCases.randomElement(using: &generator) ?? .send,
                 size: .random(in: 1...UInt32.max, using: &generator),
@@ -75,7 +75,7 @@ struct MessageFuzzTests {
 
     @Test func answers() throws {
         var generator = SeededGenerator(seed: 51_853)
-        for _ in 0..<Self.rounds {
+        for _ in Fuzz.inputs(Self.rounds, "answers") {
             let original = Answer(
                 operations: Operation.allCases.filter { _ in Bool.random(using: &generator) },
                 sizeLimit: UInt32(truncatingIfNeeded: generator.next()),
@@ -88,7 +88,7 @@ struct MessageFuzzTests {
 
     @Test func advertisements() throws {
         var generator = SeededGenerator(seed: 51_854)
-        for _ in 0..<Self.rounds {
+        for _ in Fuzz.inputs(Self.rounds, "advertisements") {
             let original = Advertisement(
                 RemoteAddress(address: generator.next(), key: UInt32(truncatingIfNeeded: generator.next())),
                 byteCount: UInt32(truncatingIfNeeded: generator.next()))
