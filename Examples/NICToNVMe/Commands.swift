@@ -239,9 +239,12 @@ struct Get: ParsableCommand {
     @Option(help: "How many bytes.") var length: Bytes
     @Option(help: "The file to write; without it, only the digest is computed.") var output: String?
     @Option(help: "The SHA-256 that the bytes must have, in hexadecimal.") var sha256: String?
+    @Flag(help: "Write to a drive although it is mounted or holds a partition table or a file system.")
+    var overwrite = false
 
     func run() throws {
         try program.run { () throws(PeerMRError) in
+            let drive = try claimDrive(output, length.count, overwrite: overwrite)
             // A named pipe is opened when someone reads it: until then signals end the program.
             let file = try output.map { path throws(PeerMRError) in try OutputFile(path) }
             let stop = OwnedDescriptor(adopting: peermr_termination_descriptor())
@@ -256,9 +259,11 @@ struct Get: ParsableCommand {
                 }, progress: { bar.show($0) })
             let digest = try found.hexadecimal()
             let isEqual = sha256.map { $0.lowercased() == digest }
+            // What is reported is durable.
+            if isEqual ?? true { try file?.keep() }
+            _ = consume drive
             client.report("get", outcome, sha256: digest, verified: isEqual)
             guard isEqual ?? true else { throw .mismatch(sha256, digest) }
-            try file?.keep()
             return 0
         }
     }

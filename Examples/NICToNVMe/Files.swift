@@ -2,6 +2,8 @@
 
 import Glibc
 import PeerMR
+import PeerMRCore
+import PeerStorage
 import PeerTransfer
 import SystemPackage
 
@@ -14,6 +16,21 @@ func openSource(_ path: String) throws(PeerMRError) -> FileDescriptor {
             .notFound, call: "open", errno: error as? Errno, reason: "\(path) cannot be opened",
             remedy: "name a file that this user may read")
     }
+}
+
+/// Takes a drive that bytes are written to for this program alone, after the checks that a server makes; nil for other
+/// files. Hold it as long as something is written.
+func claimDrive(
+    _ path: String?, _ byteCount: UInt64, overwrite: Bool
+) throws(PeerMRError) -> BlockDevice? {
+    guard let path, blockNumber(of: FilePath(path)) != nil else { return nil }
+    let drive = try BlockDevice(opening: FilePath(path), overwrite: overwrite)
+    guard byteCount <= drive.byteCount else {
+        throw PeerMRError(
+            .invalidArgument, reason: "\(path) has \(drive.byteCount) bytes, and \(byteCount) are to be written",
+            remedy: "take less, or a larger drive")
+    }
+    return drive
 }
 
 /// A file's size; there must be something in it.

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 uint64_t peermr_sysfs_inode(const char *path)
 {
@@ -32,6 +33,16 @@ size_t peermr_find(const void *bytes, size_t count, const void *wanted, size_t w
 const char *peermr_errno_name(int number)
 {
     return strerrorname_np(number);
+}
+
+int peermr_sync_file_system(int fd)
+{
+    return syncfs(fd);
+}
+
+int peermr_o_tmpfile(void)
+{
+    return O_TMPFILE;
 }
 
 int peermr_o_direct(void)

@@ -64,6 +64,16 @@ int peermr_uring_nvme_flush(struct peermr_uring *ring, int fd, uint32_t space, u
     return command(ring, fd, &wanted, tag);
 }
 
+int peermr_nvme_identify(int fd, uint32_t space, void *into)
+{
+    enum { IDENTIFY = 0x06, DATA_BYTES = 4096 };
+    struct nvme_admin_cmd wanted = {
+        .opcode = IDENTIFY, .nsid = space, .addr = (uintptr_t)into, .data_len = DATA_BYTES,
+    };
+    int result = ioctl(fd, NVME_IOCTL_ADMIN_CMD, &wanted);
+    return result < 0 ? -errno : result;
+}
+
 int peermr_nvme_namespace(int fd)
 {
     return ioctl(fd, NVME_IOCTL_ID);

@@ -37,8 +37,9 @@ public struct PassthroughQueue: ~Copyable, @unchecked Sendable {
     ///   - depth: commands in flight at once.
     ///   - root: where sysfs is; tests put another there.
     /// - Throws: `invalidArgument` for what is no namespace of an NVMe drive; `notFound` or `notPermitted` where its
-    ///   character device cannot be opened; `notSupported` before Linux 5.19. The corresponding C functions are
-    ///   `io_uring_queue_init` with `IORING_SETUP_SQE128`, and `ioctl` with `NVME_IOCTL_ID`.
+    ///   character device cannot be opened; `notSupported` before Linux 5.19, and where it is formatted with metadata.
+    ///   The corresponding C functions are `io_uring_queue_init` with `IORING_SETUP_SQE128`, and `ioctl` with
+    ///   `NVME_IOCTL_ID` and `NVME_IOCTL_ADMIN_CMD`.
     public init(
         _ device: consuming BlockDevice, range: BlockRange, depth: Int, root: SystemRoot = .live
     ) throws(PeerMRError) {
@@ -49,6 +50,7 @@ public struct PassthroughQueue: ~Copyable, @unchecked Sendable {
         } catch { throw .openNamespace(error, node) }
         let namespace = peermr_nvme_namespace(file.rawValue)
         guard namespace > 0 else { throw .openNamespace(currentErrno(), node) }
+        try Self.checkFormat(file, UInt32(namespace), device)
         var made: OpaquePointer?
         let result = unsafe peermr_uring_open_commands(UInt32(clamping: max(1, depth)), &made)
         guard result == 0, let made = unsafe made else { throw .openCommandRing(Errno(rawValue: -result)) }
@@ -58,6 +60,20 @@ public struct PassthroughQueue: ~Copyable, @unchecked Sendable {
         commandLimit = Self.commandLimit(of: device.name, root)
         self.range = range
         self.device = device
+    }
+
+    /// A command carries no metadata: only a namespace that has none is used.
+    private static func checkFormat(
+        _ file: borrowing OwnedDescriptor, _ namespace: UInt32, _ device: borrowing BlockDevice
+    ) throws(PeerMRError) {
+        let format: NamespaceFormat
+        do { format = try NamespaceFormat(of: namespace, on: file) } catch {
+            throw .unknownFormat(error, device.path)
+        }
+        guard format.metadataBytes == 0 else { throw .metadataFormat(device.path, format.metadataBytes) }
+        guard format.blockBytes == device.blockBytes else {
+            throw .otherBlocks(device.path, format.blockBytes, device.blockBytes)
+        }
     }
 
     /// Readable when there are completions to take.

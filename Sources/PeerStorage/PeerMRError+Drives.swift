@@ -9,6 +9,7 @@ extension PeerMRError {
         "Drives",
         [
             openBlockDevice, holdsContent, notWholeBlocks, beyondDrive, emptyDriveRange, noNamespace, openNamespace,
+            unknownFormat, metadataFormat, otherBlocks,
             namespaceRing, openRing, drivePeerRefused, noPeerDrive, driveFailed, driveGone,
         ])
 }
@@ -65,6 +66,27 @@ extension PeerMRError {
             .with(remedy: "run as root, or give the user rights on it")
         ErrorRow(
             .system, "\(path) cannot be used for passthrough", "see the kernel log (dmesg), or use the block device")
+    }
+}
+
+// How it is formatted.
+extension PeerMRError {
+    /// See: drivers/nvme/host/ioctl.c (nvme_cmd_allowed)
+    static let unknownFormat = ErrorTable("ioctl", facts: "path") { path in
+        ErrorRow(
+            [.permissionDenied, .notPermitted], .notPermitted, "this user may not ask how \(path) is formatted",
+            "run as root, or use the block device")
+        ErrorRow(.system, "\(path) does not tell how it is formatted", "use the block device")
+    }
+    static let metadataFormat = ErrorTable(facts: "path", "bytes") { path, bytes in
+        ErrorRow(
+            .notSupported,
+            "\(path) is formatted with \(bytes) bytes of metadata for each block, which passthrough does not write",
+            "use the block device, or format it without metadata, which erases it (see nvme-format(1))")
+    }
+    static let otherBlocks = ErrorTable(facts: "path", "found", "expected") { path, found, expected in
+        ErrorRow(.notSupported, "\(path) has blocks of \(found) bytes, and the kernel says \(expected)")
+            .with(remedy: "use the block device")
     }
 }
 

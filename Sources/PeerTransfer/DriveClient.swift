@@ -100,6 +100,22 @@ public final class DriveClient {
     func run(
         until isDone: () -> Bool, _ body: (Tag, Completion) throws(PeerMRError) -> Void
     ) throws(PeerMRError) {
+        do throws(PeerMRError) { try loop(until: isDone, body) } catch {
+            // A device that is gone fails in many ways.
+            throw isDeviceRemoved ? .deviceRemoved(link.domain.context.device) : error
+        }
+    }
+
+    private var isDeviceRemoved: Bool {
+        while let event = try? events.next() {
+            if event.kind == .deviceRemoval { return true }
+        }
+        return false
+    }
+
+    private func loop(
+        until isDone: () -> Bool, _ body: (Tag, Completion) throws(PeerMRError) -> Void
+    ) throws(PeerMRError) {
         var quietSince = monotonicNanoseconds()
         while !early.isEmpty {
             let (tag, completion) = early.removeFirst()

@@ -196,7 +196,8 @@ extension Session {
     /// Ends it with a reason; the client is told where that can still reach it.
     func fail(_ error: PeerMRError) {
         guard failure == nil, !isComplete else { return disconnect() }
-        let error = error.from(.client)
+        // A drive that is pulled out takes its memory along, and the connection with it.
+        let error = drive.isPresent ? error.from(.client) : .gone(drive.path)
         failure = error
         guard let (code, detail) = farewell(error) else { return disconnect() }
         do {
@@ -224,7 +225,8 @@ extension Session {
     /// Ends it without a word: there is no device that could carry one.
     func lose(_ error: PeerMRError) {
         // What failed just before was already its doing, and not the client's.
-        if !isComplete, failure == nil || failure?.code == .disconnected { failure = error }
+        let wasLost = failure == nil || failure?.code == .disconnected || failure?.origin == .nic
+        if !isComplete, wasLost { failure = error }
         disconnect()
     }
 
@@ -233,7 +235,7 @@ extension Session {
         // What came before the end is still in the queue: it may be all that was missing.
         _ = poll()
         if failure == nil, !isComplete {
-            failure = .clientGone()
+            failure = drive.isPresent ? .clientGone() : .gone(drive.path)
         }
         disconnect()
     }

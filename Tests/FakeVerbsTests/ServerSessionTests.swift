@@ -340,4 +340,16 @@ import Testing
             }
         }
     }
+
+    /// Slots in the drive's own memory go with it: what fails then is the connection, and not the client's fault.
+    @Test func aConnectionThatFailsWithTheDriveIsTheDrives() throws {
+        try withSessionBed { bed in
+            let client = try connected(bed, .put, 3 * 4096)
+            bed.expectsEnd = true
+            bed.drive.isPresent = false
+            client.connection.disconnect()
+            bed.settle(milliseconds: 200)
+            #expect(bed.reports.first?.failure?.origin == .drive)
+        }
+    }
 }

@@ -136,8 +136,20 @@ UNCHECKED = Setting("unchecked", [
     HostSpec("amd", cpu="EPYC", **_UNCHECKED),
 ], join=True)
 
+# One host with both ends of nic-to-nvme: a drive that works, and one that fails each flush, writes of one block and
+# reads of another.
+FAULTS = Setting("faults", [
+    HostSpec("faults", rdma=True, smp=2, modules=["nvme"], layout=[
+        {"type": "root-port", "children": [{"type": "nvme", "name": "good", "cmb": 64}]},
+        {"type": "root-port", "children": [{"type": "nvme", "name": "bad", "cmb": 64, "drive": {"faults": [
+            {"event": "none", "iotype": "flush", "errno": 5, "once": False},
+            {"event": "none", "iotype": "write", "sector": 131072, "errno": 5, "once": False},
+            {"event": "none", "iotype": "read", "sector": 204800, "errno": 5, "once": False}]}}]},
+    ]),
+])
+
 # The longest first: what ends a run is then short, and no processor waits long for another.
-SETTINGS = [LOOP, PAIR, HCA, TOOL, EXPORTERS, LARGE, BARE, HCA_AMD, COUNTED, STABLE, ACS, UNCHECKED]
+SETTINGS = [LOOP, PAIR, FAULTS, HCA, TOOL, EXPORTERS, LARGE, BARE, HCA_AMD, COUNTED, STABLE, ACS, UNCHECKED]
 
 
 def test(setting, last=False):

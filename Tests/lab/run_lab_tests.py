@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "Examples" / "lab")
 from peerlab import Lab, LabError, signals      # noqa: E402
 from bench import Bench, scratch_directory      # noqa: E402
 from registry import SETTINGS, Failure          # noqa: E402
-import transfers, leaks, refusals, drives, recovery, hostile, missing_features    # noqa: E401,E402
+import transfers, leaks, refusals, drives, recovery, faults, hostile, missing_features    # noqa: E401,E402
 import booting, examples, pingpong, pingpong_refusals, pingpong_peers        # noqa: E401,E402
 import sources, labhca, labhca_peers, labhca_odp, on_demand, regions, registering    # noqa: E401,E402
 import tool, packaging, preload, caching, clibrary, unchecked, unchecked_drives, stand_in    # noqa: E401,E402

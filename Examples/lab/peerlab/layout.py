@@ -125,8 +125,14 @@ class Layout:
             with open(file, "wb") as image:
                 image.truncate(drive.get("size", 256) << 20)
         self.drives[name] = file
-        self.arguments += ["-drive", f"if=none,id={name}-drive,format=raw,discard=unmap,"
-                           f"file={_value(os.path.abspath(file))}"]
+        place_of_file = f"file={_value(os.path.abspath(file))}"
+        if drive.get("faults"):
+            place_of_file = ("file.driver=blkdebug,file.image.driver=file,file.image.filename="
+                             + _value(os.path.abspath(file)))
+            for number, fault in enumerate(drive["faults"]):
+                place_of_file += "".join(f",file.inject-error.{number}.{key}={_value(value)}"
+                                         for key, value in fault.items())
+        self.arguments += ["-drive", f"if=none,id={name}-drive,format=raw,discard=unmap,{place_of_file}"]
         memory = [f"cmb_size_mb={node['cmb']}"] if node.get("cmb") else []
         serial = _value(node.get("serial", name))
         self._device("nvme", name, place, node, f"drive={name}-drive", f"serial={serial}", *memory)

@@ -18,6 +18,10 @@ const char *peermr_errno_name(int number);
 
 /* open(2) flags that are hidden behind _GNU_SOURCE. */
 int peermr_o_direct(void);
+int peermr_o_tmpfile(void);
+
+/* syncfs(2), which is hidden there too. */
+int peermr_sync_file_system(int fd);
 
 /* ioctl(2) on a block device: 0, or -1 with errno. */
 int peermr_block_size(int fd, uint32_t *logical_block_bytes);

@@ -22,6 +22,9 @@ int peermr_uring_nvme_read(struct peermr_uring *ring, int fd, uint32_t space, ui
                            uint64_t first_block, uint32_t blocks, uint64_t tag);
 int peermr_uring_nvme_flush(struct peermr_uring *ring, int fd, uint32_t space, uint64_t tag);
 
+/* The Identify Namespace data structure, 4096 bytes: 0, a negative errno, or the drive's status. */
+int peermr_nvme_identify(int fd, uint32_t space, void *into);
+
 /* The number of the namespace, or -1 and errno. */
 int peermr_nvme_namespace(int fd);
 

@@ -239,6 +239,10 @@ void fake_network_remove_device(void);
 void fake_verbs_stop_clock(int (*idle)(void *), void *argument);
 void fake_verbs_pass_time(unsigned milliseconds);
 
+/* fsync(2), rename(2) and linkat(2) of this thread are in the journal and can be made to fail; before the so-manieth of
+ * them the process is killed. */
+void fake_verbs_kill_before(unsigned call);
+
 /* Heap allocations that this thread has made so far: compare two readings. */
 uint64_t fake_verbs_allocations(void);
 

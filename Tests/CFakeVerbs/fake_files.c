@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fsync(2), rename(2) and linkat(2): written down, made to fail, or the last that the process does. */
+#define _GNU_SOURCE
+#include "fake_state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+void fake_verbs_kill_before(unsigned call)
+{
+    fake->kill_before = call;
+}
+
+/* 0, or -1 and errno. */
+static int step(const char *call)
+{
+    if (!fake)
+        return 0;
+    fake_note("%s", call);
+    if (fake->kill_before && --fake->kill_before == 0)
+        kill(getpid(), SIGKILL);
+    int error = fake_failure(call);
+    if (!error)
+        return 0;
+    errno = error;
+    return -1;
+}
+
+int fsync(int fd)
+{
+    struct stat status;
+    bool is_folder = fake && fstat(fd, &status) == 0 && S_ISDIR(status.st_mode);
+    return step(is_folder ? "fsync of a directory" : "fsync") ? -1 : (int)syscall(SYS_fsync, fd);
+}
+
+int rename(const char *from, const char *to)
+{
+    return step("rename") ? -1 : (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
+}
+
+int linkat(int from_folder, const char *from, int to_folder, const char *to, int flags)
+{
+    return step("linkat") ? -1 : (int)syscall(SYS_linkat, from_folder, from, to_folder, to, flags);
+}
