@@ -64,6 +64,7 @@ let package = Package(
         .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
         .target(name: "CLinux", cSettings: hardened),
+        .target(name: "CChecksum", cSettings: hardened),
 
         .target(name: "PeerMRCore", dependencies: ["CLinux", system], swiftSettings: strict),
         .target(
@@ -88,7 +89,7 @@ let package = Package(
             swiftSettings: strict),
 
         .target(
-            name: "PeerTransfer", dependencies: ["CCrypto", "PeerMR", "PeerStorage", "PeerMRCore", system],
+            name: "PeerTransfer", dependencies: ["CChecksum", "CCrypto", "PeerMR", "PeerStorage", "PeerMRCore", system],
             swiftSettings: strict),
 
         // The C library: peermr.h is written by hand, and the compiler holds the Swift bodies against it.
@@ -258,8 +259,8 @@ let package = Package(
         .testTarget(
             name: "FakeVerbsTests",
             dependencies: [
-                "cache-stress", "CFakeVerbs", "CommandSupport", "CVerbs", "destruction-order", "PeerMR", "PeerMRCore",
-                "PeerStorage", "PeerTransfer", "RegistrationBench", "TestSupport", system,
+                "cache-stress", "CChecksum", "CFakeVerbs", "CommandSupport", "CVerbs", "destruction-order", "PeerMR",
+                "PeerMRCore", "PeerStorage", "PeerTransfer", "RegistrationBench", "TestSupport", system,
             ],
             swiftSettings: testing),
         // The preload library, built by its Makefile, between fakes in C: Tests/PreloadFakes.

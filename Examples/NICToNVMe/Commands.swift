@@ -65,8 +65,8 @@ struct Serve: ParsableCommand {
     var allowBounce = false
     @Option(
         help: ArgumentHelp(
-            "A client's address, or ADDRESS/BITS, and after a = what it may use: OFFSET:LENGTH of what is served, ro to "
-                + "only read, or OFFSET:LENGTH:ro; may be repeated. This host is always served."))
+            "A client's address, or ADDRESS/BITS, and after a = what it may use: OFFSET:LENGTH of what is served, ro "
+                + "to only read, or OFFSET:LENGTH:ro; may be repeated. This host is always served."))
     var allow: [String] = []
     @Flag(help: "Let nobody write.") var readOnly = false
     @Flag(help: "Use the drive although it is mounted or holds a partition table or a file system.")
@@ -76,6 +76,8 @@ struct Serve: ParsableCommand {
     @Option(help: "Seconds without progress before a client is disconnected.") var timeout = 30
     @Option(help: "Seconds in which the drive may finish nothing before a transfer is given up.")
     var driveTimeout = 300
+    @Flag(help: "Compute the CRC32C of every chunk here, too, where the slots are host memory.")
+    var checkDigests = false
     @Flag(help: "Stop after one transfer; the exit status is then the transfer's.") var once = false
     @OptionGroup var common: SlotOptions
 
@@ -108,7 +110,7 @@ struct Serve: ParsableCommand {
                 slotBytes: UInt32(common.slotSize.count), slotCount: common.slots,
                 alwaysFlush: flushPeerWrites == .always, timeoutSeconds: timeout,
                 driveTimeoutSeconds: driveTimeout, allow: allowList, isReadOnly: readOnly, key: key,
-                once: once)
+                checksDigests: checkDigests, once: once)
             let range = try device.range(at: offset.count, count: length?.count)
             let queue = try StorageQueue(device, range: range, depth: 2 * Int(common.slots) + 2)
             let stop = OwnedDescriptor(adopting: peermr_termination_descriptor())
@@ -190,7 +192,8 @@ struct Put: ParsableCommand {
         abstract: "Sends a file, and reads it back to compare digests.")
 
     @OptionGroup var client: ClientArguments
-    @Flag(inversion: .prefixedNo, help: "Read it back over the network and compare SHA-256 digests.")
+    @Flag(
+        inversion: .prefixedNo, help: "Read it back in the same session; compare CRC32C of chunks and SHA-256.")
     var verify = true
     @Argument(help: "The file to send.") var file: String
 
@@ -201,19 +204,23 @@ struct Put: ParsableCommand {
             let byteCount = try size(of: source, file)
             let stop = OwnedDescriptor(adopting: peermr_termination_descriptor())
             let options = try client.options(stop)
-            let expected = verify ? try digest(of: source, byteCount, stop: stop.rawValue) : nil
-            let outcome = try send(source, byteCount, options)
             guard verify else {
-                client.report("put", outcome, sha256: nil, verified: nil)
+                client.report("put", try send(source, byteCount, options), sha256: nil, verified: nil)
                 return 0
             }
+            let sent = try Digest()
             let found = try Digest()
-            var bar = ProgressBar("get", total: byteCount, isShown: client.progress)
-            _ = try DriveClient.get(
+            var bar = ProgressBar("put", total: byteCount, isShown: client.progress)
+            var back = ProgressBar("get", total: byteCount, isShown: client.progress)
+            let outcome = try DriveClient.putAndReadBack(
                 byteCount, at: client.offset.count, options,
+                read: { bytes, offset throws(PeerMRError) in
+                    try fill(&bytes, from: source, at: offset)
+                    try sent.update(bytes.bytes)
+                }, progress: { bar.show($0) },
                 receive: { bytes throws(PeerMRError) in try found.update(bytes) },
-                progress: { bar.show($0) })
-            let digest = try found.hexadecimal()
+                receiveProgress: { back.show($0) })
+            let (expected, digest) = (try sent.hexadecimal(), try found.hexadecimal())
             client.report("put", outcome, sha256: expected, verified: digest == expected)
             guard digest == expected else { throw .mismatch(expected, digest) }
             return 0

@@ -74,35 +74,8 @@ func fill(
     }
 }
 
-/// SHA-256 of a file's first bytes, in hexadecimal.
-///
-/// - Parameter stop: a descriptor that becomes readable when the program is to end.
-func digest(of file: FileDescriptor, _ byteCount: UInt64, stop: Int32) throws(PeerMRError) -> String {
-    let digest = try Digest()
-    var chunk = [UInt8](repeating: 0, count: 1 << 18)
-    var position: UInt64 = 0
-    while position < byteCount {
-        if isReadable(stop) { throw .stopped }
-        let wanted = Int(min(UInt64(chunk.count), byteCount - position))
-        let count: Int
-        do {
-            count = try unsafe chunk.withUnsafeMutableBytes { buffer in
-                try unsafe file.read(
-                    fromAbsoluteOffset: Int64(position),
-                    into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<wanted]))
-            }
-        } catch { throw .file((error as? Errno) ?? .ioError, "read") }
-        guard count > 0 else {
-            throw PeerMRError(.invalidArgument, reason: "the file became shorter while it was read")
-        }
-        try digest.update(unsafe chunk.span.bytes.extracting(first: count))
-        position += UInt64(count)
-    }
-    return try digest.hexadecimal()
-}
-
 /// Whether there is something to read, without waiting for it.
-private func isReadable(_ descriptor: Int32) -> Bool {
+func isReadable(_ descriptor: Int32) -> Bool {
     (try? waitReadable([descriptor, -1, -1, -1], milliseconds: 0)) ?? 0 != 0
 }
 

@@ -41,6 +41,8 @@ public final class DriveClient {
     let slots: PeerRegion
     let link: Link
     let chunks: Chunks
+    let isReadBack: Bool
+    private let offset: UInt64
     private let events: EventChannel
     private let connection: Connection
     private let server: String
@@ -50,8 +52,9 @@ public final class DriveClient {
 
     /// Connects, and says what is wanted.
     init(
-        _ options: Options, _ operation: Operation, offset: UInt64, byteCount: UInt64
+        _ options: Options, _ operation: Operation, offset: UInt64, byteCount: UInt64, isReadBack: Bool = false
     ) throws(PeerMRError) {
+        let isWritten = operation == .get || isReadBack
         let server = options.server.description
         let events = try EventChannel()
         let connection = try Connection(events)
@@ -69,13 +72,13 @@ public final class DriveClient {
         let link = try Link(connection, domain: domain, window: Int(options.slotCount))
         let slots = try PeerRegion.allocate(
             Int(options.slotBytes) * Int(options.slotCount), of: .host, on: domain,
-            access: operation == .get ? [.localWrite, .remoteWrite] : [.localWrite])
+            access: isWritten ? [.localWrite, .remoteWrite] : [.localWrite])
         let hello = Hello(
             operation: operation, offset: offset, byteCount: byteCount,
-            buffer: operation == .get
+            buffer: isWritten
                 ? RemoteAddress(address: slots.keys.address, key: slots.keys.remoteKey)
                 : RemoteAddress(address: 0, key: 0),
-            slotBytes: options.slotBytes, slotCount: options.slotCount)
+            slotBytes: options.slotBytes, slotCount: options.slotCount, isReadBack: isReadBack)
         let caller = Caller(link: link, events: events, stop: options.stop, server: server)
         welcome = try caller.greet(hello, options.key)
         early = caller.early
@@ -85,6 +88,8 @@ public final class DriveClient {
         chunks = Chunks(
             byteCount: byteCount, slotBytes: UInt64(welcome.slotBytes),
             slotCount: Int(welcome.slotCount), blockBytes: UInt64(welcome.blockBytes))
+        self.offset = offset
+        self.isReadBack = isReadBack
         self.slots = slots
         self.link = link
         self.events = events
@@ -159,9 +164,11 @@ public final class DriveClient {
     }
 
     /// Lets the application fill a slot, and starts its way to the server.
+    ///
+    /// - Returns: the chunk's digest.
     func load(
         chunk: UInt64, slot: Int, _ read: (inout MutableRawSpan, UInt64) throws(PeerMRError) -> Void
-    ) throws(PeerMRError) {
+    ) throws(PeerMRError) -> UInt32 {
         let count = Int(chunks.bytes(of: chunk))
         guard let bytes = unsafe slots.hostBytes(at: slot * Int(chunks.slotBytes), count: count) else {
             throw .outOfTurn("slot \(slot) does not exist")
@@ -174,18 +181,53 @@ public final class DriveClient {
         } catch { throw .outOfTurn("slot \(slot) lies outside the slots") }
         let target = RemoteAddress(
             address: welcome.buffer.address &+ UInt64(slot) * chunks.slotBytes, key: welcome.buffer.key)
-        try link.write(entry, to: target, slot: slot, sequence: chunk)
+        let digest = ChunkDigest.of(span.bytes, at: offset &+ chunks.offset(of: chunk))
+        try link.write(entry, to: target, slot: slot, immediate: digest)
+        return digest
     }
 
-    /// Hands a received chunk to the application.
+    /// Compares a received chunk with its digest, where that is known, and hands it to the application.
     func unload(
-        chunk: UInt64, slot: Int, _ receive: (RawSpan) throws(PeerMRError) -> Void
+        chunk: UInt64, expected: UInt32?, _ receive: (RawSpan) throws(PeerMRError) -> Void
     ) throws(PeerMRError) {
         let count = Int(chunks.bytes(of: chunk))
+        let slot = chunks.slot(of: chunk)
         guard let bytes = unsafe slots.hostBytes(at: slot * Int(chunks.slotBytes), count: count) else {
             throw .outOfTurn("slot \(slot) does not exist")
         }
-        try receive(unsafe UnsafeRawBufferPointer(bytes).bytes)
+        let span = unsafe UnsafeRawBufferPointer(bytes).bytes
+        if let expected {
+            let place = offset &+ chunks.offset(of: chunk)
+            let digest = ChunkDigest.of(span, at: place)
+            guard digest == expected else { throw .otherBytesCame(place, digest, expected) }
+        }
+        try receive(span)
+    }
+
+    /// Takes all chunks in order, and gives their slots back.
+    ///
+    /// - Parameter digests: what the chunks must have; nil for what the server says, if it knows.
+    func receiveAll(
+        _ digests: [UInt32]?, _ receive: (RawSpan) throws(PeerMRError) -> Void, progress: (UInt64) -> Void
+    ) throws(PeerMRError) {
+        var received: UInt64 = 0
+        try run(until: { received == chunks.count }) { tag, completion throws(PeerMRError) in
+            guard tag.kind == .receive else { return }
+            guard completion.operation == .receiveWriteWithImmediate, let immediate = completion.immediate else {
+                let message = completion.immediate.flatMap(Message.init(immediate:))
+                if case .waiting? = message { return }
+                throw unexpected(message)
+            }
+            guard received < chunks.count, UInt64(completion.byteCount) == chunks.bytes(of: received),
+                welcome.hasDigests || immediate == UInt32(truncatingIfNeeded: received)
+            else { throw .outOfTurn("chunk \(immediate) of \(completion.byteCount) bytes") }
+            let expected = digests?[Int(received)] ?? (welcome.hasDigests ? immediate : nil)
+            try unload(chunk: received, expected: expected, receive)
+            let slot = chunks.slot(of: received)
+            received += 1
+            progress(min(chunks.byteCount, received * chunks.slotBytes))
+            try link.send(.credit(slot: UInt16(slot)))
+        }
     }
 
     /// What a message from the server means for a transfer that goes on.

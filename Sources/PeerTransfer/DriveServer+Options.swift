@@ -31,6 +31,9 @@ extension DriveServer {
         public var isReadOnly: Bool
         /// What every client must prove that it has; nil to ask for nothing.
         public var key: SharedKey?
+        /// Whether the digests of chunks are computed here, too, where the slots are host memory: peer memory is not
+        /// seen by the processor.
+        public var checksDigests: Bool
         /// Whether to stop after one transfer.
         public var once: Bool
 
@@ -39,7 +42,7 @@ extension DriveServer {
             memory: MemoryRequest, fallback: Fallback = .refuse, slotBytes: UInt32 = 256 << 10,
             slotCount: UInt16 = 8, alwaysFlush: Bool = false, timeoutSeconds: Int = 30,
             driveTimeoutSeconds: Int = 300, allow: AllowList = AllowList(), isReadOnly: Bool = false,
-            key: SharedKey? = nil,
+            key: SharedKey? = nil, checksDigests: Bool = false,
             once: Bool = false
         ) {
             self.memory = memory
@@ -52,6 +55,7 @@ extension DriveServer {
             self.allow = allow
             self.isReadOnly = isReadOnly
             self.key = key
+            self.checksDigests = checksDigests
             self.once = once
         }
     }

@@ -10,6 +10,7 @@ import PeerStorage
 final class GetTransfer: Transfer {
     let context: TransferContext
     private(set) var isComplete = false
+    let wantsReadBack = false
     /// Chunks that the client has, and has not emptied.
     var awaitsClient: Bool { next > emptied }
 
@@ -53,7 +54,9 @@ final class GetTransfer: Transfer {
             let target = RemoteAddress(
                 address: context.hello.buffer.address &+ UInt64(slot) * context.chunks.slotBytes,
                 key: context.hello.buffer.key)
-            try context.link.write(context.entry(of: next), to: target, slot: slot, sequence: next)
+            try context.link.write(
+                context.entry(of: next), to: target, slot: slot,
+                immediate: context.digest(of: next) ?? UInt32(truncatingIfNeeded: next))
             next += 1
         }
     }

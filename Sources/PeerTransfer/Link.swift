@@ -113,13 +113,11 @@ final class Link {
     }
 
     func write(
-        _ entry: ScatterGatherElement, to remote: RemoteAddress, slot: Int, sequence: UInt64
+        _ entry: ScatterGatherElement, to remote: RemoteAddress, slot: Int, immediate: UInt32
     ) throws(PeerMRError) {
-        let message = Message.chunk(
-            slot: UInt16(slot), sequence: UInt16(truncatingIfNeeded: sequence))
         do {
             try queuePair.postWrite(
-                entry, to: remote, immediate: message.immediate,
+                entry, to: remote, immediate: immediate,
                 requestID: Tag(.chunk, slot: slot).requestID)
         } catch { throw .post(error) }
     }

@@ -10,7 +10,8 @@ extension PeerMRError {
         [
             unreachableServer, connectionRefused, unansweredConnection, serverSilent, serverStuck, serverGone,
             waitFailed, transferStopped, post, transportFailed, localFailed, completionFailed, outOfTurn, smallerMTU,
-            chunkOutsideRegion, badSlotBytes, badTimeout, badSlotCount, badClientRange, wildcardAddress, serverStopped,
+            chunkOutsideRegion, badSlotBytes, badTimeout, badSlotCount, badClientRange, changedOnItsWay, otherBytesCame,
+            wildcardAddress, serverStopped,
             clientStuck, driveStuck, driveAbandoned, deviceRemoved, clientGone, refusedByServer, serverWithoutMemory,
             serverDriveFailed, serverDeviceFailed,
         ])
@@ -108,6 +109,20 @@ extension PeerMRError {
     }
     static let badSlotCount = ErrorTable(facts: "count", "limit") { count, limit in
         ErrorRow(.invalidArgument, "\(count) slots cannot be numbered", "take 1 to \(limit)")
+    }
+
+    static let changedOnItsWay = ErrorTable(facts: "chunk", "digest", "expected") { chunk, found, expected in
+        ErrorRow(
+            .dataMismatch,
+            "the client's bytes were changed on their way: chunk \(chunk) has the CRC32C \(found) instead of "
+                + "\(expected)",
+            "do not trust this path: see whether the NIC, the link or the memory reports errors")
+    }
+    static let otherBytesCame = ErrorTable(facts: "offset", "digest", "expected") { offset, found, expected in
+        ErrorRow(
+            .dataMismatch,
+            "other bytes came than expected from offset \(offset) on: CRC32C \(found) instead of \(expected)",
+            "do not trust this path; compare with host memory on the server")
     }
 
     static let badClientRange = ErrorTable(

@@ -11,6 +11,8 @@ import PeerStorage
 final class PutTransfer: Transfer {
     let context: TransferContext
     private(set) var isComplete = false
+    /// Whether the client has asked for what it has put.
+    private(set) var wantsReadBack = false
     /// Slots that have been offered, and not been filled.
     var awaitsClient: Bool { credited > received }
     private var flush: PeerWriteFlush?
@@ -56,29 +58,38 @@ final class PutTransfer: Transfer {
 
     func handle(_ tag: Tag, _ completion: Completion) throws(PeerMRError) {
         switch tag.kind {
+        case .receive where isComplete: try hearWish(completion)
         case .receive: try receive(completion)
         case .arrival: try write(slot: tag.slot)
         default: break
         }
     }
 
+    /// After the acknowledgement there is one thing to ask for.
+    private func hearWish(_ completion: Completion) throws(PeerMRError) {
+        guard context.hello.isReadBack, !wantsReadBack, completion.operation == .receive,
+            completion.immediate.flatMap(Message.init(immediate:)) == .readBack
+        else { throw .outOfTurn("a message behind a transfer that is complete") }
+        wantsReadBack = true
+    }
+
     /// A chunk has come: it must be the next one, whole, and in the slot that was offered for it.
     private func receive(_ completion: Completion) throws(PeerMRError) {
-        guard completion.operation == .receiveWriteWithImmediate,
-            let message = completion.immediate.flatMap(Message.init(immediate:)),
-            case .chunk(let slot, let sequence) = message
-        else { throw .outOfTurn("an immediate that is no chunk") }
+        guard completion.operation == .receiveWriteWithImmediate, let digest = completion.immediate else {
+            throw .outOfTurn("an immediate that is no chunk")
+        }
         let chunk = received
-        guard chunk < context.chunks.count, Int(slot) == context.chunks.slot(of: chunk),
-            sequence == UInt16(truncatingIfNeeded: chunk), offered[Int(slot)] == chunk,
+        let slot = context.chunks.slot(of: chunk)
+        guard chunk < context.chunks.count, offered[slot] == chunk,
             UInt64(completion.byteCount) == context.chunks.bytes(of: chunk)
-        else { throw .outOfTurn("chunk \(sequence) of \(completion.byteCount) bytes in slot \(slot)") }
+        else { throw .outOfTurn("chunk \(chunk) of \(completion.byteCount) bytes") }
+        if let found = context.digest(of: chunk), found != digest { throw .changedOnItsWay(chunk, found, digest) }
         received += 1
-        guard flush != nil else { return try write(slot: Int(slot)) }
+        guard flush != nil else { return try write(slot: slot) }
         do {
             try flush?.post(
                 reading: UInt64(slot) * context.chunks.slotBytes, of: context.region.keys,
-                requestID: Tag(.arrival, slot: Int(slot)).requestID)
+                requestID: Tag(.arrival, slot: slot).requestID)
         } catch { throw .post(error) }
     }
 

@@ -26,6 +26,7 @@ package struct Refusal: Error, Equatable {
         case deviceFailed
         case wrongKey
         case silent
+        case changed
 
         /// For the server's own log.
         var words: String {
@@ -46,6 +47,7 @@ package struct Refusal: Error, Equatable {
             case .otherAddress: "its address is not the one that its path leads to"
             case .noPath: "its path has no GID to compare its address with"
             case .wrongKey: "it does not have this server's key"
+            case .changed: "its bytes were changed on their way"
             case .silent: "it has not said what it wants in time"
             case .readOnly: "it wants to write, and may only read"
             case .tooSlow: "it does nothing"
@@ -135,6 +137,11 @@ extension PeerMRError {
         .with(remedy: "connect over RoCE, or over InfiniBand with global routing")
         ErrorRow(refusal: .wrongKey, .notPermitted, "\(server) has another key than this client")
             .with(remedy: "take the key that the server has, byte for byte")
+        ErrorRow(
+            refusal: .changed, .dataMismatch,
+            "bytes of this client were changed on their way to the memory of \(server)"
+        )
+        .with(remedy: "do not trust this path; what was written before is undefined")
         ErrorRow(refusal: .silent, .disconnected, "\(server) has waited too long for this client's hello", "try again")
         ErrorRow(refusal: .readOnly, .refused, "\(server) serves this client for reading only")
             .with(remedy: "let the server allow this client to write")

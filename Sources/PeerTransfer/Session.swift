@@ -14,6 +14,8 @@ final class Session {
     private let drive: any Drive
     private let options: DriveServer.Options
     private var transfer: (any Transfer)?
+    /// What is done now: what has been put may be read back.
+    private var operation: Operation
     private let tell: (DriveServer.Event) -> Void
     /// Since when the client, and the drive, have been waited for.
     private var clientClock = Clock()
@@ -37,6 +39,7 @@ final class Session {
         _ domain: ProtectionDomain, report: @escaping (DriveServer.Event) -> Void
     ) throws(Refusal) {
         client = greeting.client
+        operation = hello.operation
         self.hello = hello
         connection = greeting.connection
         link = greeting.link
@@ -49,10 +52,11 @@ final class Session {
         let chunks = try Self.chunks(hello, options, range, UInt64(drive.blockBytes))
         do {
             let region = try options.allocateSlots(on: domain)
-            let welcome = Self.welcome(region, chunks, range)
+            let seesBytes = options.checksDigests && region.kind == .host
+            let welcome = Self.welcome(region, chunks, range, seesBytes)
             context = TransferContext(
                 link: link, region: region, chunks: chunks, hello: hello, base: range.lowerBound + hello.offset,
-                drive: drive)
+                seesBytes: seesBytes, drive: drive)
             try greeting.answer(hello, with: welcome)
         } catch {
             report(.unable(client: client, error))
@@ -77,14 +81,14 @@ final class Session {
     }
 
     private static func welcome(
-        _ region: borrowing PeerRegion, _ chunks: Chunks, _ range: Range<UInt64>
+        _ region: borrowing PeerRegion, _ chunks: Chunks, _ range: Range<UInt64>, _ seesBytes: Bool
     ) -> Welcome {
         Welcome(
             slotCount: UInt16(chunks.slotCount), slotBytes: UInt32(chunks.slotBytes),
             capacity: range.upperBound - range.lowerBound, blockBytes: UInt32(chunks.blockBytes),
             buffer: RemoteAddress(address: region.keys.address, key: region.keys.remoteKey),
             memory: region.kind, method: region.choice.method, nic: region.nic,
-            isBounce: region.bounceReason != nil)
+            isBounce: region.bounceReason != nil, hasDigests: seesBytes)
     }
 }
 
@@ -92,7 +96,7 @@ extension Session {
     /// How it went, for the application.
     var report: TransferReport {
         TransferReport(
-            operation: hello.operation, client: client, byteCount: hello.byteCount, count: context.count,
+            operation: operation, client: client, byteCount: hello.byteCount, count: context.count,
             seconds: seconds, failure: failure)
     }
     /// Whether the transfer has been done to its end.
@@ -163,9 +167,27 @@ extension Session {
     }
 
     private func progressed() {
-        guard isComplete, seconds == 0 else { return }
-        seconds = Double(monotonicNanoseconds() - started) / 1e9
-        close(within: 5)
+        if isComplete, seconds == 0 {
+            seconds = Double(monotonicNanoseconds() - started) / 1e9
+            close(within: hello.isReadBack && operation == .put ? UInt64(options.timeoutSeconds) : 5)
+        }
+        if transfer?.wantsReadBack ?? false { readBack() }
+    }
+
+    /// The second half of a put that is read back: a transfer of its own for those who count.
+    private func readBack() {
+        tell(.ended(report))
+        operation = .get
+        context.count = TransferCount()
+        closeAt = nil
+        seconds = 0
+        started = monotonicNanoseconds()
+        let transfer = GetTransfer(context)
+        self.transfer = transfer
+        do throws(PeerMRError) {
+            try transfer.begin()
+            try context.submit()
+        } catch { fail(error) }
     }
 
     /// Looks after silence: a dead client, one that makes no headway, a drive that does not, and the end of a last
@@ -216,6 +238,7 @@ extension Session {
         default:
             switch error.code {
             case .protocolViolation: (.outOfTurn, 0)
+            case .dataMismatch: (.changed, 0)
             case .disconnected where error == .clientStuck(options.timeoutSeconds): (.tooSlow, options.timeoutSeconds)
             default: nil
             }

@@ -10,6 +10,8 @@ protocol Transfer: AnyObject {
     var isComplete: Bool { get }
     /// Whether there is something that the client has to do.
     var awaitsClient: Bool { get }
+    /// Whether the client wants to have back what it has put, now.
+    var wantsReadBack: Bool { get }
     func begin() throws(PeerMRError)
     func handle(_ tag: Tag, _ completion: Completion) throws(PeerMRError)
     func handle(_ completion: StorageCompletion) throws(PeerMRError)

@@ -13,15 +13,21 @@ final class TransferContext {
     /// Where the client's bytes begin in the server's range: its offset is one in the part that it was given.
     let base: UInt64
     var count = TransferCount()
+    /// Whether digests are computed on this side, too.
+    private let seesBytes: Bool
     private let drive: any Drive
 
-    init(link: Link, region: consuming PeerRegion, chunks: Chunks, hello: Hello, base: UInt64, drive: any Drive) {
+    init(
+        link: Link, region: consuming PeerRegion, chunks: Chunks, hello: Hello, base: UInt64, seesBytes: Bool,
+        drive: any Drive
+    ) {
         self.link = link
         self.region = region
         self.chunks = chunks
         self.hello = hello
         self.drive = drive
         self.base = base
+        self.seesBytes = seesBytes
     }
 
     /// Prepares the drive's work on part of a slot; ``submit()`` starts all that has been prepared.
@@ -57,6 +63,15 @@ final class TransferContext {
     /// The sentence for a drive that failed.
     func failure(_ errno: Errno, _ operation: String) -> PeerMRError {
         drive.failure(errno, operation, memory: region.kind)
+    }
+
+    /// The digest of a chunk that stands in its slot; nil where this side does not see its bytes.
+    func digest(of chunk: UInt64) -> UInt32? {
+        let place = chunks.slot(of: chunk) * Int(chunks.slotBytes)
+        guard seesBytes, let bytes = unsafe region.hostBytes(at: place, count: Int(chunks.bytes(of: chunk))) else {
+            return nil
+        }
+        return unsafe ChunkDigest.of(UnsafeRawBufferPointer(bytes).bytes, at: hello.offset &+ chunks.offset(of: chunk))
     }
 
     /// The part of the region that a chunk fills.

@@ -37,13 +37,15 @@ package struct Hello: Equatable {
     var buffer: RemoteAddress
     var slotBytes: UInt32
     var slotCount: UInt16
+    /// Whether a put is read back in the same session: nobody comes in between.
+    var isReadBack = false
 
     var bytes: [UInt8] {
         var writer = ByteWriter()
         writer.put(magic)
         writer.put(wireVersion)
         writer.put(operation.rawValue)
-        writer.put(UInt8(0))
+        writer.put(UInt8(isReadBack ? 1 : 0))
         writer.put(offset)
         writer.put(byteCount)
         writer.put(buffer.address)
@@ -63,7 +65,8 @@ extension Hello {
         var reader = ByteReader(bytes)
         guard reader.take(UInt32.self) == magic, reader.take(UInt16.self) == wireVersion,
             let operation = reader.take(UInt8.self).flatMap(Operation.init(rawValue:)),
-            reader.take(UInt8.self) == 0, let offset = reader.take(UInt64.self),
+            let flags = reader.take(UInt8.self), flags == 0 || flags == 1 && operation == .put,
+            let offset = reader.take(UInt64.self),
             let byteCount = reader.take(UInt64.self), let address = reader.take(UInt64.self),
             let key = reader.take(UInt32.self), let slotBytes = reader.take(UInt32.self),
             let slotCount = reader.take(UInt16.self), reader.isZero(to: ProvenMessage.bodyBytes)
@@ -73,7 +76,7 @@ extension Hello {
         self.init(
             operation: operation, offset: offset, byteCount: byteCount,
             buffer: RemoteAddress(address: address, key: key), slotBytes: slotBytes,
-            slotCount: slotCount)
+            slotCount: slotCount, isReadBack: flags == 1)
     }
 }
 
@@ -92,6 +95,8 @@ struct Welcome: Equatable {
     var method: Method
     var nic: NICKind
     var isBounce: Bool
+    /// Whether the server computes digests, too: those of a put are compared there, and a get brings them along.
+    var hasDigests = false
 
     var bytes: [UInt8] {
         var writer = ByteWriter()
@@ -107,6 +112,7 @@ struct Welcome: Equatable {
         writer.put(UInt8(Method.allCases.firstIndex(of: method) ?? 0))
         writer.put(UInt8(nic == .software ? 1 : 0))
         writer.put(UInt8(isBounce ? 1 : 0))
+        writer.put(UInt8(hasDigests ? 1 : 0))
         writer.pad(to: ProvenMessage.bodyBytes)
         return writer.bytes
     }
@@ -122,6 +128,7 @@ extension Welcome {
             let address = reader.take(UInt64.self), let key = reader.take(UInt32.self),
             let memory = reader.take(UInt8.self), let method = reader.take(UInt8.self),
             let nic = reader.take(UInt8.self), let bounce = reader.take(UInt8.self),
+            let digests = reader.take(UInt8.self), digests <= 1,
             slotCount > 0, slotBytes > 0, blockBytes > 0, memory < MemoryKind.allCases.count,
             method < Method.allCases.count, nic <= 1, bounce <= 1, reader.isZero(to: ProvenMessage.bodyBytes)
         else { return nil }
@@ -129,14 +136,15 @@ extension Welcome {
             slotCount: slotCount, slotBytes: slotBytes, capacity: capacity, blockBytes: blockBytes,
             buffer: RemoteAddress(address: address, key: key),
             memory: MemoryKind.allCases[Int(memory)], method: Method.allCases[Int(method)],
-            nic: nic == 1 ? .software : .device, isBounce: bounce == 1)
+            nic: nic == 1 ? .software : .device, isBounce: bounce == 1, hasDigests: digests == 1)
     }
 }
 
-/// A message of 32 bits: 4 for the kind, 12 for a slot or a code, 16 for a sequence number or a detail.
+/// A message of 32 bits: 4 for the kind, 12 for a slot or a code, 16 for a detail.
+///
+/// A chunk is none of these: it comes as a write with an immediate, which is its digest. Where the sender does not know
+/// that, it is the chunk's number modulo 2 to the power of 32.
 package enum Message: Equatable {
-    /// A slot's bytes have been written; `sequence` is the chunk's number, modulo 65536.
-    case chunk(slot: UInt16, sequence: UInt16)
     /// The receiver of chunks has emptied a slot, or offers it for the first time.
     case credit(slot: UInt16)
     /// Everything is on stable storage.
@@ -145,14 +153,16 @@ package enum Message: Equatable {
     case failed(Refusal.Code, errno: UInt16)
     /// The drive takes its time, and the server waits for it.
     case waiting
+    /// The client has emptied its slots, and wants to have back what it has put.
+    case readBack
 
     var immediate: UInt32 {
         switch self {
-        case .chunk(let slot, let sequence): 1 << 28 | UInt32(slot) << 16 | UInt32(sequence)
         case .credit(let slot): 2 << 28 | UInt32(slot) << 16
         case .done: 3 << 28
         case .failed(let code, let errno): 4 << 28 | UInt32(code.rawValue) << 16 | UInt32(errno)
         case .waiting: 5 << 28
+        case .readBack: 6 << 28
         }
     }
 
@@ -161,13 +171,13 @@ package enum Message: Equatable {
         let slot = UInt16(immediate >> 16 & 0xfff)
         let low = UInt16(truncatingIfNeeded: immediate)
         switch immediate >> 28 {
-        case 1: self = .chunk(slot: slot, sequence: low)
         case 2 where low == 0: self = .credit(slot: slot)
         case 3 where slot == 0 && low == 0: self = .done
         case 4:
             guard slot <= 255, let code = Refusal.Code(rawValue: UInt8(slot)) else { return nil }
             self = .failed(code, errno: low)
         case 5 where slot == 0 && low == 0: self = .waiting
+        case 6 where slot == 0 && low == 0: self = .readBack
         default: return nil
         }
     }

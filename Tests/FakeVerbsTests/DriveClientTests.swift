@@ -44,6 +44,9 @@ struct ScriptedServer {
         fake_verbs_complete(RequestTag(.receive).requestID, 0, byteCount == 0 ? 128 : 129, byteCount, 1, immediate, 0)
     }
 
+    /// A chunk that the server has written, of which it does not know the digest.
+    static func chunk(_ number: UInt32, byteCount: UInt32) { say(immediate: number, byteCount: byteCount) }
+
     /// The end of one of the client's own requests.
     static func finish(_ tag: RequestTag) { fake_verbs_complete(tag.requestID, 0, 1, 0, 0, 0, 0) }
 }
@@ -99,10 +102,11 @@ struct ScriptedServer {
             #expect(sent.allSatisfy { $0.remote_key == 0xbeef && $0.opcode == 1 })
             let slots = fake_verbs_registered_address()
             #expect(sent.map(\.address) == [slots, slots + 4096, slots])
-            let messages: [Message] = [
-                .chunk(slot: 0, sequence: 0), .chunk(slot: 1, sequence: 1), .chunk(slot: 0, sequence: 2),
-            ]
-            #expect(sent.map(\.immediate) == messages.map(\.immediate))
+            let digests = [(0, 1, 4096), (4096, 2, 4096), (8192, 3, 100)].map { place, byte, count in
+                let bytes = [UInt8](repeating: UInt8(byte), count: count)
+                return ChunkDigest.of(bytes.span.bytes, at: UInt64(512 + place))
+            }
+            #expect(sent.map(\.immediate) == digests, "bound to their offset in the client's range")
         }
     }
 
@@ -120,9 +124,9 @@ struct ScriptedServer {
     @Test func aGetTakesTheChunksInTurn() throws {
         try withFakeVerbs { _ in
             ScriptedServer.answer(ScriptedServer.welcome())
-            ScriptedServer.say(.chunk(slot: 0, sequence: 0), byteCount: 4096)
-            ScriptedServer.say(.chunk(slot: 1, sequence: 1), byteCount: 4096)
-            ScriptedServer.say(.chunk(slot: 0, sequence: 2), byteCount: 100)
+            for (number, count) in [(0, 4096), (1, 4096), (2, 100)] as [(UInt32, UInt32)] {
+                ScriptedServer.chunk(number, byteCount: count)
+            }
             for _ in 0..<4 { ScriptedServer.finish(RequestTag(.message)) }
             let (outcome, counts) = try get()
             #expect(counts == [4096, 4096, 100])
@@ -214,7 +218,7 @@ struct ScriptedServer {
 
     @Test(
         arguments: [
-            .done, .credit(slot: 2), .credit(slot: 4095), .chunk(slot: 0, sequence: 0),
+            .done, .credit(slot: 2), .credit(slot: 4095), .readBack,
         ] as [Message])
     func aMessageThatDoesNotFitAPutEndsIt(_ message: Message) throws {
         try withFakeVerbs { _ in
@@ -227,15 +231,13 @@ struct ScriptedServer {
 
     @Test(
         arguments: [
-            (.done, 0), (.credit(slot: 0), 0), (.chunk(slot: 1, sequence: 0), 4096),
-            (.chunk(slot: 0, sequence: 1), 4096),
-            (.chunk(slot: 0, sequence: 0), 4095), (.chunk(slot: 0, sequence: 0), 0),
-            (.chunk(slot: 4095, sequence: 0), 4096),
-        ] as [(Message, UInt32)])
-    func aMessageThatDoesNotFitAGetEndsIt(_ message: Message, _ byteCount: UInt32) throws {
+            (Message.done.immediate, 0), (Message.credit(slot: 0).immediate, 0), (1, 4096), (.max, 4096), (0, 4095),
+            (0, 0),
+        ] as [(UInt32, UInt32)])
+    func aMessageThatDoesNotFitAGetEndsIt(_ immediate: UInt32, _ byteCount: UInt32) throws {
         try withFakeVerbs { _ in
             ScriptedServer.answer(ScriptedServer.welcome())
-            ScriptedServer.say(message, byteCount: byteCount)
+            ScriptedServer.say(immediate: immediate, byteCount: byteCount)
             let error = #expect(throws: PeerMRError.self) { try get() }
             #expect(error?.code == .protocolViolation)
         }

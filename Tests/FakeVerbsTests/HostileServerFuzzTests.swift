@@ -18,7 +18,7 @@ import Testing
             let byteCount: UInt32 = [0, 100, 4096, .max][Int(random.next() % 4)]
             switch random.next() % 12 {
             case 0...3: ScriptedServer.say(.credit(slot: slot))
-            case 4, 5: ScriptedServer.say(.chunk(slot: slot, sequence: sequence), byteCount: byteCount)
+            case 4, 5: ScriptedServer.chunk(UInt32(sequence), byteCount: byteCount)
             case 6: ScriptedServer.say(immediate: UInt32(truncatingIfNeeded: random.next()), byteCount: byteCount)
             case 7: if random.next() % 4 == 0 { ScriptedServer.say(.done) }
             case 8: ScriptedServer.finish(RequestTag(.message))

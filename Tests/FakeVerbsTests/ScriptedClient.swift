@@ -17,6 +17,8 @@ final class ScriptedClient {
     private(set) var refusal: Refusal?
     private(set) var isOver = false
     private(set) var messages: [Message] = []
+    /// The immediates of the chunks that have come.
+    private(set) var chunks: [UInt32] = []
     /// What the device said, where it was no success.
     private(set) var failure: PeerMRError?
     /// Changes the hello with its proof before it is sent.
@@ -78,17 +80,21 @@ final class ScriptedClient {
                     refusal = Refusal(parsing: link.message)
                     welcome = ProvenMessage(link.message).flatMap { Welcome(parsing: $0.body) }
                 }
-                if let message = completion.immediate.flatMap(Message.init(immediate:)) { messages.append(message) }
+                if completion.operation == .receiveWriteWithImmediate {
+                    chunks.append(completion.immediate ?? 0)
+                } else if let message = completion.immediate.flatMap(Message.init(immediate:)) {
+                    messages.append(message)
+                }
             }
         } catch { failure = error }
     }
 
     /// Writes bytes of its slot into the server's, and says so.
-    func write(slot: Int, sequence: UInt64, byteCount: UInt64 = 4096) throws {
+    func write(slot: Int, sequence: UInt64, byteCount: UInt64 = 4096, digest: UInt32? = nil) throws {
         let welcome = try #require(welcome)
         try link.write(
             slots.keys.element(at: UInt64(slot) * 4096, count: byteCount),
             to: RemoteAddress(address: welcome.buffer.address + UInt64(slot) * 4096, key: welcome.buffer.key),
-            slot: slot, sequence: sequence)
+            slot: slot, immediate: digest ?? UInt32(truncatingIfNeeded: sequence))
     }
 }

@@ -118,7 +118,7 @@ import Testing
         case 0...3: try client.write(slot: Int(slot % 4), sequence: UInt64(slot % 4))
         case 4: try client.write(slot: Int(slot % 4), sequence: UInt64(sequence), byteCount: 1 + random.next() % 4096)
         case 5: try client.link.send(.credit(slot: slot))
-        case 6: try client.link.send(random.next() % 2 == 0 ? .done : .chunk(slot: slot, sequence: sequence))
+        case 6: try client.link.send(random.next() % 2 == 0 ? .done : .readBack)
         default:
             let noise = UInt32(truncatingIfNeeded: random.next())
             try client.link.queuePair.postSend(immediate: noise, requestID: 77 << 40)

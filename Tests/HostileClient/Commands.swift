@@ -26,24 +26,15 @@ let commands: [String: @Sendable (Peer, Random) throws -> Void] = [
             for _ in 0..<500 { try peer.queuePair.postSend(immediate: 2 << 28, requestID: 1) }
         }
     },
-    // Chunks other than the next.
-    "wrong-slot": { peer, _ in
-        try peer.put { try peer.chunk($0, inSlot: 2, saying: 2, number: 0) }
-    },
-    "slot-that-is-none": { peer, _ in
-        try peer.put { try peer.chunk($0, inSlot: 0, saying: 4000, number: 0) }
-    },
-    "wrong-number": { peer, _ in
-        try peer.put { try peer.chunk($0, inSlot: 0, saying: 0, number: 1) }
-    },
+    // Chunks of another length than the next.
     "wrong-length": { peer, _ in
-        try peer.put { try peer.chunk($0, inSlot: 0, saying: 0, number: 0, byteCount: 4096) }
+        try peer.put { try peer.chunk($0, byteCount: 4096) }
     },
     "no-length": { peer, _ in
-        try peer.put { try peer.chunk($0, inSlot: 0, saying: 0, number: 0, byteCount: 0) }
+        try peer.put { try peer.chunk($0, byteCount: 0) }
     },
     "too-long": { peer, _ in
-        try peer.put { try peer.chunk($0, inSlot: 0, saying: 0, number: 0, byteCount: 2 * 65536) }
+        try peer.put { try peer.chunk($0, byteCount: 2 * 65536) }
     },
     // Other memory than the slots.
     "behind-the-slots": { peer, _ in try peer.put { try peer.write($0, at: 4 * $0.slotBytes) } },
@@ -137,16 +128,10 @@ extension Peer {
         try listen()
     }
 
-    /// Writes a chunk into one slot, and says what is true or not.
-    func chunk(
-        _ welcome: Welcome, inSlot slot: UInt64, saying said: UInt32, number: UInt32,
-        byteCount: UInt64 = 65536
-    ) throws {
+    /// Writes a chunk into the first slot, with any digest.
+    func chunk(_ welcome: Welcome, byteCount: UInt64) throws {
         try queuePair.postWrite(
-            memory.keys.element(at: 0, count: byteCount),
-            to: RemoteAddress(
-                address: welcome.buffer.address + slot * welcome.slotBytes, key: welcome.buffer.key),
-            immediate: 1 << 28 | said << 16 | number, requestID: 1)
+            memory.keys.element(at: 0, count: byteCount), to: welcome.buffer, immediate: 0x1234_5678, requestID: 1)
     }
 
     /// Writes to a place counted from the beginning of the server's slots.

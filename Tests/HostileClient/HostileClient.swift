@@ -8,7 +8,8 @@
 // It writes the protocol's bytes by itself, from the tables in Examples/NICToNVMe/README.md, so that a mistake in
 // the example's encoder cannot hide one in its decoder. Each line of standard output is one thing that happened:
 //
-//   accepted SLOTS BYTES    rejected CODE DETAIL    immediate KIND SLOT LOW    completion STATUS    disconnected
+//   accepted SLOTS BYTES    rejected CODE DETAIL    immediate KIND SLOT LOW    chunk BYTES    completion STATUS
+//   disconnected
 
 import Glibc
 import PeerMR

@@ -190,6 +190,8 @@ final class Peer {
     private func describe(_ completion: Completion) {
         if isMessage(completion) {
             _ = answered(message(completion))
+        } else if completion.operation == .receiveWriteWithImmediate, completion.status == .success {
+            tell("chunk \(completion.byteCount)")
         } else if let immediate = received(completion) {
             tell("immediate \(immediate >> 28) \(immediate >> 16 & 0xfff) \(immediate & 0xffff)")
         } else if completion.status == .success {

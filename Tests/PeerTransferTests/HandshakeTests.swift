@@ -80,7 +80,7 @@ extension SeededGenerator {
         }
         for place in [7, 42, 95] {
             var bytes = random.hello().bytes
-            bytes[place] = 1
+            bytes[place] = 2
             #expect(throws: Refusal(.malformed, detail: 2)) { try Hello(parsing: bytes) }
         }
         for place in [38, 39, 40, 95] {
@@ -88,6 +88,21 @@ extension SeededGenerator {
             bytes[place] = 2
             #expect(Welcome(parsing: bytes) == nil)
         }
+    }
+
+    /// Only what was put can be read back.
+    @Test func aHelloSaysWhetherItIsReadBack() throws {
+        var random = SeededGenerator(seed: 8)
+        var hello = random.hello()
+        hello.operation = .put
+        hello.isReadBack = true
+        #expect(hello.bytes[7] == 1)
+        #expect(try Hello(parsing: hello.bytes) == hello)
+        hello.operation = .get
+        #expect(throws: Refusal(.malformed, detail: 2)) { try Hello(parsing: hello.bytes) }
+        var welcome = random.welcome()
+        welcome.hasDigests = true
+        #expect(welcome.bytes[40] == 1 && Welcome(parsing: welcome.bytes) == welcome)
     }
 
     @Test func noncesAreNeverTheSame() {
@@ -186,7 +201,7 @@ extension SeededGenerator {
         #expect(throws: Refusal(.badSlots)) { try Hello(parsing: bytes) }
     }
 
-    @Test(arguments: [(6, 0), (6, 3), (6, 255), (7, 1), (7, 255)] as [(Int, UInt8)])
+    @Test(arguments: [(6, 0), (6, 3), (6, 255), (7, 2), (7, 255)] as [(Int, UInt8)])
     func anOperationThatIsNoneIsMalformed(_ place: Int, _ value: UInt8) {
         var random = SeededGenerator(seed: 17)
         var bytes = random.hello().bytes

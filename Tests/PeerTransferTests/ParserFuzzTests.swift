@@ -118,8 +118,7 @@ import Testing
             if round % 2 == 1 {
                 let slot = UInt16(random.next() % 4096)
                 let valid: [Message] = [
-                    .chunk(slot: slot, sequence: UInt16(truncatingIfNeeded: immediate)),
-                    .credit(slot: slot), .done, .failed(.driveFailed, errno: slot),
+                    .readBack, .credit(slot: slot), .done, .failed(.driveFailed, errno: slot),
                 ]
                 immediate = valid[Int(random.next() % 4)].immediate ^ (1 << UInt32(random.next() % 32))
             }
