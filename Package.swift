@@ -89,7 +89,8 @@ let package = Package(
             swiftSettings: strict),
 
         .target(
-            name: "PeerTransfer", dependencies: ["CChecksum", "CCrypto", "PeerMR", "PeerStorage", "PeerMRCore", system],
+            name: "PeerTransfer",
+            dependencies: ["CChecksum", "CCrypto", "PeerMR", "PeerStorage", "PeerMRCore", system],
             swiftSettings: strict),
 
         // The C library: peermr.h is written by hand, and the compiler holds the Swift bodies against it.

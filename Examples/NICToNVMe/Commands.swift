@@ -195,7 +195,16 @@ struct Put: ParsableCommand {
     @Flag(
         inversion: .prefixedNo, help: "Read it back in the same session; compare CRC32C of chunks and SHA-256.")
     var verify = true
+    @Flag(help: "Keep a record in the block behind the data: whether the put has come to its end, and the SHA-256.")
+    var commit = false
+    @Flag(help: "Go on where a put with --commit was cut off; implies --commit.") var resume = false
     @Argument(help: "The file to send.") var file: String
+
+    func validate() throws {
+        guard verify || !(commit || resume) else {
+            throw ValidationError("--commit and --resume say what was verified: leave --no-verify out.")
+        }
+    }
 
     func run() throws {
         try program.run { () throws(PeerMRError) in
@@ -208,23 +217,46 @@ struct Put: ParsableCommand {
                 client.report("put", try send(source, byteCount, options), sha256: nil, verified: nil)
                 return 0
             }
-            let sent = try Digest()
-            let found = try Digest()
-            var bar = ProgressBar("put", total: byteCount, isShown: client.progress)
-            var back = ProgressBar("get", total: byteCount, isShown: client.progress)
-            let outcome = try DriveClient.putAndReadBack(
-                byteCount, at: client.offset.count, options,
-                read: { bytes, offset throws(PeerMRError) in
-                    try fill(&bytes, from: source, at: offset)
-                    try sent.update(bytes.bytes)
+            let start = resume ? try resumePoint(source, byteCount, options) : 0
+            return try sendAndReadBack(source, start, byteCount, options)
+        }
+    }
+
+    /// Sends what is behind `start`, compares what comes back, and keeps the record where one was asked for.
+    private func sendAndReadBack(
+        _ source: FileDescriptor, _ start: UInt64, _ byteCount: UInt64, _ options: DriveClient.Options
+    ) throws(PeerMRError) -> Int32 {
+        let offset = client.offset.count
+        let whole = try Digest()
+        let sent = try Digest()
+        let found = try Digest()
+        try hash(source, upTo: start, into: whole, stop: options.stop)
+        let isKept = commit || resume
+        var outcome: TransferOutcome?
+        if start < byteCount {
+            if isKept { try DriveClient.write(CommitRecord(offset: offset, byteCount: byteCount), options) }
+            let left = byteCount - start
+            var bar = ProgressBar("put", total: left, isShown: client.progress)
+            var back = ProgressBar("get", total: left, isShown: client.progress)
+            outcome = try DriveClient.putAndReadBack(
+                left, at: offset + start, options,
+                read: { bytes, place throws(PeerMRError) in
+                    try fill(&bytes, from: source, at: start + place)
+                    try whole.update(bytes.bytes)
+                    if start > 0 { try sent.update(bytes.bytes) }
                 }, progress: { bar.show($0) },
                 receive: { bytes throws(PeerMRError) in try found.update(bytes) },
                 receiveProgress: { back.show($0) })
-            let (expected, digest) = (try sent.hexadecimal(), try found.hexadecimal())
-            client.report("put", outcome, sha256: expected, verified: digest == expected)
-            guard digest == expected else { throw .mismatch(expected, digest) }
-            return 0
         }
+        let all = try whole.bytes()
+        let expected = start == 0 ? all : try sent.bytes()
+        let came = try found.bytes()
+        if let outcome { client.report("put", outcome, sha256: describe(all), verified: came == expected) }
+        guard came == expected else { throw .mismatch(describe(expected), describe(came)) }
+        guard isKept else { return 0 }
+        try DriveClient.write(CommitRecord(offset: offset, byteCount: byteCount, sha256: all), options)
+        say("the record behind the data says that it is complete")
+        return 0
     }
 
     private func send(
@@ -248,6 +280,8 @@ struct Get: ParsableCommand {
     @Option(help: "The SHA-256 that the bytes must have, in hexadecimal.") var sha256: String?
     @Flag(help: "Write to a drive although it is mounted or holds a partition table or a file system.")
     var overwrite = false
+    @Flag(help: "Take only bytes that were put with --commit, completely, and compare their SHA-256.")
+    var committed = false
 
     func run() throws {
         try program.run { () throws(PeerMRError) in
@@ -256,6 +290,7 @@ struct Get: ParsableCommand {
             let file = try output.map { path throws(PeerMRError) in try OutputFile(path) }
             let stop = OwnedDescriptor(adopting: peermr_termination_descriptor())
             let options = try client.options(stop)
+            let sha256 = committed ? try recorded(options) : sha256
             let found = try Digest()
             var bar = ProgressBar("get", total: length.count, isShown: client.progress)
             let outcome = try DriveClient.get(

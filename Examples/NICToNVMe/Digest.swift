@@ -24,11 +24,14 @@ import PeerMR
     }
 
     /// The digest in hexadecimal. Nothing can be added after it.
-    consuming func hexadecimal() throws(PeerMRError) -> String {
+    consuming func hexadecimal() throws(PeerMRError) -> String { describe(try bytes()) }
+
+    /// The digest, 32 bytes. Nothing can be added after it.
+    consuming func bytes() throws(PeerMRError) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: Int(EVP_MAX_MD_SIZE))
         var count: UInt32 = 0
         guard unsafe EVP_DigestFinal_ex(context, &bytes, &count) == 1 else { throw Self.failed }
-        return bytes.prefix(Int(count)).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+        return Array(bytes.prefix(Int(count)))
     }
 
     /// No memory, or a configuration of OpenSSL that has no SHA-256: nothing else is known to end here.

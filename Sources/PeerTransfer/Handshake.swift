@@ -29,7 +29,10 @@ package struct Preface: Equatable {
             throw Refusal(.malformed, detail: UInt64(wireVersion))
         }
         guard version == wireVersion else { throw Refusal(.otherVersion, detail: UInt64(wireVersion)) }
-        guard reader.take(UInt16.self) == 0, let nonce = reader.take(count: 32), reader.isZero(to: 56) else {
+        // A request that is too short comes padded with zeros: they are no nonce.
+        guard reader.take(UInt16.self) == 0, let nonce = reader.take(count: 32), nonce.contains(where: { $0 != 0 }),
+            reader.isZero(to: 56)
+        else {
             throw Refusal(.malformed, detail: UInt64(wireVersion))
         }
         self.nonce = nonce

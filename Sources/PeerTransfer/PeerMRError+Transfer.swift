@@ -11,6 +11,7 @@ extension PeerMRError {
             unreachableServer, connectionRefused, unansweredConnection, serverSilent, serverStuck, serverGone,
             waitFailed, transferStopped, post, transportFailed, localFailed, completionFailed, outOfTurn, smallerMTU,
             chunkOutsideRegion, badSlotBytes, badTimeout, badSlotCount, badClientRange, changedOnItsWay, otherBytesCame,
+            noRoomForRecord,
             wildcardAddress, serverStopped,
             clientStuck, driveStuck, driveAbandoned, deviceRemoved, clientGone, refusedByServer, serverWithoutMemory,
             serverDriveFailed, serverDeviceFailed,
@@ -123,6 +124,10 @@ extension PeerMRError {
             .dataMismatch,
             "other bytes came than expected from offset \(offset) on: CRC32C \(found) instead of \(expected)",
             "do not trust this path; compare with host memory on the server")
+    }
+
+    static let noRoomForRecord = ErrorTable {
+        ErrorRow(.invalidArgument, "there is no room for a record behind the data", "take a smaller offset or length")
     }
 
     static let badClientRange = ErrorTable(

@@ -36,6 +36,20 @@ import Testing
         #expect(try digest(Array(repeating: piece, count: 1000)) == expected)
     }
 
+    /// Hashing takes minutes where the file is large: it ends when it is told to.
+    @Test func hashingHearsTheStop() throws {
+        folder.file("data", "some bytes")
+        let file = try openSource(folder.path.appending("data").string)
+        let pipe = try FileDescriptor.pipe()
+        defer { for end in [file, pipe.readEnd, pipe.writeEnd] { try? end.close() } }
+        let all = try Digest()
+        try hash(file, upTo: 10, into: all, stop: pipe.readEnd.rawValue)
+        #expect(try all.hexadecimal() == digest([Array("some bytes".utf8)]))
+        _ = try pipe.writeEnd.writeAll([1])
+        let none = try Digest()
+        #expect(throws: PeerMRError.stopped) { try hash(file, upTo: 10, into: none, stop: pipe.readEnd.rawValue) }
+    }
+
     @Test func aFileThatBecomesShorterIsNoticed() throws {
         folder.file("data", [1, 2, 3] as [UInt8])
         let file = try openSource(folder.path.appending("data").string)

@@ -105,6 +105,11 @@ extension SeededGenerator {
         #expect(welcome.bytes[40] == 1 && Welcome(parsing: welcome.bytes) == welcome)
     }
 
+    @Test func zerosAreNoNonce() {
+        let padded = Array(Preface().bytes.prefix(6)) + [UInt8](repeating: 0, count: 50)
+        #expect(throws: Refusal(.malformed, detail: 2)) { try Preface(parsing: padded) }
+    }
+
     @Test func noncesAreNeverTheSame() {
         let nonces = (0..<1000).map { _ in Preface().nonce }
         #expect(Set(nonces).count == 1000 && nonces.allSatisfy { $0.count == 32 })

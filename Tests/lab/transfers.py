@@ -178,3 +178,34 @@ def sentences_for_people(bench):
         in_order(sent.stderr, r"put \[#+\.*\] \d+ %", r"put \[#{30}\] 100 %  2 MiB",
                  r"get \[#{30}\] 100 %", r"put 2097152 bytes in [\d.]+ s, .*/s, sha256 "
                  + sha256(path.read_bytes()) + ", verified")
+
+
+@test(PAIR)
+def committed(bench):
+    """A put that was cut off is found out by its record, resumed, and then taken for complete."""
+    count = 8 * MIB + 5001
+    path = bench.file("committed", noise(count, 501))
+    back = bench.scratch / "committed-back"
+    bench.fill(0, 16 * MIB, seed=502)
+    with bench.serve() as server:
+        refused(bench.get(back, count, "--committed"), "no record behind", "--commit")
+        client = bench.start(bench.client, [
+            bench.program, "put", "--connect", bench.server.address, "--commit", "--progress", str(path)])
+        client.wait_for(r"put .* [1-9]\d? %", 60)
+        client.signal("KILL")
+        client.wait(20)
+        server.waits_for("put by .* failed", 40)
+        refused(bench.get(back, count, "--committed"), "was cut off", "--resume")
+        check(not back.exists(), "a get of a put that was cut off left a file")
+        result = bench.put(path, "--resume", timeout=120)
+        equal(result.code, 0, "the exit code of put --resume")
+        in_order(result.stderr, "there is a put that was cut off", "says that it is complete")
+        same_bytes(bench.drive(0, count), path.read_bytes(), "the resumed file on the drive")
+        equal(bench.get(back, count, "--committed").code, 0, "the exit code of get --committed")
+        same_bytes(back.read_bytes(), path.read_bytes(), "the file that came back")
+        again = bench.put(path, "--resume", timeout=120)
+        equal(again.code, 0, "the exit code of put --resume of what is complete")
+        in_order(again.stderr, f"there is a put that was complete: {count} of {count} bytes")
+    bench.fill(4096, 512, seed=503)
+    with bench.serve():
+        refused(bench.get(back, count, "--committed"), "other")
