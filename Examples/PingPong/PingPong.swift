@@ -102,7 +102,10 @@ struct PingPong: ParsableCommand {
         _ listener: borrowing TCPListener, _ endpoint: borrowing Endpoint, _ key: SharedKey?
     ) throws(PeerMRError) -> Caller {
         guard drive.nvme != nil, let list = drive.allowList else {
-            return try endpoint.hear(listener.accept(), path, milliseconds: output.timeoutMilliseconds)
+            let socket = try listener.accept()
+            // A client that says nothing has the server's one place all the same.
+            if !path.persistent { listener.refuseOthers() }
+            return try endpoint.hear(socket, path, milliseconds: output.timeoutMilliseconds)
         }
         while true {
             let socket = try listener.accept()
