@@ -28,7 +28,10 @@ public struct CommitRecord: Equatable, Sendable {
 
     /// A record of your own.
     ///
-    /// - Parameter sha256: 32 bytes; nil for a put that begins.
+    /// - Parameters:
+    ///   - offset: where the data begins in the client's range, in bytes.
+    ///   - byteCount: the length of the data.
+    ///   - sha256: 32 bytes; nil for a put that begins.
     public init(offset: UInt64, byteCount: UInt64, sha256: [UInt8]? = nil) {
         state = sha256 == nil ? .writing : .complete
         self.offset = offset
