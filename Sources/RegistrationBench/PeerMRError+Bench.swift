@@ -49,7 +49,9 @@ extension PeerMRError {
             .with(remedy: "name sizes up to \(short)")
     }
     static let malformedSize = ErrorTable(facts: "text") { text in
-        ErrorRow(.invalidArgument, "\(text) is no size", "write sizes as 4K,64K,1M, or a range in steps of 4 as 4K..1G")
+        ErrorRow(
+            .invalidArgument, "\(text) is no size of memory",
+            "write sizes as 4K,64K,1M, or a range in steps of 4 as 4K..1G")
     }
     static let partOfPage = ErrorTable(facts: "size", "page size") { size, page in
         ErrorRow(.invalidArgument, "\(size) bytes are no whole pages of \(page) bytes")
