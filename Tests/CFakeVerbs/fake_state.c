@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -38,13 +39,24 @@ void fake_verbs_join(void *shared)
 
 int fake_verbs_in_child(int (*body)(void *), void *argument)
 {
-    pid_t child = fork();
-    if (child == 0)
-        _exit(body(argument));
-    int status = 0;
-    if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status))
+    int ends[2], result = -1;
+    if (pipe(ends) != 0)
         return -1;
-    return WEXITSTATUS(status);
+    pid_t child = fork();
+    if (child == 0) {
+        result = body(argument);
+        if (write(ends[1], &result, sizeof(result)) != sizeof(result))
+            _exit(1);
+        /* At an exit valgrind would look for what is lost, which in a child is the parent's. */
+        kill(getpid(), SIGKILL);
+    }
+    close(ends[1]);
+    if (child < 0 || read(ends[0], &result, sizeof(result)) != sizeof(result))
+        result = -1;
+    close(ends[0]);
+    if (child > 0)
+        waitpid(child, NULL, 0);
+    return result;
 }
 
 void fake_verbs_set_command_file(int fd)
