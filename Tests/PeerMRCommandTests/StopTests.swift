@@ -28,18 +28,6 @@ import Testing
             try process.run()
         }
 
-        /// Waits until the program has a handler for a signal.
-        func waits(for signal: Int32) -> Bool {
-            for _ in 0..<1000 {
-                let status = SystemRoot.live.attribute("proc/\(process.processIdentifier)/status") ?? ""
-                let line = status.split(separator: "\n").first { $0.hasPrefix("SigCgt:") }
-                let caught = (line?.split(separator: "\t").last).flatMap { UInt64($0, radix: 16) } ?? 0
-                if caught & 1 << UInt64(signal - 1) != 0 { return true }
-                usleep(10_000)
-            }
-            return false
-        }
-
         /// Its status when it has ended; by a signal as shells show it; nil after so many seconds, when it is killed.
         func status(within seconds: Double) -> Int32? {
             let deadline = Date().addingTimeInterval(seconds)
@@ -51,25 +39,6 @@ import Testing
             }
             return process.terminationStatus + (process.terminationReason == .exit ? 0 : 128)
         }
-    }
-
-    /// A file that takes minutes to read, and no room.
-    private func largeFile(_ folder: TemporaryFolder) throws -> String {
-        let path = folder.path.appending("large")
-        let file = try FileDescriptor.open(
-            path, .readWrite, options: [.create], permissions: [.ownerReadWrite])
-        try file.resize(to: 1 << 42)
-        try file.close()
-        return path.string
-    }
-
-    @Test(arguments: [SIGINT, SIGTERM, SIGHUP])
-    func aPutThatHashesEndsAtOnce(_ signal: Int32) throws {
-        let folder = TemporaryFolder()
-        let put = try Running("nic-to-nvme", ["put", "--connect", "127.0.0.1", try largeFile(folder)])
-        #expect(put.waits(for: signal))
-        kill(put.process.processIdentifier, signal)
-        #expect(put.status(within: 5) == 130)
     }
 
     /// Whatever a program waits for: it is opened before signals are only heard of now and then.
