@@ -18,9 +18,12 @@ extension Endpoint {
         let local = own.first { $0 == told } ?? caller.gid?.gid
         var path: ConnectionPath?
         if let local, let told { path = ConnectionPath(local: local, remote: told) }
+        let ownPort = try context.port(port)
         let applicant = Applicant(
-            claim: there, path: path, isInfiniBand: try context.port(port).isInfiniBand,
-            isFromHere: there.map { $0.isLoopback || $0 == here } ?? false)
+            claim: there, path: path, isInfiniBand: ownPort.isInfiniBand,
+            isFromHere: there.map { $0.isLoopback || $0 == here } ?? false,
+            leadsBack: told == nil && ownPort.localIdentifier != 0
+                && caller.told.endpoint.localIdentifier == ownPort.localIdentifier)
         do throws(AllowList.Objection) {
             _ = try list.admit(applicant)
             return nil

@@ -14,17 +14,20 @@ public struct Applicant: Sendable {
     public var isInfiniBand: Bool
     /// Whether the client is known to be this host's by other means, such as a TCP connection from its own address.
     public var isFromHere: Bool
+    /// Whether the queue pair is led to the local identifier (LID) of the server's own port, where it has no GID.
+    public var leadsBack: Bool
 
     /// Facts given one by one.
     public init(
         claim: HostAddress?, path: ConnectionPath?, isOverTCP: Bool = false, isInfiniBand: Bool = false,
-        isFromHere: Bool = false
+        isFromHere: Bool = false, leadsBack: Bool = false
     ) {
         self.claim = claim
         self.path = path
         self.isOverTCP = isOverTCP
         self.isInfiniBand = isInfiniBand
         self.isFromHere = isFromHere
+        self.leadsBack = leadsBack
     }
 }
 
@@ -51,7 +54,9 @@ extension AllowList {
             return Grant()
         }
         guard let path = applicant.path, let address = HostAddress(path.remote), !path.remote.isEmpty else {
-            throw .noPath
+            // Packets by LID stay in one subnet, and no list names them: only those that come back are known.
+            guard applicant.leadsBack, applicant.isFromHere else { throw .noPath }
+            return Grant()
         }
         let isOwn = path.remote == path.local
         if !applicant.isInfiniBand, applicant.claim != address, !(isOwn && applicant.isFromHere) {

@@ -60,6 +60,13 @@ import Testing
         #expect(try outcome(["0.0.0.0/0"], applicant("10.0.0.1", at: nil)) == .failure(.noPath))
         #expect(try outcome(["::/0"], applicant("::", at: "::")) == .failure(.noPath))
         #expect(try outcome([], applicant("10.0.0.2", at: nil)) == .failure(.noPath))
+        // By LID, back to the own port: only where the client is here by other signs, too.
+        for (leadsBack, isFromHere) in [(true, true), (true, false), (false, true)] {
+            let byLID = Applicant(claim: nil, path: nil, isFromHere: isFromHere, leadsBack: leadsBack)
+            let expected: Result<Grant, AllowList.Objection> =
+                leadsBack && isFromHere ? .success(Grant()) : .failure(.noPath)
+            #expect(try outcome([], byLID) == expected)
+        }
     }
 
     /// This host's own clients are those whose path leads back, not those that say so.
