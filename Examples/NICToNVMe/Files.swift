@@ -74,11 +74,6 @@ func fill(
     }
 }
 
-/// Whether there is something to read, without waiting for it.
-func isReadable(_ descriptor: Int32) -> Bool {
-    (try? waitReadable([descriptor, -1, -1, -1], milliseconds: 0)) ?? 0 != 0
-}
-
 extension PeerMRError {
     static func file(_ errno: Errno, _ what: String) -> PeerMRError {
         PeerMRError(

@@ -183,7 +183,7 @@ final class DriveResponder<Queue: DriveQueue & ~Copyable>: Responder {
                 if let failure { throw failure }
                 if isEnded { return }
                 guard monotonicNanoseconds() < deadline else { throw .timedOut }
-                _ = try waitReadable([queue.descriptor, -1, -1, -1], milliseconds: 1000)
+                _ = try waitReadable([queue.descriptor], milliseconds: 1000)
             }
         } catch { throw queue.failed(error, to: verb, memory) }
     }

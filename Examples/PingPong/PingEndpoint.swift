@@ -182,7 +182,7 @@ extension PingEndpoint {
     private mutating func sleep(_ plan: LoopPlan, since began: UInt64) throws(LoopEnd) {
         let ready: UInt8
         do {
-            ready = try waitReadable([endpoint.channel.descriptor, plan.peerSocket, -1, -1], milliseconds: 200)
+            ready = try waitReadable([endpoint.channel.descriptor, plan.peerSocket], milliseconds: 200)
         } catch { throw .refused(error) }
         guard ready & 1 != 0 else { return try endpoint.checkTimeout(plan, since: began) }
         endpoint.channel.drain()

@@ -78,6 +78,5 @@ func wakeRegularly() {
 
 /// Whether a descriptor on which nothing is to come has become readable: the other end has gone.
 func hasPeerClosed(_ descriptor: Int32) -> Bool {
-    guard let ready = try? waitReadable([descriptor, -1, -1, -1], milliseconds: 0) else { return false }
-    return ready != 0
+    isReadable(descriptor)
 }

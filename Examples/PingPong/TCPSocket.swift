@@ -80,7 +80,7 @@ struct TCPSocket: ~Copyable {
             let now = monotonicNanoseconds()
             guard now < deadline else { throw .lost("recv", .timedOut, peer) }
             let left = Int32(clamping: (deadline - now) / 1_000_000 + 1)
-            do { _ = try waitReadable([descriptor, -1, -1, -1], milliseconds: left) } catch {
+            do { _ = try waitReadable([descriptor], milliseconds: left) } catch {
                 throw .lost("poll", error, peer)
             }
         }

@@ -214,7 +214,7 @@ struct Slot: ~Copyable {
                     return
                 }
                 guard ContinuousClock.now < deadline else { throw .timedOut }
-                _ = try waitReadable([queue.descriptor, -1, -1, -1], milliseconds: 1000)
+                _ = try waitReadable([queue.descriptor], milliseconds: 1000)
             }
         } catch {
             throw PeerMRError.storage(error, verb, on: queue.device, memory: memory.kind)

@@ -116,7 +116,7 @@ struct NICToDrive: ParsableCommand {
                     return
                 }
                 guard ContinuousClock.now < deadline else { throw .timedOut }
-                _ = try waitReadable([queue.descriptor, -1, -1, -1], milliseconds: 1000)
+                _ = try waitReadable([queue.descriptor], milliseconds: 1000)
             }
         } catch {
             // Such as a kernel that refuses the pair: put both devices under one PCIe switch.

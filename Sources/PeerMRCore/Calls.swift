@@ -14,14 +14,14 @@ public func currentErrno() -> Errno {
 /// Waits until one of the descriptors is readable, or the time has passed.
 ///
 /// - Parameters:
-///   - descriptors: what to wait for; negative numbers are passed over.
+///   - descriptors: what to wait for, eight at most; negative numbers are passed over.
 ///   - milliseconds: the longest wait; negative for ever.
 /// - Returns: a bit per entry of `descriptors`, set where it is readable or hung up; 0 after the time-out or a signal.
 /// - Throws: ENOMEM, EINVAL (see poll(2)).
-public func waitReadable(
-    _ descriptors: [4 of Int32], milliseconds: Int32
+public func waitReadable<let entryCount: Int>(
+    _ descriptors: [entryCount of Int32], milliseconds: Int32
 ) throws(Errno) -> UInt8 {
-    var entries: [4 of pollfd] = .init { index in
+    var entries: [entryCount of pollfd] = .init { index in
         pollfd(fd: descriptors[index], events: Int16(POLLIN), revents: 0)
     }
     var span = entries.mutableSpan
@@ -34,27 +34,13 @@ public func waitReadable(
         throw error
     }
     var ready: UInt8 = 0
-    for index in 0..<4 where span[index].revents != 0 { ready |= 1 << UInt8(index) }
+    for index in 0..<entryCount where span[index].revents != 0 { ready |= 1 << UInt8(index) }
     return ready
 }
 
-/// Waits for up to six descriptors, as ``waitReadable(_:milliseconds:)`` does for four.
-public func waitReadable(_ descriptors: [6 of Int32], milliseconds: Int32) throws(Errno) -> UInt8 {
-    var entries: [6 of pollfd] = .init { index in
-        pollfd(fd: descriptors[index], events: Int16(POLLIN), revents: 0)
-    }
-    var span = entries.mutableSpan
-    let count = unsafe span.withUnsafeMutableBufferPointer { buffer in
-        unsafe poll(buffer.baseAddress, nfds_t(buffer.count), milliseconds)
-    }
-    if count < 0 {
-        let error = currentErrno()
-        if error == .interrupted { return 0 }
-        throw error
-    }
-    var ready: UInt8 = 0
-    for index in 0..<6 where span[index].revents != 0 { ready |= 1 << UInt8(index) }
-    return ready
+/// Whether there is something to read, without waiting for it. False where that cannot be told.
+public func isReadable(_ descriptor: Int32) -> Bool {
+    (try? waitReadable([descriptor], milliseconds: 0)) ?? 0 != 0
 }
 
 /// Takes what made a descriptor readable, so that it is readable again only for news: a signal of a signalfd(2), the

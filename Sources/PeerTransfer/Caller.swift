@@ -92,7 +92,7 @@ final class Caller {
     private func wait(_ descriptor: Int32) throws(PeerMRError) {
         let ready: UInt8
         do {
-            ready = try waitReadable([stop, events.descriptor, descriptor, -1], milliseconds: 500)
+            ready = try waitReadable([stop, events.descriptor, descriptor], milliseconds: 500)
         } catch { throw .waitFailed(error, "client") }
         if ready & 1 != 0 { throw .stopped }
     }

@@ -61,8 +61,7 @@ public final class DriveClient {
         do throws(PeerMRError) {
             try connection.resolve(options.server, from: options.source, stop: options.stop)
         } catch {
-            let ready = (try? waitReadable([options.stop, -1, -1, -1], milliseconds: 0)) ?? 0
-            throw ready != 0 ? .stopped : error
+            throw isReadable(options.stop) ? .stopped : error
         }
         guard let context = connection.context else {
             throw .unreachableServer(server)
@@ -145,7 +144,7 @@ public final class DriveClient {
         let ready: UInt8
         do {
             ready = try waitReadable(
-                [stop, events.descriptor, link.channel.descriptor, -1],
+                [stop, events.descriptor, link.channel.descriptor],
                 milliseconds: milliseconds)
         } catch {
             throw .waitFailed(error, "client")

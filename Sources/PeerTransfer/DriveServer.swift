@@ -123,7 +123,7 @@ public final class DriveServer {
             ready = try waitReadable(
                 [
                     isStopWatched ? stop : -1, events.descriptor, channel.descriptor, drive.descriptor,
-                    domain.context.eventDescriptor, -1,
+                    domain.context.eventDescriptor,
                 ], milliseconds: milliseconds)
         } catch {
             throw .waitFailed(error, "server")

@@ -66,7 +66,7 @@ public final class EventChannel: @unchecked Sendable {
             guard now < deadline else { return nil }
             let left = Int32(clamping: (deadline - now) / 1_000_000 + 1)
             do {
-                let ready = try waitReadable([descriptor, stop, -1, -1], milliseconds: left)
+                let ready = try waitReadable([descriptor, stop], milliseconds: left)
                 if ready & 2 != 0 { return nil }
             } catch {
                 throw .connectionManager(error)

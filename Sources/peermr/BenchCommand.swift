@@ -196,9 +196,7 @@ struct Interruption: Sendable {
             let now = monotonicNanoseconds()
             guard now &- state.askedAt.load(ordering: .relaxed) >= 1_000_000 else { return false }
             state.askedAt.store(now, ordering: .relaxed)
-            guard state.descriptor >= 0,
-                let ready = try? waitReadable([state.descriptor, -1, -1, -1], milliseconds: 0), ready != 0
-            else { return false }
+            guard isReadable(state.descriptor) else { return false }
             state.hasCome.store(true, ordering: .relaxed)
             return true
         }
