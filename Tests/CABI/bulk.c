@@ -13,16 +13,6 @@ static struct peermr_part address_part(void *address, uint64_t length)
     return part;
 }
 
-/* A descriptor that stands for a dma-buf of so many bytes. */
-static int buffer(long bytes)
-{
-    int fd = fake_verbs_memory_file();
-    CHECK(fd >= 0 && ftruncate(fd, bytes) == 0);
-    fake_verbs_declare_buffer(fd);
-    fake_verbs_set_buffer_probe(EBADF);
-    return fd;
-}
-
 static struct peermr_part buffer_part(int fd, uint64_t offset, uint64_t length)
 {
     struct peermr_part part = PEERMR_PART_INIT;
@@ -40,7 +30,7 @@ void bulk_registration(void)
     size_t bytes = 5 * 4096;
     uint8_t *memory = aligned_alloc(4096, bytes);
     memset(memory, 0x33, bytes);
-    int fd = buffer(65536);
+    int fd = buffer_open(65536);
     /* Overlapping, and the same once more. */
     struct peermr_part parts[] = {address_part(memory, bytes), buffer_part(fd, 8192, 4096),
                                   address_part(memory + 100, 4096), address_part(memory, bytes)};
@@ -92,7 +82,7 @@ void bulk_registration(void)
 void bulk_failures(void)
 {
     struct machine machine = machine_open();
-    int fd = buffer(65536);
+    int fd = buffer_open(65536);
     struct peermr_part parts[] = {address_part(machine.bytes, 8192), buffer_part(fd, 0, 16384),
                                   address_part(machine.bytes, 1)};
     struct peermr_bulk *bulk = NULL;

@@ -114,10 +114,7 @@ void cache_limits(void)
 void cache_invalidation(void)
 {
     struct cached cached = cached_open(NULL);
-    int fd = fake_verbs_memory_file();
-    CHECK(fd >= 0 && ftruncate(fd, 65536) == 0);
-    fake_verbs_declare_buffer(fd);
-    fake_verbs_set_buffer_probe(EBADF);
+    int fd = buffer_open(65536);
     struct peermr_request *buffer = NULL;
     struct peermr_lease lease = PEERMR_LEASE_INIT;
     uint64_t ended = 99;

@@ -172,10 +172,7 @@ static void cycle(struct machine *machine, int buffer)
 void cache_cycles(void)
 {
     struct machine machine = machine_open();
-    int buffer = fake_verbs_memory_file();
-    CHECK(ftruncate(buffer, 4096) == 0);
-    fake_verbs_declare_buffer(buffer);
-    fake_verbs_set_buffer_probe(EBADF);
+    int buffer = buffer_open(4096);
     for (int round = 0; round < 1000; round++) {
         cycle(&machine, buffer);
         CHECK(fake_verbs_live(FAKE_REGION) == 0 && fake_verbs_live(FAKE_PROTECTION_DOMAIN) == 1);

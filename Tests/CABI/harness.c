@@ -2,8 +2,8 @@
 #include "harness.h"
 
 #include <dirent.h>
-#include <pthread.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "c_abi.h"
 
@@ -142,4 +142,24 @@ const char *some_function(void)
 int has(const char *text, const char *word)
 {
     return text && strstr(text, word) != NULL;
+}
+
+int buffer_open(long bytes)
+{
+    int fd = fake_verbs_memory_file();
+    CHECK(fd >= 0 && ftruncate(fd, bytes) == 0);
+    fake_verbs_declare_buffer(fd);
+    fake_verbs_set_buffer_probe(EBADF);
+    return fd;
+}
+
+void threads_run(pthread_barrier_t *barrier, void *(*body)(void *))
+{
+    pthread_t threads[THREADS];
+    CHECK(pthread_barrier_init(barrier, NULL, THREADS) == 0);
+    for (uintptr_t i = 0; i < THREADS; i++)
+        CHECK(pthread_create(&threads[i], NULL, body, (void *)i) == 0);
+    for (unsigned i = 0; i < THREADS; i++)
+        CHECK(pthread_join(threads[i], NULL) == 0);
+    pthread_barrier_destroy(barrier);
 }

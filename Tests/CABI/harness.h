@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <infiniband/verbs.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -32,6 +33,13 @@ struct machine {
 
 struct machine machine_open(void);
 void machine_close(struct machine *machine);
+
+/* A descriptor that stands for a dma-buf of so many bytes. */
+int buffer_open(long bytes);
+
+/* Runs a body in 16 threads, each with its number, and waits for them. The barrier is theirs meanwhile. */
+enum { THREADS = 16 };
+void threads_run(pthread_barrier_t *barrier, void *(*body)(void *));
 
 /* The last failure's remedy, reason or call has this word in it. */
 int says(const char *word);

@@ -49,20 +49,10 @@ void options_misused(void)
     machine_close(&machine);
 }
 
-/* A descriptor that stands for a dma-buf of so many bytes. */
-static int buffer(long bytes)
-{
-    int fd = fake_verbs_memory_file();
-    CHECK(fd >= 0 && ftruncate(fd, bytes) == 0);
-    fake_verbs_declare_buffer(fd);
-    fake_verbs_set_buffer_probe(EBADF);
-    return fd;
-}
-
 void dmabufs(void)
 {
     struct machine machine = machine_open();
-    int fd = buffer(65536);
+    int fd = buffer_open(65536);
     struct peermr_region *region = NULL;
     struct peermr_region_info info = PEERMR_REGION_INFO_INIT;
     WORKS(peermr_register_dmabuf(machine.pd, fd, 4096 + 100, 300, NULL, &region));
@@ -74,7 +64,7 @@ void dmabufs(void)
     CHECK(info.owner == PEERMR_OWNER_UNKNOWN); /* the file has no exporter */
     CHECK(peermr_region_mr(region)->lkey == info.lkey);
     WORKS(peermr_deregister(region));
-    fd = buffer(65536);
+    fd = buffer_open(65536);
     struct peermr_options options = PEERMR_OPTIONS_INIT;
     options.flags = PEERMR_OPTION_IO_ADDRESS;
     options.io_address = UINT64_C(0x7000000000) + 100;
@@ -95,7 +85,7 @@ void dmabufs(void)
 void dmabufs_misused(void)
 {
     struct machine machine = machine_open();
-    int fd = buffer(8192), file = fake_verbs_memory_file();
+    int fd = buffer_open(8192), file = fake_verbs_memory_file();
     struct peermr_region *region = NULL;
     struct peermr_options options = PEERMR_OPTIONS_INIT;
     int none[] = {-1, INT32_MIN, INT32_MAX, 1 << 20, file};
@@ -122,7 +112,7 @@ void dmabufs_misused(void)
 void bounces(void)
 {
     struct machine machine = machine_open();
-    int fd = buffer(65536);
+    int fd = buffer_open(65536);
     struct peermr_region *region = NULL;
     struct peermr_options options = PEERMR_OPTIONS_INIT;
     fake_verbs_fail("ibv_reg_dmabuf_mr", EOPNOTSUPP, 0);
@@ -150,7 +140,7 @@ void bounces(void)
 void detaching(void)
 {
     struct machine machine = machine_open();
-    int fd = buffer(65536);
+    int fd = buffer_open(65536);
     struct peermr_region *regions[2] = {NULL, NULL};
     WORKS(peermr_register_address(machine.pd, machine.bytes, 4096, NULL, &regions[0]));
     WORKS(peermr_register_dmabuf(machine.pd, fd, 0, 4096, NULL, &regions[1]));

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "harness.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#define THREADS 16
 #define ROUNDS 64
 
 static struct {
@@ -16,17 +14,6 @@ static struct {
     pthread_barrier_t barrier;
     int freed;
 } common;
-
-static void run(void *(*body)(void *))
-{
-    pthread_t threads[THREADS];
-    CHECK(pthread_barrier_init(&common.barrier, NULL, THREADS) == 0);
-    for (uintptr_t i = 0; i < THREADS; i++)
-        CHECK(pthread_create(&threads[i], NULL, body, (void *)i) == 0);
-    for (unsigned i = 0; i < THREADS; i++)
-        CHECK(pthread_join(threads[i], NULL) == 0);
-    pthread_barrier_destroy(&common.barrier);
-}
 
 /* Half over the domain that all share, half over one of the thread's own device handle; what fails is the thread's. */
 static void *registering(void *number)
@@ -68,11 +55,8 @@ void threads_register(void)
     struct machine machine = machine_open();
     common.fake = fake_verbs_share();
     common.machine = &machine;
-    common.buffer = fake_verbs_memory_file();
-    CHECK(ftruncate(common.buffer, 65536) == 0);
-    fake_verbs_declare_buffer(common.buffer);
-    fake_verbs_set_buffer_probe(EBADF);
-    run(registering);
+    common.buffer = buffer_open(65536);
+    threads_run(&common.barrier, registering);
     close(common.buffer);
     close(node);
     machine_close(&machine);
@@ -108,6 +92,6 @@ void threads_share_a_handle(void)
     struct machine machine = machine_open();
     common.fake = fake_verbs_share();
     common.machine = &machine;
-    run(sharing);
+    threads_run(&common.barrier, sharing);
     machine_close(&machine);
 }

@@ -2,7 +2,6 @@
 /* Threads that lease, look, invalidate and give back in one cache at once. */
 #include "caching.h"
 
-#define THREADS 16
 #define ROUNDS 500
 
 static struct {
@@ -12,17 +11,6 @@ static struct {
     pthread_barrier_t barrier;
     int released;
 } common;
-
-static void run(void *(*body)(void *))
-{
-    pthread_t threads[THREADS];
-    CHECK(pthread_barrier_init(&common.barrier, NULL, THREADS) == 0);
-    for (uintptr_t i = 0; i < THREADS; i++)
-        CHECK(pthread_create(&threads[i], NULL, body, (void *)i) == 0);
-    for (unsigned i = 0; i < THREADS; i++)
-        CHECK(pthread_join(threads[i], NULL) == 0);
-    pthread_barrier_destroy(&common.barrier);
-}
 
 static void *leasing(void *argument)
 {
@@ -64,7 +52,7 @@ void threads_lease(void)
 {
     common.cached = cached_open(NULL);
     common.fake = fake_verbs_share();
-    run(leasing);
+    threads_run(&common.barrier, leasing);
     struct peermr_cache_statistics seen = statistics(common.cached.cache);
     CHECK(seen.bytes_leased == 0 && seen.ended_regions == 0 && seen.regions <= 8);
     CHECK(seen.hits + seen.misses + seen.waits >= THREADS * ROUNDS * 8);
@@ -99,7 +87,7 @@ void threads_share_a_lease(void)
 {
     common.cached = cached_open(NULL);
     common.fake = fake_verbs_share();
-    run(releasing);
+    threads_run(&common.barrier, releasing);
     CHECK(statistics(common.cached.cache).bytes_leased == 0);
     cached_close(&common.cached);
 }
