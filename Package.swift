@@ -185,7 +185,8 @@ let package = Package(
 
         // Threads in one registration cache: run by the tests, and with ThreadSanitizer.
         .executableTarget(
-            name: "cache-stress", dependencies: ["CFakeVerbs", "PeerMR", "SanitizerSupport", "TestSupport"],
+            name: "cache-stress",
+            dependencies: ["CFakeVerbs", "PeerMR", "PeerMRCore", "SanitizerSupport", "TestSupport"],
             path: "Tests/CacheStress", swiftSettings: testing),
         .target(name: "SanitizerSupport", path: "Tests/SanitizerSupport"),
 
@@ -297,7 +298,8 @@ if Context.environment["PEERMR_CACHE_RIVALS"] != nil {
             name: "CacheRivals", path: "Benchmarks/CacheCompare/Rivals",
             linkerSettings: [.linkedLibrary("ucs"), .linkedLibrary("ucm"), .linkedLibrary("rivals-fabric")]),
         .executableTarget(
-            name: "cache-compare", dependencies: ["CacheRivals", "CFakeVerbs", "CommandSupport", "PeerMR"],
+            name: "cache-compare",
+            dependencies: ["CacheRivals", "CFakeVerbs", "CommandSupport", "PeerMR", "PeerMRCore"],
             path: "Benchmarks/CacheCompare/Program", swiftSettings: testing),
     ]
 }

@@ -3,6 +3,7 @@
 import CommandSupport
 import Glibc
 import PeerMR
+import PeerMRCore
 import Synchronization
 
 /// A server for `rping`: one client, or with `--persistent` any number, each in a thread of its own.
@@ -81,7 +82,7 @@ private final class Session: @unchecked Sendable {
     private var end: PingEndpoint
     private let plan: LoopPlan
     private let result = Mutex<Int32?>(nil)
-    private var thread: pthread_t?
+    private var thread: SystemThread?
 
     /// Makes the queue pair and accepts the connection.
     init(_ connection: Connection, _ options: EndpointOptions, _ runs: RunOptions, waits: Bool) throws(PeerMRError) {
@@ -101,20 +102,8 @@ private final class Session: @unchecked Sendable {
     /// Serves in a thread of its own; it ends when the connection is disconnected.
     func start() {
         guard thread == nil else { return }
-        var made = pthread_t()
-        let me = unsafe Unmanaged.passRetained(self)
-        let failure = unsafe pthread_create(
-            &made, nil,
-            { argument in
-                guard let argument = unsafe argument else { return nil }
-                unsafe Unmanaged<Session>.fromOpaque(argument).takeRetainedValue().serve()
-                return nil
-            }, me.toOpaque())
-        guard failure == 0 else {
-            unsafe me.release()
-            return abandon()
-        }
-        thread = made
+        thread = try? SystemThread { [self] in serve() }
+        if thread == nil { abandon() }
     }
 
     /// Ends a session that has not begun.
@@ -122,7 +111,7 @@ private final class Session: @unchecked Sendable {
 
     /// Waits for the thread, which has ended or is about to.
     func join() {
-        if let thread { pthread_join(thread, nil) }
+        thread?.join()
     }
 
     private func serve() {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import Glibc
+internal import PeerMRCore
 internal import Synchronization
 
 /// Pieces of work, which several threads take one after another, the calling one among them.
@@ -35,33 +36,18 @@ enum ParallelWork {
         let helpers = min(threads, count) - 1
         let started = helpers > 0 ? start(helpers, shared) : []
         shared.work()
-        for thread in started { _ = pthread_join(thread, nil) }
+        for thread in started { thread.join() }
     }
 
-    private static func start(_ count: Int, _ shared: Shared) -> [pthread_t] {
-        var threads: [pthread_t] = []
+    private static func start(_ count: Int, _ shared: Shared) -> [SystemThread] {
+        var threads: [SystemThread] = []
         // The application's handlers run on the application's threads.
         var all = sigset_t()
         var before = sigset_t()
         unsafe sigfillset(&all)
         _ = unsafe pthread_sigmask(SIG_SETMASK, &all, &before)
         defer { _ = unsafe pthread_sigmask(SIG_SETMASK, &before, nil) }
-        for _ in 0..<count {
-            var thread = pthread_t()
-            let context = unsafe Unmanaged.passRetained(shared)
-            let result = unsafe pthread_create(
-                &thread, nil,
-                { context in
-                    guard let context = unsafe context else { return nil }
-                    unsafe Unmanaged<Shared>.fromOpaque(context).takeRetainedValue().work()
-                    return nil
-                }, context.toOpaque())
-            guard result == 0 else {
-                unsafe context.release()
-                break
-            }
-            threads.append(thread)
-        }
+        while threads.count < count, let thread = try? SystemThread({ shared.work() }) { threads.append(thread) }
         return threads
     }
 }

@@ -3,6 +3,7 @@
 import CFakeVerbs
 import Glibc
 import PeerMR
+import PeerMRCore
 import Synchronization
 
 /// What threads do to one cache, and what was wrong.
@@ -98,23 +99,8 @@ final class StressStage: Sendable {
 
 /// Threads that begin together, and are waited for.
 enum Threads {
-    private final class Body: Sendable {
-        let run: @Sendable () -> Void
-        init(_ run: @escaping @Sendable () -> Void) { self.run = run }
-    }
-
     static func run(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) {
-        var threads: [pthread_t] = []
-        for number in 0..<count {
-            var thread = pthread_t()
-            let context = Unmanaged.passRetained(Body { body(number) })
-            let made = pthread_create(&thread, nil, { context in
-                guard let context else { return nil }
-                Unmanaged<Body>.fromOpaque(context).takeRetainedValue().run()
-                return nil
-            }, context.toOpaque())
-            if made == 0 { threads.append(thread) } else { context.release() }
-        }
-        for thread in threads { pthread_join(thread, nil) }
+        let threads = (0..<count).compactMap { number in try? SystemThread { body(number) } }
+        for thread in threads { thread.join() }
     }
 }

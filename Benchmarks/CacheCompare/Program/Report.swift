@@ -3,6 +3,7 @@
 import CacheRivals
 import CommandSupport
 import Glibc
+import PeerMRCore
 
 /// Prints what was measured, line by line.
 struct Report {
@@ -48,7 +49,8 @@ struct Report {
 
 /// Threads that run together.
 enum Threads {
-    private final class Body {
+    /// The result is the thread's until it has been joined.
+    private final class Body: @unchecked Sendable {
         let run: @Sendable () -> UInt64
         var result: UInt64 = 0
         init(_ run: @escaping @Sendable () -> UInt64) { self.run = run }
@@ -64,20 +66,8 @@ enum Threads {
     /// - Returns: what each returned.
     static func run(_ count: Int, _ body: @escaping @Sendable (Int) -> UInt64) -> [UInt64] {
         let bodies = (0..<count).map { number in Body { body(number) } }
-        var threads: [pthread_t] = []
-        for body in bodies {
-            var thread = pthread_t()
-            let made = pthread_create(
-                &thread, nil,
-                { context in
-                    guard let context else { return nil }
-                    let body = Unmanaged<Body>.fromOpaque(context).takeUnretainedValue()
-                    body.result = body.run()
-                    return nil
-                }, Unmanaged.passUnretained(body).toOpaque())
-            if made == 0 { threads.append(thread) }
-        }
-        for thread in threads { pthread_join(thread, nil) }
+        let threads = bodies.compactMap { body in try? SystemThread { body.result = body.run() } }
+        for thread in threads { thread.join() }
         return bodies.map(\.result)
     }
 }
