@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import Glibc
+public import Glibc
 public import SystemPackage
 
 /// `errno` of this thread, read before anything else can change it.
@@ -18,6 +18,7 @@ public func currentErrno() -> Errno {
 ///   - milliseconds: the longest wait; negative for ever.
 /// - Returns: a bit per entry of `descriptors`, set where it is readable or hung up; 0 after the time-out or a signal.
 /// - Throws: ENOMEM, EINVAL (see poll(2)).
+@inlinable  // for each count without a look at types when it runs
 public func waitReadable<let entryCount: Int>(
     _ descriptors: [entryCount of Int32], milliseconds: Int32
 ) throws(Errno) -> UInt8 {
