@@ -34,9 +34,8 @@ package struct CachePlan: Sendable {
         guard regions > 0, regions <= Self.mostRegions else { throw .badCount("regions", regions, Self.mostRegions) }
         guard threads > 0, threads <= Self.mostThreads else { throw .badThreads(threads, Self.mostThreads) }
         guard lookups > 0, lookups <= Self.mostLookups else { throw .badCount("lookups", lookups, Self.mostLookups) }
-        guard regionBytes.multipliedReportingOverflow(by: UInt64(regions)).partialValue <= UInt64(Int.max),
-            !regionBytes.multipliedReportingOverflow(by: UInt64(regions)).overflow
-        else { throw .hugeRequest(UInt64.max) }
+        let (bytes, isTooMuch) = regionBytes.multipliedReportingOverflow(by: UInt64(regions))
+        guard !isTooMuch, bytes <= UInt64(Int.max) else { throw .hugeRequest(UInt64.max) }
         if let limit {
             let most = RegistrationCache.Limits.mostRegions
             guard limit > 0, limit <= most else { throw .badCount("regions in the cache", limit, most) }

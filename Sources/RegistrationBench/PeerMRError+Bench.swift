@@ -24,7 +24,7 @@ extension PeerMRError {
     static let badIterations = ErrorTable(facts: "count") { count in
         ErrorRow(.invalidArgument, "\(count) iterations measure nothing", "name at least 1")
     }
-    static let badCount = ErrorTable(facts: "count", "what", "most") { count, what, most in
+    static let badCount = ErrorTable(facts: "what", "count", "most") { what, count, most in
         ErrorRow(.invalidArgument, "\(count) is no number of \(what)", "name 1 to \(most)")
     }
     package static let severalSizes = ErrorTable(facts: "text") { text in

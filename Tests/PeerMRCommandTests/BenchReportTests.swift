@@ -230,4 +230,12 @@ import Testing
         #expect(outcome.complaint.split(separator: "\n").count == 1)
         #expect((outcome.json["error"] as? [String: Any])?["code"] as? String == "invalidArgument")
     }
+
+    @Test(arguments: [
+        (["--regions", "0"], "0 is no number of regions; "), (["--lookups", "-1"], "-1 is no number of lookups; "),
+        (["--limit", "0"], "0 is no number of regions in the cache; "),
+    ])
+    func aNumberIsRefusedByWhatItCounts(_ words: [String], _ sentence: String) throws {
+        #expect(try Tool.run(["bench", "cache", "--device", "x"] + words).complaint.contains(sentence))
+    }
 }
