@@ -7,7 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
-from . import builder, cache, fetch, qemu, remote, signals
+from . import builder, cache, engines, fetch, qemu, remote, signals
 from .accel import accelerator
 from .errors import LabError
 from .guestroot import guest_root
@@ -57,6 +57,7 @@ def _parser():
     added.add_argument("--refresh", action="store_true", help="look for newer packages")
     added.add_argument("--builder", action="store_true",
                        help="also what builds kernel modules, such as the lab HCA's")
+    added.add_argument("--engines", action="store_true", help="also the root that --engines of other commands is for")
     added = command("run", _run, "Boot, run a command on the first host, exit with its code. "
                     "Write the command after --.")
     _host_options(added)
@@ -79,6 +80,8 @@ def _host_options(parser):
     parser.add_argument("--rdma", action="store_true", help="Soft-RoCE on every host")
     parser.add_argument("--labhca", action="store_true",
                         help="make RDMA devices of the layout's edu nodes, see labhca/README.md")
+    parser.add_argument("--engines", action="store_true",
+                        help="UCX, Open MPI, libfabric, Mooncake and a compiler in the guests' root")
     parser.add_argument("--iommu", choices=qemu.IOMMUS, help="an emulated IOMMU, and how the "
                         "kernel uses it")
     parser.add_argument("--mtu", type=_number(576, 9000), default=HostSpec.mtu)
@@ -111,7 +114,8 @@ def _specs(options):
     return [HostSpec(f"host{number}", kernel=options.kernel, cpu=options.cpu, rdma=options.rdma,
                      mtu=options.mtu, memory_mib=options.memory, smp=options.smp,
                      share=options.share, layout=layout if number == 1 else None,
-                     labhca=options.labhca and number == 1, iommu=options.iommu)
+                     modules=["nvme"] if layout and number == 1 else [],
+                     labhca=options.labhca and number == 1, iommu=options.iommu, engines=options.engines)
             for number in range(1, options.hosts + 1)]
 
 
@@ -139,6 +143,8 @@ def _fetch(options):
     if options.builder:
         for name in names:
             builder.builder(name, _progress)
+    if options.engines:
+        engines.engines_root(_progress)
     return _status(options)
 
 
@@ -175,6 +181,7 @@ def _status(_options):
     root = guest_root()
     print(f"cache            {cache.lab_cache()}")
     print(f"guest root       {root or 'not fetched'}")
+    print(f"with engines     {engines.current() or 'not fetched'}")
     fetched = [found for name in NAMES if (found := kernel(name))]
     for name in NAMES:
         found = kernel(name)

@@ -62,6 +62,8 @@ def script(spec, number, joined, shares):
         lines.append(f"modprobe -a {shlex.join(spec.modules)}\n")
     if spec.labhca:
         lines.append(_LABHCA)
+    if spec.engines:
+        lines.append("cp /run/lab/exchange/engines/* /usr/local/bin\n")
     if joined or spec.rdma:
         lines.append("modprobe virtio_net\n" if joined else _VETH.format(mtu=spec.mtu))
         lines.append(_NETWORK.format(mtu=spec.mtu, address=address(number)))

@@ -34,6 +34,7 @@ class HostSpec:
     iommu: str = None               # "passthrough" or "translated": an emulated Intel one
     labhca: bool = False            # make RDMA devices of the layout's `edu` nodes: labhca0, ...
     counts: bool = False            # a clock that counts instructions, one a nanosecond
+    engines: bool = False           # the root with UCX, Open MPI, libfabric and Mooncake
 
 
 class Host:

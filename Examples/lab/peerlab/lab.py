@@ -11,7 +11,7 @@ import termios
 import time
 from pathlib import Path
 
-from . import accel, cache, guestsetup, labhca, mounts, qemu, signals, unprivileged
+from . import accel, cache, engines, guestsetup, labhca, mounts, qemu, signals, unprivileged
 from .sandbox import die_with_parent
 from .errors import LabError
 from .fetch import assets
@@ -66,24 +66,25 @@ class Lab:
         for spec in specs:
             if spec.labhca:
                 labhca.build(spec.kernel, self._progress)
+        rich = engines.engines_root(self._progress).tree if any(spec.engines for spec in specs) else root
         accelerator = accel.accelerator(kernels[specs[0].kernel], root, self._progress)
         joined = join and len(specs) > 1
         self._progress(f"starting {', '.join(spec.name for spec in specs)} "
                        f"({'KVM' if accelerator == 'kvm' else 'software emulation'})")
-        machines = [(spec, kernels[spec.kernel]) for spec in specs]
+        machines = [(spec, kernels[spec.kernel], rich if spec.engines else root) for spec in specs]
         try:
-            return self._boot(machines, joined, accelerator, root, timeout, console)
+            return self._boot(machines, joined, accelerator, timeout, console)
         except _DiedAtStart as error:
             print(f"lab: {str(error).splitlines()[0]} Booting once more.", file=sys.stderr, flush=True)
-            return self._boot(machines, joined, accelerator, root, timeout, console)
+            return self._boot(machines, joined, accelerator, timeout, console)
 
-    def _boot(self, machines, joined, accelerator, root, timeout, console):
-        """Boot these pairs of spec and kernel side by side, once."""
+    def _boot(self, machines, joined, accelerator, timeout, console):
+        """Boot these side by side, once: each is a spec, a kernel and a root."""
         started = time.monotonic()
         cables = _cables(len(machines)) if joined else [[] for _ in machines]
         hosts = []
         try:
-            for number, (spec, kernel) in enumerate(machines, 1):
+            for number, (spec, kernel, root) in enumerate(machines, 1):
                 hosts.append(self._start(spec, number, cables[number - 1], accelerator, root, kernel,
                                          console))
             for host in hosts:
@@ -134,6 +135,8 @@ class Lab:
             guestsetup.script(spec, number, bool(cables), shared))
         if spec.labhca:
             labhca.put(spec.kernel, host.exchange / "labhca", self._progress)
+        if spec.engines:
+            engines.put(host.exchange / "engines", self._progress)
         control, their_control = socket.socketpair()
         monitor, their_monitor = socket.socketpair()
         command = self._rights(host, spec, layout, accelerator)

@@ -27,15 +27,15 @@ def module(directory, kernel_name="new", progress=None):
                 [f"{name}.ko"], kernel_name, progress) / f"{name}.ko"
 
 
-def made(directory, words, products, kernel_name="new", progress=None):
-    """Run the command `words` on a copy of `directory` in the builder.
+def made(directory, words, products, kernel_name="new", progress=None, tools=None):
+    """Run the command `words` on a copy of `directory` in the builder, or where `tools` has it.
 
     The copy is the command's working directory, and `{version}` in a word is the kernel's. Returns
     a directory in the cache with the files `products`.
     """
     progress = progress or (lambda text: None)
     directory = Path(directory)
-    tools = builder(kernel_name, progress)
+    tools = tools or builder(kernel_name, progress)
     words = [word.format(version=tools.version) for word in words]
     path = _shelf() / f"{directory.name}-{_key(directory, words, products, tools)}"
     if not path.exists():
