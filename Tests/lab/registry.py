@@ -148,8 +148,14 @@ FAULTS = Setting("faults", [
     ]),
 ])
 
+# Two hosts with what RDMA applications sit on; the second has the drive.
+ENGINES = Setting("engines", [
+    HostSpec("alpha", rdma=True, engines=True),
+    HostSpec("beta", rdma=True, engines=True, layout=DRIVE_LAYOUT, modules=["nvme"]),
+], join=True)
+
 # The longest first: what ends a run is then short, and no processor waits long for another.
-SETTINGS = [LOOP, PAIR, FAULTS, HCA, TOOL, EXPORTERS, LARGE, BARE, HCA_AMD, COUNTED, STABLE, ACS, UNCHECKED]
+SETTINGS = [LOOP, PAIR, ENGINES, FAULTS, HCA, TOOL, EXPORTERS, LARGE, BARE, HCA_AMD, COUNTED, STABLE, ACS, UNCHECKED]
 
 
 def test(setting, last=False):
