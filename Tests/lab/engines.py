@@ -3,6 +3,8 @@
 
 The programs are those of Examples/engines, and so are the variables. The memory's owner compares every byte.
 """
+import re
+
 from checks import check, equal, in_order
 from preload import VERBOSE, VOUCHED, preloaded
 from registry import ENGINES, test
@@ -12,24 +14,34 @@ UCX = {"UCX_TLS": "rc_verbs,ud_verbs", "UCX_NET_DEVICES": "rxe0:1", "UCX_UD_VERB
 # Fragments of UCX that are whole pages.
 UCX_PAGES = {**UCX, "UCX_RC_VERBS_SEG_SIZE": "8192"}
 
+def started(bench, owner, env, ready=18600):
+    """Start the memory's owner on the server, and wait until it is ready or has ended.
 
-def both(bench, owner, client, env, owner_env=None, ready="listening"):
-    """Run the memory's owner on the server and its peer on the client, to their ends; (owner's, peer's) results.
-
-    The peer's is None where the owner ends before it is ready.
+    It is ready when it listens at that port, or has said that text.
     """
-    process = bench.start(bench.server, owner, {**env, **(owner_env or {})})
-    bench.settles(lambda: not process.running or ready in process.stdout() + process.stderr(), True,
-                  f"whether {owner[0]} is ready or has ended")
-    if not process.running:
-        return process.wait(5), None
+    def is_ready():
+        if isinstance(ready, str):
+            return ready in process.stdout() + process.stderr()
+        return bench.must(bench.server, f"ss -ltn sport = {ready} | grep LISTEN || true") != ""
+    process = bench.start(bench.server, owner, env)
+    bench.settles(lambda: not process.running or is_ready(), True, f"whether {owner[0]} listens or has ended")
+    return process
+
+
+def both(bench, owner, client, env, owner_env=None, ready=18600):
+    """Run the owner, and its peer on the client, to their ends; (owner's, peer's) results."""
+    process = started(bench, owner, {**env, **(owner_env or {})}, ready)
+    check(process.running, f"{owner[0]} has ended before its peer came")
     result = bench.run(bench.client, client, 240, env)
     return process.wait(30), result
 
 
-def fails_alone(bench, owner, env, *words):
-    """The owner's program has to fail with these words without PeerMR; then nothing may be held."""
-    result, _ = both(bench, owner, ["true"], env)
+def fails_alone(bench, owner, env, *words, client=None, ready=18600):
+    """The owner's program has to fail with these words without PeerMR, if need be when its peer comes."""
+    process = started(bench, owner, env, ready)
+    if client and process.running:
+        bench.start(bench.client, client, env)
+    result = process.wait(60)
     check(result.code != 0, f"{owner[0]} registers p2pmem without PeerMR")
     in_order(result.stdout + result.stderr, *words)
 
@@ -81,6 +93,41 @@ def ucx_untuned(bench):
                          ["ucx-move", "to", bench.server.address, *requests], UCX, env)
         equal([word for _, word in lines_of(result)], ["WRONG", "right", "WRONG", "right"], "what became of the bytes")
         equal(result.code, 1, "the exit code")
+
+
+def pages(result):
+    """How many pages of p2pmem hold what was sent, and how many something else."""
+    found = re.search(r"^p2pmem: (\d+) pages hold what was sent, (\d+) something else$", result.stdout, re.MULTILINE)
+    check(found, f"nothing is said of the pages of p2pmem: {result.stdout!r}")
+    return int(found[1]), int(found[2])
+
+
+@test(ENGINES)
+def perftest_into_p2pmem(bench):
+    """perftest ends without the library; with it all 64 KiB of the other side's bytes are there, written or sent."""
+    free, bdf = bench.free_p2pmem(), bench.server.bdf("nvme0")
+    for verb in ("write", "send"):
+        own, to = ["perftest-move", "own", bdf, verb], ["perftest-move", "to", bench.server.address, verb]
+        if verb == "write":
+            fails_alone(bench, own, {}, "Couldn't allocate MR", client=to, ready=18515)
+        served, _ = both(bench, own, to, {}, preloaded(bench, **PAGES), 18515)
+        equal(served.code, 0, f"the exit code of ib_{verb}_bw")
+        in_order(served.stderr, "p2pmem of", "onDemand")
+        # The other half of its buffer is for what it would send.
+        equal(pages(served), (16, 16), "the pages with the other side's bytes, and perftest's own")
+    all_given_back(bench, free)
+
+
+@test(ENGINES)
+def fio_into_p2pmem(bench):
+    """fio's rdma engine ends without the library; with it every page that it has mapped holds the other side's bytes."""
+    free, own = bench.free_p2pmem(), ["fio-move", "own", bench.server.bdf("nvme0")]
+    to = ["fio-move", "to", bench.server.address]
+    fails_alone(bench, own, {}, "ibv_reg_mr.*Bad address", client=to, ready="waiting for connection")
+    served, result = both(bench, own, to, {}, preloaded(bench, **PAGES), ready="waiting for connection")
+    equal((served.code, result.code), (0, 0), "the exit codes of fio")
+    equal(pages(served), (256, 0), "the pages with the other side's bytes, and others")
+    all_given_back(bench, free)
 
 
 @test(ENGINES)

@@ -32,7 +32,7 @@ _WHEELS = Path(__file__).parent / "setup" / "engines.txt"
 
 _PROGRAMS = Path(__file__).resolve().parents[2] / "engines"
 _COMPILED = ["ucx-move"]
-_SCRIPTS = []
+_SCRIPTS = ["p2pmem-pages", "perftest/perftest-move", "fio/fio-move"]
 
 # Counts the ways of making the root: raised when an old one in the cache no longer fits.
 _FORM = 1
