@@ -78,7 +78,7 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "PeerMR",
-            dependencies: ["PeerMemory", "PCITopology", "Verbs", "CLinux", "PeerMRCore", system],
+            dependencies: ["PeerMemory", "PCITopology", "Verbs", "CLeases", "CLinux", "PeerMRCore", system],
             swiftSettings: strict),
         .target(
             name: "PeerStorage",

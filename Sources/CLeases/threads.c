@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 uintptr_t peermr_roots[PEERMR_ROOTS];
+__thread uint32_t peermr_counter_assigned __attribute__((tls_model("initial-exec")));
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -72,6 +73,14 @@ static __attribute__((noinline)) struct thread *enter(void)
 struct thread *peermr_thread(void)
 {
     return mine ? mine : enter();
+}
+
+__attribute__((noinline)) uint32_t peermr_counter_assign(void)
+{
+    static uint32_t assigned;
+    uint32_t number = __atomic_fetch_add(&assigned, 1, __ATOMIC_RELAXED) % (PEERMR_COUNTERS - 1) + 1;
+    peermr_counter_assigned = number;
+    return number;
 }
 
 uint64_t peermr_handle_use(enum peermr_place place, uintptr_t handle)

@@ -17,6 +17,7 @@ enum { FREE, LEASED, CLAIMED };
 struct entry {
     uint64_t state; /* the generation, above two bits for one of the three */
     void *slot;
+    void *count;
     void *store;
     struct thread *owner;
     uint32_t next;  /* of a list of free ones: number + 1; 0 at the end */
@@ -56,7 +57,7 @@ static __attribute__((noinline)) uint32_t refill(struct thread *thread)
     return number * BLOCK + 1;
 }
 
-uint64_t peermr_ticket_take(void *slot, void *store)
+uint64_t peermr_ticket_take(void *slot, void *count, void *store)
 {
     struct thread *thread = peermr_thread();
     if (!thread)
@@ -67,6 +68,7 @@ uint64_t peermr_ticket_take(void *slot, void *store)
     struct entry *entry = find(number);
     thread->unused = entry->next;
     entry->slot = slot;
+    entry->count = count;
     entry->store = store;
     uint64_t generation = __atomic_load_n(&entry->state, __ATOMIC_RELAXED) >> 2;
     __atomic_store_n(&entry->state, generation << 2 | LEASED, __ATOMIC_RELEASE);
@@ -83,6 +85,7 @@ enum peermr_ticket_state peermr_ticket_claim(uint64_t ticket, struct peermr_leas
     if (__atomic_compare_exchange_n(&entry->state, &expected, generation << 2 | CLAIMED, 0, __ATOMIC_ACQ_REL,
                                     __ATOMIC_ACQUIRE)) {
         leased->slot = entry->slot;
+        leased->count = entry->count;
         leased->store = entry->store;
         return PEERMR_TICKET_VALID;
     }

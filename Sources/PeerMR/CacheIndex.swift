@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import CLeases
 internal import Synchronization
 
 /// What a lookup is for, as far as it is the same for all parts of one memory.
@@ -52,8 +53,9 @@ struct CacheIndex: ~Copyable, Sendable {
         let levels = Atomic<UInt64>(0)
         /// Counts regions that have ended while there were readers; see ``CacheReaders``.
         let epoch = Atomic<UInt64>(1)
-        /// Hits of fields that went round.
+        /// How often the hits of a word were half full; see ``LeaseCount``.
         let hitRounds = Atomic<UInt64>(0)
+        // Behind it: the tables of lease counts.
     }
 
     private let rootPages: CachePages
@@ -75,7 +77,8 @@ struct CacheIndex: ~Copyable, Sendable {
         var homes = 16
         while homes < regions + regions / 2 { homes *= 2 }
         let capacity = Self.firstHome + homes + others
-        guard let root = CachePages(byteCount: MemoryLayout<Root>.size),
+        // Zeros: no table of lease counts is there yet.
+        guard let root = CachePages(byteCount: 64 + Int(PEERMR_COUNTERS) * MemoryLayout<UInt>.stride),
             let slots = CachePages(byteCount: capacity * MemoryLayout<CacheSlot>.stride)
         else { return nil }
         unsafe root.base.assumingMemoryBound(to: Root.self).initialize(to: Root())
@@ -126,31 +129,6 @@ extension CacheIndex {
         Self.firstHome &+ Int(truncatingIfNeeded: (hash &>> 7) & homeMask)
     }
 
-    /// Finds a region that has all of a range, and counts a lease of it.
-    ///
-    /// - Returns: nil where there is none, or none that more leases could be counted of.
-    @inline(__always)
-    borrowing func lease(_ key: CacheKey, _ start: UInt64, _ count: UInt64) -> CacheHit? {
-        unsafe search(key, start, count) { slot, seen in
-            var state = seen
-            while state & SlotState.leases != SlotState.leases {
-                let wanted = SlotState.leased(state)
-                let (done, now) = unsafe slot.pointee.state.compareExchange(
-                    expected: state, desired: wanted, ordering: .acquiringAndReleasing)
-                if done {
-                    if SlotState.isRound(wanted) {
-                        unsafe root.pointee.hitRounds.wrappingAdd(1, ordering: .relaxed)
-                    }
-                    return true
-                }
-                // Only leases have changed: what was compared still holds.
-                guard (now ^ seen) & SlotState.identity == 0 else { return false }
-                state = now
-            }
-            return false
-        }
-    }
-
     /// Finds a region and writes nothing: for a reader, which keeps regions from ending by itself.
     @inline(__always)
     borrowing func find(_ key: CacheKey, _ start: UInt64, _ count: UInt64) -> CacheHit? {
@@ -158,16 +136,24 @@ extension CacheIndex {
             atomicMemoryFence(ordering: .acquiring)
             let now = unsafe slot.pointee.state.load(ordering: .relaxed)
             guard (now ^ seen) & SlotState.identity == 0 else { return false }
-            // Written only when the clock's hand has come by since the last look.
-            if now & SlotState.wasUsed == 0 {
-                unsafe _ = slot.pointee.state.bitwiseOr(SlotState.wasUsed, ordering: .relaxed)
-            }
+            unsafe Self.noteUse(slot, now)
             return true
         }
     }
 
+    /// Tells the clock's hand. Written only when it has come by since the last look.
     @inline(__always)
-    private borrowing func search(
+    static func noteUse(_ slot: UnsafeMutablePointer<CacheSlot>, _ state: UInt64) {
+        if state & SlotState.wasUsed == 0 {
+            unsafe _ = slot.pointee.state.bitwiseOr(SlotState.wasUsed, ordering: .relaxed)
+        }
+    }
+
+    /// Finds a region that has all of a range.
+    ///
+    /// - Parameter take: takes it, where its state is still as it was: what was compared belongs together.
+    @inline(__always)
+    borrowing func search(
         _ key: CacheKey, _ start: UInt64, _ count: UInt64, _ take: (UnsafeMutablePointer<CacheSlot>, UInt64) -> Bool
     ) -> CacheHit? {
         let root = unsafe root
@@ -242,20 +228,5 @@ extension CacheIndex {
         return unsafe CacheHit(
             slot: slot, address: address &+ offset, start: first,
             keys: slot.pointee.keys.load(ordering: .relaxed), traits: traits)
-    }
-
-    /// Whether there are leases: in a child process there are none.
-    @inline(__always)
-    static func isLeased(_ slot: UnsafeMutablePointer<CacheSlot>) -> Bool {
-        unsafe slot.pointee.state.load(ordering: .relaxed) & SlotState.leases != 0
-    }
-
-    /// Gives a lease back.
-    ///
-    /// - Returns: whether it was the last one of a region that has ended, which is then to be retired.
-    @inline(__always)
-    static func giveBack(_ slot: UnsafeMutablePointer<CacheSlot>) -> Bool {
-        let before = unsafe slot.pointee.state.wrappingSubtract(1, ordering: .acquiringAndReleasing).oldValue
-        return before & (SlotState.isAlive | SlotState.leases) == 1
     }
 }

@@ -26,39 +26,25 @@ struct CacheSlot: ~Copyable {
     let keys = Atomic<UInt64>(0)
 }
 
-/// What changes while a slot is in use, in one word, so that a lease is one atomic operation.
+/// What lookups look at twice, in one word. They write it only where the clock's hand has come by.
 ///
-/// From the lowest bit: 16 bits count the leases; one says that the region may be leased; one that it was, since the
-/// clock's hand last came by; 22 count hits; 24 count the regions that the slot has had.
+/// From the lowest bit: 40 bits count the leases of a region that has ended (see ``LeaseCount`` for those of others);
+/// one says that the region may be leased; one that it was, since the clock's hand last came by; 22 count the regions
+/// that the slot has had.
 enum SlotState {
-    static let leases: UInt64 = 0xffff
-    static let isAlive: UInt64 = 1 << 16
-    static let wasUsed: UInt64 = 1 << 17
-    static let generation: UInt64 = ~0 << 40
+    static let leases: UInt64 = (1 << 40) - 1
+    static let isAlive: UInt64 = 1 << 40
+    static let wasUsed: UInt64 = 1 << 41
+    static let generation: UInt64 = ~0 << 42
     /// What must not have changed for a slot to hold what it held before.
     static let identity = generation | isAlive
-
-    private static let oneHit: UInt64 = 1 << 18
-    private static let hits: UInt64 = (1 << 40) - (1 << 18)
-    /// The number of hits after which their field is 0 again.
-    static let hitsPerRound: UInt64 = 1 << 22
-
-    /// The state with one lease more; hits go round in their field.
-    @inline(__always)
-    static func leased(_ state: UInt64) -> UInt64 {
-        (state &+ 1) & ~hits | (state &+ oneHit) & hits | wasUsed
-    }
-
-    /// Whether a lease made the hits go round.
-    @inline(__always)
-    static func isRound(_ leased: UInt64) -> Bool { leased & hits == 0 }
-
-    static func hits(in state: UInt64) -> UInt64 { (state & hits) >> 18 }
+    /// More leases than there can be: counted while the others are, so that none that is given back is the last one.
+    static let notCounted: UInt64 = 1 << 39
 
     /// The state of the next region of a slot. It was not used yet: what is used once only goes before what was used
     /// again.
     static func next(after state: UInt64, isAlive alive: Bool, leases count: UInt64) -> UInt64 {
-        (state & generation) &+ (1 << 40) | (alive ? isAlive : 0) | count
+        (state & generation) &+ (1 << 42) | (alive ? isAlive : count)
     }
 }
 

@@ -49,6 +49,7 @@ struct CacheState {
     /// A place in the list of slots that are taken.
     private var hand = 0
     var table = CacheTableStore()
+    var counts: CacheCounts
     var readers = CacheReaders()
     var flights: [CacheFlight.Key: CacheFlight] = [:]
     var domains = CacheDomains()
@@ -58,7 +59,10 @@ struct CacheState {
     var isKeptByLeases = false
     var statistics = CacheStatistics()
 
-    init(_ books: CacheBooks) { self.books = books }
+    init(_ books: CacheBooks, _ counts: CacheCounts) {
+        self.books = books
+        self.counts = counts
+    }
 }
 
 // MARK: - Regions in and out
@@ -81,6 +85,8 @@ extension CacheState {
         let isAlive = wanted && table.makeRoom(index, books.taken)
         guard let number = books.put(cached, home: home) else { return nil }
         let slot = unsafe index.slots + number
+        // Whoever sees anything of what follows sees that the region before it has ended.
+        atomicMemoryFence(ordering: .releasing)
         unsafe slot.pointee.identity.store(key.identity, ordering: .relaxed)
         unsafe slot.pointee.domain.store(key.domain, ordering: .relaxed)
         unsafe slot.pointee.start.store(start, ordering: .relaxed)
@@ -95,9 +101,12 @@ extension CacheState {
         unsafe slot.pointee.state.store(
             SlotState.next(after: before, isAlive: isAlive, leases: UInt64(leases)), ordering: .releasing)
         guard isAlive else {
+            index.countShared(number, UInt64(leases) | LeaseCount.hasEnded)
             endedCount += 1
             return number
         }
+        index.countShared(number, UInt64(leases))
+        index.markBegun(number)
         liveCount += 1
         liveBytes += keys.byteCount
         books.chain(number, CacheBuffer(key))
@@ -107,22 +116,18 @@ extension CacheState {
 
     /// Ends a region: no lookup finds it from here on. It is deregistered with its last lease.
     ///
-    /// - Parameter onlyIfIdle: leave it where it is leased.
+    /// - Parameter onlyIfIdle: leave it where it is leased. A lease that a lookup gets at this very moment keeps it
+    ///   registered.
     /// - Returns: whether it ended, and the region where nobody leases it.
     mutating func end(
         _ number: Int, onlyIfIdle: Bool = false, _ index: borrowing CacheIndex
     ) -> (ended: Bool, region: CachedRegion?) {
         let slot = unsafe index.slots + number
-        var state = unsafe slot.pointee.state.load(ordering: .relaxed)
-        while true {
-            guard state & SlotState.isAlive != 0, !onlyIfIdle || state & SlotState.leases == 0 else {
-                return (false, nil)
-            }
-            let (done, now) = unsafe slot.pointee.state.compareExchange(
-                expected: state, desired: state & ~SlotState.isAlive, ordering: .acquiringAndReleasing)
-            if done { break }
-            state = now
+        let state = unsafe slot.pointee.state.load(ordering: .relaxed)
+        guard state & SlotState.isAlive != 0, !onlyIfIdle || index.counted(number).leases == 0 else {
+            return (false, nil)
         }
+        let leases = index.countEnded(number)
         let count = unsafe slot.pointee.byteCount.load(ordering: .relaxed)
         liveCount -= 1
         liveBytes -= count
@@ -131,7 +136,7 @@ extension CacheState {
         if !readers.isEmpty { unsafe index.root.pointee.epoch.wrappingAdd(1, ordering: .sequentiallyConsistent) }
         books.unchain(number)
         table.remove(number, index)
-        return (true, state & SlotState.leases == 0 ? retire(number, index) : nil)
+        return (true, leases == 0 ? retire(number, index) : nil)
     }
 
     /// Takes an ended region out of its slot when its last lease is given back, unless a reader may still see it.
@@ -160,7 +165,7 @@ extension CacheState {
         guard let cached = books.take(number) else { return nil }
         let slot = unsafe index.slots + number
         let state = unsafe slot.pointee.state.load(ordering: .relaxed)
-        statistics.count(hits: SlotState.hits(in: state), nanoseconds: cached.region.registrationNanoseconds)
+        statistics.count(hits: index.takeHits(number), nanoseconds: cached.region.registrationNanoseconds)
         // The next region of this slot begins with the generation after this one, and no hits.
         unsafe slot.pointee.state.store(state & SlotState.generation, ordering: .releasing)
         endedCount -= 1
@@ -185,7 +190,7 @@ extension CacheState {
             let number = Int(books.taken[hand])
             let slot = unsafe index.slots + number
             let state = unsafe slot.pointee.state.load(ordering: .relaxed)
-            guard state & SlotState.isAlive != 0, state & SlotState.leases == 0 else { continue }
+            guard state & SlotState.isAlive != 0, index.counted(number).leases == 0 else { continue }
             if state & SlotState.wasUsed != 0 {
                 unsafe _ = slot.pointee.state.bitwiseAnd(~SlotState.wasUsed, ordering: .relaxed)
                 continue

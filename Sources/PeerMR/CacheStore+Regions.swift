@@ -43,13 +43,17 @@ extension CacheStore {
         }
     }
 
-    /// What a lookup would have found in a slot that the caller has a lease of.
-    func hit(_ number: Int, _ start: UInt64) -> CacheHit {
+    /// The lease that the caller has of a slot since ``add(_:_:_:)``.
+    ///
+    /// - Returns: nil in a child process.
+    func leased(_ number: Int, _ start: UInt64) -> CacheLease? {
+        guard let count = unsafe index.sharedCount(number) else { return nil }
         let slot = unsafe index.slots + number
         let first = unsafe slot.pointee.start.load(ordering: .relaxed)
-        return unsafe CacheHit(
+        let hit = unsafe CacheHit(
             slot: slot, address: slot.pointee.address.load(ordering: .relaxed) &+ (start &- first), start: first,
             keys: slot.pointee.keys.load(ordering: .relaxed), traits: slot.pointee.traits.load(ordering: .relaxed))
+        return unsafe CacheLease(hit: hit, count: count)
     }
 }
 

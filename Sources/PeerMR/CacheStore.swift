@@ -18,9 +18,9 @@ final class CacheStore: Sendable {
         // Regions that have ended keep their slots until nobody leases them, nor a reader may see them: it may be long
         // before that advances, and slots cost memory only once they were used. One is of no region.
         guard let index = CacheIndex(regions: limits.regions, others: limits.regions + 65_536),
-            let books = CacheBooks(index)
+            let books = CacheBooks(index), let counts = CacheCounts(index)
         else { throw .cacheMemory() }
-        var state = CacheState(books)
+        var state = CacheState(books, counts)
         guard state.table.makeRoom(index, []) else { throw .cacheMemory() }
         self.index = index
         self.limits = limits

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Synchronization
 package import Verbs
 
-/// A lease as two addresses, for those who keep it where Swift does not see it.
+/// A lease as addresses, for those who keep it where Swift does not see it.
 @safe
 package struct DetachedLease {
     package let slot: UnsafeMutableRawPointer
+    package let count: UnsafeMutableRawPointer
     package let store: UnsafeMutableRawPointer
     package let keys: RegionKeys
 
@@ -13,11 +15,14 @@ package struct DetachedLease {
     ///
     /// - Returns: false in a child process, which has none.
     @unsafe
-    package static func giveBack(_ slot: UnsafeMutableRawPointer, _ store: UnsafeMutableRawPointer) -> Bool {
+    package static func giveBack(
+        _ slot: UnsafeMutableRawPointer, _ count: UnsafeMutableRawPointer, _ store: UnsafeMutableRawPointer
+    ) -> Bool {
         let slot = unsafe slot.assumingMemoryBound(to: CacheSlot.self)
+        let count = unsafe count.assumingMemoryBound(to: Atomic<UInt64>.self)
         // What the child finds there is zeros.
-        guard unsafe CacheIndex.isLeased(slot) else { return false }
-        guard unsafe CacheIndex.giveBack(slot) else { return true }
+        guard unsafe CacheIndex.isLeased(count) else { return false }
+        guard unsafe CacheIndex.giveBack(slot, count) else { return true }
         unsafe Unmanaged<CacheStore>.fromOpaque(store)._withUnsafeGuaranteedRef { unsafe $0.retire(slot) }
         return true
     }
@@ -26,9 +31,11 @@ package struct DetachedLease {
     ///
     /// - Returns: false in a child process, which has none.
     @unsafe
-    package static func invalidate(_ slot: UnsafeMutableRawPointer, _ store: UnsafeMutableRawPointer) -> Bool {
+    package static func invalidate(
+        _ slot: UnsafeMutableRawPointer, _ count: UnsafeMutableRawPointer, _ store: UnsafeMutableRawPointer
+    ) -> Bool {
         let slot = unsafe slot.assumingMemoryBound(to: CacheSlot.self)
-        guard unsafe CacheIndex.isLeased(slot) else { return false }
+        guard unsafe CacheIndex.isLeased(count.assumingMemoryBound(to: Atomic<UInt64>.self)) else { return false }
         unsafe Unmanaged<CacheStore>.fromOpaque(store)._withUnsafeGuaranteedRef { unsafe $0.end(slot) }
         return true
     }
@@ -53,9 +60,9 @@ package final class BoundRequest: Sendable {
     package func leaseIfCached(at offset: Int, count: Int) -> DetachedLease? {
         guard request.has(offset, count) else { return nil }
         let (start, length) = (request.offset &+ UInt64(offset), UInt64(count))
-        guard let hit = store.index.lease(request.key, start, length) else { return nil }
+        guard let lease = store.lease(request.key, start, length) else { return nil }
         return unsafe DetachedLease(
-            slot: UnsafeMutableRawPointer(hit.slot), store: Unmanaged.passUnretained(store).toOpaque(),
-            keys: hit.regionKeys(length))
+            slot: UnsafeMutableRawPointer(lease.hit.slot), count: UnsafeMutableRawPointer(lease.count),
+            store: Unmanaged.passUnretained(store).toOpaque(), keys: lease.hit.regionKeys(length))
     }
 }

@@ -9,25 +9,31 @@ public import Verbs
 @safe
 public struct RegionLease: ~Copyable, @unchecked Sendable {
     private let slot: UnsafeMutablePointer<CacheSlot>
+    private let count: LeaseCount.Place
     private let store: Unmanaged<CacheStore>
     /// What addresses work requests need, of the range that was asked for.
     public let keys: RegionKeys
 
     @inline(__always)
-    init(_ hit: CacheHit, _ count: UInt64, _ store: CacheStore) {
-        unsafe slot = unsafe hit.slot
+    init(_ lease: CacheLease, _ byteCount: UInt64, _ store: CacheStore) {
+        unsafe slot = unsafe lease.hit.slot
+        unsafe count = unsafe lease.count
         // The store outlives its leases by itself.
         unsafe self.store = .passUnretained(store)
-        keys = hit.regionKeys(count)
+        keys = lease.hit.regionKeys(byteCount)
     }
 
     deinit {
-        if unsafe CacheIndex.giveBack(slot) { unsafe store._withUnsafeGuaranteedRef { unsafe $0.retire(slot) } }
+        if unsafe CacheIndex.giveBack(slot, count) {
+            unsafe store._withUnsafeGuaranteedRef { unsafe $0.retire(slot) }
+        }
     }
 
     /// Hands the lease to the caller, who gives it back by ``DetachedLease/giveBack(_:_:)``.
     package consuming func detach() -> DetachedLease {
-        let detached = unsafe DetachedLease(slot: UnsafeMutableRawPointer(slot), store: store.toOpaque(), keys: keys)
+        let detached = unsafe DetachedLease(
+            slot: UnsafeMutableRawPointer(slot), count: UnsafeMutableRawPointer(count), store: store.toOpaque(),
+            keys: keys)
         discard self
         return detached
     }

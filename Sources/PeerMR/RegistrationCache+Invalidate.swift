@@ -114,17 +114,16 @@ extension RegistrationCache {
             found.endedRegions = state.endedCount
             for number in state.books.taken.lazy.map(Int.init) {
                 guard let cached = state.books.region(number) else { continue }
-                let now = unsafe self.store.index.slots[number].state.load(ordering: .relaxed)
-                found.count(hits: SlotState.hits(in: now), nanoseconds: cached.region.registrationNanoseconds)
-                let isLeased = now & SlotState.leases != 0
-                if isLeased {
+                let (leases, hits) = self.store.index.counted(number)
+                found.count(hits: hits, nanoseconds: cached.region.registrationNanoseconds)
+                if leases > 0 {
                     found.bytesLeased += cached.region.keys.byteCount
                 } else {
                     found.bytesIdle += cached.region.keys.byteCount
                 }
             }
             let rounds = unsafe self.store.index.root.pointee.hitRounds.load(ordering: .relaxed)
-            found.hits += rounds * SlotState.hitsPerRound
+            found.hits += rounds * LeaseCount.hitsPerRound
             return (found, [])
         }
     }

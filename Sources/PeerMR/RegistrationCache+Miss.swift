@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import CLeases
 internal import PeerMRCore
 internal import SystemPackage
 internal import Verbs
@@ -7,7 +8,7 @@ internal import Verbs
 // A lookup that found nothing.
 extension RegistrationCache {
     private enum Step: @unchecked Sendable {
-        case found(CacheHit)
+        case found(CacheLease)
         case wait(CacheFlight)
         case register(CacheFlight)
         case refuse
@@ -23,7 +24,9 @@ extension RegistrationCache {
         let flightKey = CacheFlight.Key(key: request.key, start: first, byteCount: size)
         let raw = unsafe UInt(bitPattern: request.domain.rawObject)
         let step = try store.withState { state -> (Step, CacheState.Ended) in
-            if let hit = store.index.lease(request.key, start, count) { return (.found(hit), []) }
+            // Nothing ends meanwhile.
+            let counter = state.counts.existing(peermr_counter(), store.index)
+            if let lease = store.lease(request.key, start, count, counter: counter) { return (.found(lease), []) }
             guard state.domains.isCurrent(request.key.domain, raw) else { return (.refuse, []) }
             if let flight = state.flights[flightKey], !flight.isEnded {
                 flight.waiters += 1
@@ -37,7 +40,7 @@ extension RegistrationCache {
         }
         let slot: Int
         switch step {
-        case .found(let hit): return RegionLease(hit, count, store)
+        case .found(let lease): return RegionLease(lease, count, store)
         case .refuse:
             throw request.cache == ObjectIdentifier(store) ? .domainReleased() : .requestOfOther()
         case .wait(let flight): slot = try flight.wait().get()
@@ -47,7 +50,8 @@ extension RegistrationCache {
             flight.finish(outcome)
             slot = try outcome.get()
         }
-        return RegionLease(store.hit(slot, start), count, store)
+        guard let lease = store.leased(slot, start) else { throw .cacheOfParent() }
+        return RegionLease(lease, count, store)
     }
 
     /// Registers, and once more where memory was short and idle regions could be let go.

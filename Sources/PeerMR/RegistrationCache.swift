@@ -153,10 +153,10 @@ extension RegistrationCache {
             throw Self.outside(request, offset, count)
         }
         let (start, length) = (request.offset &+ UInt64(offset), UInt64(count))
-        guard let hit = store.index.lease(request.key, start, length) else {
+        guard let lease = store.lease(request.key, start, length) else {
             return try miss(request, start, length)
         }
-        return RegionLease(hit, length, store)
+        return RegionLease(lease, length, store)
     }
 
     /// Why a lookup cannot succeed, where it is not for want of a region.

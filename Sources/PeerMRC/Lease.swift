@@ -44,9 +44,9 @@ private func hit(
 /// Fills in what C sees of a lease; without memory for a ticket the lease is given back.
 @inline(__always)
 private func take(_ lease: DetachedLease, _ out: UnsafeMutablePointer<peermr_lease>) -> Bool {
-    let ticket = unsafe peermr_ticket_take(lease.slot, lease.store)
+    let ticket = unsafe peermr_ticket_take(lease.slot, lease.count, lease.store)
     guard ticket != 0 else {
-        _ = unsafe DetachedLease.giveBack(lease.slot, lease.store)
+        _ = unsafe DetachedLease.giveBack(lease.slot, lease.count, lease.store)
         return false
     }
     unsafe out.pointee.fill(lease.keys, ticket)
@@ -72,12 +72,14 @@ public func peermr_lease_release(_ lease: UnsafeMutablePointer<peermr_lease>?) -
     let ticket = unsafe lease.pointee.ticket
     var leased = unsafe peermr_leased()
     let state = unsafe peermr_ticket_claim(ticket, &leased)
-    guard state == PEERMR_TICKET_VALID, let slot = unsafe leased.slot, let store = unsafe leased.store else {
+    guard state == PEERMR_TICKET_VALID, let slot = unsafe leased.slot, let count = unsafe leased.count,
+        let store = unsafe leased.store
+    else {
         return unsafe refuse(lease, state)
     }
     peermr_ticket_end(ticket)
     unsafe lease.pointee.ticket = 0
-    return unsafe DetachedLease.giveBack(slot, store) ? PEERMR_OK : refuseChild()
+    return unsafe DetachedLease.giveBack(slot, count, store) ? PEERMR_OK : refuseChild()
 }
 
 /// Says what is wrong with a lease, or its ticket.
@@ -100,11 +102,11 @@ public func peermr_lease_invalidate(_ lease: UnsafePointer<peermr_lease>?) -> pe
         let ticket = unsafe try ticket(of: lease)
         var leased = unsafe peermr_leased()
         let state = unsafe peermr_ticket_claim(ticket, &leased)
-        guard state == PEERMR_TICKET_VALID, let slot = unsafe leased.slot, let store = unsafe leased.store else {
-            throw refusal(state)
-        }
+        guard state == PEERMR_TICKET_VALID, let slot = unsafe leased.slot, let count = unsafe leased.count,
+            let store = unsafe leased.store
+        else { throw refusal(state) }
         defer { peermr_ticket_keep(ticket) }
-        guard unsafe DetachedLease.invalidate(slot, store) else { throw .cacheOfParent() }
+        guard unsafe DetachedLease.invalidate(slot, count, store) else { throw .cacheOfParent() }
     }
 }
 
