@@ -17,6 +17,8 @@ public enum Snapshot {
     ///   told so, the size and the count of its list of host bridges, and whether it offers verbs and rdma_cm to
     ///   programs; of its command line `swiotlb`, `mem_encrypt` and the options for access control services;
     /// - of the processor its vendor and family, and whether it is a guest's, and of what kind;
+    /// - of the kernel's NVMe over Fabrics target its ports, with the RDMA devices that serve them, and its subsystems
+    ///   and namespaces, with their block devices; for addresses and names stand numbers;
     /// - the order in which the kernel lists PCI functions, and the first one of each root bus.
     ///
     /// No serial numbers, network addresses, host names, labels or other parameters: what of a file is not needed is
@@ -34,11 +36,12 @@ public enum Snapshot {
         for name in capture.names("sys/class/block") {
             capture.blockDevice("sys/class/block/\(name)")
         }
+        capture.target()
         return capture.tree
     }
 }
 
-private struct Capture {
+struct Capture {
     let root: SystemRoot
     var tree = CapturedTree()
 
@@ -118,6 +121,7 @@ private struct Capture {
         if root.exists("\(folder)/p2pmem") {
             copy("\(folder)/p2pmem/size")
             copy("\(folder)/p2pmem/available")
+            copy("\(folder)/p2pmem/published")
             mark("\(folder)/p2pmem/allocate")
         }
         for child in names(folder) where child.hasPrefix("\(name):pcie") {
@@ -159,7 +163,7 @@ private struct Capture {
 // MARK: - Files and links
 
 extension Capture {
-    private mutating func put(_ text: String, at path: String) {
+    mutating func put(_ text: String, at path: String) {
         _ = tree.insert(.file(bytes: Array(text.utf8), claimedBytes: text.utf8.count), at: path)
     }
 

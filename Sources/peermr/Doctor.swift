@@ -31,7 +31,7 @@ struct Doctor: ParsableCommand {
                 return parameters.status
             }
             var diagnoses = Diagnosis.ofTheKernel(machine) + Diagnosis.ofTheDevices(machine)
-            diagnoses += Diagnosis.ofThePlatform(machine)
+            diagnoses += Diagnosis.ofThePlatform(machine) + Diagnosis.ofTheTarget(machine)
             if machine.root.isLive { diagnoses += Diagnosis.ofTheProcess(machine) }
             let report = DoctorReport(machine: machine, diagnoses: diagnoses, routes: routes)
             if common.json { printJSON(report.json) } else { writeAll(1, report.text(.standardOutput)) }

@@ -7,6 +7,7 @@
 //   peermr register --device mlx5_0 --memory vfio:0000:03:00.0:2 --prove
 //   peermr bench registration --device mlx5_0         what registering costs
 //   peermr doctor                         why NICs cannot use peer memory here
+//   peermr nvmet check                    whether the kernel's NVMe-oF target uses peer memory
 //   peermr snapshot machine.tar.gz        an archive that answers the same elsewhere (--root)
 //   peermr vfio bind 0000:03:00.0        gives a function to vfio-pci, so that its memory can be exported
 
@@ -27,7 +28,7 @@ struct PeerMRCommand: ParsableCommand {
         version: "peermr 0.1.0",
         subcommands: [
             Devices.self, TopologyCommand.self, Check.self, Register.self, BenchCommand.self, Doctor.self,
-            SnapshotCommand.self, VFIOCommand.self,
+            NVMeTargetCommand.self, SnapshotCommand.self, VFIOCommand.self,
         ])
 }
 

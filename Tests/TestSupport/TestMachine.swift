@@ -6,7 +6,7 @@ public import PeerMRCore
 /// A machine made up for a test: sysfs and procfs in memory, as the kernel would show them.
 public struct TestMachine {
     /// What stands in it.
-    public private(set) var tree = CapturedTree()
+    public internal(set) var tree = CapturedTree()
     private var order = ""
 
     /// A machine with a processor and a kernel, and no devices; nil for a kernel that is not shown.

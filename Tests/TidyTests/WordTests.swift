@@ -16,7 +16,7 @@ import Testing
     }
 
     /// Kernel modules of the lab stand apart from the package, with the kernel's licence.
-    private static let kernelModules = ["Examples/lab/labhca/", "Tests/oracle/p2ptree/"]
+    private static let kernelModules = ["Examples/lab/labhca/", "Tests/oracle/p2ptree/", "Tests/oracle/nvmet_client/"]
 
     @Test func everySourceFileNamesItsLicence() {
         for file in SourceFile.all where file.isCode || file.path == "Package.swift" {

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Judge PeerMR by the kernel: boot topologies, move data between their drives, compare.
 
-    oracle.py --programs DIR [--kernel NAME] [--count N] [--hca N] [--grown N] [--seed S] [--only PATTERN] [--list]
+    oracle.py --programs DIR [--kernel NAME] [--count N] [--hca N] [--grown N] [--nvmet N] [--seed S]
+              [--only PATTERN] [--list]
 
 DIR holds peermr, and the kernel is one of the lab's. Each piece of topology of a machine is a
 line; the last line is `N passed, N failed`, and the exit code is 0 only when none failed. A
@@ -22,13 +23,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "Examples" / "lab")
 from peerlab import BUILT, LabError             # noqa: E402
 from peerlab import signals                     # noqa: E402
 import fixed_topologies                         # noqa: E402
+import nvmet                                    # noqa: E402
 import random_qemu                              # noqa: E402
 import synthetic                                # noqa: E402
 from compare import Comparison                  # noqa: E402
 from machine import Machine, interrogate        # noqa: E402
 
-# By kernel: machines drawn when no number is asked for, those with HCAs, and machines in memory.
-_DRAWN = {"new": (3, 1, 16), BUILT: (1, 0, 4)}
+# By kernel: machines drawn when no number is asked for, those with HCAs, machines in memory, and targets.
+_DRAWN = {"new": (3, 1, 16, 2), BUILT: (1, 0, 4, 0)}
 
 
 def fixed_machines(kernel):
@@ -51,6 +53,7 @@ class Run:
     def __init__(self, programs):
         self._programs = programs
         self.passed = self.failed = self.pairs = self.unknown = self.checks = 0
+        self.ways = self.used = 0
 
     def machine(self, machine):
         """Boot one machine and compare all its pairs."""
@@ -77,6 +80,24 @@ class Run:
             self.failed += len(ground.seeds) - done
             say(f"FAIL {ground.title}: seed {ground.seeds[done]} could not be asked")
             say(indented(str(error)))
+
+    def target(self, machine):
+        """Boot one machine, and compare what its NVMe over Fabrics target does."""
+        try:
+            outcome = nvmet.interrogate(machine, self._programs, say)
+        except LabError as error:
+            self.failed += 1
+            say(f"FAIL {machine.title}: it could not be asked")
+            say(indented(str(error)))
+            return
+        self._report(machine.title, outcome.pairs, outcome.faults)
+        if outcome.faults:
+            say(indented("\n".join(outcome.faults)))
+        self.ways += outcome.pairs
+        self.used += outcome.used
+        say(f"     {machine.title}: {outcome.pairs} ways to a namespace, p2pmem on {outcome.used}; "
+            f"{outcome.refused} namespaces not enabled, {outcome.unknown} answers unknown without privilege; "
+            f"{outcome.seconds:.1f} s")
 
     def _judge(self, machine, testimony, comparison, began):
         faults = {name: [] for name in dict.fromkeys(pair[0] for pair in machine.pairs())}
@@ -141,19 +162,23 @@ def main():
                         help="draw N machines with lab HCAs, and leave the fixed list out")
     parser.add_argument("--grown", type=int, metavar="N",
                         help="grow N machines in memory, and leave the fixed list out")
+    parser.add_argument("--nvmet", type=int, metavar="N",
+                        help="ask the NVMe over Fabrics target of N drawn machines, and leave the fixed list out")
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="the first machine's seed")
     parser.add_argument("--only", default="", metavar="PATTERN",
                         help="the machines in whose titles this regular expression is found")
     parser.add_argument("--list", action="store_true", help="name the machines, and boot none")
     options = parser.parse_args()
-    machines, grounds = _chosen(options)
+    machines, grounds, targets = _chosen(options)
     if options.list:
+        for machine in targets:
+            print(machine.title)
         for machine in machines:
             print(f"{machine.title} ({len(machine.pairs())} pairs)")
         for ground in grounds:
             print(f"{ground.title}: seeds {', '.join(map(str, ground.seeds))}")
         return 0
-    if not machines and not grounds:
+    if not machines and not grounds and not targets:
         parser.error(f"no machine matches {options.only!r}; see --list")
     if not options.programs or not (options.programs / "peermr").is_file():
         parser.error("name the directory of the built peermr with --programs")
@@ -163,23 +188,28 @@ def main():
             run.machine(machine)
         for ground in grounds:
             run.ground(ground)
+        for machine in targets:
+            run.target(machine)
+    if run.ways:
+        say(f"     {run.ways} ways to a namespace of an NVMe over Fabrics target, p2pmem on {run.used} of them")
     say(f"     {run.pairs} pairs compared, as root and unprivileged; {run.checks} by peermr check")
     say(f"{run.passed} passed, {run.failed} failed")
     return 1 if run.failed else 0
 
 
 def _chosen(options):
-    """The machines to boot, and the guests in which machines grow."""
-    counts = [options.count, options.hca, options.grown]
-    is_default, kernel = counts == [None, None, None], options.kernel
-    count, hca, grown = _DRAWN[kernel] if is_default else [one or 0 for one in counts]
+    """The machines to boot, the guests in which machines grow, and the machines that are targets."""
+    counts = [options.count, options.hca, options.grown, options.nvmet]
+    is_default, kernel = counts == [None] * 4, options.kernel
+    count, hca, grown, target = _DRAWN[kernel] if is_default else [one or 0 for one in counts]
     machines = fixed_machines(kernel) if is_default else []
     machines += [random_qemu.machine(options.seed + number) for number in range(count)]
     machines += [random_qemu.machine(options.seed + number, has_hcas=True) for number in range(hca)]
     machines = [machine if machine.kernel == "stable" else replace(machine, kernel=kernel) for machine in machines]
     return ([machine for machine in machines if re.search(options.only, machine.title)],
             [ground for ground in synthetic.grounds(grown, options.seed, kernel)
-             if re.search(options.only, ground.title)])
+             if re.search(options.only, ground.title)],
+            [machine for machine in nvmet.machines(target, options.seed) if re.search(options.only, machine.title)])
 
 
 def indented(text):

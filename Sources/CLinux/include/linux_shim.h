@@ -33,6 +33,15 @@ int peermr_block_number(int fd, uint32_t *major_number, uint32_t *minor_number);
 /* The inode number of a file of sysfs; 0 where it is missing, or on another file system (statfs(2) is not imported). */
 uint64_t peermr_sysfs_inode(const char *path);
 
+/* The 16 bytes of an address as people write it, of IPv4 as ::ffff:a.b.c.d: 1, or 0 where it is none. */
+int peermr_parse_address(const char *text, unsigned char bytes[16]);
+
+/*
+ * The interface that has an address, of IPv4 as ::ffff:a.b.c.d (getifaddrs(3)): 1 with its name, 0 where none has it,
+ * -1 with errno.
+ */
+int peermr_interface_of(const unsigned char wanted[16], char name[16]);
+
 /* Where bytes are among others (memmem(3)): the offset, or `count` where they are not. */
 size_t peermr_find(const void *bytes, size_t count, const void *wanted, size_t wanted_count);
 
