@@ -15,6 +15,7 @@ enum HandleKind: UInt, CaseIterable {
     case request = 6
     case reader = 7
     case bulk = 8
+    case memory = 9
 
     /// Whether hits of a cache use it; see ``HandleTable/borrow(_:_:_:)``.
     var isBorrowed: Bool { self == .request || self == .reader }
@@ -26,6 +27,7 @@ enum HandleKind: UInt, CaseIterable {
         case .p2pmem: "struct peermr_p2pmem"
         case .region: "struct peermr_region"
         case .bulk: "struct peermr_bulk"
+        case .memory: "struct peermr_memory"
         case .cache: "struct peermr_cache"
         case .arena: "struct peermr_arena"
         case .request: "struct peermr_request"
@@ -205,6 +207,7 @@ enum Live {
     static let memories = HandleTable<P2PMemoryBox>(.p2pmem)
     static let regions = HandleTable<RegionBox>(.region)
     static let bulks = HandleTable<BulkBox>(.bulk)
+    static let opened = HandleTable<MemoryBox>(.memory)
 }
 
 // MARK: - Tables that hits use

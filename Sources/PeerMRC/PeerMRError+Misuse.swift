@@ -8,6 +8,7 @@ extension PeerMRError {
         "Using the C library",
         [
             null, threadMemory, unknownHandle, otherHandle, freedHandle, tooManyHandles, inUse, memoryIsRegistered,
+            openedIsRegistered, noBuffer,
             structSize, unknownMembers, unknownValue, noAddress, noFunction, lengthOutOfRange, domainWithoutContext,
             ownedMemory, noFinding, proofTooLong, noPlace, tooManyParts, outsidePart, acrossChunks,
             // Of caches.
@@ -51,6 +52,13 @@ extension PeerMRError {
     static let memoryIsRegistered = ErrorTable {
         ErrorRow(.busy, "regions or requests over this p2pmem live")
             .with(remedy: "deregister the regions, free the requests, and invalidate the memory in caches")
+    }
+    static let openedIsRegistered = ErrorTable {
+        ErrorRow(.busy, "regions over this memory live", "deregister them first")
+    }
+    static let noBuffer = ErrorTable(facts: "kind") { kind in
+        ErrorRow(.notSupported, "this memory is \(kind), and has no dma-buf")
+            .with(remedy: "register it by peermr_register_memory(), or open a udmabuf, a heap or a BAR of vfio-pci")
     }
 }
 

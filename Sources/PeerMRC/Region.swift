@@ -40,7 +40,9 @@ final class RegionBox: @unchecked Sendable {
     var object: UnsafeMutablePointer<ibv_mr> { unsafe region.rawObject.assumingMemoryBound(to: ibv_mr.self) }
 
     /// Whether memory of the library goes with the region.
-    var ownsMemory: Bool { region.memory is P2PMemory || region.bounceReason != nil }
+    var ownsMemory: Bool {
+        region.memory is P2PMemory || region.memory is MemoryPart || region.bounceReason != nil
+    }
 }
 
 @c @implementation

@@ -108,7 +108,7 @@ func validateDomain(_ pd: UnsafeMutablePointer<ibv_pd>?) throws(PeerMRError) -> 
     return domain
 }
 
-private func register(
+func register(
     _ memory: any Memory, _ domain: ProtectionDomain, _ options: Options
 ) throws(PeerMRError) -> PeerRegion {
     try bouncing(memory.byteCount, domain, options) { () throws(PeerMRError) in

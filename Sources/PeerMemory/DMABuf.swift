@@ -67,6 +67,15 @@ public final class DMABuf: Sendable {
         self.init(OwnedDescriptor(adopting: second), info)
     }
 
+    /// Another descriptor of the dma-buf, which is the caller's to close.
+    ///
+    /// - Throws: `resourceLimit` (EMFILE) without a free descriptor.
+    package func duplicatedDescriptor() throws(PeerMRError) -> Int32 {
+        let second = peermr_duplicate(descriptor)
+        guard second >= 0 else { throw .duplicate(currentErrno(), descriptor) }
+        return second
+    }
+
     /// Takes over a descriptor that the kernel has just given: nobody else would close it.
     convenience init(new descriptor: Int32) throws(PeerMRError) {
         let file = OwnedDescriptor(adopting: descriptor)

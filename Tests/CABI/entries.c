@@ -140,6 +140,63 @@ static void do_register_address(void)
     WORKS(peermr_deregister(out));
 }
 
+static struct peermr_memory *opened(void)
+{
+    struct peermr_memory *out = NULL;
+    WORKS(peermr_memory_open("host:4096", &out));
+    return out;
+}
+
+static void fail_memory_open(void)
+{
+    struct peermr_memory *out;
+    FAILS(PEERMR_INVALID_ARGUMENT, peermr_memory_open("nothing", &out));
+}
+
+static void do_memory(void)
+{
+    struct peermr_memory_info info = PEERMR_MEMORY_INFO_INIT;
+    struct peermr_memory *memory = opened();
+    struct peermr_region *region = NULL;
+    uint8_t byte = 1;
+    WORKS(peermr_memory_info(memory, &info));
+    WORKS(peermr_memory_write(memory, 0, &byte, 1));
+    WORKS(peermr_memory_read(memory, 0, &byte, 1));
+    WORKS(peermr_register_memory(have.machine.pd, memory, 0, 0, NULL, &region));
+    WORKS(peermr_deregister(region));
+    WORKS(peermr_memory_close(memory));
+}
+
+static void fail_memory_info(void)
+{
+    struct peermr_memory_info out = PEERMR_MEMORY_INFO_INIT;
+    FAILS(PEERMR_INVALID_ARGUMENT, peermr_memory_info(no_handle(), &out));
+}
+
+static void fail_memory_dmabuf(void)
+{
+    int fd;
+    FAILS(PEERMR_INVALID_ARGUMENT, peermr_memory_dmabuf(no_handle(), &fd, NULL));
+}
+
+static void fail_memory_copy(void)
+{
+    uint8_t byte = 0;
+    FAILS(PEERMR_INVALID_ARGUMENT, peermr_memory_read(no_handle(), 0, &byte, 1));
+    FAILS(PEERMR_INVALID_ARGUMENT, peermr_memory_write(no_handle(), 0, &byte, 1));
+}
+
+static void fail_register_memory(void)
+{
+    struct peermr_region *out;
+    FAILS(PEERMR_INVALID_ARGUMENT, peermr_register_memory(have.machine.pd, no_handle(), 0, 0, NULL, &out));
+}
+
+static void fail_memory_close(void)
+{
+    FAILS(PEERMR_INVALID_ARGUMENT, peermr_memory_close(no_handle()));
+}
+
 static struct peermr_bulk *bulk(void)
 {
     struct peermr_part part = PEERMR_PART_INIT;
@@ -297,6 +354,13 @@ static const struct entry entries[] = {
     ENTRY(peermr_register_p2pmem, ENDS, fail_register_p2pmem, NULL),
     ENTRY(peermr_register_dmabuf, ENDS, fail_register_dmabuf, NULL),
     ENTRY(peermr_register_address, ENDS, fail_register_address, do_register_address),
+    ENTRY(peermr_memory_open, ENDS, fail_memory_open, do_memory),
+    ENTRY(peermr_memory_info, ENDS, fail_memory_info, do_memory),
+    ENTRY(peermr_memory_dmabuf, ENDS, fail_memory_dmabuf, NULL),
+    ENTRY(peermr_memory_read, ENDS, fail_memory_copy, do_memory),
+    ENTRY(peermr_memory_write, ENDS, fail_memory_copy, do_memory),
+    ENTRY(peermr_register_memory, ENDS, fail_register_memory, do_memory),
+    ENTRY(peermr_memory_close, ENDS, fail_memory_close, do_memory),
     ENTRY(peermr_register_bulk, ENDS, fail_register_bulk, do_register_bulk),
     ENTRY(peermr_bulk_info, ENDS, fail_bulk_info, do_bulk_info),
     ENTRY(peermr_bulk_keys, ENDS, fail_bulk_keys, do_bulk_keys),

@@ -107,6 +107,7 @@ const char *peermr_status_name(peermr_status status);
 /* The rest of the interface, by subject. Programs include this header alone. */
 #include "peermr/check.h"
 #include "peermr/region.h"
+#include "peermr/memory.h"
 #include "peermr/bulk.h"
 #include "peermr/cache.h"
 
