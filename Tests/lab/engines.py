@@ -6,13 +6,17 @@ The programs are those of Examples/engines, and so are the variables. The memory
 import re
 
 from checks import check, equal, in_order
+from hcatool import DEVICE, nothing_is_left, vfio
 from preload import VERBOSE, VOUCHED, preloaded
-from registry import ENGINES, test
+from registry import ENGINES, HCA_AMD, test
 
 PAGES = {**VERBOSE, **VOUCHED}
 UCX = {"UCX_TLS": "rc_verbs,ud_verbs", "UCX_NET_DEVICES": "rxe0:1", "UCX_UD_VERBS_ETH_DGID_CHECK": "n"}
 # Fragments of UCX that are whole pages.
 UCX_PAGES = {**UCX, "UCX_RC_VERBS_SEG_SIZE": "8192"}
+# Else libfabric makes room for hundreds of peers.
+FABRIC = {"FI_UNIVERSE_SIZE": "16"}
+
 
 def started(bench, owner, env, ready=18600):
     """Start the memory's owner on the server, and wait until it is ready or has ended.
@@ -120,7 +124,7 @@ def perftest_into_p2pmem(bench):
 
 @test(ENGINES)
 def fio_into_p2pmem(bench):
-    """fio's rdma engine ends without the library; with it every page that it has mapped holds the other side's bytes."""
+    """fio's rdma engine ends without the library; with it every page that it maps holds the other side's bytes."""
     free, own = bench.free_p2pmem(), ["fio-move", "own", bench.server.bdf("nvme0")]
     to = ["fio-move", "to", bench.server.address]
     fails_alone(bench, own, {}, "ibv_reg_mr.*Bad address", client=to, ready="waiting for connection")
@@ -128,6 +132,50 @@ def fio_into_p2pmem(bench):
     equal((served.code, result.code), (0, 0), "the exit codes of fio")
     equal(pages(served), (256, 0), "the pages with the other side's bytes, and others")
     all_given_back(bench, free)
+
+
+@test(ENGINES)
+def libfabric(bench):
+    """fi_mr_reg fails on p2pmem; with the library RMA and tagged messages that begin on pages are right."""
+    free, owner = bench.free_p2pmem(), ["fabric-move", "own", bench.server.bdf("nvme0"), bench.server.address]
+    fails_alone(bench, owner, FABRIC, "fi_mr_reg: Bad address")
+    requests = ["put:0:65536", "get:0:65536", "put:4096:1048576", "get:8192:1048576", "put:40960:4096",
+                "send:0:65536", "receive:0:65536", "send:4096:200", "receive:8192:1048576"]
+    served, result = both(bench, owner, ["fabric-move", "to", bench.server.address, *requests], FABRIC,
+                          preloaded(bench, **PAGES))
+    all_right(result, requests)
+    in_order(served.stderr, "ibv_reg_mr of 2097152 bytes", "p2pmem of", "onDemand")
+    all_given_back(bench, free)
+
+
+@test(HCA_AMD)
+def libfabric_by_descriptor(bench):
+    """A dma-buf of the host and a BAR are registered by descriptor, and the kernel says so; bad input is a sentence."""
+    bar = f"{vfio(bench, 'near')}:2"
+    for memory in ("udmabuf", bar):
+        process = bench.start(bench.server, ["fabric-dmabuf", DEVICE, memory], {"SECONDS": 3})
+        process.wait_for(f"registered 65536 bytes of {memory} with {DEVICE}, key 0x", 30)
+        in_order(bench.must(bench.server, "rdma resource show mr -dd"), "mrlen 65536", "comm fabric-dmabuf",
+                 "drv_memory dmabuf")
+        equal(process.wait(30).code, 0, f"the exit code of fabric-dmabuf with {memory}")
+        nothing_is_left(bench)
+    for words, sentence in (([DEVICE, "nix"], "is no memory: "), (["nix", "udmabuf"], "has no domain nix"),
+                            ([DEVICE, bar.replace(":2", ":7")], "VFIO_DEVICE_FEATURE_DMA_BUF: "), ([], "usage: ")):
+        result = bench.run(bench.server, ["fabric-dmabuf", *words])
+        equal((result.code, len(result.stderr.splitlines())), (1, 1), f"the exit code and the lines of {words}")
+        in_order(result.stderr, sentence)
+
+
+@test(ENGINES)
+def libfabric_refusals(bench):
+    """Bad input ends the program with one sentence; Soft-RoCE imports no dma-bufs."""
+    for words, sentence in ((["fabric-move", "own", "host", "10.99.0.1"], "fi_getinfo: .*finds no RDMA device"),
+                            (["fabric-move", "to", bench.server.address, "add:0:8"], "cannot be asked for"),
+                            (["fabric-move"], "usage: "),
+                            (["fabric-dmabuf", "rxe0", "udmabuf"], "fi_mr_regattr: Operation not supported")):
+        result = bench.run(bench.server, words, 60, FABRIC)
+        equal((result.code, len(result.stderr.splitlines())), (1, 1), f"the exit code and the lines of {words}")
+        in_order(result.stderr, sentence)
 
 
 @test(ENGINES)

@@ -111,9 +111,9 @@ _HCA_AND_PEERS = [
 HCA = Setting("hca", [HostSpec("hca", cpu="Skylake-Server", iommu="passthrough", labhca=True,
                                modules=["nvme"], layout=_HCA_AND_PEERS)], jobs=2)
 
-# The same with an AMD processor, whose host bridge joins them, an IOMMU that translates, and a display.
+# The same with an AMD processor, whose host bridge joins them, an IOMMU that translates, and a display; with libfabric.
 HCA_AMD = Setting("hca-amd", [
-    HostSpec("hca", cpu="EPYC", iommu="translated", labhca=True, modules=["nvme", "bochs"],
+    HostSpec("hca", cpu="EPYC", iommu="translated", labhca=True, engines=True, modules=["nvme", "bochs"],
              layout=[*_HCA_AND_PEERS, {"type": "qemu", "device": "bochs-display", "name": "display"}])])
 
 # Memory of every kind on one host whose clock counts instructions.

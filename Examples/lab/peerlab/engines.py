@@ -31,7 +31,7 @@ _PLACE = f"usr/local/lib/python{_PYTHON}/dist-packages"
 _WHEELS = Path(__file__).parent / "setup" / "engines.txt"
 
 _PROGRAMS = Path(__file__).resolve().parents[2] / "engines"
-_COMPILED = ["ucx-move"]
+_COMPILED = ["ucx-move", "fabric-move", "fabric-dmabuf"]
 _SCRIPTS = ["p2pmem-pages", "perftest/perftest-move", "fio/fio-move"]
 
 # Counts the ways of making the root: raised when an old one in the cache no longer fits.
