@@ -9,9 +9,7 @@
 #define _GNU_SOURCE
 #include "preload.h"
 
-#include <dlfcn.h>
 #include <errno.h>
-#include <stdatomic.h>
 
 #undef ibv_reg_mr
 #undef ibv_reg_mr_iova
@@ -40,22 +38,9 @@ typedef struct ibv_mr *reg_mr_ex(struct ibv_pd *, struct mr_attributes *);
 
 EXPORTED struct ibv_mr *ibv_reg_mr_ex(struct ibv_pd *pd, struct mr_attributes *attributes);
 
-/* The same call of libibverbs, looked up once; NULL where it has none. */
-static void *next_symbol(const char *name, const char *version, void *_Atomic *found)
-{
-    void *call = atomic_load_explicit(found, memory_order_acquire);
-    if (call)
-        return call;
-    call = dlvsym(RTLD_NEXT, name, version);
-    if (!call) {
-        /* Loaded by a plug-in for itself alone, it is not among the libraries that come next. */
-        void *library = dlopen("libibverbs.so.1", RTLD_LAZY | RTLD_NOLOAD);
-        call = library ? dlvsym(library, name, version) : NULL;
-    }
-    (void)dlerror();
-    atomic_store_explicit(found, call, memory_order_release);
-    return call;
-}
+/* The same call of libibverbs, for the object that calls and an object of the device. */
+#define NEXT(name, version, object) \
+    preload_next(name, version, __builtin_return_address(0), (object) ? (object)->context : NULL)
 
 /*
  * The result of a call: the region of libibverbs, else PeerMR's, else NULL and the errno of libibverbs. Success leaves
@@ -75,9 +60,8 @@ static struct ibv_mr *resolve(struct ibv_mr *region, int before, struct refused 
 
 EXPORTED struct ibv_mr *ibv_reg_mr(struct ibv_pd *pd, void *address, size_t length, int access)
 {
-    static void *_Atomic found;
     int before = errno;
-    reg_mr *call = (reg_mr *)next_symbol("ibv_reg_mr", "IBVERBS_1.1", &found);
+    reg_mr *call = (reg_mr *)NEXT("ibv_reg_mr", "IBVERBS_1.1", pd);
     struct refused refused = {
         .call = "ibv_reg_mr", .caller = __builtin_return_address(0), .pd = pd, .address = address, .length = length,
         .iova = (uintptr_t)address, .access = access,
@@ -106,33 +90,30 @@ static struct ibv_mr *reg_mr_with_iova(reg_mr_iova *call, struct refused *refuse
 
 EXPORTED struct ibv_mr *ibv_reg_mr_iova(struct ibv_pd *pd, void *address, size_t length, uint64_t iova, int access)
 {
-    static void *_Atomic found;
     int before = errno;
     struct refused refused = {
         .call = "ibv_reg_mr_iova", .caller = __builtin_return_address(0), .pd = pd, .address = address,
         .length = length, .iova = iova, .access = access,
     };
-    return reg_mr_with_iova((reg_mr_iova *)next_symbol("ibv_reg_mr_iova", "IBVERBS_1.7", &found), &refused, before);
+    return reg_mr_with_iova((reg_mr_iova *)NEXT("ibv_reg_mr_iova", "IBVERBS_1.7", pd), &refused, before);
 }
 
 EXPORTED struct ibv_mr *ibv_reg_mr_iova2(struct ibv_pd *pd, void *address, size_t length, uint64_t iova,
                                          unsigned int access)
 {
-    static void *_Atomic found;
     int before = errno;
     struct refused refused = {
         .call = "ibv_reg_mr_iova2", .caller = __builtin_return_address(0), .pd = pd, .address = address,
         .length = length, .iova = iova, .access = (int)access,
     };
-    return reg_mr_with_iova((reg_mr_iova *)next_symbol("ibv_reg_mr_iova2", "IBVERBS_1.8", &found), &refused, before);
+    return reg_mr_with_iova((reg_mr_iova *)NEXT("ibv_reg_mr_iova2", "IBVERBS_1.8", pd), &refused, before);
 }
 
 /* The newest call. Registrations by descriptor, or with hints, are left to libibverbs. */
 EXPORTED struct ibv_mr *ibv_reg_mr_ex(struct ibv_pd *pd, struct mr_attributes *attributes)
 {
-    static void *_Atomic found;
     int before = errno;
-    reg_mr_ex *call = (reg_mr_ex *)next_symbol("ibv_reg_mr_ex", "IBVERBS_1.15", &found);
+    reg_mr_ex *call = (reg_mr_ex *)NEXT("ibv_reg_mr_ex", "IBVERBS_1.15", pd);
     if (!call) {
         errno = EOPNOTSUPP;
         return NULL;

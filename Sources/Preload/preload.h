@@ -2,8 +2,8 @@
 /*
  * libpeermr-preload.so: an LD_PRELOAD for programs that register peer memory with ibv_reg_mr, and fail.
  *
- * interpose.c replaces the calls of libibverbs, maps.c classifies the memory of those that fail by /proc/self/maps,
- * fallback.c registers it through PeerMR, log.c prints what happened.
+ * interpose.c replaces the calls of libibverbs, next.c finds the program's own, maps.c classifies the memory of those
+ * that fail by /proc/self/maps, fallback.c registers it through PeerMR, log.c prints what happened.
  * The library needs nothing but the C library: libpeermr.so is loaded when the first registration of peer memory has
  * failed, so that programs that never meet any pay for one more function call, and no more.
  */
@@ -45,6 +45,16 @@ struct ibv_mr *preload_fallback(const struct refused *refused);
 
 /* Prints what happened to a registration if PEERMR_VERBOSE is set. */
 void preload_log(const struct refused *refused, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/*
+ * The call of libibverbs that the program would have come to, for a caller and a device's context (NULL: any); NULL
+ * where there is none. Names are compared by their address.
+ */
+void *preload_next(const char *name, const char *version, const void *caller, struct ibv_context *context);
+
+/* For fork: nobody looks calls up while a process is copied. */
+void preload_hold_places(void);
+void preload_release_places(void);
 
 /* Whether an environment variable is set, and neither empty nor 0. */
 bool preload_is_set(const char *name);

@@ -39,6 +39,13 @@ final class PreloadHarness: @unchecked Sendable {
         try Self.compile(
             "-shared", "-fPIC", "\(fakes)/plugin.c", "\(place)/libibverbs.so.1", "-Wl,-rpath,$ORIGIN", "-o",
             "\(place)/plugin.so")
+        // As wheels bring one.
+        try Self.compile(
+            "-shared", "-fPIC", "-Wl,-soname,libibverbs-1f2e.so.1", "-Wl,--version-script=\(fakes)/fake_ibverbs.map",
+            "\(fakes)/fake_ibverbs.c", "-o", "\(place)/libibverbs-1f2e.so.1")
+        try Self.compile(
+            "-shared", "-fPIC", "\(fakes)/plugin.c", "\(place)/libibverbs-1f2e.so.1", "-Wl,-rpath,$ORIGIN", "-o",
+            "\(place)/wheel.so")
         try Self.compile(
             "\(fakes)/program.c", "\(place)/libibverbs.so.1", "-Wl,-rpath,$ORIGIN", "-pthread", "-rdynamic", "-o",
             "\(place)/program")
@@ -73,11 +80,24 @@ final class PreloadHarness: @unchecked Sendable {
         _ command: String, _ variables: [String: String] = [:], file: String? = PreloadHarness.pool,
         preloaded: Bool = true, alone: Bool = false
     ) throws -> Outcome {
+        try start("program", [command], variables, file: file, preloaded: preloaded, alone: alone)
+    }
+
+    /// Runs the program that has libibverbs by its plug-ins alone, `plugin` or, with one of another name, `wheel`.
+    func plug(_ plugins: String..., variables: [String: String] = [:]) throws -> Outcome {
+        let files = plugins.map { "\(folder.path.string)/\($0).so" }
+        return try start(
+            "plugged", [files.joined(separator: ":")], variables, file: Self.pool, preloaded: true, alone: false)
+    }
+
+    private func start(
+        _ program: String, _ words: [String], _ variables: [String: String], file: String?, preloaded: Bool,
+        alone: Bool
+    ) throws -> Outcome {
         let process = Process()
         let place = folder.path.string
-        let isPlugged = command == "plugin"
-        process.executableURL = URL(fileURLWithPath: "\(place)/\(isPlugged ? "plugged" : "program")")
-        process.arguments = [isPlugged ? "\(place)/plugin.so" : command]
+        process.executableURL = URL(fileURLWithPath: "\(place)/\(program)")
+        process.arguments = words
         process.environment = variables
         if let file { process.environment?["FAKE_FILE"] = file.hasPrefix("/") ? file : "\(place)/\(file)" }
         if preloaded {

@@ -154,12 +154,30 @@ import Testing
         #expect(found.lines.last == "peermr not loaded registered 0 deregistered 0 detached 0")
     }
 
+    private let once = "its libibverbs was asked 1 times"
+
     /// libibverbs is not among the libraries that the program was started with.
     @Test func aPluginThatBringsLibibverbs() throws {
-        let works = try harness.run("plugin")
-        #expect(works.lines.first == ours)
-        let found = try harness.run("plugin", ["FAKE_ERRNO": efault, "FAKE_PEERMR": "p2pmem"])
-        #expect(found.lines == [ours, "peermr loaded registered 1 deregistered 0 detached 1"])
+        let works = try harness.plug("plugin")
+        #expect(works.lines.prefix(2) == [ours, once])
+        let found = try harness.plug("plugin", variables: ["FAKE_ERRNO": efault, "FAKE_PEERMR": "p2pmem"])
+        #expect(found.lines.first == ours)
+        #expect(found.lines.last == "peermr loaded registered 1 deregistered 0 detached 1")
+    }
+
+    /// Wheels bring a libibverbs of another name, which no other object sees.
+    @Test func aPluginWithALibibverbsOfAnotherName() throws {
+        let works = try harness.plug("wheel")
+        #expect(works.lines == [ours, once, "peermr not loaded registered 0 deregistered 0 detached 0"])
+        let found = try harness.plug("wheel", variables: ["FAKE_ERRNO": efault, "FAKE_PEERMR": "p2pmem"])
+        #expect(found.lines == [ours, once, "peermr loaded registered 1 deregistered 0 detached 1"])
+    }
+
+    /// Each is asked by the object that depends on it.
+    @Test(arguments: [["plugin", "wheel"], ["wheel", "plugin"]])
+    func twoLibibverbs(_ plugins: [String]) throws {
+        let found = try harness.plug(plugins[0], plugins[1])
+        #expect(found.lines.prefix(4) == [ours, once, ours, once])
     }
 
     @Test func aProgramThatUsesPeerMRItself() throws {

@@ -19,15 +19,15 @@ def preloaded(bench, **env):
     return {"LD_PRELOAD": bench.libraries / "libpeermr-preload.so", **env}
 
 
-def program(bench):
+def program(bench, name="plain_program", source="plain_program", flags=()):
     """The application: compiled here, as any is, without anything of PeerMR."""
-    made = bench.scratch / "plain_program"
+    made = bench.scratch / name
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if not compiler:
         raise Failure("no C compiler is here to build the program with")
     if not made.exists():
-        subprocess.run([compiler, "-std=gnu11", "-O1", "-g", "-o", made,
-                        Path(__file__).with_name("plain_program.c"), "-libverbs"], check=True)
+        subprocess.run([compiler, "-std=gnu11", "-O1", "-g", *flags, "-o", made,
+                        Path(__file__).with_name(f"{source}.c"), "-libverbs"], check=True)
     return made
 
 
@@ -110,6 +110,25 @@ def what_it_leaves_alone(bench):
         words = " ".join(f"{name}={value}" for name, value in env.items())
         result = bench.run(bench.server, f"{limit} env {words} {program(bench)} rxe0 host")
         equal(result.stdout.splitlines()[0], "refused 12", "beyond the lock limit")
+    equal(bench.regions(), 0, "the regions that are registered afterwards")
+
+
+@test(PAIR)
+def a_libibverbs_of_another_name(bench):
+    """A wheel's own libibverbs, which only the objects beside it see, is the one that is asked, and that works."""
+    made = program(bench, "plain.so", flags=("-shared", "-fPIC", "-Dmain=plain_main", "-Wl,-rpath,$ORIGIN"))
+    # Further providers would bring the libibverbs of the system, and hide that the other one was not found.
+    words = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /etc/libibverbs.d && exec "$@"', "sh",
+             "python3", Path(__file__).with_name("renamed_verbs.py"), bench.scratch, made, "rxe0"]
+    memory = f"p2pmem={pool(bench)}"
+    for env, first in ((None, EFAULT), (preloaded(bench), EFAULT)):
+        result = bench.run(bench.server, [*words, memory], 60, env)
+        equal((result.code, result.stdout.splitlines()[:1]), (0, [first]), f"what the program saw with {env}")
+    result = bench.run(bench.server, [*words, memory], 60, preloaded(bench, **VERBOSE, **VOUCHED))
+    works(result.stdout.splitlines(), 256 * KIB)
+    in_order(result.stderr, "ibv_reg_mr of 262144 bytes", "method onDemand")
+    result = bench.run(bench.server, [*words, "host", 100, 5000], 60, preloaded(bench, **VERBOSE))
+    works(result.stdout.splitlines(), 5000, loaded="not loaded")
     equal(bench.regions(), 0, "the regions that are registered afterwards")
 
 
