@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "peermr.h"
+#include "watch.h"
 
 #ifndef PEERMR_LIBRARY
 #define PEERMR_LIBRARY "libpeermr.so.0"
@@ -101,11 +102,32 @@ static bool is_usable(const struct refused *refused, const struct peermr_region_
     if (!preload_is_set("PEERMR_WHOLE_PAGES")) {
         preload_log(refused, "left at that: %s would move data of this memory wrongly, and report success, unless "
                     "every request to and from it begins on a multiple of %" PRIu64 " bytes, with a path MTU of %"
-                    PRIu32 ", which cannot be watched from here; set PEERMR_WHOLE_PAGES=1 where this program and its "
-                    "peers keep to that", device, info->alignment, info->path_mtu);
+                    PRIu32 "; set PEERMR_WHOLE_PAGES=1 where the peers keep to that, whose requests cannot be watched "
+                    "from here, as those of this program then are", device, info->alignment, info->path_mtu);
         return false;
     }
     return true;
+}
+
+/* Has the watch look after the region, where it needs that; false where the program must not get it. */
+static bool is_guarded(const struct refused *refused, const struct peermr_region_info *info, struct ibv_mr *made)
+{
+    uint32_t packet;
+    if (info->alignment <= 1 && info->path_mtu == 0)
+        return true;
+    if (watch_guard(made, info->io_address, info->alignment, &packet)) {
+        if (watch_mode() != WATCH_OFF)
+            preload_log(refused, "requests of this process are watched; those of peers are not seen here: run them "
+                        "with PEERMR_WATCH=report");
+        return true;
+    }
+    if (packet)
+        preload_log(refused, "left at that: a queue pair of its protection domain has a path MTU of %" PRIu32
+                    " bytes, in which %s would move data of this memory wrongly", packet,
+                    refused->pd->context->device->name);
+    else
+        preload_log(refused, "left at that: there is no memory to watch over it");
+    return false;
 }
 
 /* Deregisters a region that the program must not get. */
@@ -135,6 +157,10 @@ static struct ibv_mr *detach(const struct refused *refused, struct peermr_region
     /* As ibv_reg_mr leaves them; of a dma-buf they would be its own offset and whole pages. */
     made->addr = refused->address;
     made->length = refused->length;
+    if (!is_guarded(refused, &info, made)) {
+        (void)ibv_dereg_mr(made);
+        return NULL;
+    }
     preload_log(refused, "it is %s%s%s; registered by the method %s instead, with lkey 0x%" PRIx32 " and rkey 0x%"
                 PRIx32, info.kind == PEERMR_KIND_P2PMEM ? "p2pmem" : "a dma-buf", provider[0] ? " of " : "", provider,
                 method, made->lkey, made->rkey);

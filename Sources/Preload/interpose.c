@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The calls that programs make: ibv_reg_mr, and what verbs.h turns it into where the access flags are no constants
- * (ibv_reg_mr_iova2), with their two relatives. Each asks libibverbs first, and gives what that gives.
+ * (ibv_reg_mr_iova2), with their two relatives. Each asks libibverbs first, and gives what that gives. Three more calls
+ * tell the watch when regions and queue pairs come and go.
  *
  * exports.map gives them the versions that libibverbs has them by, so that programs linked against it find these. The
  * call of version IBVERBS_1.0, from before 2007, takes other structs and is left alone.
@@ -10,6 +11,8 @@
 #include "preload.h"
 
 #include <errno.h>
+
+#include "watch.h"
 
 #undef ibv_reg_mr
 #undef ibv_reg_mr_iova
@@ -129,4 +132,42 @@ EXPORTED struct ibv_mr *ibv_reg_mr_ex(struct ibv_pd *pd, struct mr_attributes *a
         .iova = attributes->comp_mask & HAS_IOVA ? attributes->iova : (uintptr_t)attributes->addr,
     };
     return resolve(NULL, before, &refused);
+}
+
+EXPORTED int ibv_dereg_mr(struct ibv_mr *region)
+{
+    int (*call)(struct ibv_mr *) = (int (*)(struct ibv_mr *))NEXT("ibv_dereg_mr", "IBVERBS_1.1", region);
+    if (!call)
+        return EOPNOTSUPP;
+    /* Before the call: after it the key may be another region's. */
+    struct guarded *guarded = watch_forget(region);
+    int error = call(region);
+    if (guarded && error)
+        watch_restore(guarded);
+    else if (guarded)
+        watch_discard(guarded);
+    return error;
+}
+
+EXPORTED int ibv_modify_qp(struct ibv_qp *pair, struct ibv_qp_attr *attributes, int mask)
+{
+    typedef int modify(struct ibv_qp *, struct ibv_qp_attr *, int);
+    const void *caller = __builtin_return_address(0);
+    modify *call = (modify *)NEXT("ibv_modify_qp", "IBVERBS_1.1", pair);
+    if (!call)
+        return EOPNOTSUPP;
+    if (!watch_admits(pair, attributes, mask, caller)) {
+        errno = EINVAL;
+        return EINVAL;
+    }
+    int error = call(pair, attributes, mask);
+    if (error == 0)
+        watch_modified(pair, attributes, mask, caller);
+    return error;
+}
+
+EXPORTED int ibv_destroy_qp(struct ibv_qp *pair)
+{
+    int (*call)(struct ibv_qp *) = (int (*)(struct ibv_qp *))NEXT("ibv_destroy_qp", "IBVERBS_1.1", pair);
+    return call ? watch_destroy(pair, call) : EOPNOTSUPP;
 }

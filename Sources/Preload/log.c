@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "preload.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,24 +23,9 @@ static void make_printable(char *line, size_t length)
             line[i] = '?';
 }
 
-void preload_log(const struct refused *refused, const char *format, ...)
+/* One write, so that lines of several threads do not mix. */
+static void put_line(char *line, size_t length)
 {
-    /* One write, so that lines of several threads do not mix; a longer one is cut. */
-    char line[2048];
-    size_t limit = sizeof(line) - 1;
-    size_t length;
-    va_list arguments;
-
-    if (!preload_is_set("PEERMR_VERBOSE"))
-        return;
-    int count = snprintf(line, limit, "peermr-preload: %s of %zu bytes at %p on %s failed (%s): ", refused->call,
-                         refused->length, refused->address, refused->pd->context->device->name,
-                         strerrordesc_np(refused->error) ? strerrordesc_np(refused->error) : "unknown error");
-    length = count < 0 ? 0 : (size_t)count < limit ? (size_t)count : limit - 1;
-    va_start(arguments, format);
-    count = vsnprintf(line + length, limit - length, format, arguments);
-    va_end(arguments);
-    length += count < 0 ? 0 : (size_t)count < limit - length ? (size_t)count : limit - length - 1;
     make_printable(line, length);
     line[length++] = '\n';
     for (size_t done = 0; done < length;) {
@@ -48,4 +34,41 @@ void preload_log(const struct refused *refused, const char *format, ...)
             return;
         done += (size_t)written;
     }
+}
+
+/* Adds to a line of `limit` bytes, which a longer one is cut to; its length then. */
+static size_t add(char *line, size_t length, size_t limit, const char *format, va_list arguments)
+{
+    int count = vsnprintf(line + length, limit - length, format, arguments);
+    return length + (count < 0 ? 0 : (size_t)count < limit - length ? (size_t)count : limit - length - 1);
+}
+
+void preload_print(const char *format, ...)
+{
+    char line[2048] = "peermr-preload: ";
+    va_list arguments;
+    int before = errno;
+    va_start(arguments, format);
+    size_t length = add(line, strlen(line), sizeof(line) - 1, format, arguments);
+    va_end(arguments);
+    put_line(line, length);
+    errno = before;
+}
+
+void preload_log(const struct refused *refused, const char *format, ...)
+{
+    char line[2048];
+    size_t limit = sizeof(line) - 1;
+    va_list arguments;
+
+    if (!preload_is_set("PEERMR_VERBOSE"))
+        return;
+    int count = snprintf(line, limit, "peermr-preload: %s of %zu bytes at %p on %s failed (%s): ", refused->call,
+                         refused->length, refused->address, refused->pd->context->device->name,
+                         strerrordesc_np(refused->error) ? strerrordesc_np(refused->error) : "unknown error");
+    size_t length = count < 0 ? 0 : (size_t)count < limit ? (size_t)count : limit - 1;
+    va_start(arguments, format);
+    length = add(line, length, limit, format, arguments);
+    va_end(arguments);
+    put_line(line, length);
 }

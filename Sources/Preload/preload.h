@@ -3,7 +3,8 @@
  * libpeermr-preload.so: an LD_PRELOAD for programs that register peer memory with ibv_reg_mr, and fail.
  *
  * interpose.c replaces the calls of libibverbs, next.c finds the program's own, maps.c classifies the memory of those
- * that fail by /proc/self/maps, fallback.c registers it through PeerMR, log.c prints what happened.
+ * that fail by /proc/self/maps, fallback.c registers it through PeerMR, log.c prints what happened, and the files of
+ * watch.h watch over regions with which not every transfer is right.
  * The library needs nothing but the C library: libpeermr.so is loaded when the first registration of peer memory has
  * failed, so that programs that never meet any pay for one more function call, and no more.
  */
@@ -45,6 +46,9 @@ struct ibv_mr *preload_fallback(const struct refused *refused);
 
 /* Prints what happened to a registration if PEERMR_VERBOSE is set. */
 void preload_log(const struct refused *refused, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Prints a line on standard error, whatever PEERMR_VERBOSE is. */
+void preload_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /*
  * The call of libibverbs that the program would have come to, for a caller and a device's context (NULL: any); NULL

@@ -21,6 +21,9 @@ struct mr_attributes {
 /* How often each was called: 0 ibv_reg_mr, 1 with iova, 2 iova2, 3 ex, 4 ibv_dereg_mr, 5 the ibv_reg_mr of 2006. */
 static _Atomic unsigned counts[6];
 
+/* With FAKE_KEYS every region has a key of its own. */
+static _Atomic unsigned keys = 0x100;
+
 unsigned fake_ibverbs_count(unsigned which)
 {
     return counts[which];
@@ -36,6 +39,8 @@ static struct ibv_mr *made(struct ibv_pd *pd, void *address, size_t length, int 
     }
     struct ibv_mr *region = calloc(1, sizeof(*region));
     *region = (struct ibv_mr){.context = pd->context, .pd = pd, .addr = address, .length = length, .lkey = 7};
+    if (getenv("FAKE_KEYS"))
+        region->lkey = region->rkey = ++keys;
     return region;
 }
 
@@ -76,6 +81,37 @@ struct ibv_mr *ibv_reg_mr_ex(struct ibv_pd *pd, struct mr_attributes *attributes
 int ibv_dereg_mr(struct ibv_mr *region)
 {
     counts[4]++;
+    if (getenv("FAKE_BUSY"))
+        return EBUSY;
     free(region);
     return 0;
+}
+
+/* Queue pairs are the program's; their path MTU is kept in a field that is not used otherwise. */
+int ibv_modify_qp(struct ibv_qp *pair, struct ibv_qp_attr *attributes, int mask)
+{
+    if (mask & IBV_QP_PATH_MTU)
+        pair->events_completed = (unsigned)attributes->path_mtu;
+    return 0;
+}
+
+int ibv_query_qp(struct ibv_qp *pair, struct ibv_qp_attr *attributes, int mask, struct ibv_qp_init_attr *init)
+{
+    (void)mask;
+    (void)init;
+    attributes->qp_state = IBV_QPS_RTS;
+    attributes->path_mtu = (enum ibv_mtu)pair->events_completed;
+    return 0;
+}
+
+int ibv_destroy_qp(struct ibv_qp *pair)
+{
+    (void)pair;
+    return 0;
+}
+
+/* Those whose type the program has marked so are extended. */
+struct ibv_qp_ex *ibv_qp_to_qp_ex(struct ibv_qp *pair)
+{
+    return pair->srq ? (struct ibv_qp_ex *)pair : NULL;
 }

@@ -50,6 +50,9 @@ final class PreloadHarness: @unchecked Sendable {
             "\(fakes)/program.c", "\(place)/libibverbs.so.1", "-Wl,-rpath,$ORIGIN", "-pthread", "-rdynamic", "-o",
             "\(place)/program")
         try Self.compile(
+            "\(fakes)/watched.c", "\(place)/libibverbs.so.1", "-Wl,-rpath,$ORIGIN", "-pthread", "-rdynamic", "-o",
+            "\(place)/watched")
+        try Self.compile(
             "-DPLUGIN", "\(fakes)/program.c", "-Wl,-rpath,$ORIGIN", "-o", "\(place)/plugged")
         folder.file(Self.pool, [UInt8](repeating: 0, count: 16384))
         try Self.run("cp", "\(place)/libpeermr-preload.so", lonely.path.string)
@@ -88,6 +91,19 @@ final class PreloadHarness: @unchecked Sendable {
         let files = plugins.map { "\(folder.path.string)/\($0).so" }
         return try start(
             "plugged", [files.joined(separator: ":")], variables, file: Self.pool, preloaded: true, alone: false)
+    }
+
+    /// Runs the program whose posts are watched, over memory of a device that wants whole pages.
+    ///
+    /// - Parameters:
+    ///   - acts: what it does, as `watched.c` has it.
+    ///   - memory: what the fake of libpeermr takes its memory for.
+    func watch(
+        _ acts: [String], _ variables: [String: String] = ["PEERMR_WHOLE_PAGES": "1"], memory: String = "pages"
+    ) throws -> Outcome {
+        try start(
+            "watched", acts, variables.merging(["FAKE_KEYS": "1", "FAKE_PEERMR": memory]) { $1 }, file: Self.pool,
+            preloaded: true, alone: false)
     }
 
     private func start(

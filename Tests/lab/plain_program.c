@@ -3,13 +3,15 @@
  * An application as there are many: it maps memory, registers it with ibv_reg_mr, moves bytes through it with a queue
  * pair that is connected to itself, and deregisters. It knows nothing of PeerMR.
  *
- *   plain_program DEVICE MEMORY [OFFSET [LENGTH]]
+ *   plain_program DEVICE MEMORY [OFFSET [LENGTH [calls]]]
  *
  * MEMORY: host, p2pmem=FILE, unbound=FILE (p2pmem whose device then loses its driver), rebound=FILE (and gets it back),
  * bar=FILE, udmabuf, udmabuf-closed (its descriptor), udmabuf-reading (mapped so), heap,
- * heap-private, nothing, mixed=FILE (p2pmem, then host). OFFSET and LENGTH say which part of 256 KiB is registered.
+ * heap-private, nothing, mixed=FILE (p2pmem, then host). OFFSET and LENGTH say which part of 256 KiB is registered;
+ * "calls" has the library named whose ibv_post_send it was.
  */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <infiniband/verbs.h>
@@ -190,6 +192,14 @@ static void exchange(struct ibv_mr *region, char *memory, size_t length)
     printf("host deregistered %d\n", ibv_dereg_mr(local));
 }
 
+/* Whose call the device's ibv_post_send is. */
+static void show_calls(void)
+{
+    Dl_info info;
+    const char *name = dladdr((void *)context->ops.post_send, &info) ? strrchr(info.dli_fname, '/') : NULL;
+    printf("posts by %s\n", name ? name + 1 : "nobody");
+}
+
 static int is_loaded(const char *library)
 {
     char line[512];
@@ -225,6 +235,8 @@ int main(int count, char **words)
                region->length, errno);
         connect_to_itself();
         exchange(region, memory, length);
+        if (count > 5)
+            show_calls();
         printf("deregistered %d\n", ibv_dereg_mr(region));
         ibv_destroy_qp(pair);
     }

@@ -26,7 +26,7 @@ from peerlab import Lab, LabError, signals      # noqa: E402
 from bench import Bench, scratch_directory      # noqa: E402
 from registry import SETTINGS, Failure          # noqa: E402
 import transfers, leaks, refusals, drives, recovery, faults, hostile, missing_features    # noqa: E401,E402
-import booting, examples, pingpong, pingpong_refusals, pingpong_peers        # noqa: E401,E402
+import booting, examples, pingpong, pingpong_refusals, pingpong_peers, watching        # noqa: E401,E402
 import sources, labhca, labhca_peers, labhca_odp, on_demand, nvmet_target, regions, registering    # noqa: E401,E402
 import tool, packaging, preload, caching, clibrary, unchecked, unchecked_drives, stand_in, engines    # noqa: E401,E402
 
