@@ -11,6 +11,8 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "peermr.h"
 #include "watch.h"
@@ -130,6 +132,32 @@ static bool is_guarded(const struct refused *refused, const struct peermr_region
     return false;
 }
 
+static bool is_mlx5(const struct ibv_context *context)
+{
+    Dl_info info;
+    const void *call = (const void *)context->ops.poll_cq;
+    return (call && dladdr(call, &info) && info.dli_fname && strstr(info.dli_fname, "libmlx5"))
+           || strncmp(context->device->name, "mlx5_", 5) == 0;
+}
+
+/*
+ * Engines have reasons of their own against on-demand paging. On mlx5, UCX takes none where the NIC may place data out
+ * of order (its uct_ib_mlx5_md_check_odp_common), which is not seen from here: the user decides.
+ */
+static bool may_page_on_demand(const struct refused *refused)
+{
+    const char *value = secure_getenv("PEERMR_ON_DEMAND");
+    if (value && strcmp(value, "0") == 0) {
+        preload_log(refused, "left at that: only on-demand paging could register it, and PEERMR_ON_DEMAND=0 is set");
+        return false;
+    }
+    if (is_mlx5(refused->pd->context))
+        preload_log(refused, "%s pages it on demand, against what engines such as UCX choose by themselves where a NIC "
+                    "places data out of order or has an old version of it; PEERMR_ON_DEMAND=0 leaves it unregistered",
+                    refused->pd->context->device->name);
+    return true;
+}
+
 /* Deregisters a region that the program must not get. */
 static struct ibv_mr *withdraw(struct peermr_region *region)
 {
@@ -147,7 +175,7 @@ static struct ibv_mr *detach(const struct refused *refused, struct peermr_region
         preload_log(refused, "left at that: it is memory of the host");
         return withdraw(region);
     }
-    if (!is_usable(refused, &info))
+    if (!is_usable(refused, &info) || (info.method == PEERMR_METHOD_ON_DEMAND && !may_page_on_demand(refused)))
         return withdraw(region);
     const char *method = library.method_name(info.method);
     char provider[32];

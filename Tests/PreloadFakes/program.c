@@ -241,6 +241,8 @@ int main(int count, char **words)
     context.context.device = &device;
     context.sz = sizeof(context);
     context.query_port = query_port;
+    if (getenv("FAKE_DEVICE"))
+        snprintf(device.name, sizeof(device.name), "%s", getenv("FAKE_DEVICE"));
     pd.context = &context.context;
     int result = other(count > 1 ? words[1] : "plain");
     printf("peermr %s registered %u deregistered %u detached %u\n", peermr() ? "loaded" : "not loaded",

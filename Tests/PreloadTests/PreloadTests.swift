@@ -100,6 +100,24 @@ import Testing
         #expect(zero.lines.first == ours)
     }
 
+    /// Engines refuse on-demand paging on some mlx5 devices; what they would do is said, and can be had.
+    @Test func againstAnEnginesChoice() throws {
+        var variables = [
+            "FAKE_ERRNO": efault, "FAKE_PEERMR": "p2pmem", "PEERMR_VERBOSE": "1", "FAKE_DEVICE": "mlx5_0",
+        ]
+        let found = try harness.run("plain", variables)
+        #expect(found.lines.first == ours)
+        #expect(found.said.contains("mlx5_0 pages it on demand, against what engines such as UCX choose"))
+        variables["PEERMR_ON_DEMAND"] = "0"
+        let left = try harness.run("plain", variables)
+        #expect(left.lines.first == "NULL errno 14")
+        #expect(left.lines.last == "peermr loaded registered 1 deregistered 1 detached 0")
+        #expect(left.said.contains("PEERMR_ON_DEMAND=0 is set"))
+        // A dma-buf needs none.
+        variables["FAKE_PEERMR"] = "dmabuf"
+        #expect(try harness.run("plain", variables).lines.first == ours)
+    }
+
     @Test func withoutPeerMRNothingChanges() throws {
         let found = try harness.run("plain", ["FAKE_ERRNO": efault, "PEERMR_VERBOSE": "1"], alone: true)
         #expect(found.lines.first == "NULL errno 14")
