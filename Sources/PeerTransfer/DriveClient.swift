@@ -104,17 +104,34 @@ public final class DriveClient {
     func run(
         until isDone: () -> Bool, _ body: (Tag, Completion) throws(PeerMRError) -> Void
     ) throws(PeerMRError) {
-        do throws(PeerMRError) { try loop(until: isDone, body) } catch {
-            // A device that is gone fails in many ways.
-            throw isDeviceRemoved ? .deviceRemoved(link.domain.context.device) : error
-        }
+        do throws(PeerMRError) { try loop(until: isDone, body) } catch { throw cause(of: error) }
     }
 
-    private var isDeviceRemoved: Bool {
-        while let event = try? events.next() {
-            if event.kind == .deviceRemoval { return true }
+    /// How long the server's last word is waited for when the connection has failed.
+    private static let lastWordNanoseconds: UInt64 = 1_000_000_000
+
+    /// What is behind an error: a device that is gone fails in many ways, and the server may know why a request has
+    /// failed. Its last word comes on another way than the device's, and may come after it.
+    private func cause(of error: PeerMRError) -> PeerMRError {
+        let deadline = monotonicNanoseconds() + Self.lastWordNanoseconds
+        var isOver = !link.isBroken
+        while true {
+            while let event = try? events.next() {
+                if event.kind == .deviceRemoval { return .deviceRemoved(link.domain.context.device) }
+                isOver = isOver || event.kind == .disconnected
+            }
+            var word: PeerMRError?
+            if link.isBroken {
+                _ = try? link.take { tag, completion throws(PeerMRError) in
+                    guard tag.kind == .receive, case .failed? = completion.immediate.flatMap(Message.init(immediate:))
+                    else { return }
+                    word = unexpected(completion.immediate.flatMap(Message.init(immediate:)))
+                }
+            }
+            if let word { return word }
+            if isOver || monotonicNanoseconds() >= deadline { return error }
+            _ = try? waitReadable([events.descriptor, link.channel.descriptor], milliseconds: 100)
         }
-        return false
     }
 
     private func loop(

@@ -42,6 +42,8 @@ final class Link {
     private(set) var message: [UInt8] = []
     /// Messages whose arrival the peer's device has not yet confirmed.
     private(set) var messagesInFlight = 0
+    /// Whether a request has failed: the queue pair carries nothing any more, and what has come is still in the queue.
+    private(set) var isBroken = false
 
     /// Makes the queues for `window` chunks in flight, and posts the receives for the peer's messages.
     ///
@@ -133,7 +135,7 @@ final class Link {
         var isHeadway = false
         // What `body` posts may complete at once; after a full queue's worth the caller looks elsewhere.
         var left = queue.capacity
-        var flushed: Completion?
+        var broken: Completion?
         while left > 0 {
             let count: Int
             do { count = try queue.poll(into: &batch) } catch { throw .post("ibv_poll_cq", error) }
@@ -142,15 +144,16 @@ final class Link {
             lastSign = monotonicNanoseconds()
             for index in 0..<count {
                 let completion = batch[index]
-                if completion.status == .flushed {
+                guard completion.status == .success else {
+                    isBroken = true
                     // Receives are flushed first; the request that broke the queue pair may stand behind them.
-                    flushed = completion
-                } else if try handle(completion, body) {
-                    isHeadway = true
+                    if broken.map({ $0.status == .flushed }) ?? true { broken = completion }
+                    continue
                 }
+                if try handle(completion, body) { isHeadway = true }
             }
         }
-        if let flushed { throw .lost(flushed) }
+        if let broken { throw .lost(broken) }
         if let failure { throw failure }
         return isHeadway
     }
@@ -158,14 +161,13 @@ final class Link {
     private func handle(
         _ completion: Completion, _ body: (Tag, Completion) throws(PeerMRError) -> Void
     ) throws(PeerMRError) -> Bool {
-        guard completion.status == .success else { throw .lost(completion) }
         guard let tag = Tag(requestID: completion.requestID) else { return false }
         switch tag.kind {
         case .receive:
             guard tag.slot < receives else { return false }
             keep(completion, tag.slot)
             try body(tag, completion)
-            try postReceive(tag.slot)
+            if !isBroken { try postReceive(tag.slot) }
             return true
         case .chunk, .arrival:
             try body(tag, completion)

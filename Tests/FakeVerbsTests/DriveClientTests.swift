@@ -253,6 +253,71 @@ struct ScriptedServer {
         }
     }
 
+    /// The device's news of a failure and the server's word on it go different ways: whichever is first, the server's is
+    /// told. It knows that its drive is gone, and the device only that the memory is.
+    @Test(arguments: [false, true], [false, true])
+    func theServersLastWordIsHeard(_ isPut: Bool, _ isWordFirst: Bool) throws {
+        try withFakeVerbs { _ in
+            ScriptedServer.answer(ScriptedServer.welcome())
+            if isPut { ScriptedServer.say(.credit(slot: 0)) }
+            let failed = { fake_verbs_complete(RequestTag(.chunk, slot: 0).requestID, 10, 1, 0, 0, 0, 0) }
+            let word = { ScriptedServer.say(.failed(.driveFailed, errno: 19)) }
+            for step in isWordFirst ? [word, failed] : [failed, word] { step() }
+            let error = #expect(throws: PeerMRError.self) {
+                if isPut { _ = try put() } else { _ = try get() }
+            }
+            #expect(error?.origin == .drive && error?.errno == .operationNotSupportedByDevice)
+        }
+    }
+
+    /// It is waited for, and not for ever: a server that says nothing leaves the device's own news.
+    @Test(arguments: [nil, 400, 3000] as [UInt32?])
+    func theServersLastWordIsWaitedFor(_ milliseconds: UInt32?) throws {
+        try withFakeVerbs { _ in
+            // The end of the connection is not in the queue here: only time tells that nothing comes any more.
+            let bytes = Challenge(wantsKey: false, patienceSeconds: 10).bytes
+            fake_verbs_event_after_connect(9, 0, bytes, UInt8(bytes.count))
+            ScriptedServer.message(ScriptedServer.welcome().bytes + [UInt8](repeating: 0, count: 32))
+            ScriptedServer.say(.credit(slot: 0))
+            let timer = Timer(milliseconds)
+            fake_verbs_stop_clock(
+                { Unmanaged<Timer>.fromOpaque($0!).takeUnretainedValue().idle() },
+                Unmanaged.passUnretained(timer).toOpaque())
+            defer { fake_verbs_stop_clock(nil, nil) }
+            let began = monotonicNanoseconds()
+            let error = #expect(throws: PeerMRError.self) { try put() }
+            let seconds = Double(monotonicNanoseconds() - began) / 1e9
+            if milliseconds == 400 {
+                #expect(error?.origin == .drive && seconds < 2)
+            } else {
+                #expect(error?.reason.contains("remote access error") == true && (0.9...2).contains(seconds))
+            }
+        }
+    }
+
+    /// Lets the device fail at the first wait, and the server speak so many milliseconds later.
+    private final class Timer {
+        private let milliseconds: UInt32?
+        private var failedAt: UInt64?
+        private var hasSpoken = false
+
+        init(_ milliseconds: UInt32?) { self.milliseconds = milliseconds }
+
+        func idle() -> Int32 {
+            guard let failedAt else {
+                failedAt = monotonicNanoseconds()
+                fake_verbs_complete(RequestTag(.chunk, slot: 0).requestID, 10, 1, 0, 0, 0, 0)
+                return 1
+            }
+            fake_verbs_pass_time(50)
+            if let milliseconds, !hasSpoken, monotonicNanoseconds() - failedAt >= UInt64(milliseconds) * 1_000_000 {
+                hasSpoken = true
+                ScriptedServer.say(.failed(.driveFailed, errno: 19))
+            }
+            return 1
+        }
+    }
+
     @Test func aServerThatGoesAwayIsMissed() throws {
         try withFakeVerbs { _ in
             ScriptedServer.answer(ScriptedServer.welcome())
