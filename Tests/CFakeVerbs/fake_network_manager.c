@@ -32,6 +32,17 @@ void fake_network_remove_device(void)
     }
 }
 
+void fake_network_break(void)
+{
+    for (struct fake_end *end = fake->network->ends; end; end = end->next) {
+        if (!end->is_accepted || end->is_over)
+            continue;
+        fake_network_fail(end, IBV_WC_RETRY_EXC_ERR);
+        end->is_over = true;
+        say(end, RDMA_CM_EVENT_DISCONNECTED, 0, NULL, 0);
+    }
+}
+
 static bool is_same_address(const struct sockaddr_in *a, const struct sockaddr_in *b)
 {
     return a->sin_addr.s_addr == b->sin_addr.s_addr && a->sin_port == b->sin_port;

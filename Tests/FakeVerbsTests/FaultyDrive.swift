@@ -22,6 +22,8 @@ final class FaultyDrive: Drive {
         let offset: UInt64
         let byteCount: Int
         let tag: UInt64
+        /// How many operations the server knew the end of when this one was started: those a flush is for.
+        var known = 0
         var result: Int32 = 0
     }
 
@@ -83,7 +85,7 @@ final class FaultyDrive: Drive {
     func flush(tag: UInt64) throws(Errno) {
         try admit()
         try inner.flush(tag: tag)
-        started.append(Entry(operation: .flush, offset: 0, byteCount: 0, tag: tag))
+        started.append(Entry(operation: .flush, offset: 0, byteCount: 0, tag: tag, known: log.count))
     }
 
     /// Starts what has been prepared, and waits for the file: what it does is the same in every run.

@@ -111,6 +111,20 @@ import Testing
         #expect(try !own.isWelcomeProven(sealed, to: hello, Self.key), "the client's proof as the server's")
     }
 
+    /// All of a code is compared, wherever it differs, by libcrypto's own comparison: the time tells nothing.
+    @Test func codesAreComparedInConstantTime() throws {
+        let message: [UInt8] = [1, 2, 3]
+        let code = try Self.key.code(message)
+        for place in [nil, 0, 1, 15, 31] as [Int?] {
+            var guess = code
+            if let place { guess[place] ^= 1 }
+            let before = fake_verbs_compared()
+            #expect(try Self.key.isCode(guess, of: message) == (place == nil))
+            #expect(fake_verbs_compared() - before == 32, "differs at \(place ?? -1)")
+        }
+        for count in [0, 31, 33] { #expect(try !Self.key.isCode([UInt8](repeating: 0, count: count), of: message)) }
+    }
+
     /// Whoever only connects keeps nobody out, and is disconnected in time.
     @Test func silentClientsKeepNobodyOut() throws {
         try withServer { bed in

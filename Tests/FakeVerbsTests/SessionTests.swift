@@ -85,8 +85,10 @@ import Testing
     }
 
     /// Clients that say anything, at any time: the server goes on, and only their own range is written.
-    @Test(arguments: 0..<50)
+    @Test(arguments: 0..<50 * UInt64(Fuzz.factor))
     func clientsThatSayAnything(_ seed: UInt64) throws {
+        var said = 0
+        defer { print("inputs: \(said) messages of clients that say anything") }
         try withSessionBed(seed: 5000 + seed) { bed in
             var random = SeededGenerator(seed: 700 + seed)
             for _ in 0..<10 {
@@ -100,6 +102,7 @@ import Testing
                     try client.listen()
                     guard client.welcome != nil, !client.isOver else { continue }
                     try? say(client, &random)
+                    said += 1
                 }
                 if random.next() % 4 > 0 { client.connection.disconnect() }
                 bed.settle(until: { bed.isIdle }, "the server is through with it")

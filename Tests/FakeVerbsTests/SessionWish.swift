@@ -29,6 +29,14 @@ struct SessionWish {
             slotCount: 1 + UInt16(random.next() % 6))
     }
 
+    /// One whose bytes alone are drawn.
+    init(isPut: Bool, offset: UInt64, byteCount: UInt64, seed: Int) {
+        var random = SeededGenerator(seed: UInt64(seed))
+        (self.isPut, self.offset, self.byteCount) = (isPut, offset, byteCount)
+        bytes = random.bytes(exactly: Int(byteCount))
+        options = DriveClient.Options(server: SessionBed.address, slotBytes: 4096, slotCount: 2)
+    }
+
     /// Where it stands on the drive.
     var place: Range<Int> { Int(offset)..<Int(offset + byteCount) }
 

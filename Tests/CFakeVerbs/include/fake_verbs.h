@@ -233,6 +233,8 @@ uint64_t fake_network_moved(void);
 /* The address that connection requests name as their own from here on; NULL for the true one. Their paths are true. */
 void fake_network_claim(const char *address);
 void fake_network_remove_device(void);
+/* All connections fail, and both ends of each hear of it. */
+void fake_network_break(void);
 
 /* The monotonic clock of this thread stands still from here on. Whoever would wait in poll(2) calls `idle` instead, and
  * where that did nothing (0), the time of the wait has passed at once. */
@@ -245,5 +247,8 @@ void fake_verbs_kill_before(unsigned call);
 
 /* Heap allocations that this thread has made so far: compare two readings. */
 uint64_t fake_verbs_allocations(void);
+
+/* Bytes that this thread has had compared in constant time, by CRYPTO_memcmp(3): compare two readings. */
+uint64_t fake_verbs_compared(void);
 
 #endif
