@@ -234,7 +234,8 @@ let package = Package(
             name: "PeerMemoryTests", dependencies: ["PeerMemory", "CLinux", "TestSupport", system],
             swiftSettings: testing),
         .testTarget(
-            name: "PeerStorageTests", dependencies: ["PeerStorage", "TestSupport", system],
+            name: "PeerStorageTests",
+            dependencies: ["CLinux", "PeerStorage", "PeerMRCore", "TestSupport", "Verbs", system],
             swiftSettings: testing),
         .testTarget(
             name: "PeerMRTests", dependencies: ["PeerMR", "TestSupport"], swiftSettings: testing),
@@ -244,13 +245,13 @@ let package = Package(
         .testTarget(
             name: "NICToNVMeTests",
             dependencies: [
-                "NICToNVMe", "PeerMR", "PeerTransfer", "TestSupport", system,
-                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "CommandSupport", "NICToNVMe", "PeerMR", "PeerMRCore", "PeerStorage", "PeerTransfer", "TestSupport",
+                system, .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: testing),
         .testTarget(
             name: "PingPongTests",
             dependencies: [
-                "PingPong", "PeerMR", "PeerMRCore", "PeerTransfer", "TestSupport",
+                "PingPong", "PeerMR", "PeerMRCore", "PeerStorage", "PeerTransfer", "TestSupport", "Verbs", system,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: testing),
@@ -261,8 +262,9 @@ let package = Package(
         .testTarget(
             name: "FakeVerbsTests",
             dependencies: [
-                "cache-stress", "CChecksum", "CFakeVerbs", "CommandSupport", "CVerbs", "destruction-order", "PeerMR",
-                "PeerMRCore", "PeerStorage", "PeerTransfer", "RegistrationBench", "TestSupport", system,
+                "cache-stress", "CChecksum", "CFakeVerbs", "CLinux", "CommandSupport", "CVerbs", "destruction-order",
+                "NICToNVMe", "PeerMR", "PeerMRCore", "PeerStorage", "PeerTransfer", "RegistrationBench", "TestSupport",
+                system, .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: testing),
         // The preload library, built by its Makefile, between fakes in C: Tests/PreloadFakes.

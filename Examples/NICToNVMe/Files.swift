@@ -25,12 +25,16 @@ func claimDrive(
 ) throws(PeerMRError) -> BlockDevice? {
     guard let path, blockNumber(of: FilePath(path)) != nil else { return nil }
     let drive = try BlockDevice(opening: FilePath(path), overwrite: overwrite)
+    try checkRoom(on: drive, for: byteCount)
+    return drive
+}
+
+func checkRoom(on drive: borrowing BlockDevice, for byteCount: UInt64) throws(PeerMRError) {
     guard byteCount <= drive.byteCount else {
         throw PeerMRError(
-            .invalidArgument, reason: "\(path) has \(drive.byteCount) bytes, and \(byteCount) are to be written",
+            .invalidArgument, reason: "\(drive.path) has \(drive.byteCount) bytes, and \(byteCount) are to be written",
             remedy: "take less, or a larger drive")
     }
-    return drive
 }
 
 /// A file's size; there must be something in it.

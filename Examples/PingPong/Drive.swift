@@ -118,9 +118,7 @@ final class DriveResponder<Queue: DriveQueue & ~Copyable>: Responder {
         case .arrive:
             do throws(LoopEnd) { try arrive(plan, &endpoint) } catch { throw PeerMRError.loop(error) }
         case .store:
-            let slice = try endpoint.slice(incoming: true, count: bytes)
-            try finish("write", bytes, memory) { queue throws(Errno) in try queue.write(slice, at: place, tag: 0) }
-            try finish("flush", 0, memory) { queue throws(Errno) in try queue.flush(tag: 0) }
+            try store(try endpoint.slice(incoming: true, count: bytes), at: place, memory)
         case .load:
             let slice = try endpoint.slice(incoming: false, count: bytes)
             try finish("read", bytes, memory) { queue throws(Errno) in try queue.read(slice, at: place, tag: 0) }
@@ -171,6 +169,14 @@ final class DriveResponder<Queue: DriveQueue & ~Copyable>: Responder {
     /// resets.
     ///
     /// - Throws: ETIMEDOUT after two minutes.
+    /// A message is on the drive when that has flushed it.
+    func store(_ slice: IOVector, at place: UInt64, _ memory: MemoryKind) throws(PeerMRError) {
+        try finish("write", slice.byteCount, memory) { queue throws(Errno) in
+            try queue.write(slice, at: place, tag: 0)
+        }
+        try finish("flush", 0, memory) { queue throws(Errno) in try queue.flush(tag: 0) }
+    }
+
     private func finish(
         _ verb: String, _ bytes: Int, _ memory: MemoryKind, _ start: (inout Queue) throws(Errno) -> Void
     ) throws(PeerMRError) {

@@ -12,6 +12,11 @@ public struct BlockRange: Hashable, Sendable {
     public let offset: UInt64
     /// How many bytes.
     public let byteCount: UInt64
+
+    package init(offset: UInt64, byteCount: UInt64) {
+        self.offset = offset
+        self.byteCount = byteCount
+    }
 }
 
 /// A block device, opened for direct I/O: no page cache in between, so that peer memory can be read and written.
@@ -36,11 +41,9 @@ public struct BlockDevice: ~Copyable, Sendable {
     /// - Throws: `busy` (EBUSY) when it is mounted, holds a partition table or a file system, or belongs to a volume;
     ///   `notFound`, `notPermitted`, `invalidArgument` for what is no block device. See open(2), O_EXCL.
     public init(opening path: FilePath, overwrite: Bool = false) throws(PeerMRError) {
-        let exclusive = overwrite ? 0 : O_EXCL
         let file: OwnedDescriptor
         do {
-            file = try OwnedDescriptor(
-                opening: path, flags: O_RDWR | peermr_o_direct() | exclusive)
+            file = try OwnedDescriptor(opening: path, flags: Self.flags(overwrite: overwrite))
         } catch {
             throw .openBlockDevice(error, path)
         }
@@ -52,9 +55,7 @@ public struct BlockDevice: ~Copyable, Sendable {
             unsafe peermr_block_bytes(file.rawValue, &bytes) == 0,
             unsafe peermr_block_size(file.rawValue, &block) == 0, block > 0
         else { throw .openBlockDevice(currentErrno(), path) }
-        if !overwrite, let content = ContentSignature.find(on: file.rawValue) {
-            throw .holdsContent(path, content)
-        }
+        if !overwrite { try Self.checkContent(of: file, path) }
         let node = SystemRoot.live.realPath("sys/dev/block/\(major):\(minor)")
         self.path = path
         name = node?.lastComponent?.string ?? "\(major):\(minor)"
@@ -83,7 +84,17 @@ public struct BlockDevice: ~Copyable, Sendable {
     /// See: block/genhd.c, blk_mark_disk_dead
     public var isPresent: Bool {
         var bytes: UInt64 = 0
-        return unsafe peermr_block_bytes(descriptor.rawValue, &bytes) == 0 && bytes >= byteCount
+        return unsafe peermr_block_bytes(descriptor.rawValue, &bytes) == 0 && isWhole(bytes)
+    }
+
+    /// Whether a size that the kernel tells now is that of the drive that was opened.
+    func isWhole(_ bytes: UInt64) -> Bool { bytes >= byteCount }
+
+    /// Without O_EXCL a mounted drive would be opened like any other.
+    static func flags(overwrite: Bool) -> Int32 { O_RDWR | peermr_o_direct() | (overwrite ? 0 : O_EXCL) }
+
+    static func checkContent(of file: borrowing OwnedDescriptor, _ path: FilePath) throws(PeerMRError) {
+        if let content = ContentSignature.find(on: file.rawValue) { throw .holdsContent(path, content) }
     }
 
     /// Checks a range against the device.

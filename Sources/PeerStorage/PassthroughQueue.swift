@@ -70,6 +70,10 @@ public struct PassthroughQueue: ~Copyable, @unchecked Sendable {
         do { format = try NamespaceFormat(of: namespace, on: file) } catch {
             throw .unknownFormat(error, device.path)
         }
+        try check(format, device)
+    }
+
+    static func check(_ format: NamespaceFormat, _ device: borrowing BlockDevice) throws(PeerMRError) {
         guard format.metadataBytes == 0 else { throw .metadataFormat(device.path, format.metadataBytes) }
         guard format.blockBytes == device.blockBytes else {
             throw .otherBlocks(device.path, format.blockBytes, device.blockBytes)

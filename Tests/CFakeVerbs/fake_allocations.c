@@ -20,7 +20,7 @@ uint64_t fake_verbs_allocations(void)
     return allocations;
 }
 
-#ifndef FAKE_SANITIZED
+#ifndef FAKE_WITHOUT_ALLOCATIONS
 
 void *malloc(size_t bytes)
 {

@@ -9,10 +9,14 @@
 
 #include "fake_verbs.h"
 
-/* A sanitizer has allocations of its own, and looks functions up before anything else runs: nobody comes before it. */
+/* A sanitizer has allocations of its own, and that of threads looks functions up before anything else runs: nobody
+ * comes before it. */
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define FAKE_SANITIZED
+#endif
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
+#define FAKE_WITHOUT_ALLOCATIONS
 #endif
 #endif
 

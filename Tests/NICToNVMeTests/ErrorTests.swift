@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CommandSupport
 import PeerMR
+import PeerTransfer
 import Testing
 
 @testable import NICToNVMe
@@ -10,6 +12,12 @@ import Testing
         let error = PeerMRError.mismatch("aa", "bb")
         #expect(error.code == .dataMismatch)
         #expect(error.reason.contains("bb instead of aa"))
+    }
+
+    @Test func aSignalEndsTheProgramAsItEndsOthers() {
+        #expect(program.status { () throws(PeerMRError) in throw .stopped } == 130)
+        #expect(program.status { () throws(PeerMRError) in throw .mismatch("aa", "bb") } == 1)
+        #expect(program.status { () throws(PeerMRError) in 0 } == 0)
     }
 
     @Test func aFullDiskSaysSo() {

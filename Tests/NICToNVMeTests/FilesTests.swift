@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import PeerMR
+import PeerMRCore
+import PeerStorage
 import PeerTransfer
 import SystemPackage
 import TestSupport
@@ -61,6 +63,16 @@ import Testing
             try fill(&bytes, from: file, at: 0)
         }
         #expect(error?.reason.contains("shorter") == true)
+    }
+
+    /// A drive that is too small is refused before the first byte is asked for.
+    @Test func aDriveNeedsRoom() throws {
+        folder.file("drive", "")
+        let file = try OwnedDescriptor(opening: folder.path.appending("drive"), flags: 0)
+        let drive = BlockDevice(standIn: file, name: "drive", byteCount: 4096, blockBytes: 512)
+        try checkRoom(on: drive, for: 4096)
+        let error = #expect(throws: PeerMRError.self) { try checkRoom(on: drive, for: 4097) }
+        #expect(error?.code == .invalidArgument && error?.reason.contains("4096 bytes") == true)
     }
 
     @Test func sizesThatCannotBeSent() throws {
