@@ -64,6 +64,7 @@ void fake_network_end(void)
         free(end);
     }
     fake_network_forget_queues();
+    free(network->held);
     free(network);
     fake->network = NULL;
 }
@@ -164,7 +165,31 @@ void fake_network_forget_pair(struct ibv_qp *pair)
     empty(&end->arrived);
 }
 
-/* A queue pair that is connected to itself reads at once. */
+/* Reads of a queue pair that is connected to itself, held back. */
+#define HELD 64
+struct fake_held {
+    struct ibv_cq *queue;
+    struct ibv_wc wc;
+};
+
+void fake_network_hold_reads(int on)
+{
+    struct fake_network *network = fake->network;
+    if (!network->held)
+        network->held = calloc(HELD, sizeof(*network->held));
+    network->holds_reads = on != 0;
+    for (unsigned i = 0; !on && i < network->held_count; i++)
+        fake_network_complete(network->held[i].queue, network->held[i].wc);
+    if (!on)
+        network->held_count = 0;
+}
+
+unsigned fake_network_held_reads(void)
+{
+    return fake->network->held_count;
+}
+
+/* A queue pair that is connected to itself reads at once, unless reads are held back. */
 static int read_oneself(struct ibv_qp *pair, struct ibv_send_wr *work)
 {
     uint8_t *to = fake_place(work->sg_list->lkey, work->sg_list->addr, work->sg_list->length);
@@ -172,7 +197,12 @@ static int read_oneself(struct ibv_qp *pair, struct ibv_send_wr *work)
     if (work->opcode != IBV_WR_RDMA_READ || !to || !from)
         return EINVAL;
     memcpy(to, from, work->sg_list->length);
-    fake_network_complete(pair->send_cq, (struct ibv_wc){.wr_id = work->wr_id, .opcode = IBV_WC_RDMA_READ});
+    struct ibv_wc wc = {.wr_id = work->wr_id, .opcode = IBV_WC_RDMA_READ};
+    struct fake_network *network = fake->network;
+    if (network->holds_reads && network->held_count < HELD)
+        network->held[network->held_count++] = (struct fake_held){pair->send_cq, wc};
+    else
+        fake_network_complete(pair->send_cq, wc);
     return 0;
 }
 

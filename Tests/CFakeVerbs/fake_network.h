@@ -5,6 +5,7 @@
 
 #include "fake_state.h"
 
+struct fake_held;
 struct fake_queue;
 
 /* A request on its way. */
@@ -51,6 +52,9 @@ struct fake_network {
     struct fake_end *ends;
     struct fake_queue *queues;
     uint64_t moved;
+    struct fake_held *held;
+    unsigned held_count;
+    bool holds_reads;
 };
 
 void fake_network_end(void);

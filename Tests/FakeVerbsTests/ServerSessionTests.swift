@@ -76,6 +76,27 @@ import Testing
         }
     }
 
+    /// A completion may overtake the bytes on their way into another device's memory: the NIC reads from the slot
+    /// before the drive does.
+    @Test func aSlotIsReadWhenTheNICsBytesHaveArrived() throws {
+        try withSessionBed(seed: 1, { $0.alwaysFlush = true }) { bed in
+            let client = try connected(bed, .put, 2 * 4096)
+            fake_network_hold_reads(1)
+            for chunk in 0..<2 { try client.write(slot: chunk, sequence: UInt64(chunk)) }
+            bed.settle(milliseconds: 1000)
+            #expect(fake_network_held_reads() == 2)
+            #expect(bed.drive.inFlight == 0, "the drive was told to read what may not have arrived")
+            fake_network_hold_reads(0)
+            bed.settle()
+            try client.listen()
+            #expect(client.messages.last == .done)
+            #expect(bed.drive.log.map(\.operation) == [.write, .write, .flush])
+            client.connection.disconnect()
+            bed.settle()
+            #expect(bed.reports.map(\.failure) == [nil])
+        }
+    }
+
     /// A request says itself where it comes from; where its answers go is what counts.
     @Test(arguments: ["10.0.0.9", "10.0.0.2", "192.0.2.1"])
     func aForgedRequestIsRefused(_ claim: String) throws {

@@ -233,6 +233,9 @@ uint64_t fake_network_moved(void);
 /* The address that connection requests name as their own from here on; NULL for the true one. Their paths are true. */
 void fake_network_claim(const char *address);
 void fake_network_remove_device(void);
+/* Reads of a queue pair that is connected to itself do not end until this is switched off; how many have not. */
+void fake_network_hold_reads(int on);
+unsigned fake_network_held_reads(void);
 /* All connections fail, and both ends of each hear of it. */
 void fake_network_break(void);
 
