@@ -93,8 +93,12 @@ struct MappedRange: Hashable, Sendable {
         // Where sysfs is not mounted nothing can be said.
         guard root.exists("sys/bus/pci/devices") else { return }
         guard root.exists(door) else { throw .poolGone(provider) }
-        guard let number = root.kernelNumber(ofDirectory: door) else { return }
-        guard number == inode else { throw .poolGone(provider) }
+        try validate(door: root.kernelNumber(ofDirectory: door), is: inode, provider)
+    }
+
+    /// sysfs gives a pool that comes again another number; nil where this is no sysfs.
+    static func validate(door number: UInt64?, is inode: UInt64, _ provider: PCIAddress) throws(PeerMRError) {
+        guard number ?? inode == inode else { throw .poolGone(provider) }
     }
 }
 

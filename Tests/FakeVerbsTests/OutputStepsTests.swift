@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import CFakeVerbs
-import CommandSupport
 import Glibc
 import PeerMRCore
 import SystemPackage
 import TestSupport
 import Testing
+
+@testable import CommandSupport
 
 /// A file is durable before it is kept, and whole whatever happens on the way.
 @Suite struct OutputStepsTests {
@@ -73,6 +74,25 @@ import Testing
         #expect(folder.root.entries("")?.count ?? 0 <= 2)
         try OutputFile(path).write("again")
         #expect(folder.root.attribute("output") == "again")
+    }
+
+    /// A file system over a network may say at close(2) that it is full: output is lost then, too.
+    @Test func whatCloseSaysCounts() throws {
+        for (number, expected) in [(ENOSPC, ENOSPC), (EBADF, 0), (0, 0)] {
+            try withFakeVerbs { _ in
+                var number = number
+                let status = fake_verbs_in_child(
+                    { argument in
+                        let number = argument!.load(as: Int32.self)
+                        LostOutput.finish { _ in
+                            errno = number
+                            return number == 0 ? 0 : -1
+                        }
+                        return LostOutput.failure?.errno.rawValue ?? 0
+                    }, &number)
+                #expect(status == expected)
+            }
+        }
     }
 
     /// A link to nothing yet is followed: its target comes about, and the link stays.

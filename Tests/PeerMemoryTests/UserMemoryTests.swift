@@ -113,6 +113,15 @@ import Verbs
         #expect(refusal(0x1000, 0x2000, returned)?.reason.contains("go on in another p2pmem of") == true)
     }
 
+    /// A pool that is there again is another one: what was mapped of the first has no memory.
+    @Test func aPoolThatCameAgain() throws {
+        let provider = try #require(PCIAddress("0000:01:00.0"))
+        try MappedRange.validate(door: 15926, is: 15926, provider)
+        try MappedRange.validate(door: nil, is: 15926, provider)
+        let error = #expect(throws: PeerMRError.self) { try MappedRange.validate(door: 16000, is: 15926, provider) }
+        #expect(error?.code == .memoryRevoked)
+    }
+
     @Test func aBufferWithoutANumber() {
         let root = pages(("rw-s", 0, "00:0b 9  anon_inode:dmabuf"))
         #expect(refusal(0x1000, 1, root)?.code == .notSupported)

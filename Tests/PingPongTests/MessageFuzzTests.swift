@@ -34,6 +34,18 @@ struct MessageFuzzTests {
         return bytes
     }
 
+    /// What a server says that it takes is what it is asked for, and no more.
+    @Test(
+        arguments: [
+            (.write, 4096, 10, true), (.read, 1, 1, false), (.write, 4097, 10, false), (.write, 4096, 11, false),
+        ] as [(Operation, UInt32, UInt32, Bool)])
+    func limitsAreHeeded(_ operation: Operation, _ size: UInt32, _ count: UInt32, _ isAllowed: Bool) {
+        let none = RemoteAddress(address: 0, key: 0)
+        let answer = Answer(operations: [.send, .write], sizeLimit: 4096, countLimit: 10, remote: none)
+        let request = Request(operation: operation, size: size, count: count, remote: none)
+        #expect(answer.allows(request) == isAllowed)
+    }
+
     @Test func addresses() throws {
         var generator = SeededGenerator(seed: 51_851)
         var taken = 0
