@@ -160,10 +160,10 @@ def built_kernel():
         sys.executable, str(_HERE.parent / "Examples" / "lab" / "lab"), "fetch", "--kernel", BUILT, "--builder"])
 
 
-def lab_jobs(match, kernel):
+def lab_jobs(match, long, kernel):
     """The device tests: real kernels, verbs and NVMe in virtual machines. Some need the built `kernel`."""
     script = str(_HERE / "lab" / "run_lab_tests.py")
-    words = ["--only", match] if match else []
+    words = (["--only", match] if match else []) + (["--long"] if long else [])
     listed = subprocess.run([sys.executable, script, "--jobs", *words], capture_output=True, text=True, check=False)
     if listed.returncode != 0:
         raise LabError(listed.stderr.strip())
@@ -197,7 +197,7 @@ def side_by_side(options, kernel):
     if options.only != "lab" and not options.match:
         jobs += host_jobs()
     if options.only != "host":
-        jobs += lab_jobs(options.match, kernel)
+        jobs += lab_jobs(options.match, options.long, kernel)
     if options.only != "host" and not options.match:
         jobs += [demo(), kernels(kernel)]
     return jobs
@@ -208,6 +208,7 @@ def main():
     parser.add_argument("--only", choices=["host", "lab"], help="only the tests on this machine, "
                         "or only those in the lab")
     parser.add_argument("--match", metavar="WORD", help="only the lab tests with WORD in their names")
+    parser.add_argument("--long", action="store_true", help="also the lab tests that take long and add little")
     options = parser.parse_args()
     began = time.monotonic()
     on_host = options.only != "lab" and not options.match

@@ -30,6 +30,7 @@ class Test:
     name: str
     function: object
     last: bool
+    long: bool
 
 
 _PLAIN_DRIVE = [{"type": "root-port", "children": [{"type": "nvme", "name": "nvme0"}]}]
@@ -158,13 +159,14 @@ ENGINES = Setting("engines", [
 SETTINGS = [LOOP, PAIR, ENGINES, FAULTS, HCA, TOOL, EXPORTERS, LARGE, BARE, HCA_AMD, COUNTED, STABLE, ACS, UNCHECKED]
 
 
-def test(setting, last=False):
+def test(setting, last=False, long=False):
     """Make a function a test of `setting`.
 
-    One that is `last` leaves the machines unusable for those that are not, or less so (a number).
+    One that is `last` leaves the machines unusable for those that are not, or less so (a number). One that is `long`
+    runs only when long ones are asked for.
     """
     def register(function):
         name = f"{function.__module__}.{function.__name__}"
-        setting.tests.append(Test(name, function, last))
+        setting.tests.append(Test(name, function, last, long))
         return function
     return register

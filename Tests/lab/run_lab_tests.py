@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run the tests that need machines: real RDMA, a real NVMe driver, virtual hosts.
 
-    run_lab_tests.py --programs DIR [--only PATTERN] [--job JOB]... [--list] [--jobs]
+    run_lab_tests.py --programs DIR [--only PATTERN] [--long] [--job JOB]... [--list] [--jobs]
 
 DIR holds the programs that PROGRAMS names. The machines of a setting are booted once for all its
 tests; those of a large setting are dealt out to several jobs, with machines of their own, which
@@ -39,7 +39,7 @@ _TESTS_WORTH_A_BOOT = 10
 def main():
     """Run what the command line asks for, and return the exit code."""
     options, parser = _options()
-    jobs = {name: job for name, job in _jobs(options.only) if not options.job or name in options.job}
+    jobs = {name: job for name, job in _jobs(options.only, options.long) if not options.job or name in options.job}
     if not jobs:
         parser.error(f"no test's name matches {options.only!r}; see --list")
     if options.jobs:
@@ -70,6 +70,7 @@ def _options():
     parser.add_argument("--programs", type=Path, help="where the programs are")
     parser.add_argument("--only", default="", metavar="PATTERN",
                         help="run the tests whose name this regular expression is found in")
+    parser.add_argument("--long", action="store_true", help="also the tests that Tests/run leaves out without --long")
     parser.add_argument("--job", action="append", help="run only the tests of this job; may be repeated")
     parser.add_argument("--list", action="store_true", help="name the tests, and run none")
     parser.add_argument("--jobs", action="store_true",
@@ -77,10 +78,10 @@ def _options():
     return parser.parse_args(), parser
 
 
-def _jobs(pattern):
+def _jobs(pattern, long):
     """The tests that match, as jobs: (name, (setting, tests)). Machines break in the last tests of each job."""
     for setting in SETTINGS:
-        tests = [test for test in setting.tests if re.search(pattern, test.name)]
+        tests = [test for test in setting.tests if re.search(pattern, test.name) and (long or not test.long)]
         # To boot machines costs as much as some tests do.
         count = min(setting.jobs, -(-len(tests) // _TESTS_WORTH_A_BOOT))
         for number in range(count):
