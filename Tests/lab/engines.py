@@ -10,12 +10,22 @@ from hcatool import DEVICE, nothing_is_left, vfio
 from preload import VERBOSE, VOUCHED, preloaded
 from registry import ENGINES, HCA_AMD, test
 
+# At the memory's owner; and at its peer, where every remote key is watched as if its memory were p2pmem.
 PAGES = {**VERBOSE, **VOUCHED}
+WATCHED = {"PEERMR_WATCH": "refuse", "PEERMR_WATCH_REMOTE": "all"}
 UCX = {"UCX_TLS": "rc_verbs,ud_verbs", "UCX_NET_DEVICES": "rxe0:1", "UCX_UD_VERBS_ETH_DGID_CHECK": "n"}
 # Fragments of UCX that are whole pages.
 UCX_PAGES = {**UCX, "UCX_RC_VERBS_SEG_SIZE": "8192"}
 # Else libfabric makes room for hundreds of peers.
 FABRIC = {"FI_UNIVERSE_SIZE": "16"}
+
+# Both ways of Open MPI to verbs, each by UCX's code.
+MPI = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+_MPIRUN = "mpirun --map-by :OVERSUBSCRIBE"
+MPI_UCX = (f"{_MPIRUN} --mca pml ucx --mca osc ucx --mca opal_common_ucx_devices any "
+           "--mca opal_common_ucx_tls any").split()
+MPI_UCT = (f"{_MPIRUN} --mca pml ob1 --mca osc rdma --mca btl self,uct --mca btl_uct_memory_domains rxe0 "
+           "--mca btl_uct_transports rc_verbs,ud_verbs").split()
 
 
 def started(bench, owner, env, ready=18600):
@@ -26,18 +36,26 @@ def started(bench, owner, env, ready=18600):
     def is_ready():
         if isinstance(ready, str):
             return ready in process.stdout() + process.stderr()
-        return bench.must(bench.server, f"ss -ltn sport = {ready} | grep LISTEN || true") != ""
+        return "LISTEN" in bench.server.run(f"ss -ltn sport = {ready}").stdout
     process = bench.start(bench.server, owner, env)
     bench.settles(lambda: not process.running or is_ready(), True, f"whether {owner[0]} listens or has ended")
     return process
 
 
-def both(bench, owner, client, env, owner_env=None, ready=18600):
+def both(bench, owner, client, env, owner_env=None, peer_env=None, ready=18600):
     """Run the owner, and its peer on the client, to their ends; (owner's, peer's) results."""
     process = started(bench, owner, {**env, **(owner_env or {})}, ready)
     check(process.running, f"{owner[0]} has ended before its peer came")
-    result = bench.run(bench.client, client, 240, env)
+    result = bench.run(bench.client, client, 240, {**env, **(peer_env or {})})
     return process.wait(30), result
+
+
+def watched(bench, owner, client, env):
+    """Both, each with the library before it, which refuses what would go wrong; nothing is. The peer's result."""
+    served, result = both(bench, owner, client, env, preloaded(bench, **PAGES), preloaded(bench, **WATCHED))
+    equal("watch:" in served.stderr + result.stderr, False, "whether a request is refused")
+    in_order(served.stderr, "of 2097152 bytes", "p2pmem of", "onDemand")
+    return result
 
 
 def fails_alone(bench, owner, env, *words, client=None, ready=18600):
@@ -80,23 +98,36 @@ def ucx(bench):
     fails_alone(bench, owner, UCX_PAGES, "ibv_reg_mr.*Bad address", "ucp_mem_map")
     requests = ["put:0:65536", "get:0:65536", "put:4096:1048576", "get:8192:1048576", "put:40960:4096",
                 "send:0:65536", "receive:0:65536", "send:4096:200", "receive:8192:1048576", "add:64:8"]
-    served, result = both(bench, owner, ["ucx-move", "to", bench.server.address, *requests], UCX_PAGES,
-                          preloaded(bench, **PAGES))
-    all_right(result, requests)
-    in_order(served.stderr, "ibv_reg_mr_iova2 of 2097152 bytes", "p2pmem of", "onDemand")
+    all_right(watched(bench, owner, ["ucx-move", "to", bench.server.address, *requests], UCX_PAGES), requests)
     all_given_back(bench, free)
 
 
 @test(ENGINES)
 def ucx_untuned(bench):
-    """UCX's own fragments begin inside pages: the owner sees what became of the bytes that were reported as moved."""
-    requests = ["put:0:65536", "put:0:4096", "get:0:65536", "send:0:65536"]
-    for place, env in ((bench.server.bdf("nvme0"), preloaded(bench, **PAGES)),
-                       (bench.server.bdf("nvme0"), {"UCX_REG_NONBLOCK_MEM_TYPES": "host"})):
-        _, result = both(bench, ["ucx-move", "own", place],
-                         ["ucx-move", "to", bench.server.address, *requests], UCX, env)
+    """UCX's own fragments begin inside pages: wrong, unseen by UCX and the owner; the peer's watch reports or refuses."""
+    own, to = ["ucx-move", "own", bench.server.bdf("nvme0")], ["ucx-move", "to", bench.server.address]
+    requests, reporting = ["put:0:65536", "put:0:4096", "get:0:65536", "send:0:65536"], {"PEERMR_WATCH": "report"}
+    for env in (preloaded(bench, **PAGES), {"UCX_REG_NONBLOCK_MEM_TYPES": "host"}):
+        served, result = both(bench, own, [*to, *requests], UCX, env, preloaded(bench, **reporting))
         equal([word for _, word in lines_of(result)], ["WRONG", "right", "WRONG", "right"], "what became of the bytes")
-        equal(result.code, 1, "the exit code")
+        check("watch:" not in served.stderr, "the owner claims to see its peer's requests")
+        in_order(result.stderr, "8256 bytes at .*begin 64 bytes inside a page", "14 of 17 requests .* moved wrongly")
+    process = started(bench, own, {**UCX, **preloaded(bench, **PAGES)})
+    result = bench.run(bench.client, [*to, requests[0]], 120, {**UCX, **preloaded(bench, **WATCHED)})
+    check(result.code != 0 and not lines_of(result), "UCX takes no notice of a request that is refused")
+    in_order(result.stderr, "ibv_post_send on rxe0 refused .EINVAL.: 8256 bytes", "ibv_post_send.. returned 22")
+    process.wait(30)
+
+
+@test(ENGINES)
+def ucx_into_a_page(bench):
+    """A message that the owner fetches to inside a page is the owner's own request: it is refused there."""
+    env = {**UCX_PAGES, "UCX_ZCOPY_THRESH": "0", "UCX_RNDV_THRESH": "1024", "UCX_RNDV_SCHEME": "get_zcopy"}
+    process = started(bench, ["ucx-move", "own", bench.server.bdf("nvme0")], {**env, **preloaded(bench, **PAGES)})
+    peer = bench.start(bench.client, ["ucx-move", "to", bench.server.address, "send:100:65536"], env)
+    check(process.wait(60).code != 0, "UCX takes no notice of a request that is refused")
+    in_order(process.stderr(), "ibv_post_send on rxe0 refused .EINVAL.", "inside a page", "returned 22")
+    check(" bytes at " not in peer.stdout(), "the peer takes the message for received")
 
 
 def pages(result):
@@ -114,7 +145,7 @@ def perftest_into_p2pmem(bench):
         own, to = ["perftest-move", "own", bdf, verb], ["perftest-move", "to", bench.server.address, verb]
         if verb == "write":
             fails_alone(bench, own, {}, "Couldn't allocate MR", client=to, ready=18515)
-        served, _ = both(bench, own, to, {}, preloaded(bench, **PAGES), 18515)
+        served, _ = both(bench, own, to, {}, preloaded(bench, **PAGES), ready=18515)
         equal(served.code, 0, f"the exit code of ib_{verb}_bw")
         in_order(served.stderr, "p2pmem of", "onDemand")
         # The other half of its buffer is for what it would send.
@@ -141,11 +172,68 @@ def libfabric(bench):
     fails_alone(bench, owner, FABRIC, "fi_mr_reg: Bad address")
     requests = ["put:0:65536", "get:0:65536", "put:4096:1048576", "get:8192:1048576", "put:40960:4096",
                 "send:0:65536", "receive:0:65536", "send:4096:200", "receive:8192:1048576"]
-    served, result = both(bench, owner, ["fabric-move", "to", bench.server.address, *requests], FABRIC,
-                          preloaded(bench, **PAGES))
-    all_right(result, requests)
-    in_order(served.stderr, "ibv_reg_mr of 2097152 bytes", "p2pmem of", "onDemand")
+    all_right(watched(bench, owner, ["fabric-move", "to", bench.server.address, *requests], FABRIC), requests)
     all_given_back(bench, free)
+
+
+@test(ENGINES)
+def openmpi(bench):
+    """MPI_Win_create fails on p2pmem both over UCX and over the BTL uct; with the library all is right."""
+    free, bdf = bench.free_p2pmem(), bench.server.bdf("nvme0")
+    requests = ["put:0:65536", "get:0:65536", "put:4096:1048576", "get:8192:1048576",
+                "send:0:65536", "receive:0:65536", "send:4096:200", "receive:8192:1048576"]
+    for way in (MPI_UCX, MPI_UCT):
+        result = bench.run(bench.server, [*way, "-n", 2, "mpi-move", bdf, *requests], 120, {**MPI, **UCX_PAGES})
+        check(result.code != 0, f"{' '.join(way)} makes a window of p2pmem without PeerMR")
+        in_order(result.stderr, "MPI_Win_create: MPI_ERR_WIN")
+        words = [word for name, value in preloaded(bench, **PAGES, **WATCHED).items() for word in ("-x", f"{name}={value}")]
+        result = bench.run(bench.server, [*way, *words, "-n", 2, "mpi-move", bdf, *requests], 120, {**MPI, **UCX_PAGES})
+        all_right(result, requests)
+        in_order(result.stdout + result.stderr, "ibv_reg_mr_iova2 of 2097152 bytes", "p2pmem of", "onDemand")
+        all_given_back(bench, free)
+
+
+@test(ENGINES)
+def openmpi_refusals(bench):
+    """Bad input ends the program with one sentence."""
+    for words, sentence in ((["host", "pull:0:8"], "cannot be asked for"), (["host"], "usage: ")):
+        result = bench.run(bench.server, ["mpi-move", *words], 60, MPI)
+        equal((result.code, len(result.stderr.splitlines())), (1, 1), f"the exit code and the lines of {words}")
+        in_order(result.stderr, sentence)
+
+
+@test(ENGINES)
+def mooncake(bench):
+    """register_memory fails on p2pmem; with the library writes, reads and batches are right."""
+    free, owner = bench.free_p2pmem(), ["mooncake-move", "own", bench.server.bdf("nvme0"), bench.server.address]
+    fails_alone(bench, owner, {}, "Failed to register memory .*Bad address", "register_memory: -202")
+    requests = ["put:0:65536", "get:0:65536", "batch:4096:1048576", "get:8192:1048576", "put:0:4096"]
+    to = ["mooncake-move", "to", bench.server.address, bench.client.address]
+    all_right(watched(bench, owner, [*to, *requests], {}), requests)
+    all_given_back(bench, free)
+
+
+@test(ENGINES, long=True)
+def mooncake_untuned(bench):
+    """Slices that are no whole pages, or a smaller MTU: wrong bytes, unseen; the peer's watch refuses such slices."""
+    own = ["mooncake-move", "own", bench.server.bdf("nvme0"), bench.server.address]
+    to = ["mooncake-move", "to", bench.server.address, bench.client.address, "put:0:65536", "get:0:65536"]
+    for env in ({"MC_SLICE_SIZE": "16000"}, {"MC_MTU": "1024"}):
+        _, result = both(bench, own, to, env, preloaded(bench, **PAGES, PEERMR_WATCH="off"))
+        equal([word for _, word in lines_of(result)], ["WRONG", "WRONG"], f"what became of the bytes with {env}")
+    _, result = both(bench, own, to, {"MC_SLICE_SIZE": "16000"}, preloaded(bench, **PAGES), preloaded(bench, **WATCHED))
+    equal({word for _, word in lines_of(result)}, {"failed"}, "what the engine says of what is refused")
+    in_order(result.stderr, "ibv_post_send on rxe0 refused .EINVAL.: 16000 bytes")
+
+
+@test(ENGINES)
+def mooncake_refusals(bench):
+    """Bad input ends the program with one sentence."""
+    for words, sentence in ((["own", "0000:00:1f.7", "10.77.0.2"], "name a device with p2pmem"), ([], "usage: "),
+                            (["to", "10.77.0.2", "10.77.0.1", "send:0:8"], "is no request")):
+        result = bench.run(bench.server, ["mooncake-move", *words], 60)
+        equal((result.code, len(result.stderr.splitlines())), (1, 1), f"the exit code and the lines of {words}")
+        in_order(result.stderr, sentence)
 
 
 @test(HCA_AMD)

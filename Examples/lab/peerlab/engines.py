@@ -31,8 +31,8 @@ _PLACE = f"usr/local/lib/python{_PYTHON}/dist-packages"
 _WHEELS = Path(__file__).parent / "setup" / "engines.txt"
 
 _PROGRAMS = Path(__file__).resolve().parents[2] / "engines"
-_COMPILED = ["ucx-move", "fabric-move", "fabric-dmabuf"]
-_SCRIPTS = ["p2pmem-pages", "perftest/perftest-move", "fio/fio-move"]
+_COMPILED = ["ucx-move", "fabric-move", "fabric-dmabuf", "mpi-move"]
+_SCRIPTS = ["p2pmem-pages", "perftest/perftest-move", "fio/fio-move", "mooncake/mooncake-move"]
 
 # Counts the ways of making the root: raised when an old one in the cache no longer fits.
 _FORM = 1
