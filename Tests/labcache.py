@@ -23,7 +23,7 @@ sys.dont_write_bytecode = True
 _LAB = str(Path(__file__).resolve().parents[1] / "Examples" / "lab")
 sys.path.insert(0, _LAB)
 
-from peerlab import LabError, cache, kernel, sandbox, unchecked     # noqa: E402
+from peerlab import LabError, cache, engines, kernel, sandbox, unchecked     # noqa: E402
 from hosttests import check, run_tests, test                        # noqa: E402
 
 _NAME = f"kernel-{unchecked.NAME}"
@@ -233,6 +233,25 @@ def too_little_space():
                     check(words in str(error), str(error))
             check(contents() == [], f"left: {contents()}")
         check(not begun.called, "it was begun")
+
+
+@test
+@own_cache
+def engines_out_of_reach():
+    """The root with the engines: where its wheel cannot be fetched, or pip is not here, nothing is left of it."""
+    root = (cache.lab_cache() / "root.generation.x" / "tree", {})
+    for place, what, failure, words in (
+            (engines, "run_sandboxed", LabError("pip failed with code 1."), ("engines.txt", "reaches an index")),
+            (engines.subprocess, "run", OSError(), ("apt-get install python3-pip",))):
+        with mock.patch.object(engines, "assets", lambda *_: root), \
+                mock.patch.object(place, what, side_effect=failure):
+            try:
+                engines.engines_root(nothing)
+            except LabError as error:
+                check(all(word in str(error) for word in words), f"it says {error}")
+            else:
+                check(False, "it did not fail")
+        check(contents() == [], f"left by a failed build: {contents()}")
 
 
 def main():
