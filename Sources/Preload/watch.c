@@ -167,6 +167,30 @@ static bool is_connected_type(const struct ibv_qp *qp)
     return qp->qp_type == IBV_QPT_RC || qp->qp_type == IBV_QPT_UC;
 }
 
+static struct pair *pair_of(struct ibv_qp *qp)
+{
+    struct pair *pair = table_find(&pairs, (uintptr_t)qp, 0);
+    if (pair && pair->number == qp->qp_num)
+        return pair;
+    if (pair)
+        (void)table_take(&pairs, (uintptr_t)qp, 0);
+    pthread_mutex_lock(&lock);
+    pair = free_pairs;
+    if (pair)
+        free_pairs = pair->next;
+    pthread_mutex_unlock(&lock);
+    if (!pair)
+        pair = calloc(1, sizeof(*pair));
+    if (!pair)
+        return NULL;
+    pair->qp = qp;
+    pair->pd = qp->pd;
+    pair->context = qp->context;
+    pair->number = qp->qp_num;
+    atomic_store_explicit(&pair->packet, 0, memory_order_relaxed);
+    return table_put(&pairs, (uintptr_t)qp, 0, pair) ? pair : NULL;
+}
+
 /* What a queue pair has been connected with, for one that was never seen to be modified. */
 static uint32_t ask_packet(struct ibv_qp *qp, uint32_t fallback)
 {
@@ -178,17 +202,23 @@ static uint32_t ask_packet(struct ibv_qp *qp, uint32_t fallback)
     bool is_known = call && call(qp, &attributes, IBV_QP_STATE | IBV_QP_PATH_MTU, &init) == 0
                     && attributes.qp_state != IBV_QPS_RESET && attributes.qp_state != IBV_QPS_INIT
                     && attributes.path_mtu >= IBV_MTU_256 && attributes.path_mtu <= IBV_MTU_4096;
+    uint32_t packet = is_known ? 128u << attributes.path_mtu : fallback;
+    /* Not each time: it is a system call. */
+    struct pair *pair = is_known ? pair_of(qp) : NULL;
+    if (pair)
+        atomic_store_explicit(&pair->packet, packet, memory_order_relaxed);
     errno = before;
-    return is_known ? 128u << attributes.path_mtu : fallback;
+    return packet;
 }
 
 uint32_t watch_packet(struct ibv_qp *qp, uint32_t fallback)
 {
     struct pair *pair = table_find(&pairs, (uintptr_t)qp, 0);
-    uint32_t packet = pair ? atomic_load_explicit(&pair->packet, memory_order_relaxed) : 0;
+    bool is_it = pair && pair->number == qp->qp_num;
+    uint32_t packet = is_it ? atomic_load_explicit(&pair->packet, memory_order_relaxed) : 0;
     if (packet != 0)
         return packet;
-    return pair || !is_connected_type(qp) ? fallback : ask_packet(qp, fallback);
+    return is_it || !is_connected_type(qp) ? fallback : ask_packet(qp, fallback);
 }
 
 struct pair *watch_pair(struct ibv_qp *qp)
@@ -289,27 +319,6 @@ static bool is_entered(struct ibv_context *context)
         if (each->context == context)
             return true;
     return false;
-}
-
-static struct pair *pair_of(struct ibv_qp *qp)
-{
-    struct pair *pair = table_find(&pairs, (uintptr_t)qp, 0);
-    if (pair)
-        return pair;
-    pthread_mutex_lock(&lock);
-    pair = free_pairs;
-    if (pair)
-        free_pairs = pair->next;
-    pthread_mutex_unlock(&lock);
-    if (!pair)
-        pair = calloc(1, sizeof(*pair));
-    if (!pair)
-        return NULL;
-    pair->qp = qp;
-    pair->pd = qp->pd;
-    pair->context = qp->context;
-    atomic_store_explicit(&pair->packet, 0, memory_order_relaxed);
-    return table_put(&pairs, (uintptr_t)qp, 0, pair) ? pair : NULL;
 }
 
 void watch_modified(struct ibv_qp *qp, const struct ibv_qp_attr *attributes, int mask, const void *caller)

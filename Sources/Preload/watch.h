@@ -66,6 +66,7 @@ struct pair {
     struct ibv_qp *qp;
     struct ibv_pd *pd;
     struct ibv_context *context;
+    uint32_t number;         /* of the queue pair: one that went unseen may have had its address */
     _Atomic uint32_t packet; /* bytes of a packet; 0: not known */
     struct extended *extended;
     struct pair *next;

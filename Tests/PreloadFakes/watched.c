@@ -9,6 +9,7 @@
  *   mtu=N           the queue pair is connected with this path MTU; "second" is a queue pair that was never seen
  *   dereg, again    the own memory is deregistered; registered again
  *   ops             whose the calls of the context are
+ *   asked           how often libibverbs was asked for a queue pair's attributes
  *   fork            the rest is done by a child
  *   threads         half of them register and deregister, the others post right and wrong requests
  *
@@ -307,6 +308,8 @@ static void act(char *word)
         run_threads();
     else if (strcmp(word, "ops") == 0)
         show_calls();
+    else if (strcmp(word, "asked") == 0)
+        printf("asked %u times\n", ((unsigned (*)(unsigned))dlsym(RTLD_DEFAULT, "fake_ibverbs_count"))(6));
 }
 
 int main(int count, char **words)

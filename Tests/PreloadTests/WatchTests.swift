@@ -97,8 +97,13 @@ import Testing
 
     /// A queue pair that was modified where nobody saw it is asked.
     @Test func aPathMTUThatWasNotSeen() throws {
-        let found = try harness.watch(["second", "send=o0+8192"])
-        #expect(found.lines == ["own registered", "send=o0+8192: 0 bad -1 posted 1"])
+        let post = "send=o0+8192"
+        let found = try harness.watch(["second", post, post, "asked", "mtu=4096", "second", post, "asked"])
+        let posted = "\(post): 0 bad -1 posted 1"
+        #expect(
+            found.lines == [
+                "own registered", posted, posted, "asked 1 times", "modify 0", posted, "asked 2 times",
+            ])
     }
 
     /// The peer of an owner: nothing of its own, and what it can say is possible, by key.
