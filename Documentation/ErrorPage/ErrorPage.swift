@@ -18,9 +18,9 @@ let sections: [ErrorSection] = [
     PeerMRError.devicesErrors, PeerMRError.regionsErrors, PeerMRError.dmaBufRegistrationErrors,
     PeerMRError.deviceMemoryErrors, PeerMRError.connectionsErrors, PeerMRError.registrationErrors,
     PeerMRError.mappingErrors, PeerMRError.cacheErrors, PeerMRError.lossErrors, PeerMRError.p2pmemErrors,
-    PeerMRError.bulkErrors, PeerMRError.populationErrors, PeerMRError.userMemoryErrors, PeerMRError.dmaBufsErrors,
-    PeerMRError.hostDMABufsErrors, PeerMRError.vfioErrors, PeerMRError.barsErrors, PeerMRError.cudaErrors,
-    PeerMRError.drivesErrors, PeerMRError.transfersErrors, PeerMRError.keysErrors,
+    PeerMRError.bulkErrors, PeerMRError.populationErrors, PeerMRError.userMemoryErrors, PeerMRError.mappedBARErrors,
+    PeerMRError.dmaBufsErrors, PeerMRError.hostDMABufsErrors, PeerMRError.vfioErrors, PeerMRError.barsErrors,
+    PeerMRError.cudaErrors, PeerMRError.drivesErrors, PeerMRError.transfersErrors, PeerMRError.keysErrors,
     PeerMRError.misuseErrors, PeerMRError.benchErrors,
 ]
 

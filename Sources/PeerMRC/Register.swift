@@ -93,7 +93,8 @@ public func peermr_register_address(
         // The length is one that memory can have.
         _ = try byteCount(length)
         // What is not mapped has no replacement: that is refused before the fallback is asked.
-        let memory = unsafe try UserMemory(at: UInt64(UInt(bitPattern: address)), byteCount: length)
+        let memory = unsafe try UserMemory(
+            at: UInt64(UInt(bitPattern: address)), byteCount: length, provider: options.provider)
         let region = try register(memory, domain, options)
         unsafe out.pointee = try Live.regions.add(RegionBox(region, at: address))
     }

@@ -48,6 +48,11 @@ public enum MappedObject: Hashable, Sendable {
         return bar(path) != nil
     }
 
+    /// Whether a file is a device's of vfio: of the group API, where all have one name, or one of its own.
+    static func isVFIO(_ path: String) -> Bool {
+        path == "anon_inode:[vfio-device]" || path.hasPrefix("/dev/vfio/devices/")
+    }
+
     /// The function and the number of the BAR that a file of sysfs is a mapping of; nil for other files.
     static func bar(_ path: String) -> (function: PCIAddress, number: Int)? {
         let parts = path.split(separator: "/")
@@ -72,6 +77,7 @@ extension MappedObject: CustomStringConvertible {
             return name.isEmpty ? "a dma-buf \(number)" : "the dma-buf \"\(name)\" \(number)"
         case .device(let path):
             if let bar = Self.bar(path) { return "BAR \(bar.number) of \(bar.function)" }
+            if Self.isVFIO(path) { return "a mapping of a vfio device" }
             return "a mapping of \(path)"
         }
     }

@@ -78,6 +78,9 @@ struct MappedRange: Hashable, Sendable {
             guard other == object, object == .host || line.inode == first.inode else {
                 throw .mixedRange(range, object, other, from: start)
             }
+            if case .device(let path) = object, MappedObject.isVFIO(path) {
+                throw .severalMappings(range.count, range.lowerBound, start)
+            }
             guard case .dmabuf = object else { continue }
             guard line.offset == first.offset &+ (start - first.addresses.lowerBound) else {
                 throw .disorderlyRange(range, object, from: start)

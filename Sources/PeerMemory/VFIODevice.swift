@@ -124,19 +124,29 @@ public final class VFIODevice: Sendable {
 struct BaseAddressRegisters {
     /// The numbers of those that are memory.
     let memory: [Int]
+    /// The sizes of those, in bytes.
+    let byteCounts: [Int: UInt64]
     private let ports: [Int]
 
     init(of address: PCIAddress, root: SystemRoot) {
         var memory: [Int] = []
         var ports: [Int] = []
+        var byteCounts: [Int: UInt64] = [:]
         let text = root.attribute("sys/bus/pci/devices/\(address)/resource") ?? ""
         for (index, line) in text.split(separator: "\n").prefix(6).enumerated() {
             let words = line.split(separator: " ")
             guard words.count == 3, let flags = UInt64(words[2].dropFirst(2), radix: 16) else { continue }
             if flags & 0x100 != 0 { ports.append(index) }
-            if flags & 0x200 != 0 { memory.append(index) }
+            guard flags & 0x200 != 0 else { continue }
+            memory.append(index)
+            if let start = UInt64(words[0].dropFirst(2), radix: 16), let end = UInt64(words[1].dropFirst(2), radix: 16),
+                end > start
+            {
+                byteCounts[index] = end - start + 1
+            }
         }
         self.memory = memory
+        self.byteCounts = byteCounts
         self.ports = ports
     }
 

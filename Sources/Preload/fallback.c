@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A registration that libibverbs refused, done by PeerMR where the memory is p2pmem or a dma-buf that the program has
- * mapped. The region that comes of it is a plain one of libibverbs, and the program's to deregister.
+ * A registration that libibverbs refused, done by PeerMR where the memory is p2pmem, a dma-buf or a vfio device's BAR
+ * that the program has mapped. The region that comes of it is a plain one of libibverbs, and the program's to
+ * deregister.
  */
 #define _GNU_SOURCE
 #include "preload.h"
@@ -238,6 +239,8 @@ struct ibv_mr *preload_fallback(const struct refused *refused)
     if (dladdr(refused->caller, &caller) && caller.dli_fbase == library.base)
         return NULL;
     options.access = refused->access;
+    /* Of several vfio devices with such a BAR, which it is. */
+    options.provider_bdf = secure_getenv("PEERMR_PROVIDER");
     if (refused->iova != (uintptr_t)refused->address) {
         options.flags |= PEERMR_OPTION_IO_ADDRESS;
         options.io_address = refused->iova;

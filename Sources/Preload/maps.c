@@ -30,6 +30,9 @@ static enum mapping classify_name(char *name)
     /* As the kernel names dma-bufs, and did before Linux 5.3. */
     if (has_prefix(name, "/dmabuf:") || has_prefix(name, "anon_inode:dmabuf"))
         return MAPPING_PEER;
+    /* A BAR of a device that the program drives itself. */
+    if (strcmp(name, "anon_inode:[vfio-device]") == 0 || has_prefix(name, "/dev/vfio/devices/"))
+        return MAPPING_PEER;
     return has_prefix(name, "/sys/") || has_prefix(name, "/dev/") || has_prefix(name, "anon_inode:") ? MAPPING_DEVICE
                                                                                         : MAPPING_HOST;
 }

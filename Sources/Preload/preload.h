@@ -37,7 +37,7 @@ enum mapping {
     MAPPING_NONE,   /* a part of it is not mapped */
     MAPPING_HOST,
     MAPPING_DEVICE,    /* perhaps the file of a driver, which PeerMR can explain */
-    MAPPING_PEER,      /* p2pmem, or a dma-buf */
+    MAPPING_PEER,      /* p2pmem, a dma-buf, or a BAR by vfio */
 };
 enum mapping preload_classify(const struct refused *refused);
 

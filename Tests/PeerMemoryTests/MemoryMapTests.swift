@@ -86,7 +86,8 @@ import Testing
         ("/sys/devices/pci0000:00/0000:00:02.0/resource0", "BAR 0 of 0000:00:02.0"),
         ("/sys/devices/pci0000:00/0000:00:02.0/resource2_wc", "BAR 2 of 0000:00:02.0"),
         ("/dev/mem", "a mapping of /dev/mem"), ("/dev/nvidia0", "a mapping of /dev/nvidia0"),
-        ("anon_inode:[vfio-device]", "a mapping of anon_inode:[vfio-device]"),
+        ("anon_inode:[vfio-device]", "a mapping of a vfio device"),
+        ("/dev/vfio/devices/vfio0", "a mapping of a vfio device"), ("anon_inode:i915", "a mapping of anon_inode:i915"),
         ("/sys/devices/pci0000:00/0000:00:02.0/0000:01:00.0/p2pmem/allocate", "p2pmem of 0000:01:00.0"),
     ])
     func objects(_ path: String, _ words: String) throws {

@@ -53,6 +53,49 @@ import Verbs
             try range(0x7fbd_93e3_a000, 4096).object == .device(path: "/sys/devices/pci0000:00/0000:00:1e.1/resource1"))
     }
 
+    private let device = "00:13 65  anon_inode:[vfio-device]"
+
+    /// Mappings of a vfio device: which BAR they are of can be told, and the device by its descriptor alone.
+    @Test func vfioMappings() throws {
+        func refusal(_ byteCount: UInt64, _ objects: (String, Int, String)...) -> PeerMRError? {
+            var text = ""
+            for (number, object) in objects.enumerated() {
+                let start = 0x1000 * (number + 1)
+                text += "\(String(start, radix: 16))-\(String(start + 0x1000, radix: 16)) \(object.0) "
+                text += "\(String(object.1, radix: 16)) \(object.2)\n"
+            }
+            let root = CapturedMap.root(text)
+            let error = #expect(throws: PeerMRError.self) {
+                _ = try unsafe UserMemory(at: 0x1000, byteCount: byteCount, root: root)
+            }
+            #expect(error?.remedy != nil)
+            return error
+        }
+        let bar = 2 << 40
+        let closed = refusal(4096, ("rw-s", bar, device))
+        #expect(closed?.code == .notFound)
+        #expect(closed?.reason.hasPrefix("BAR 2 of a vfio device is mapped at 0x1000, and this process has no") == true)
+        let region = refusal(4096, ("rw-s", 7 << 40, device))
+        #expect(region?.code == .notSupported)
+        #expect(region?.reason.contains("region 7 of a vfio device") == true)
+        let pieces = refusal(8192, ("rw-s", bar, device), ("rw-s", bar + 4096, device))
+        #expect(pieces?.code == .invalidArgument)
+        #expect(pieces?.reason.contains("several mappings of vfio's, the second from 0x2000 on") == true)
+        let mixed = refusal(8192, ("rw-s", bar, device), ("rw-s", 0, buffer))
+        #expect(mixed?.reason.contains("begin in a mapping of a vfio device and go on in the dma-buf") == true)
+        // A device of its own has a name of its own.
+        let named = refusal(4096, ("rw-s", bar, "00:06 700  /dev/vfio/devices/vfio0"))
+        #expect(named?.code == .notFound)
+    }
+
+    @Test func theFunctionOfADescriptor() throws {
+        let text = "pos:\t0\nvfio-device-syspath: /sys/devices/pci0000:00/0000:00:02.0/0000:01:00.0\n"
+        #expect(MappedBAR.function(in: text) == PCIAddress("0000:01:00.0"))
+        for text in ["", "pos: 0\n", "vfio-device-syspath:", "vfio-device-syspath: /sys/devices/platform/x\n"] {
+            #expect(MappedBAR.function(in: text) == nil)
+        }
+    }
+
     @Test func whatCannotBeARange() {
         #expect(refusal(0x7fbd_93e6_9000, 0)?.reason == "0 bytes at 0x7fbd93e69000 were to be registered")
         for (address, count): (UInt64, UInt64) in [(.max, 1), (0x1000, .max), (.max - 4095, 4096), (1, .max - 1)] {

@@ -3,12 +3,15 @@
  * An application as there are many: it maps memory, registers it with ibv_reg_mr, moves bytes through it with a queue
  * pair that is connected to itself, and deregisters. It knows nothing of PeerMR.
  *
- *   plain_program DEVICE MEMORY [OFFSET [LENGTH [calls]]]
+ *   plain_program DEVICE MEMORY [OFFSET [LENGTH [calls|descriptor]]]
  *
  * MEMORY: host, p2pmem=FILE, unbound=FILE (p2pmem whose device then loses its driver), rebound=FILE (and gets it back),
  * bar=FILE, udmabuf, udmabuf-closed (its descriptor), udmabuf-reading (mapped so), heap,
- * heap-private, nothing, mixed=FILE (p2pmem, then host). OFFSET and LENGTH say which part of 256 KiB is registered;
- * "calls" has the library named whose ibv_post_send it was.
+ * heap-private, nothing, mixed=FILE (p2pmem, then host); of functions that are bound to vfio-pci, by their addresses,
+ * vfio=BDF (BAR 2), vfio-closed=BDF (the descriptor is), vfio-half=BDF (the second half is unmapped), vfio-pieces=BDF
+ * (two mappings), vfio-reading=BDF, vfio-two=BDF,BDF (the first is mapped, both are open) and vfio-other=BDF,BDF (so,
+ * and the first is closed). OFFSET and LENGTH say which part of 256 KiB is registered; "calls" has the library named
+ * whose ibv_post_send it was, "descriptor" has the same BAR registered by its dma-buf, too.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -17,6 +20,7 @@
 #include <infiniband/verbs.h>
 #include <linux/dma-heap.h>
 #include <linux/udmabuf.h>
+#include <linux/vfio.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,6 +87,73 @@ static void rebind(const char *pool, int taking, int giving)
         tell("/sys/bus/pci/drivers/nvme", "bind", function);
 }
 
+/* The descriptor of a function, by way of its group; that of a group is kept for the next function of it. */
+static int open_function(const char *function)
+{
+    static int container = -1, group = -1;
+    static char known[256];
+    char path[256], target[256];
+    snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/iommu_group", function);
+    ssize_t length = readlink(path, target, sizeof(target) - 1);
+    if (length < 0)
+        stop(path);
+    target[length] = 0;
+    if (strcmp(known, target) != 0) {
+        snprintf(path, sizeof(path), "/dev/vfio%s", strrchr(target, '/'));
+        container = open("/dev/vfio/vfio", O_RDWR);
+        group = open(path, O_RDWR);
+        if (ioctl(group, VFIO_GROUP_SET_CONTAINER, &container) != 0
+            || ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU) != 0)
+            stop(path);
+        snprintf(known, sizeof(known), "%s", target);
+    }
+    int device = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, function);
+    if (device < 0)
+        stop(function);
+    return device;
+}
+
+static int vfio_device;
+
+/* BAR 2 of a function, or what the kind says of it. */
+static char *vfio_memory(const char *kind, const char *functions)
+{
+    char first[32] = "", second[32] = "";
+    uint64_t bar = 2ull << 40;
+    sscanf(functions, "%31[^,],%31s", first, second);
+    int device = vfio_device = open_function(first), protection = PROT_READ | PROT_WRITE;
+    if (second[0])
+        (void)open_function(second);
+    if (strncmp(kind, "vfio-reading", 12) == 0)
+        protection = PROT_READ;
+    char *memory = mmap(NULL, BYTES, protection, MAP_SHARED, device, (off_t)bar);
+    if (memory == MAP_FAILED)
+        stop("mmap");
+    if (strncmp(kind, "vfio-half", 9) == 0)
+        munmap(memory + BYTES / 2, BYTES / 2);
+    if (strncmp(kind, "vfio-pieces", 11) == 0
+        && mmap(memory + BYTES / 2, BYTES / 2, protection, MAP_SHARED | MAP_FIXED, device, (off_t)bar) == MAP_FAILED)
+        stop("mmap");
+    if (strncmp(kind, "vfio-closed", 11) == 0 || strncmp(kind, "vfio-other", 10) == 0)
+        close(device);
+    return memory;
+}
+
+/* The same part of the BAR as a region by descriptor; it has to show the same bytes. */
+static struct ibv_mr *by_descriptor(size_t offset, size_t length, int access)
+{
+    struct {
+        struct vfio_device_feature feature;
+        uint32_t region, open_flags, flags, ranges;
+        uint64_t offset, length;
+    } export = {.feature = {.argsz = sizeof(export), .flags = VFIO_DEVICE_FEATURE_GET | 11 /* DMA_BUF, Linux 6.19 */},
+                .region = 2, .open_flags = O_RDWR | O_CLOEXEC, .ranges = 1, .length = BYTES};
+    int buffer = ioctl(vfio_device, VFIO_DEVICE_FEATURE, &export);
+    if (buffer < 0)
+        stop("VFIO_DEVICE_FEATURE_DMA_BUF");
+    return ibv_reg_dmabuf_mr(pd, offset, length, 0x10000000 + offset, buffer, access);
+}
+
 static char *memory_of(const char *kind)
 {
     const char *path = strchr(kind, '=');
@@ -100,6 +171,8 @@ static char *memory_of(const char *kind)
             stop("mmap");
         return memory;
     }
+    if (strncmp(kind, "vfio", 4) == 0)
+        return vfio_memory(kind, path + 1);
     if (path) {
         char *memory = mapped(open(path + 1, O_RDWR), MAP_SHARED, both);
         if (strncmp(kind, "unbound=", 8) == 0 || strncmp(kind, "rebound=", 8) == 0)
@@ -171,6 +244,32 @@ static void fill(char *bytes, size_t length, unsigned seed)
         bytes[i] = (char)((i * 2654435761u + seed) >> 7);
 }
 
+/* What was written by address is read by descriptor, and the other way. */
+static void compare_descriptor(struct ibv_mr *region, char *memory, size_t offset, size_t length, int access)
+{
+    struct ibv_mr *other = by_descriptor(offset, length, access);
+    char *buffer = mapped(-1, MAP_PRIVATE | MAP_ANONYMOUS, PROT_READ | PROT_WRITE);
+    char *expected = malloc(length);
+    struct ibv_mr *local = ibv_reg_mr(pd, buffer, BYTES, IBV_ACCESS_LOCAL_WRITE);
+    struct {
+        struct ibv_mr *mr;
+        char *start;
+    } ways[2] = {{region, memory}, {other, (char *)(uintptr_t)(0x10000000 + offset)}};
+    if (!other || !local || !expected)
+        stop("ibv_reg_dmabuf_mr");
+    for (int i = 0; i < 2; i++) {
+        fill(expected, length, 10 + (unsigned)i);
+        memcpy(buffer, expected, length);
+        move(IBV_WR_RDMA_WRITE, ways[i].mr, ways[i].start, local, buffer, length);
+        memset(buffer, 0, length);
+        move(IBV_WR_RDMA_READ, ways[!i].mr, ways[!i].start, local, buffer, length);
+        printf("by %s, by %s: %s\n", i ? "descriptor" : "address", i ? "address" : "descriptor",
+               memcmp(buffer, expected, length) == 0 ? "equal" : "DIFFERENT");
+    }
+    if (ibv_dereg_mr(other) != 0 || ibv_dereg_mr(local) != 0)
+        stop("ibv_dereg_mr");
+}
+
 /* What goes in by the device is seen in the mapping, and what is written there comes out by the device. */
 static void exchange(struct ibv_mr *region, char *memory, size_t length)
 {
@@ -235,8 +334,10 @@ int main(int count, char **words)
                region->length, errno);
         connect_to_itself();
         exchange(region, memory, length);
-        if (count > 5)
+        if (count > 5 && strcmp(words[5], "calls") == 0)
             show_calls();
+        if (count > 5 && strcmp(words[5], "descriptor") == 0)
+            compare_descriptor(region, memory, offset, length, access);
         printf("deregistered %d\n", ibv_dereg_mr(region));
         ibv_destroy_qp(pair);
     }

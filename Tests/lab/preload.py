@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from checks import check, equal, in_order
-from hcatool import no_trouble
+from hcatool import no_trouble, vfio
 from registry import HCA, PAIR, TOOL, Failure, test
 
 KIB = 1 << 10
@@ -52,7 +52,8 @@ def refused(bench, device, memory, *words, errno=EFAULT, env=None, part=()):
     lines, said = plain(bench, device, memory, *part, env=preloaded(bench, **(env or VERBOSE)))
     equal(lines[0], errno, f"what the program saw of {memory}, with the library")
     in_order(said, "peermr-preload: ibv_reg_mr", *words)
-    lines, said = plain(bench, device, memory, *part, env=preloaded(bench))
+    quiet = {name: value for name, value in (env or {}).items() if name not in VERBOSE}
+    lines, said = plain(bench, device, memory, *part, env=preloaded(bench, **quiet))
     equal((lines[0], said), (errno, ""), f"{memory}, silently")
 
 
@@ -230,3 +231,37 @@ def a_bar_by_its_address(bench):
             "vfio-pci")
     lines, _ = plain(bench, "labhca0", "host", 0, 4 * KIB, env=preloaded(bench))
     works(lines, 4 * KIB, loaded="not loaded")
+
+
+@test(HCA)
+def a_vfio_bar_by_its_address(bench):
+    """A BAR that a program has mapped for itself is registered where it is: the same bytes as by its dma-buf."""
+    near, far, mate = (vfio(bench, name) for name in ("near", "far", "mate"))
+    lines, _ = plain(bench, "labhca0", f"vfio={near}")
+    equal(lines, [EFAULT, "libpeermr not loaded"], "what the program saw without the library")
+    same = ["by address, by descriptor: equal", "by descriptor, by address: equal"]
+    for memory in (f"vfio={near}", f"vfio-two={near},{far}"):
+        named = {"PEERMR_PROVIDER": near} if "two" in memory else {}
+        for part in ((0, 8 * KIB), (5000, 3001)):
+            lines, said = plain(bench, "labhca0", memory, *part, "descriptor",
+                                env=preloaded(bench, **VERBOSE, **named))
+            equal([line for line in lines if line.startswith("by ")], same, f"what {memory} showed both ways")
+            works([line for line in lines if not line.startswith("by ")], part[1])
+            in_order(said, f"it is a dma-buf of {near}", "method dmaBuf")
+    refused(bench, "labhca0", f"vfio-two={near},{far}", "may be that of each of", near, far,
+            "name the function as the memory's provider")
+    refused(bench, "labhca0", f"vfio-two={far},{mate}", "may be that of each of", far, mate)
+    refused(bench, "labhca0", f"vfio-closed={near}", "BAR 2 of a vfio device is mapped", "no descriptor of the device")
+    refused(bench, "labhca0", f"vfio-other={near},{far}", "may be that of each of", near, far)
+    refused(bench, "labhca0", f"vfio-half={near}", "not all of it is mapped|nothing is mapped at")
+    refused(bench, "labhca0", f"vfio-pieces={near}", "several mappings of vfio's", "register each mapping by itself")
+    refused(bench, "labhca0", f"vfio-reading={near}", "mapped for reading only")
+    # Its group has another function, which may have been open as well.
+    refused(bench, "labhca0", f"vfio={far}", "may be that of each of", far, mate)
+    refused(bench, "labhca0", f"vfio={far}", f"refuses DMA between labhca0 and {far}", part=(0, 8 * KIB),
+            env={**VERBOSE, "PEERMR_PROVIDER": far})
+    for named, words in ((far, "is none of the devices whose descriptors this process has open"),
+                         ("0000:7f:00.0", "there is no PCI function 0000:7f:00.0")):
+        refused(bench, "labhca0", f"vfio={near}", words, env={**VERBOSE, "PEERMR_PROVIDER": named})
+    equal(bench.regions(), 0, "the regions that are registered afterwards")
+    no_trouble(bench)

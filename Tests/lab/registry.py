@@ -104,7 +104,8 @@ _SWITCH = {"type": "switch", "name": "switch", "children": [
     {"type": "edu", "name": "hca"}, {"type": "ivshmem", "name": "near", "size": 2}]}
 _HCA_AND_PEERS = [
     {**_SWITCH, "children": [*_SWITCH["children"], {"type": "nvme", "name": "near-drive", "cmb": 16}]},
-    {"type": "root-port", "children": [{"type": "ivshmem", "name": "far", "size": 2}]},
+    {"type": "root-port", "children": [{"type": "function", "children": [
+        {"type": "ivshmem", "name": "far", "size": 2}, {"type": "ivshmem", "name": "mate", "size": 2}]}]},
     {"type": "root-port", "children": [{"type": "nvme", "name": "far-drive", "cmb": 16}]},
     # As QEMU makes it when nothing is said: it cannot address all memory.
     {"type": "edu", "name": "narrow", "options": {"dma_mask": 0xfffffff}},

@@ -55,7 +55,8 @@ struct peermr_options {
     uint64_t io_address;           /* the device's address of the first byte; for dma-bufs only, and congruent to the
                                       offset modulo the page size. Else the offset, or the mapping's address. */
     const char *provider_bdf;      /* of a dma-buf that is given by descriptor: the function whose memory it is, so that
-                                      the route is evaluated; NULL: not known */
+                                      the route is evaluated; of a BAR that is mapped through vfio: which of the open
+                                      devices it is of; NULL: not known */
 };
 /* 1 is IBV_ACCESS_LOCAL_WRITE. */
 #define PEERMR_OPTIONS_INIT {sizeof(struct peermr_options), 1, PEERMR_FALLBACK_REFUSE, 0, 0, 0, NULL}
@@ -90,12 +91,15 @@ peermr_status peermr_register_dmabuf(struct ibv_pd *pd, int fd, uint64_t offset,
 
 /*
  * Registers memory of this process by its address: host memory, or a mapping that the process made of p2pmem
- * (/sys/bus/pci/devices/BDF/p2pmem/allocate) or of a dma-buf, which are recognized and registered as such.
+ * (/sys/bus/pci/devices/BDF/p2pmem/allocate), of a dma-buf, or of a BAR of a vfio device that it drives itself, which
+ * are recognized and registered as such. A BAR is exported by the device's descriptor, which has to be open (Linux
+ * 6.19).
  *
  * The memory stays the caller's; keep it mapped until the region is gone. Devices use its address, for a dma-buf too.
  * Reads /proc/self/maps, which takes some 50 microseconds, and more with thousands of mappings. Fails as the two above
  * do, and with PEERMR_INVALID_ARGUMENT for a range that is empty, wraps around, has holes, or is of several objects;
- * PEERMR_NOT_FOUND for a dma-buf without an open descriptor; PEERMR_NOT_SUPPORTED for a private mapping.
+ * PEERMR_NOT_FOUND for a dma-buf or a vfio device without an open descriptor; PEERMR_NOT_SUPPORTED for a private
+ * mapping, for a BAR that may be of several devices (name one in provider_bdf), and for a vfio region that is no BAR.
  */
 peermr_status peermr_register_address(struct ibv_pd *pd, void *address, uint64_t length,
                                       const struct peermr_options *options, struct peermr_region **out);
