@@ -61,6 +61,11 @@ static void read_environment(void)
         mode = WATCH_OFF;
     else if (value && value[0])
         preload_print("PEERMR_WATCH: '%s' is none of refuse, report and off, and has no effect", value);
+}
+
+/* Before anything is looked up: a child of another thread's fork inherits locks as they are. */
+__attribute__((constructor)) static void watch_forks(void)
+{
     (void)pthread_atfork(hold, release, release_in_child);
 }
 

@@ -11,6 +11,7 @@
  *   ops             whose the calls of the context are
  *   asked           how often libibverbs was asked for a queue pair's attributes
  *   fork            the rest is done by a child
+ *   forks           children register while a thread of the parent does
  *   threads         half of them register and deregister, the others post right and wrong requests
  *
  * Each post is a line: what it returned, the index of the bad request, and how many requests the provider was given.
@@ -290,6 +291,29 @@ static void run_threads(void)
     puts(failed ? "some failed" : "all as expected");
 }
 
+/* A child inherits the locks that other threads held; each has to come to its end. */
+static void run_forks(void)
+{
+    _Atomic int failed = 0;
+    pthread_t thread;
+    setenv("FAKE_ERRNO", "14", 1);
+    pthread_create(&thread, NULL, churn, (void *)&failed);
+    for (int i = 0; i < 200; i++) {
+        int status;
+        pid_t child = fork();
+        if (child == 0) {
+            alarm(20);
+            struct ibv_mr *region = ibv_reg_mr(&pd, own, 4096, IBV_ACCESS_LOCAL_WRITE);
+            _exit(!region || ibv_dereg_mr(region) != 0);
+        }
+        if (waitpid(child, &status, 0) != child || status != 0)
+            failed = 1;
+    }
+    pthread_join(thread, NULL);
+    unsetenv("FAKE_ERRNO");
+    puts(failed ? "some failed" : "all children ended");
+}
+
 static void act(char *word)
 {
     if (strchr(word, '=') && !is(word, "mtu"))
@@ -306,6 +330,8 @@ static void act(char *word)
         printf("destroy %d\n", ibv_destroy_qp(pair));
     else if (strcmp(word, "threads") == 0)
         run_threads();
+    else if (strcmp(word, "forks") == 0)
+        run_forks();
     else if (strcmp(word, "ops") == 0)
         show_calls();
     else if (strcmp(word, "asked") == 0)

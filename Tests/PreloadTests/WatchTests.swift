@@ -164,6 +164,11 @@ import Testing
         #expect(found.said.contains("refused 40001 local entries"))
     }
 
+    /// While another thread changes what the watch knows.
+    @Test func forksOfAThread() throws {
+        #expect(try harness.watch(["forks"]).lines == ["own registered", "all children ended"])
+    }
+
     /// A child counts for itself.
     @Test func aForkedChild() throws {
         let found = try harness.watch(["send=o64+100", "fork", "send=o64+77"])
