@@ -27,7 +27,6 @@ final class FaultyDrive: Drive {
         var result: Int32 = 0
     }
 
-    static let blockBytes = 512
     let path = FilePath("/dev/test0")
     let name = "test0"
     private let inner: BlockDrive
@@ -45,12 +44,12 @@ final class FaultyDrive: Drive {
     /// Takes so many operations, and refuses the next; nil for none.
     var refusesAfter: Int?
 
-    init(byteCount: Int) throws {
+    init(byteCount: Int, blockBytes: Int = 512) throws {
         file = fake_verbs_memory_file()
         _ = ftruncate(file, byteCount)
         let device = BlockDevice(
             standIn: OwnedDescriptor(adopting: dup(file)), name: "test0", byteCount: UInt64(byteCount),
-            blockBytes: Self.blockBytes)
+            blockBytes: blockBytes)
         let range = try device.range(at: 0, count: nil)
         inner = BlockDrive(try StorageQueue(device, range: range, depth: 64))
     }

@@ -76,6 +76,18 @@ import Testing
         }
     }
 
+    /// A slot that ended inside a block would let the drive touch the next slot.
+    @Test func slotsThatEndInsideABlockAreRefused() throws {
+        try withFakeVerbs { _ in
+            let bed = try SessionBed(seed: 1, blockBytes: 8192) { $0.slotBytes = 16384 }
+            defer { bed.finish() }
+            let client = try ScriptedClient(bed)
+            try client.connect(client.hello(.put, 8192))
+            try awaitAnswer(client, bed)
+            #expect(client.refusal == Refusal(.badSlots, detail: 8192) && client.welcome == nil)
+        }
+    }
+
     /// A completion may overtake the bytes on their way into another device's memory: the NIC reads from the slot
     /// before the drive does.
     @Test func aSlotIsReadWhenTheNICsBytesHaveArrived() throws {

@@ -32,10 +32,10 @@ final class SessionBed {
     private var server: DriveServer?
     private var stop: [Int32] = [-1, -1]
 
-    init(seed: UInt64, _ change: (inout DriveServer.Options) -> Void = { _ in }) throws {
+    init(seed: UInt64, blockBytes: Int = 512, _ change: (inout DriveServer.Options) -> Void = { _ in }) throws {
         random = SeededGenerator(seed: seed)
         fake_network_begin()
-        drive = try FaultyDrive(byteCount: Self.capacity)
+        drive = try FaultyDrive(byteCount: Self.capacity, blockBytes: blockBytes)
         guard pipe(&stop) == 0 else { throw Errno(rawValue: errno) }
         var options = DriveServer.Options(
             memory: .host, slotBytes: 4096, slotCount: 4, allow: try #require(AllowList(["10.0.0.0/8"])))

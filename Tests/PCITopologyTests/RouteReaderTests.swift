@@ -247,3 +247,24 @@ import Testing
         #expect(space(port, kept: 64).accessControl == .absent && space(port, kept: 64).portType == .conventional)
     }
 }
+
+extension RouteReaderTests {
+    /// Access control services are found behind as many capabilities as fit, and a list that runs in a circle ends.
+    @Test(arguments: [1, 3, 4, 50, 240])
+    func aListOfCapabilitiesIsFollowedToItsEnd(_ before: Int) {
+        var bytes = [UInt8](repeating: 0, count: 4096)
+        (bytes[0], bytes[6], bytes[0x34]) = (0x86, 0x10, 0x40)
+        (bytes[0x40], bytes[0x42]) = (0x10, 0x62)
+        func put(_ identity: UInt8, at offset: Int, next: Int) {
+            (bytes[offset], bytes[offset + 2]) = (identity, UInt8(next & 0xf) << 4 | 1)
+            bytes[offset + 3] = UInt8(next >> 4)
+        }
+        for number in 0..<before { put(0x0b, at: 0x100 + 8 * number, next: 0x108 + 8 * number) }
+        put(0x0d, at: 0x100 + 8 * before, next: 0)
+        bytes[0x106 + 8 * before] = 0x1d
+        let found = ConfigurationSpace(bytes: bytes, claimedBytes: 4096).accessControl
+        #expect(found == .control(ACSControl(rawValue: 0x1d)))
+        put(0x0b, at: 0x100 + 8 * before, next: 0x100)
+        #expect(ConfigurationSpace(bytes: bytes, claimedBytes: 4096).accessControl == .unknown(.cutOff))
+    }
+}
