@@ -21,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MEMORY_BYTES = 2 << 20 };
+enum { MEMORY_BYTES = 2 << 20, PATIENCE = 10 };
 
 /* One sentence on standard error, and the end. */
 __attribute__((noreturn, format(printf, 1, 2))) static void stop(const char *format, ...)
@@ -93,7 +93,7 @@ static inline double seconds(void)
     return now.tv_sec + now.tv_nsec * 1e-9;
 }
 
-/* A connection to `host`, or from whoever comes first where it is NULL. */
+/* A connection to `host`, which may not listen yet, or from whoever comes first where it is NULL. */
 static inline int meet(const char *host, const char *port)
 {
     struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM, .ai_flags = host ? 0 : AI_PASSIVE};
@@ -103,8 +103,9 @@ static inline int meet(const char *host, const char *port)
         stop("%s is no host: %s.", host ? host : port, gai_strerror(trouble));
     int line = socket(found->ai_family, found->ai_socktype, 0);
     if (host) {
-        if (connect(line, found->ai_addr, found->ai_addrlen))
-            stop("%s does not answer at port %s: %s; start the owner there first.", host, port, strerror(errno));
+        for (int tries = 0; connect(line, found->ai_addr, found->ai_addrlen); tries++, sleep(1))
+            if (errno != ECONNREFUSED || tries == PATIENCE)
+                stop("%s does not answer at port %s: %s; start the owner there first.", host, port, strerror(errno));
     } else {
         int listener = line;
         setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));

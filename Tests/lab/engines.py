@@ -104,7 +104,7 @@ def ucx(bench):
 
 @test(ENGINES)
 def ucx_untuned(bench):
-    """UCX's own fragments begin inside pages: wrong, unseen by UCX and the owner; the peer's watch reports or refuses."""
+    """UCX's own fragments begin inside pages: wrong, unseen by UCX and its owner; the peer's watch sees it."""
     own, to = ["ucx-move", "own", bench.server.bdf("nvme0")], ["ucx-move", "to", bench.server.address]
     requests, reporting = ["put:0:65536", "put:0:4096", "get:0:65536", "send:0:65536"], {"PEERMR_WATCH": "report"}
     for env in (preloaded(bench, **PAGES), {"UCX_REG_NONBLOCK_MEM_TYPES": "host"}):
@@ -186,7 +186,8 @@ def openmpi(bench):
         result = bench.run(bench.server, [*way, "-n", 2, "mpi-move", bdf, *requests], 120, {**MPI, **UCX_PAGES})
         check(result.code != 0, f"{' '.join(way)} makes a window of p2pmem without PeerMR")
         in_order(result.stderr, "MPI_Win_create: MPI_ERR_WIN")
-        words = [word for name, value in preloaded(bench, **PAGES, **WATCHED).items() for word in ("-x", f"{name}={value}")]
+        library = preloaded(bench, **PAGES, **WATCHED)
+        words = [word for name, value in library.items() for word in ("-x", f"{name}={value}")]
         result = bench.run(bench.server, [*way, *words, "-n", 2, "mpi-move", bdf, *requests], 120, {**MPI, **UCX_PAGES})
         all_right(result, requests)
         in_order(result.stdout + result.stderr, "ibv_reg_mr_iova2 of 2097152 bytes", "p2pmem of", "onDemand")
