@@ -22,6 +22,7 @@ struct NVMeTargetReport {
             ("answers", .list(answers.map(\.json))),
             ("portsWithoutSubsystems", .list(idlePorts.map { .text($0.number) })),
             ("subsystemsWithoutNamespaces", .list(emptySubsystems.map { .text($0.name) })),
+            ("passthroughSubsystems", .list(passthrough.map { .text($0.name) })),
             ("isCut", .flag(target.isCut)),
         ])
     }
@@ -30,6 +31,9 @@ struct NVMeTargetReport {
     private var emptySubsystems: [NVMeTarget.Subsystem] {
         target.subsystems.filter { $0.namespaces.isEmpty && !$0.isPassthrough }
     }
+
+    /// Those that hand a controller through have no namespaces of their own.
+    private var passthrough: [NVMeTarget.Subsystem] { target.subsystems.filter(\.isPassthrough) }
 
     func text(_ style: TextStyle) -> String {
         var text = style.paragraph(headline, color: .strong)
@@ -92,6 +96,11 @@ struct NVMeTargetReport {
         }
         if !emptySubsystems.isEmpty {
             notes.append("No namespace is in \(NameList.text(emptySubsystems.map(\.name))).")
+        }
+        if !passthrough.isEmpty {
+            notes.append(
+                "A controller is handed through by \(NameList.text(passthrough.map(\.name))), and that takes no p2pmem."
+            )
         }
         if target.isCut {
             notes.append("At most \(NVMeTarget.limit) ports, subsystems and namespaces of each are looked at.")

@@ -62,6 +62,20 @@ import TestSupport
         #expect(none.complaint.contains("there is no RDMA device"))
     }
 
+    @Test("What has no namespace, or hands a controller through, is named")
+    func withoutNamespaces() throws {
+        var machine = CheckTests.machine()
+        machine.targetSubsystem("nqn.empty")
+        machine.targetSubsystem("nqn.through", passthrough: true)
+        machine.targetPort(7, "10.0.0.1", offers: [])
+        let folder = TemporaryFolder()
+        machine.write(to: folder)
+        let said = try Tool.run("nvmet", "check", "--root", folder.path.string)
+        #expect(said.status == 1)
+        let words = ["has no namespace", "No subsystem is on port 7.", "in nqn.empty.", "handed through by nqn.through"]
+        for word in words { #expect(said.output.contains(word), "\(said.output)") }
+    }
+
     @Test("Where there is no target that is an error, and doctor says nothing of it")
     func missing() throws {
         let folder = TemporaryFolder()
