@@ -37,11 +37,12 @@ int main(void)
     struct peermr_options options = PEERMR_OPTIONS_INIT;
     struct peermr_region_info info = PEERMR_REGION_INFO_INIT;
     struct peermr_proof proof = PEERMR_PROOF_INIT;
+    struct peermr_memory_info memory = PEERMR_MEMORY_INFO_INIT;
     struct peermr_cache_limits limits = PEERMR_CACHE_LIMITS_INIT;
     struct peermr_lease lease = PEERMR_LEASE_INIT;
     struct peermr_cache_statistics statistics = PEERMR_CACHE_STATISTICS_INIT;
     return !(error.struct_size && answer.struct_size && finding.struct_size && route.struct_size
-             && options.struct_size && info.struct_size && proof.struct_size && limits.bytes
+             && options.struct_size && memory.struct_size && info.struct_size && proof.struct_size && limits.bytes
              && lease.struct_size && statistics.struct_size
              && options.access == IBV_ACCESS_LOCAL_WRITE);
 }

@@ -5,7 +5,8 @@ import shutil
 from pathlib import Path
 
 from checks import check, equal, here
-from registry import PAIR, test
+from hcatool import DEVICE, nothing_is_left, vfio
+from registry import HCA, PAIR, test
 
 _ROOT = Path(__file__).resolve().parents[2]
 _LANGUAGES = {"c": ["gcc", "-std=gnu99"], "c++": ["g++", "-x", "c++", "-std=gnu++11"]}
@@ -63,6 +64,33 @@ def c_register(bench):
                        env={"LD_LIBRARY_PATH": f"{_installed(bench)}/lib"})
     equal(result.code, 1, "the exit code for a function that there is not")
     check("there is no PCI function" in result.stderr, f"it said {result.stderr!r}")
+
+
+@test(HCA)
+def memory_by_specification(bench):
+    """A plain C program opens memory of each kind as the tool names it, registers all and a range, and proves it."""
+    near, drive = vfio(bench, "near"), bench.server.bdf("near-drive")
+    host = "provider none, exporter"
+    expected = {f"vfio:{near}:2": f"dmaBuf, kind 3, owner 2, provider {near}, exporter vfio_pci_core, proof 1",
+                f"vfio:{near}:2:64K:16K": f"dmaBuf, kind 3, owner 2, provider {near}, exporter vfio_pci_core, proof 1",
+                f"p2pmem:{drive}:64K": f"onDemand, kind 2, owner 2, provider {drive}, exporter none, proof 1",
+                "udmabuf:64K": f"dmaBuf, kind 3, owner 1, {host} udmabuf, proof 1",
+                "heap:system:64K": f"dmaBuf, kind 3, owner 1, {host} system, proof 1",
+                "host:64K": f"pinned, kind 1, owner 1, {host} none, proof 1"}
+    wrong = {"vfio:0000:00:00.0:2": "BUSY", f"vfio:{near}:5": "NOT_FOUND",
+             "host:none": "INVALID_ARGUMENT", f"p2pmem:{near}:64K": "NOT_FOUND", "heap:none:64K": "NOT_FOUND",
+             "nic:4K": "NOT_SUPPORTED"}
+    for language in _LANGUAGES:
+        program = _compiled(bench, Path(__file__).with_name("memory_program.c"), language)
+        result = bench.run(bench.server, [program, DEVICE, *expected, *wrong],
+                           env={"LD_LIBRARY_PATH": f"{_installed(bench)}/lib"})
+        said = dict(re.findall(r"^ok (\S+): \S+ (.*)$", result.stdout, re.MULTILINE))
+        equal(said, expected, f"what the program in {language} said ({result.stdout}{result.stderr})")
+        for specification, status in wrong.items():
+            check(re.search(rf"^failed {re.escape(specification)}: PEERMR_({status}): .+", result.stdout, re.MULTILINE),
+                  f"{specification}: {result.stdout}")
+        equal(result.code, 1, "the exit code")
+        nothing_is_left(bench)
 
 
 @test(PAIR)

@@ -30,8 +30,8 @@ struct peermr_memory; /* memory that was opened or allocated by its specificatio
  * out: to be closed by peermr_memory_close(); the memory is released then.
  * Fails with PEERMR_INVALID_ARGUMENT (a text that is none, with how it is to be written; a range that is not inside),
  * PEERMR_NOT_FOUND (no such function, device file or BAR), PEERMR_NOT_SUPPORTED (ENOTTY, EOPNOTSUPP: the kernel or the
- * driver does not export this; the function has another driver), PEERMR_NOT_PERMITTED (EACCES, EPERM),
- * PEERMR_RESOURCE_LIMIT (ENOMEM, EMFILE), PEERMR_BUSY (EBUSY), PEERMR_PEER_LOST (ENODEV).
+ * driver does not export this), PEERMR_NOT_PERMITTED (EACCES, EPERM), PEERMR_RESOURCE_LIMIT (ENOMEM, EMFILE),
+ * PEERMR_BUSY (EBUSY; the function has another driver than vfio-pci, or none), PEERMR_PEER_LOST (ENODEV).
  */
 peermr_status peermr_memory_open(const char *specification, struct peermr_memory **out);
 
