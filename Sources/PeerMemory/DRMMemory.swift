@@ -27,16 +27,18 @@ public final class DRMMemory: DMABufBacked {
     ///
     /// - Parameters:
     ///   - byteCount: how much, in bytes; rounded up to pages, and up to what the driver asks of a picture.
-    ///   - card: the name of the device's node in `/dev/dri`: `card0`, for example.
+    ///   - node: the name of the device's node in `/dev/dri`: `card0`, for example, or `renderD128`, which stands for
+    ///     the display node of the same device, because render nodes allocate no dumb buffers.
     ///   - root: where `/dev` and `/sys` are; tests put another there.
     /// - Throws: `invalidArgument` for a size or a name that cannot be, `notFound` (ENOENT) without such a device,
     ///   `notPermitted` (EACCES) without rights on it, `notSupported` (ENOSYS, EOPNOTSUPP, ENOTTY) where its driver has
     ///   no dumb buffers or exports none, `resourceLimit` (ENOMEM, ENOSPC) without that much memory. The corresponding
     ///   requests are `DRM_IOCTL_MODE_CREATE_DUMB` and `DRM_IOCTL_PRIME_HANDLE_TO_FD`; see
     ///   Documentation/gpu/drm-uapi.rst.
-    public init(allocating byteCount: UInt64, card: String, root: SystemRoot = .live) throws(PeerMRError) {
+    public init(allocating byteCount: UInt64, card node: String, root: SystemRoot = .live) throws(PeerMRError) {
         let rounded = try HostAllocation.available(byteCount, root)
         guard let rows = UInt32(exactly: rounded / UInt64(pageBytes)) else { throw .impossibleBuffer(byteCount) }
+        let card = Self.displayNode(of: node, root)
         let device: OwnedDescriptor
         do {
             device = try OwnedDescriptor(opening: root.appending("dev/dri/\(card)"), flags: O_RDWR)
@@ -69,6 +71,12 @@ public final class DRMMemory: DMABufBacked {
     /// Copies bytes into the memory. See ``Verbs/Memory/write(_:at:)``.
     public func write(_ bytes: RawSpan, at offset: Int) throws(PeerMRError) {
         try buffer.write(bytes, at: try place(offset, bytes.byteCount))
+    }
+
+    /// The node of the same device that allocates dumb buffers, by sysfs; the node itself where there is none.
+    static func displayNode(of node: String, _ root: SystemRoot) -> String {
+        guard node.hasPrefix("renderD") else { return node }
+        return root.entries("sys/class/drm/\(node)/device/drm")?.first { $0.hasPrefix("card") } ?? node
     }
 
     private static func function(of card: String, _ root: SystemRoot) -> PCIAddress? {
@@ -119,6 +127,10 @@ extension PeerMRError {
     static let drm = ErrorTable(
         "open", "DRM_IOCTL_MODE_CREATE_DUMB", "DRM_IOCTL_PRIME_HANDLE_TO_FD", facts: "card"
     ) { card in
+        ErrorRow(
+            call: "DRM_IOCTL_MODE_CREATE_DUMB", [.permissionDenied], .notSupported,
+            "/dev/dri/\(card) is a render node, which allocates no dumb buffers, and has no display node beside it",
+            "export memory by the driver's own library, and pass its descriptor; or use another DRM device")
         ErrorRow(
             [.noSuchFileOrDirectory], .notFound, "there is no /dev/dri/\(card)",
             "load the driver of the display device; ls /dev/dri lists the devices")

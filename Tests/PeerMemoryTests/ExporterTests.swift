@@ -75,4 +75,15 @@ import Verbs
         }
         #expect(!DMAHeap.isHeap("system-uncached", root: TemporaryFolder().root))
     }
+
+    @Test("A render node stands for the display node of its device")
+    func renderNodes() {
+        let machine = TemporaryFolder()
+        machine.folder("sys/class/drm/renderD128/device/drm/card3")
+        machine.folder("sys/class/drm/renderD128/device/drm/renderD128")
+        machine.folder("sys/class/drm/renderD129/device/drm/renderD129")
+        let nodes = ["renderD128", "renderD129", "renderD130", "card0"]
+        let names = nodes.map { DRMMemory.displayNode(of: $0, machine.root) }
+        #expect(names == ["card3", "renderD129", "renderD130", "card0"])
+    }
 }

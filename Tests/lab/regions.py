@@ -163,6 +163,11 @@ def display_memory(bench):
     in_order(report["proof"]["reason"], "the memory is the host's, which drm handed out", "was not reached")
     report = register(bench, DEVICE, "drm:card7:64K", code=2)
     in_order(report["error"]["reason"], "there is no /dev/dri/card7")
+    # A device that has a render node: its display node gives the buffer.
+    bench.must(bench.server, "modprobe vgem && ls /dev/dri/renderD128")
+    bench.later(lambda: bench.server.run("modprobe -r vgem"))
+    found = bench.probed("open", "drm:renderD128:1M")
+    equal((found["kind"], found["bytes"], found["round trip"]), ("dmabuf", str(1 << 20), "equal"), "by the render node")
 
 
 @test(HCA)
