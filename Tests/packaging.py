@@ -213,7 +213,7 @@ def install_and_uninstall(bench):
     prefix = stage / "opt" / "some"
     for path in ["bin/peermr", "lib/libpeermr.so", "lib/libpeermr-preload.so", f"lib/libpeermr.so.{bench.version}", "include/peermr.h", "include/peermr/region.h",
                  "share/man/man1/peermr.1.gz", "share/peermr/latency.gp", "share/man/man3/peermr_prove.3.gz",
-                 "share/bash-completion/completions/peermr", "lib/cmake/PeerMR/PeerMRConfig.cmake"]:
+                 "lib/python3/dist-packages/peermr/__init__.py", "share/bash-completion/completions/peermr", "lib/cmake/PeerMR/PeerMRConfig.cmake"]:
         check((prefix / path).exists(), f"{path} was not installed")
     installed = _files(stage)
     run([*words, "--programs", bench.programs], {"DESTDIR": str(stage)})

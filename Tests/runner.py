@@ -142,6 +142,7 @@ def host_jobs():
             [sys.executable, str(_HERE.parent / "Documentation" / "build"),
              "--scratch", str(build.scratch() / "debug"), "--output", str(build.scratch() / "documentation")]),
         _python("the C library, used and misused by a C program", "clibrary.py"),
+        _python("the Python module over the C library", "python.py"),
         _python("archives that ask for too much, refused within bounds of memory and time", "archives.py"),
         _python("what is installed", "packaging.py"),
         _python("the lab's cache: builds that fail, are killed, or meet another", "labcache.py"),

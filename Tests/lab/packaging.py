@@ -8,7 +8,7 @@ from registry import TOOL, test
 
 _ROOT = Path(__file__).resolve().parents[2]
 _LIBRARY = Path("/usr/lib/x86_64-linux-gnu")
-_PACKAGES = ["libpeermr0", "libpeermr-dev", "peermr"]
+_PACKAGES = ["libpeermr0", "libpeermr-dev", "peermr", "python3-peermr"]
 
 
 def _packages(bench):
@@ -22,7 +22,7 @@ def _packages(bench):
 
 def _all_files(bench):
     """All that is in the directories of the guest's system where packages put things, as a set."""
-    places = " ".join(["/usr/bin", "/usr/include", str(_LIBRARY), "/etc", "/var/lib/dpkg/info"]
+    places = " ".join(["/usr/bin", "/usr/include", str(_LIBRARY), "/etc", "/var/lib/dpkg/info", "/usr/lib/python3"]
                       + [f"/usr/share/{name}" for name in ("doc", "man", "bash-completion", "zsh", "fish", "lintian")])
     return set(bench.must(bench.server, f"find {places} -maxdepth 3 2> /dev/null; true").split("\n"))
 
@@ -35,7 +35,8 @@ def debian_packages(bench):
     # The lab's root keeps no documentation; a machine of users does.
     bench.must(guest, "rm -f /etc/dpkg/dpkg.cfg.d/lab; ldconfig")
     before = _all_files(bench)
-    bench.must(guest, f"dpkg --force-unsafe-io -i {found['libpeermr0']} {found['peermr']}", 120)
+    bench.must(guest, f"dpkg --force-unsafe-io -i {found['libpeermr0']} {found['peermr']} {found['python3-peermr']}",
+               120)
     # The guest has no compiler: only the headers of libibverbs may be missing.
     refused = bench.run(guest, f"dpkg --force-unsafe-io -i {found['libpeermr-dev']}", 120)
     check(refused.code != 0 and "libibverbs-dev" in refused.stderr, "libpeermr-dev asks for libibverbs-dev")
@@ -47,6 +48,8 @@ def debian_packages(bench):
     near, mate = guest.bdf("near"), guest.bdf("mate")
     result = bench.run(guest, f"peermr check {near} {mate}")
     equal(result.code, 0, "the exit code of peermr check for two drives behind one switch")
+    said = bench.must(guest, "cd / && python3 -c 'import peermr; print(peermr.version(), len(peermr.doctor()))'")
+    check(said.startswith(f"{version} "), f"the Python module said {said!r}")
     for name in ("ping-pong", "nic-to-nvme"):
         bench.must(guest, f"{name} --help")
     listed = bench.must(guest, f"dpkg -L {' '.join(_PACKAGES)}").split()

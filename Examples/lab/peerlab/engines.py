@@ -22,7 +22,7 @@ from .sandbox import run_sandboxed
 # libcurl4t64 and libnuma1 are for Mooncake, whose wheel has its other libraries in it.
 PACKAGES = """
     gcc make libc6-dev libibverbs-dev ucx-utils libucx-dev openmpi-bin libopenmpi-dev libfabric-bin libfabric-dev
-    python3 libcurl4t64 libnuma1
+    python3 python3-pyverbs libcurl4t64 libnuma1
 """.split()
 
 # The guest's Python, and the oldest C library that wheels for it may ask for.
