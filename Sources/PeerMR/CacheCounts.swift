@@ -107,8 +107,8 @@ extension CacheIndex {
         unsafe place.pointee.store(word, ordering: .releasing)
     }
 
-    /// Ends a slot's region: no more leases are counted, and those that are out are counted in the slot's state. Whoever
-    /// gives one back sees that.
+    /// Ends a slot's region: no more leases are counted, and those that are out are counted in the slot's state.
+    /// Whoever gives one back sees that.
     ///
     /// - Returns: how many are out still.
     func countEnded(_ number: Int) -> UInt64 {
