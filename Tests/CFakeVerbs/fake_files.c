@@ -21,10 +21,12 @@ static int step(const char *call)
 {
     if (!fake)
         return 0;
+    fake_lock();
     fake_note("%s", call);
     if (fake->kill_before && --fake->kill_before == 0)
         kill(getpid(), SIGKILL);
     int error = fake_failure(call);
+    fake_unlock();
     if (!error)
         return 0;
     errno = error;
