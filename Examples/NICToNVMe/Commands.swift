@@ -23,7 +23,7 @@ struct Bytes: ExpressibleByArgument {
 /// The slots, as both sides are told of them.
 struct SlotOptions: ParsableArguments {
     @Option(help: "Size of a slot, in whole pages.") var slotSize = Bytes(256 << 10)
-    @Option(help: "Number of slots: how many chunks are in flight.") var slots: UInt16 = 8
+    @Option(help: "Number of slots of a client: how many chunks are in flight.") var slots: UInt16 = 8
     @Option(help: "The port.") var port: UInt16 = 18_515
     @Option(help: "The file with the key that server and clients share, at least 16 bytes that nobody else may read.")
     var keyFile: String?
@@ -73,7 +73,18 @@ struct Serve: ParsableCommand {
     var overwrite = false
     @Option(help: "Flush peer writes with an RDMA READ: where a NIC does the DMA, or always.")
     var flushPeerWrites = FlushPolicy.auto
+    @Option(
+        help: ArgumentHelp(
+            "How many clients are served at once; by default up to 64, as far as half of the free p2pmem goes, or 256M "
+                + "of host memory.", valueName: "count"))
+    var clients: Int?
+    @Option(help: ArgumentHelp("How many more clients may wait for their turn.", valueName: "count")) var queue = 64
     @Option(help: "Seconds without progress before a client is disconnected.") var timeout = 30
+    @Option(
+        help: ArgumentHelp(
+            "The least that a client must move in a second while it is waited for, over the seconds of --timeout; 0 "
+                + "for any.", valueName: "bytes"))
+    var minimumRate = Bytes(64 << 10)
     @Option(help: "Seconds in which the drive may finish nothing before a transfer is given up.")
     var driveTimeout = 300
     @Flag(help: "Compute the CRC32C of every chunk here, too, where the slots are host memory.")
@@ -96,6 +107,10 @@ struct Serve: ParsableCommand {
         guard (1...86_400).contains(timeout), (1...86_400).contains(driveTimeout) else {
             throw ValidationError("--timeout and --drive-timeout must be between 1 and 86400 seconds.")
         }
+        guard (1...clientLimit).contains(clients ?? 1), (0...clientLimit).contains(queue) else {
+            throw ValidationError(
+                "--clients must be between 1 and \(clientLimit), --queue between 0 and \(clientLimit).")
+        }
     }
 
     func run() throws {
@@ -108,11 +123,13 @@ struct Serve: ParsableCommand {
             let options = DriveServer.Options(
                 memory: try request(device), fallback: allowBounce ? .bounce : .refuse,
                 slotBytes: UInt32(common.slotSize.count), slotCount: common.slots,
-                alwaysFlush: flushPeerWrites == .always, timeoutSeconds: timeout,
+                clientCount: clients, queueLimit: queue, alwaysFlush: flushPeerWrites == .always,
+                timeoutSeconds: timeout, minimumRate: minimumRate.count,
                 driveTimeoutSeconds: driveTimeout, allow: allowList, isReadOnly: readOnly, key: key,
                 checksDigests: checkDigests, once: once)
             let range = try device.range(at: offset.count, count: length?.count)
-            let queue = try StorageQueue(device, range: range, depth: 2 * Int(common.slots) + 2)
+            // What is at the drive at once, of all clients: enough for small slots, and for what one client has.
+            let queue = try StorageQueue(device, range: range, depth: max(128, 2 * Int(common.slots) + 2))
             let stop = OwnedDescriptor(adopting: peermr_termination_descriptor())
             let server = try DriveServer(options, queue: queue, address: address, stop: stop.rawValue, report: tell)
             let failures = try server.run()
@@ -146,6 +163,11 @@ struct ClientArguments: ParsableArguments {
     @Option(help: "The server's address.") var connect: String
     @Option(help: "The local address to connect from.") var bind: String?
     @Option(help: "The offset in the server's range: a multiple of the block size.") var offset = Bytes(0)
+    @Option(
+        help: ArgumentHelp(
+            "How long to wait for a turn where the server serves as many others as it can; 0 not to wait.",
+            valueName: "seconds"))
+    var wait: UInt32 = 300
     @Flag(inversion: .prefixedNo, help: "Draw a progress bar; on a terminal by default.")
     var progress: Bool = StatusLine.isTerminal
     @OptionGroup var common: SlotOptions
@@ -154,6 +176,7 @@ struct ClientArguments: ParsableArguments {
         guard SocketAddress(connect, port: common.port) != nil,
             bind == nil || SocketAddress(bind ?? "", port: 0) != nil
         else { throw ValidationError("--connect and --bind take numeric addresses.") }
+        guard wait <= 86_400 else { throw ValidationError("--wait must be at most 86400 seconds.") }
     }
 
     func options(_ stop: borrowing OwnedDescriptor) throws(PeerMRError) -> DriveClient.Options {
@@ -163,7 +186,7 @@ struct ClientArguments: ParsableArguments {
         return DriveClient.Options(
             server: server, source: bind.flatMap { SocketAddress($0, port: 0) },
             slotBytes: UInt32(common.slotSize.count), slotCount: common.slots, key: try common.key(),
-            stop: stop.rawValue)
+            queueSeconds: wait, stop: stop.rawValue, queued: { [connect] in tellPlace($0, at: connect) })
     }
 
     func report(_ operation: String, _ outcome: TransferOutcome, sha256: String?, verified: Bool?) {

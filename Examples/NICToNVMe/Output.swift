@@ -29,6 +29,11 @@ func printJSON(_ report: TransferReport) {
     ])
 }
 
+/// Where in a server's queue the client is.
+func tellPlace(_ place: QueuePlace, at server: String) {
+    say("waiting for a turn at \(server): place \(place.position) of the queue, for up to \(place.secondsLeft) s more")
+}
+
 /// A progress bar on standard error, drawn at most ten times a second.
 struct ProgressBar {
     let total: UInt64

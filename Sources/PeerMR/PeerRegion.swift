@@ -40,7 +40,8 @@ public struct PeerRegion: ~Copyable {
         try self.init(registering: memory, on: domain, access: access, options: options, bounceReason: nil)
     }
 
-    init(
+    /// Registers memory that stands in for other memory where there is a reason.
+    package init(
         registering memory: any Memory, on domain: ProtectionDomain, access: Access, options: RegistrationOptions,
         bounceReason: PeerMRError?
     ) throws(PeerMRError) {

@@ -19,6 +19,8 @@ public struct StorageQueue: ~Copyable, @unchecked Sendable {
     public let range: BlockRange
     /// Operations prepared or started whose completion has not been taken.
     public var inFlight: Int { ring.inFlight }
+    /// How many operations may be in flight at once.
+    public let depth: Int
 
     /// Makes a queue.
     ///
@@ -31,8 +33,9 @@ public struct StorageQueue: ~Copyable, @unchecked Sendable {
     public init(
         _ device: consuming BlockDevice, range: BlockRange, depth: Int
     ) throws(PeerMRError) {
+        self.depth = max(1, depth)
         var made: OpaquePointer?
-        let result = unsafe peermr_uring_open(UInt32(clamping: max(1, depth)), &made)
+        let result = unsafe peermr_uring_open(UInt32(clamping: self.depth), &made)
         guard result == 0, let made = unsafe made else { throw .openRing(Errno(rawValue: -result)) }
         unsafe ring = Ring(adopting: made)
         self.device = device

@@ -11,12 +11,16 @@ final class Caller {
     /// What has come together with the welcome, and belongs to the transfer.
     private(set) var early: [(Tag, Completion)] = []
     private static let patience: UInt64 = 30_000_000_000
+    private let queued: (QueuePlace) -> Void
 
-    init(link: Link, events: EventChannel, stop: Int32, server: String) {
+    init(
+        link: Link, events: EventChannel, stop: Int32, server: String, queued: @escaping (QueuePlace) -> Void
+    ) {
         self.link = link
         self.events = events
         self.stop = stop
         self.server = server
+        self.queued = queued
     }
 
     /// Says what is wanted; with a key it proves that it has it, and believes no server that does not.
@@ -62,15 +66,21 @@ final class Caller {
         throw .serverSilent(server)
     }
 
-    /// The server's first message. What was sent before the connection ended is still in the queue.
+    /// The server's first message that is not about the queue. What was sent before the end is still there.
     private func awaitAnswer() throws(PeerMRError) -> [UInt8] {
-        let deadline = monotonicNanoseconds() + Self.patience
+        var deadline = monotonicNanoseconds() + Self.patience
         var answer: [UInt8]?
         while monotonicNanoseconds() < deadline {
             let link = link
             do {
                 _ = try link.take { tag, completion throws(PeerMRError) in
                     if answer == nil, tag.kind == .receive {
+                        if let place = QueuePlace(completion) {
+                            // As long as the client is in the queue, the server says so every 10 s.
+                            deadline = monotonicNanoseconds() + 2 * Self.patience
+                            self.queued(place)
+                            return
+                        }
                         answer = link.message
                     } else {
                         self.early.append((tag, completion))
@@ -95,5 +105,15 @@ final class Caller {
             ready = try waitReadable([stop, events.descriptor, descriptor], milliseconds: 500)
         } catch { throw .waitFailed(error, "client") }
         if ready & 1 != 0 { throw .stopped }
+    }
+}
+
+extension QueuePlace {
+    /// What a message of the server says; nil for any other.
+    fileprivate init?(_ completion: Completion) {
+        guard completion.operation == .receive, let immediate = completion.immediate,
+            case .queued(let position, let seconds)? = Message(immediate: immediate)
+        else { return nil }
+        self.init(position: Int(position), secondsLeft: Int(seconds))
     }
 }

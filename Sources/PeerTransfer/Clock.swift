@@ -25,7 +25,7 @@ struct Clock {
 
     /// How long it has been waited for; 0 where it is not.
     func seconds(_ now: UInt64) -> Int {
-        since.map { Int((now - $0) / 1_000_000_000) } ?? 0
+        since.map { now > $0 ? Int((now - $0) / 1_000_000_000) : 0 } ?? 0
     }
 
     /// Whether it is time to tell of it, once for each.

@@ -4,7 +4,7 @@ package import PeerMR
 package import PeerStorage
 package import SystemPackage
 
-/// What a server serves from: reads, writes and flushes of one range, many in flight, used by one transfer at a time.
+/// What a server serves from: reads, writes and flushes of one range, many in flight.
 ///
 /// ``BlockDrive`` is the only one outside of tests, which put faults between it and the server.
 package protocol Drive: AnyObject {
@@ -16,6 +16,8 @@ package protocol Drive: AnyObject {
     var blockBytes: Int { get }
     /// Operations prepared or started whose completion has not been taken.
     var inFlight: Int { get }
+    /// How many of them there may be.
+    var depth: Int { get }
     /// Readable when there are completions to take.
     var descriptor: Int32 { get }
     /// Whether it is still there.
@@ -40,6 +42,7 @@ package final class BlockDrive: Drive {
     package var range: BlockRange { queue.range }
     package var blockBytes: Int { queue.device.blockBytes }
     package var inFlight: Int { queue.inFlight }
+    package var depth: Int { queue.depth }
     package var descriptor: Int32 { queue.descriptor }
     package var isPresent: Bool { queue.device.isPresent }
 

@@ -3,6 +3,14 @@
 public import PeerMR
 import SystemPackage
 
+/// A client's place in the queue of a server.
+public struct QueuePlace: Hashable, Sendable {
+    /// 1 for the next to be served.
+    public let position: Int
+    /// How long the client still waits, in seconds.
+    public let secondsLeft: Int
+}
+
 /// A client of a ``DriveServer``: one transfer each, from or into memory of the host.
 ///
 /// ``put(_:at:_:read:progress:)`` and ``get(_:at:_:receive:progress:)`` are all that an application needs.
@@ -19,20 +27,30 @@ public final class DriveClient {
         public var slotCount: UInt16
         /// What the server must have, too: both prove it; nil for servers without a key.
         public var key: SharedKey?
+        /// How long to wait for a turn where the server serves as many others as it can, in seconds; 0 not to wait.
+        public var queueSeconds: UInt32
+        /// How long the server may wait for this client in the middle of a transfer, in seconds; 0 for the server's own
+        /// limit, which counts where it is shorter.
+        public var idleSeconds: UInt32
+        /// Is told how many are served before this client, each time that the server says so.
+        public var queued: @Sendable (QueuePlace) -> Void
         /// A descriptor that becomes readable when the transfer is to stop; negative for none. Not closed.
         public var stop: Int32
 
         /// Options given one by one.
         public init(
             server: SocketAddress, source: SocketAddress? = nil, slotBytes: UInt32 = 256 << 10,
-            slotCount: UInt16 = 8, key: SharedKey? = nil, stop: Int32 = -1
+            slotCount: UInt16 = 8, key: SharedKey? = nil, queueSeconds: UInt32 = 300, idleSeconds: UInt32 = 0,
+            stop: Int32 = -1, queued: @escaping @Sendable (QueuePlace) -> Void = { _ in }
         ) {
             self.server = server
             self.source = source
             self.slotBytes = slotBytes
             self.slotCount = slotCount
-            self.stop = stop
             self.key = key
+            self.queueSeconds = queueSeconds
+            self.idleSeconds = idleSeconds
+            self.queued = queued
             self.stop = stop
         }
     }
@@ -77,8 +95,10 @@ public final class DriveClient {
             buffer: isWritten
                 ? RemoteAddress(address: slots.keys.address, key: slots.keys.remoteKey)
                 : RemoteAddress(address: 0, key: 0),
-            slotBytes: options.slotBytes, slotCount: options.slotCount, isReadBack: isReadBack)
-        let caller = Caller(link: link, events: events, stop: options.stop, server: server)
+            slotBytes: options.slotBytes, slotCount: options.slotCount, isReadBack: isReadBack,
+            queueSeconds: options.queueSeconds, idleSeconds: options.idleSeconds)
+        let caller = Caller(
+            link: link, events: events, stop: options.stop, server: server, queued: options.queued)
         welcome = try caller.greet(hello, options.key)
         early = caller.early
         guard welcome.slotCount <= options.slotCount, welcome.slotBytes <= options.slotBytes else {

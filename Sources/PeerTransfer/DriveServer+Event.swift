@@ -12,6 +12,8 @@ extension DriveServer {
         case serving(Offer)
         /// Host memory stands in for the peer memory that was asked for, and why.
         case bouncing(PeerMRError)
+        /// A client waits for its turn, as the so-manieth.
+        case queued(client: String, position: Int)
         /// A client was sent away.
         case refused(client: String, reason: String)
         /// A client could not be served for a reason that concerns the server alone.
@@ -44,8 +46,10 @@ extension DriveServer {
         public let choice: MethodChoice
         /// The size of a slot, in bytes.
         public let slotBytes: UInt32
-        /// How many slots there are.
+        /// How many slots each client has.
         public let slotCount: UInt16
+        /// How many clients are served at once.
+        public let clientCount: Int
         /// Whether other hosts are served without a key.
         public let isOpen: Bool
     }
@@ -72,8 +76,9 @@ extension DriveServer.Offer: CustomStringConvertible {
     public var description: String {
         let owner = provider.map { " of \($0)" } ?? ""
         var lines = [
-            "\(slotCount) slots of \(ByteCount.describe(slotBytes)) in \(memory.rawValue)\(owner), "
-                + "\(choice.method.rawValue) because \(choice.reason)"
+            "\(slotCount) slots of \(ByteCount.describe(slotBytes)) in \(memory.rawValue)\(owner) for "
+                + (clientCount == 1 ? "one client at a time" : "each of \(clientCount) clients at once")
+                + ", \(choice.method.rawValue) because \(choice.reason)"
         ]
         if nic == .software {
             lines.append("\(device) is a software device: the CPU copies in the kernel, no NIC does DMA")
@@ -94,6 +99,7 @@ extension DriveServer.Event: CustomStringConvertible {
         switch self {
         case .serving(let offer): "\(offer)"
         case .bouncing(let reason): "bouncing through host memory: \(reason)"
+        case .queued(let client, let position): "\(client) waits for its turn, at place \(position) of the queue"
         case .refused(let client, let reason): "refused \(client): \(reason)"
         case .unable(let client, let error): "cannot serve \(client): \(error)"
         case .ended(let report): "\(report)"

@@ -4,44 +4,56 @@ public import PeerMR
 public import PeerStorage
 import SystemPackage
 
-/// A client that has said what it wants.
-private struct Request {
-    let greeting: Greeting
-    let hello: Hello
-}
-
-/// Serves a range of a drive to clients over RDMA, through slots in peer memory; one client at a time.
+/// Serves a range of a drive to clients over RDMA, through slots in peer memory; many clients at once.
 ///
 /// `put`: the client's NIC writes into a slot, the drive writes the slot to its blocks; acknowledged after a flush.
 /// `get`: the drive reads into a slot, the NIC writes it into the client's memory. No CPU of this host touches the
-/// bytes. Belongs to one thread.
+/// bytes.
+///
+/// Every client that is served has an equal part of the slots, and its turn at the drive, by bytes. Clients beyond that
+/// wait in a queue; a client whose blocks another one writes, or writes while it reads them, is refused. Belongs to one
+/// thread, and makes no other.
 public final class DriveServer {
-    private let options: Options
-    private let drive: any Drive
+    let options: Options
+    let drive: SharedDrive
+    let shared: SharedQueue
+    let pool: SlotPool
+    let domain: ProtectionDomain
+    let report: (Event) -> Void
+    let attention = Attention()
     private let events: EventChannel
     private let listener: Connection
-    private let domain: ProtectionDomain
-    /// What tells of completions on all connections.
-    private let channel: CompletionChannel
     private let stop: Int32
-    private let report: (Event) -> Void
-    private var session: Session?
-    /// A client that asked while the last one's connection was being taken down: served when that is over.
-    private var waiting: Request?
-    private var greetings: [Greeting] = []
-    private var isStopping = false
+    /// The clients that are served, by their lanes to the drive.
+    var sessions: [Session?]
+    /// The memory that each has.
+    var parts: [(any SlotPart)?]
+    /// Clients that wait for their turn, the first in front.
+    var queue: [Waiting] = []
+    /// Clients that have not said yet what they want, or were refused.
+    var greetings: [Greeting] = []
+    var isStopping = false
+    var failures = 0
     /// What ends the server: its device or its drive is gone.
     private var loss: PeerMRError?
+    private var isDeviceLost = false
+    /// Since when the drive has finished nothing at all.
+    var driveClock = Clock()
     private var isStopWatched = true
+    /// Whether the last step had something to do, and when it was last looked for what only the kernel tells.
     private var isBusy = false
-    private var lookedAt: UInt64 = 0
-    private var failures = 0
+    private var lookedAroundAt: UInt64 = 0
+    /// Whether the next completion makes the channel readable.
+    private var isArmed = false
+    private var checkedAt: UInt64 = 0
+    private var lookedAtDriveAt: UInt64 = 0
 
     /// Listens on an address; allocates and registers slots once, so that what cannot work is said at once.
     ///
     /// - Parameters:
     ///   - options: the memory of the slots, their size and number, and the clients that are served.
-    ///   - queue: the drive and the range that is offered, and nothing else of it; the server becomes its owner.
+    ///   - queue: the drive and the range that is offered, and nothing else of it; the server becomes its owner. Its
+    ///     depth is how many operations of all clients are at the drive at once.
     ///   - address: one of an interface that an RDMA device stands on.
     ///   - stop: a descriptor that becomes readable when the server is to stop, and again when it is to leave the drive
     ///     alone with what it has not finished; negative for none. Read from, not closed.
@@ -62,25 +74,40 @@ public final class DriveServer {
         self.options = options
         self.stop = stop
         self.report = report
-        self.drive = drive
         events = try EventChannel()
         listener = try Connection(events)
-        try listener.listen(on: address)
+        // The kernel holds requests that have not been looked at yet.
+        try listener.listen(on: address, backlog: Int32(clamping: options.greetingRoom))
         guard let context = listener.context else {
             throw .wildcardAddress(address.host, ((try? Device.all()) ?? []).map(\.name))
         }
         domain = try ProtectionDomain(context)
         try context.makeEventsNonBlocking()
-        channel = try CompletionChannel(context)
-        let trial = try options.allocateSlots(on: domain)
+        let others = options.queueRoom + options.greetingRoom
+        pool = try options.pool(on: domain, seats: options.seats(besides: others, on: context))
+        shared = try SharedQueue(
+            context, seats: pool.count + others + 1,
+            capacity: pool.count * options.completions + (others + 1) * Link.earlyCompletions)
+        self.drive = SharedDrive(
+            drive, lanes: pool.count, slotCount: Int(options.slotCount), slotBytes: Int(options.slotBytes))
+        sessions = Array(repeating: nil, count: pool.count)
+        parts = Array(repeating: nil, count: pool.count)
+        try offer(on: address)
+    }
+
+    /// Says what is served, after a region that proves it.
+    private func offer(on address: SocketAddress) throws(PeerMRError) {
+        guard let part = pool.take() else { return }
+        defer { pool.giveBack(part) }
+        let trial = try pool.register(part)
         if let reason = trial.bounceReason { report(.bouncing(reason)) }
         report(
             .serving(
                 Offer(
-                    path: drive.path, range: drive.range, address: address,
-                    device: context.device, nic: trial.nic, memory: trial.kind, provider: trial.provider,
+                    path: drive.drive.path, range: drive.drive.range, address: address,
+                    device: domain.context.device, nic: trial.nic, memory: trial.kind, provider: trial.provider,
                     choice: trial.choice, slotBytes: options.slotBytes, slotCount: options.slotCount,
-                    isOpen: options.key == nil && !options.allow.isEmpty)))
+                    clientCount: pool.count, isOpen: options.key == nil && !options.allow.isEmpty)))
     }
 
     /// Serves until it is told to stop, or for one transfer.
@@ -94,41 +121,118 @@ public final class DriveServer {
     }
 
     /// Whether nobody is served, or about to be.
-    package var isIdle: Bool { session == nil && waiting == nil && greetings.isEmpty }
+    package var isIdle: Bool { !isServing && queue.isEmpty && greetings.isEmpty }
+
+    var isServing: Bool { sessions.contains { $0 != nil } }
+
+    func eachSession(_ body: (Session) -> Void) {
+        for lane in sessions.indices { if let session = sessions[lane] { body(session) } }
+    }
+}
+
+// MARK: - The loop
+
+extension DriveServer {
+    /// How long a busy server may take what comes from NIC and drive alone, and how often it looks at the clock for all
+    /// clients, in nanoseconds.
+    private static let lookInterval: UInt64 = 200_000
+    private static let checkInterval: UInt64 = 50_000_000
 
     /// Does what there is to do, or waits a moment for something.
     ///
     /// - Returns: false when it has been told to stop, and nobody is served any more.
     package func step() throws(PeerMRError) -> Bool {
-        guard !(isStopping && session == nil) else {
+        if isStopping, !isServing, isDeviceLost || greetings.isEmpty {
             if let loss { throw loss }
             return false
         }
-        try wait(isBusy ? 0 : 200)
-        channel.drain()
-        // First what tells why requests may have failed.
-        while let event = domain.context.nextEvent() { handle(event) }
-        while let event = try events.next() { handle(event) }
-        lookAtDrive()
-        isBusy = session?.poll() ?? false
-        hearGreetings()
-        session?.checkTimeouts()
-        if session?.isOver ?? false { finish() }
+        let now = monotonicNanoseconds()
+        if !isBusy || now - lookedAroundAt >= Self.lookInterval {
+            lookedAroundAt = now
+            try lookAround()
+        }
+        isBusy = serve()
+        if !isBusy, !isArmed { arm() }
+        if attention.hasGreeting { hearGreetings() }
+        if now - checkedAt >= Self.checkInterval { check(now) }
+        if attention.isDue { finishSessions() }
         return true
     }
 
-    private func wait(_ milliseconds: Int32) throws(PeerMRError) {
+    /// Takes what NIC and drive have done, and hands the drive more.
+    private func serve() -> Bool {
+        let hasPolled = poll()
+        let hasStored = takeStorage()
+        do throws(Errno) {
+            try drive.start { lane, completion in sessions[lane]?.take(completion) }
+        } catch {
+            // These pass; what was prepared is begun the next time.
+            guard ![.interrupted, .resourceTemporarilyUnavailable, .resourceBusy].contains(error) else { return true }
+            eachSession { $0.fail(starting: error) }
+        }
+        return hasPolled || hasStored
+    }
+
+    @discardableResult
+    func poll() -> Bool {
+        do throws(PeerMRError) { return try shared.poll() } catch {
+            // All connections have lost their device.
+            lose(error)
+            return false
+        }
+    }
+
+    private func takeStorage() -> Bool {
+        var any = false
+        while let (lane, completion) = drive.next() {
+            any = true
+            sessions[lane]?.take(completion)
+        }
+        if any { driveClock.reset() }
+        return any
+    }
+
+    /// Asks to be woken, and looks once more: what came before that makes no event.
+    private func arm() {
+        // Where the device refuses, the queue is looked at every now and then all the same.
+        do { try shared.request() } catch { return }
+        isArmed = true
+        isBusy = true
+    }
+
+    /// Takes what only the kernel tells; waits for it, or for NIC and drive, where there is nothing else to do.
+    private func lookAround() throws(PeerMRError) {
         let ready: UInt8
         do {
             ready = try waitReadable(
                 [
-                    isStopWatched ? stop : -1, events.descriptor, channel.descriptor, drive.descriptor,
+                    isStopWatched ? stop : -1, events.descriptor, shared.channel.descriptor, drive.drive.descriptor,
                     domain.context.eventDescriptor,
-                ], milliseconds: milliseconds)
+                ], milliseconds: isBusy ? 0 : isArmed ? 200 : 1)
         } catch {
             throw .waitFailed(error, "server")
         }
         if ready & 1 != 0 { try hearStop() }
+        if ready & 4 != 0 {
+            shared.channel.drain()
+            isArmed = false
+        }
+        // First what tells why requests may have failed.
+        while let event = domain.context.nextEvent() { if event == .deviceFatal { loseDevice() } }
+        while let event = try events.next() { handle(event) }
+        lookAtDrive()
+    }
+
+    /// Looks after all clients' time limits.
+    private func check(_ now: UInt64) {
+        checkedAt = now
+        driveClock.run(drive.drive.inFlight > 0, now)
+        if driveClock.strikes(now) {
+            report(.waitingForDrive(seconds: driveClock.seconds(now), operations: drive.drive.inFlight))
+        }
+        eachSession { $0.checkTimeouts(now) }
+        hearGreetings()
+        checkQueue(monotonicNanoseconds())
     }
 
     /// The first time ends what is served in an orderly way; the second does not wait for the drive.
@@ -137,171 +241,54 @@ public final class DriveServer {
         guard isStopping else {
             isStopping = true
             report(.stopping)
-            session?.fail(.serverStopped())
+            eachSession { $0.fail(.serverStopped()) }
+            sendAway(Refusal(.stopping))
             return
         }
-        guard isStopWatched, drive.inFlight > 0 else { return }
-        throw .driveAbandoned(drive.path, drive.inFlight)
+        guard isStopWatched, drive.drive.inFlight > 0 else { return }
+        throw .driveAbandoned(drive.drive.path, drive.drive.inFlight)
     }
 
     /// Looks once a second whether the drive is still there: nobody tells of one that is idle.
     private func lookAtDrive() {
         let now = monotonicNanoseconds()
-        guard loss == nil, now - lookedAt > 1_000_000_000 else { return }
-        lookedAt = now
-        guard !drive.isPresent else { return }
-        let error = PeerMRError.gone(drive.path)
+        guard loss == nil, now - lookedAtDriveAt > 1_000_000_000 else { return }
+        lookedAtDriveAt = now
+        guard !drive.drive.isPresent else { return }
+        let error = PeerMRError.gone(drive.drive.path)
         loss = error
         isStopping = true
-        session?.fail(error)
+        eachSession { $0.fail(error) }
+        sendAway(Refusal(.driveFailed, detail: UInt64(error.errno?.rawValue ?? 0)))
     }
 
-    private func handle(_ event: DeviceEvent) {
-        if event == .deviceFatal { loseDevice() }
+    /// Looks at the drive when a session has ended, whenever it was last looked at.
+    func lookAtDriveAgain() {
+        lookedAtDriveAt = 0
+        lookAtDrive()
     }
 
-    private func loseDevice() {
-        guard loss == nil else { return }
-        let error = PeerMRError.deviceRemoved(domain.context.device)
-        loss = error
+    private func loseDevice() { lose(.deviceRemoved(domain.context.device)) }
+
+    private func lose(_ error: PeerMRError) {
+        guard !isDeviceLost else { return }
+        isDeviceLost = true
+        loss = loss ?? error
         isStopping = true
-        session?.lose(error)
+        eachSession { $0.lose(error) }
     }
 
     private func handle(_ event: ConnectionEvent) {
         if let connection = event.request { return greet(connection, event.privateData) }
         if event.kind == .deviceRemoval { return loseDevice() }
         if hearOfGreeting(event) { return }
-        guard let session, event.identity == session.connection.identity else { return }
+        guard let session = sessions.first(where: { $0?.connection.identity == event.identity }) ?? nil else { return }
         switch event.kind {
-        case .established: session.establish()
-        case .disconnected, .unreachable, .connectError, .rejected, .addressChange: session.peerDisconnected()
+        case .disconnected, .unreachable, .connectError, .rejected, .addressChange:
+            // What came before the end is still in the queue: it may be all that was missing.
+            poll()
+            session.peerDisconnected()
         default: break
         }
-    }
-
-    private func admit(_ request: Request) throws(Refusal) {
-        guard !isStopping else { throw Refusal(.stopping) }
-        if let session, session.isHeldByDrive {
-            throw Refusal(.driveFailed, detail: UInt64(Errno.timedOut.rawValue))
-        }
-        if let session, session.isEnding, waiting == nil {
-            waiting = request
-            return
-        }
-        guard session == nil else { throw Refusal(.busy) }
-        let session = try Session(request.greeting, request.hello, options, drive, domain, report: report)
-        self.session = session
-        session.establish()
-    }
-
-    /// Ends a session, with its queue pair, region and slots.
-    private func finish() {
-        guard let ended = session else { return }
-        if ended.failure != nil { failures += 1 }
-        report(.ended(ended.report))
-        session = nil
-        if options.once { isStopping = true }
-        lookedAt = 0
-        lookAtDrive()
-        guard let next = waiting else { return }
-        waiting = nil
-        do { try admit(next) } catch { refuse(next.greeting, error) }
-    }
-}
-
-// MARK: - Clients before they are served
-
-extension DriveServer {
-    /// Looks at a connection request, and accepts it with a challenge, or refuses it.
-    private func greet(_ connection: Connection, _ privateData: [UInt8]) {
-        let client = connection.peerAddress?.host ?? "?"
-        do throws(Refusal) {
-            let (grant, path) = try look(at: connection, client)
-            let preface = try Preface(parsing: privateData)
-            guard !isStopping else { throw Refusal(.stopping) }
-            guard greetings.count < Greeting.limit else { throw Refusal(.busy) }
-            do {
-                greetings.append(
-                    try Greeting(
-                        connection, client: client, grant: grant, preface: preface, path: path, key: options.key,
-                        domain: domain, window: Int(options.slotCount), channel: channel))
-            } catch {
-                report(.unable(client: client, error))
-                throw Refusal(.noMemory, detail: UInt64(error.errno?.rawValue ?? 0))
-            }
-        } catch {
-            report(.refused(client: client, reason: error.words))
-            connection.reject(privateData: error.bytes)
-        }
-    }
-
-    /// What a client may do: by the path of its queue pair, because it has written its address itself.
-    private func look(at connection: Connection, _ client: String) throws(Refusal) -> (Grant, ConnectionPath?) {
-        let claim = connection.peerAddress.flatMap { HostAddress($0) }
-        let own = connection.localAddress.flatMap { HostAddress($0) }
-        let applicant: Applicant
-        do {
-            applicant = Applicant(
-                claim: claim, path: try connection.path(), isOverTCP: connection.context?.isIWARP ?? false,
-                isInfiniBand: try connection.context?.port(connection.portNumber).isInfiniBand ?? false,
-                isFromHere: claim != nil && claim == own)
-        } catch {
-            report(.unable(client: client, error))
-            throw Refusal(.noPath)
-        }
-        do { return (try options.allow.admit(applicant), applicant.path) } catch { throw Refusal(error) }
-    }
-
-    /// Takes what clients say that are not served yet.
-    private func hearGreetings() {
-        for greeting in greetings {
-            do throws(PeerMRError) {
-                switch try greeting.hear() {
-                case .success(let hello)?:
-                    greetings.removeAll { $0 === greeting }
-                    do { try admit(Request(greeting: greeting, hello: hello)) } catch { refuse(greeting, error) }
-                case .failure(let refusal)?:
-                    greetings.removeAll { $0 === greeting }
-                    refuse(greeting, refusal)
-                case nil: break
-                }
-            } catch {
-                if !greeting.isLeaving { report(.refused(client: greeting.client, reason: error.reason)) }
-                end(greeting)
-            }
-        }
-        for greeting in greetings where greeting.isOver { end(greeting) }
-    }
-
-    private func refuse(_ greeting: Greeting, _ refusal: Refusal) {
-        report(.refused(client: greeting.client, reason: refusal.words))
-        greeting.refuse(refusal)
-        greetings.append(greeting)
-    }
-
-    private func end(_ greeting: Greeting) {
-        greeting.connection.disconnect()
-        greetings.removeAll { $0 === greeting }
-    }
-
-    /// - Returns: whether an event of the connection manager is about a client that is not served yet.
-    private func hearOfGreeting(_ event: ConnectionEvent) -> Bool {
-        let isOfWaiting = waiting?.greeting.connection.identity == event.identity
-        let greeting = greetings.first { $0.connection.identity == event.identity }
-        guard isOfWaiting || greeting != nil else { return false }
-        switch event.kind {
-        case .established: greeting?.establish()
-        case .disconnected, .unreachable, .connectError, .rejected, .deviceRemoval, .addressChange:
-            if isOfWaiting {
-                waiting?.greeting.connection.disconnect()
-                waiting = nil
-            } else if let greeting {
-                if !greeting.isLeaving { report(.refused(client: greeting.client, reason: "it has gone again")) }
-                end(greeting)
-            }
-        default: break
-        }
-        return true
     }
 }

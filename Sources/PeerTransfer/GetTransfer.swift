@@ -18,6 +18,7 @@ final class GetTransfer: Transfer {
     /// The next chunk to send.
     private var next: UInt64 = 0
     private var emptied: UInt64 = 0
+    private(set) var clientBytes: UInt64 = 0
 
     init(_ context: TransferContext) {
         self.context = context
@@ -73,6 +74,7 @@ final class GetTransfer: Transfer {
             else { throw .outOfTurn("an immediate that returns no slot") }
             arrived(slots[Int(number)].empty(), in: Int(number))
             emptied += 1
+            clientBytes += context.chunks.bytes(of: emptied - 1)
             if emptied == context.chunks.count { isComplete = true }
             try reuse(Int(number))
         default: break

@@ -3,7 +3,8 @@
 import PeerMR
 import SystemPackage
 
-/// What a work request was for: the kind and the slot, in its request ID.
+/// What a work request was for: the kind and the slot, in the low 40 bits of its request ID. Above them stands whose it
+/// is, where several connections share a completion queue (``Seat``).
 struct Tag: Equatable {
     enum Kind: UInt8 {
         case receive, message, chunk, arrival, probe
@@ -35,6 +36,8 @@ final class Link {
     private var batch = CompletionBatch(capacity: 32)
     private var lastSign = monotonicNanoseconds()
     private var isProbing = false
+    /// What its request IDs have besides the tag.
+    let seat: Seat
     /// Where messages with bytes arrive, one place for each receive, and behind them the place that one is sent from.
     private let places: PeerRegion
     private let receives: Int
@@ -43,28 +46,52 @@ final class Link {
     /// Messages whose arrival the peer's device has not yet confirmed.
     private(set) var messagesInFlight = 0
     /// Whether a request has failed: the queue pair carries nothing any more, and what has come is still in the queue.
-    private(set) var isBroken = false
+    var isBroken = false
 
     /// Makes the queues for `window` chunks in flight, and posts the receives for the peer's messages.
     ///
-    /// - Parameter channel: what tells of completions; nil for one of its own.
+    /// - Parameters:
+    ///   - shared: the queue that all connections of a server share. Receives are then posted for what a client may say
+    ///     before it is served, and the others by ``open()``.
+    ///   - seat: what tells them apart there.
     init(
-        _ connection: Connection, domain: ProtectionDomain, window: Int, channel: CompletionChannel? = nil
+        _ connection: Connection, domain: ProtectionDomain, window: Int, shared: SharedQueue? = nil,
+        seat: Seat = .only
     ) throws(PeerMRError) {
-        let sends = 2 * window + 8
-        receives = 2 * window + 8
+        receives = Self.requests(window)
         self.connection = connection
         self.domain = domain
-        self.channel = if let channel { channel } else { try CompletionChannel(domain.context) }
+        self.seat = seat
+        if let shared {
+            (channel, queue) = (shared.channel, shared.queue)
+        } else {
+            channel = try CompletionChannel(domain.context)
+            queue = try CompletionQueue(domain.context, capacity: Self.completions(window: window), channel: channel)
+        }
         places = try PeerRegion.allocate(
             (receives + 1) * Self.messageBytes, of: .host, on: domain, access: [.localWrite])
-        queue = try CompletionQueue(
-            domain.context, capacity: sends + receives + window, channel: self.channel)
         queuePair = try QueuePair(
             for: connection, domain: domain, sendQueue: queue, receiveQueue: queue,
-            capacity: QueuePairCapacity(sends: sends, receives: receives))
-        for index in 0..<receives { try postReceive(index) }
-        try request()
+            capacity: QueuePairCapacity(sends: receives, receives: receives))
+        try openReceives(0..<(shared == nil ? receives : Self.earlyReceives))
+        if shared == nil { try request() }
+    }
+
+    /// Sends, and receives, that can be outstanding with so many chunks in flight.
+    private static func requests(_ window: Int) -> Int { 2 * window + 8 }
+
+    /// The completions that there can be at once: of sends, of receives, and of the reads that make sure of arrivals.
+    static func completions(window: Int) -> Int { 2 * requests(window) + window }
+
+    /// Receives, and completions, of a client that is not served yet.
+    static let earlyReceives = 4
+    static let earlyCompletions = 16
+
+    /// Posts the receives that a transfer needs.
+    func open() throws(PeerMRError) { try openReceives(Self.earlyReceives..<receives) }
+
+    private func openReceives(_ indexes: Range<Int>) throws(PeerMRError) {
+        for index in indexes { try postReceive(index) }
     }
 
     /// The longest message, in bytes.
@@ -79,7 +106,7 @@ final class Link {
     private func postReceive(_ index: Int) throws(PeerMRError) {
         let place = try place(index)
         do {
-            try queuePair.postReceive(place, requestID: Tag(.receive, slot: index).requestID)
+            try queuePair.postReceive(place, requestID: seat.bits | Tag(.receive, slot: index).requestID)
         } catch { throw .post("ibv_post_recv", error) }
     }
 
@@ -88,7 +115,7 @@ final class Link {
         let place = try place(receives, count: bytes.count)
         unsafe places.hostBytes(at: receives * Self.messageBytes, count: bytes.count)?.copyBytes(from: bytes)
         do {
-            try queuePair.postSend(place, requestID: Tag(.message).requestID)
+            try queuePair.postSend(place, requestID: seat.bits | Tag(.message).requestID)
             messagesInFlight += 1
         } catch { throw .post(error) }
     }
@@ -98,7 +125,10 @@ final class Link {
         guard completion.immediate == nil, completion.operation == .receive,
             let bytes = unsafe places.hostBytes(
                 at: index * Self.messageBytes, count: min(Int(completion.byteCount), Self.messageBytes))
-        else { return message = [] }
+        else {
+            if !message.isEmpty { message = [] }
+            return
+        }
         message = unsafe Array(UnsafeRawBufferPointer(bytes))
     }
 
@@ -109,7 +139,7 @@ final class Link {
     func send(_ message: Message) throws(PeerMRError) {
         do {
             try queuePair.postSend(
-                immediate: message.immediate, requestID: Tag(.message).requestID)
+                immediate: message.immediate, requestID: seat.bits | Tag(.message).requestID)
             messagesInFlight += 1
         } catch { throw .post(error) }
     }
@@ -120,11 +150,11 @@ final class Link {
         do {
             try queuePair.postWrite(
                 entry, to: remote, immediate: immediate,
-                requestID: Tag(.chunk, slot: slot).requestID)
+                requestID: seat.bits | Tag(.chunk, slot: slot).requestID)
         } catch { throw .post(error) }
     }
 
-    /// Takes all completions that are there, and asks to be woken for the next.
+    /// Takes all completions that are there, and asks to be woken for the next. For a queue of its own.
     ///
     /// - Returns: whether `body` was called for any: what a probe brings is a sign of life, but no headway.
     func take(_ body: (Tag, Completion) throws(PeerMRError) -> Void) throws(PeerMRError) -> Bool {
@@ -141,7 +171,7 @@ final class Link {
             do { count = try queue.poll(into: &batch) } catch { throw .post("ibv_poll_cq", error) }
             if count == 0 { break }
             left -= count
-            lastSign = monotonicNanoseconds()
+            let now = monotonicNanoseconds()
             for index in 0..<count {
                 let completion = batch[index]
                 guard completion.status == .success else {
@@ -150,7 +180,7 @@ final class Link {
                     if broken.map({ $0.status == .flushed }) ?? true { broken = completion }
                     continue
                 }
-                if try handle(completion, body) { isHeadway = true }
+                if try handle(completion, at: now, body) { isHeadway = true }
             }
         }
         if let broken { throw .lost(broken) }
@@ -158,9 +188,13 @@ final class Link {
         return isHeadway
     }
 
-    private func handle(
-        _ completion: Completion, _ body: (Tag, Completion) throws(PeerMRError) -> Void
+    /// Takes one completion of this connection that is a success.
+    ///
+    /// - Returns: whether `body` was called.
+    func handle(
+        _ completion: Completion, at now: UInt64, _ body: (Tag, Completion) throws(PeerMRError) -> Void
     ) throws(PeerMRError) -> Bool {
+        lastSign = now
         guard let tag = Tag(requestID: completion.requestID) else { return false }
         switch tag.kind {
         case .receive:
@@ -201,6 +235,6 @@ final class Link {
         let silence = monotonicNanoseconds() - lastSign
         guard !isProbing, silence > UInt64(seconds) * 1_000_000_000 else { return }
         isProbing = true
-        do { try queuePair.postProbe(requestID: Tag(.probe).requestID) } catch { throw .post(error) }
+        do { try queuePair.postProbe(requestID: seat.bits | Tag(.probe).requestID) } catch { throw .post(error) }
     }
 }

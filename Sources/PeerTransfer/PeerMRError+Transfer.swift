@@ -13,7 +13,8 @@ extension PeerMRError {
             chunkOutsideRegion, badSlotBytes, badTimeout, badSlotCount, badClientRange, changedOnItsWay, otherBytesCame,
             noRoomForRecord,
             wildcardAddress, serverStopped,
-            clientStuck, driveStuck, driveAbandoned, deviceRemoved, clientGone, refusedByServer, serverWithoutMemory,
+            badClientCount, poolTooSmall, clientStuck, clientTrickles, driveStuck, driveAbandoned, deviceRemoved,
+            clientGone, refusedByServer, serverWithoutMemory,
             serverDriveFailed, serverDeviceFailed,
         ])
 }
@@ -112,6 +113,20 @@ extension PeerMRError {
         ErrorRow(.invalidArgument, "\(count) slots cannot be numbered", "take 1 to \(limit)")
     }
 
+    static let badClientCount = ErrorTable(facts: "clients", "queue", "limit") { clients, queue, limit in
+        ErrorRow(
+            .invalidArgument, "\(clients) clients at once and \(queue) that wait cannot be served",
+            "take 1 to \(limit) clients, and 0 to \(limit) that wait")
+    }
+    static let poolTooSmall = ErrorTable(
+        facts: "parts", "clients", "byte count"
+    ) { parts, clients, count in
+        ErrorRow(
+            .resourceLimit,
+            "there is memory for the slots of \(parts) clients at once, \(count) bytes each, and not of \(clients)",
+            "serve fewer at once, or take fewer or smaller slots")
+    }
+
     static let changedOnItsWay = ErrorTable(facts: "chunk", "digest", "expected") { chunk, found, expected in
         ErrorRow(
             .dataMismatch,
@@ -151,6 +166,14 @@ extension PeerMRError {
     static let clientStuck = ErrorTable(origin: .client, facts: "seconds") { seconds in
         ErrorRow(.disconnected, "the client made no progress for \(seconds) s")
             .with(remedy: "see whether it hangs, or raise the server's time limit")
+    }
+    static let clientTrickles = ErrorTable(
+        origin: .client, facts: "rate", "minimum rate", "seconds"
+    ) { rate, least, seconds in
+        ErrorRow(
+            .disconnected,
+            "the client moved \(rate) bytes/s over \(seconds) s in which it was waited for, and \(least) is the least",
+            "see what slows it down, or lower the server's minimum rate")
     }
     static let driveStuck = ErrorTable(origin: .drive, facts: "path", "seconds", "count") { path, seconds, count in
         ErrorRow(

@@ -15,6 +15,7 @@ final class PutTransfer: Transfer {
     private(set) var wantsReadBack = false
     /// Slots that have been offered, and not been filled.
     var awaitsClient: Bool { credited > received }
+    private(set) var clientBytes: UInt64 = 0
     private var flush: PeerWriteFlush?
     /// The chunk that each slot is offered for; nil while it is not the client's.
     private var offered: [UInt64?]
@@ -85,11 +86,12 @@ final class PutTransfer: Transfer {
         else { throw .outOfTurn("chunk \(chunk) of \(completion.byteCount) bytes") }
         if let found = context.digest(of: chunk), found != digest { throw .changedOnItsWay(chunk, found, digest) }
         received += 1
+        clientBytes += UInt64(completion.byteCount)
         guard flush != nil else { return try write(slot: slot) }
         do {
             try flush?.post(
                 reading: UInt64(slot) * context.chunks.slotBytes, of: context.region.keys,
-                requestID: Tag(.arrival, slot: slot).requestID)
+                requestID: context.link.seat.bits | Tag(.arrival, slot: slot).requestID)
         } catch { throw .post(error) }
     }
 

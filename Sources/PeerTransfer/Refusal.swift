@@ -27,6 +27,9 @@ package struct Refusal: Error, Equatable {
         case wrongKey
         case silent
         case changed
+        case overlapping
+        case waitedTooLong
+        case belowRate
 
         /// For the server's own log.
         var words: String {
@@ -34,7 +37,10 @@ package struct Refusal: Error, Equatable {
             case .malformed: "it does not speak this protocol"
             case .otherVersion: "it speaks another version of the protocol than \(wireVersion)"
             case .notAllowed: "its address is not one of those that are served"
-            case .busy: "another client is being served"
+            case .busy: "as many clients as can be are being served"
+            case .overlapping: "another client is reading or writing a part of the same range"
+            case .waitedTooLong: "its turn has not come in the time that it waits"
+            case .belowRate: "it moves too little"
             case .outOfRange: "it asks for more than the range that is offered"
             case .offBlock: "its offset is not at the beginning of a block"
             case .empty: "it asks for no bytes"
@@ -145,7 +151,20 @@ extension PeerMRError {
         ErrorRow(refusal: .silent, .disconnected, "\(server) has waited too long for this client's hello", "try again")
         ErrorRow(refusal: .readOnly, .refused, "\(server) serves this client for reading only")
             .with(remedy: "let the server allow this client to write")
-        ErrorRow(refusal: .busy, .busy, "\(server) is serving another client", "try again later")
+        ErrorRow(refusal: .busy, .busy, "\(server) is serving as many clients as it can")
+            .with(remedy: "try again later, or wait for a turn")
+        ErrorRow(
+            refusal: .overlapping, .busy,
+            "another client of \(server) is using a part of this range, and one of the two writes",
+            "try again when it is done, or take another range")
+        ErrorRow(
+            refusal: .waitedTooLong, .busy, "this client's turn at \(server) has not come in \(detail) s"
+        )
+        .with(remedy: "try again later, or wait for longer")
+        ErrorRow(
+            refusal: .belowRate, .disconnected,
+            "\(server) gave this client up, because it moved less than \(detail) KiB/s while it was waited for",
+            "see what slows it down, or lower the server's minimum rate")
         ErrorRow(
             refusal: .outOfRange, .invalidArgument,
             "offset and length go past the end of what \(server) offers, which is \(detail) bytes",

@@ -4,15 +4,14 @@ import PeerMR
 import PeerStorage
 import SystemPackage
 
-/// One client, from its request to the end of its connection. The slots are allocated, and wiped, for it alone.
-final class Session {
-    let client: String
-    let hello: Hello
-    let connection: Connection
-    private let link: Link
+/// A client that is served, to the end of its connection. It has a part of the slots, and a lane to the drive.
+final class Session: Guest {
+    let plan: TransferPlan
+    let lane: Int
     private let context: TransferContext
-    private let drive: any Drive
+    private let drive: SharedDrive
     private let options: DriveServer.Options
+    private let attention: Attention
     private var transfer: (any Transfer)?
     /// What is done now: what has been put may be read back.
     private var operation: Operation
@@ -20,156 +19,114 @@ final class Session {
     /// Since when the client, and the drive, have been waited for.
     private var clientClock = Clock()
     private var driveClock = Clock()
+    private var meter = Meter()
     private var started: UInt64 = 0
     /// Why it ended before its time; nil while all is well.
     private(set) var failure: PeerMRError?
     /// When the connection is taken down after a last message; nil while it is in use.
     private var closeAt: UInt64?
-    /// Messages that are faster than the news of the connection wait in the queue until the transfer can take them.
-    private var isEstablished = false
-    private var isDisconnected = false
+    private(set) var isDisconnected = false
     /// From the first credit to the last acknowledgement, for people.
     private(set) var seconds = 0.0
 
-    /// Takes a client that has said what it wants: checks it, allocates the slots, and offers them.
+    /// Takes a client that has said what it wants, in place of its greeting, and offers it the slots.
     ///
+    /// - Parameter region: the client's part of the slots, for it alone.
     /// - Throws: the refusal to answer with, after reporting what concerns the server alone.
     init(
-        _ greeting: Greeting, _ hello: Hello, _ options: DriveServer.Options, _ drive: any Drive,
-        _ domain: ProtectionDomain, report: @escaping (DriveServer.Event) -> Void
-    ) throws(Refusal) {
-        client = greeting.client
-        operation = hello.operation
-        self.hello = hello
-        connection = greeting.connection
-        link = greeting.link
+        _ greeting: Greeting, _ plan: TransferPlan, _ options: DriveServer.Options, _ region: consuming PeerRegion,
+        _ drive: SharedDrive, lane: Int, _ attention: Attention, report: @escaping (DriveServer.Event) -> Void
+    ) throws(PeerMRError) {
+        self.plan = plan
+        self.lane = lane
+        operation = plan.hello.operation
         self.drive = drive
         self.options = options
+        self.attention = attention
         tell = report
-        let grant = greeting.grant
-        guard hello.operation == .get || !(options.isReadOnly || grant.isReadOnly) else { throw Refusal(.readOnly) }
-        let range = grant.range ?? 0..<drive.range.byteCount
-        let chunks = try Self.chunks(hello, options, range, UInt64(drive.blockBytes))
-        do {
-            let region = try options.allocateSlots(on: domain)
-            let seesBytes = options.checksDigests && region.kind == .host
-            let welcome = Self.welcome(region, chunks, range, seesBytes)
-            context = TransferContext(
-                link: link, region: region, chunks: chunks, hello: hello, base: range.lowerBound + hello.offset,
-                seesBytes: seesBytes, drive: drive)
-            try greeting.answer(hello, with: welcome)
-        } catch {
-            report(.unable(client: client, error))
-            throw Refusal(.noMemory, detail: UInt64(error.errno?.rawValue ?? 0))
-        }
-    }
-
-    private static func chunks(
-        _ hello: Hello, _ options: DriveServer.Options, _ range: Range<UInt64>, _ block: UInt64
-    ) throws(Refusal) -> Chunks {
-        let capacity = range.upperBound - range.lowerBound
-        guard hello.byteCount > 0 else { throw Refusal(.empty) }
-        guard hello.offset <= capacity, hello.byteCount <= capacity - hello.offset
-        else { throw Refusal(.outOfRange, detail: capacity) }
-        guard hello.offset % block == 0 else { throw Refusal(.offBlock, detail: block) }
-        let slotBytes = UInt64(min(hello.slotBytes, options.slotBytes))
-        // A slot that ended inside a block would let the drive touch the next slot.
-        guard slotBytes % block == 0 else { throw Refusal(.badSlots, detail: block) }
-        return Chunks(
-            byteCount: hello.byteCount, slotBytes: slotBytes,
-            slotCount: Int(min(hello.slotCount, options.slotCount)), blockBytes: block)
+        let seesBytes = options.checksDigests && region.kind == .host
+        let welcome = Self.welcome(region, plan, options, seesBytes)
+        context = TransferContext(
+            link: greeting.link, region: region, plan: plan, seesBytes: seesBytes, drive: drive, lane: lane)
+        super.init(client: greeting.client, connection: greeting.connection, link: greeting.link)
+        try link.open()
+        try greeting.answer(plan.hello, with: welcome)
     }
 
     private static func welcome(
-        _ region: borrowing PeerRegion, _ chunks: Chunks, _ range: Range<UInt64>, _ seesBytes: Bool
+        _ region: borrowing PeerRegion, _ plan: TransferPlan, _ options: DriveServer.Options, _ seesBytes: Bool
     ) -> Welcome {
         Welcome(
-            slotCount: UInt16(chunks.slotCount), slotBytes: UInt32(chunks.slotBytes),
-            capacity: range.upperBound - range.lowerBound, blockBytes: UInt32(chunks.blockBytes),
+            slotCount: UInt16(plan.chunks.slotCount), slotBytes: UInt32(plan.chunks.slotBytes),
+            capacity: plan.range.upperBound - plan.range.lowerBound, blockBytes: UInt32(plan.chunks.blockBytes),
             buffer: RemoteAddress(address: region.keys.address, key: region.keys.remoteKey),
             memory: region.kind, method: region.choice.method, nic: region.nic,
-            isBounce: region.bounceReason != nil, hasDigests: seesBytes)
+            isBounce: region.bounceReason != nil, hasDigests: seesBytes,
+            limits: TransferLimits(
+                clientSeconds: UInt32(plan.timeoutSeconds), driveSeconds: UInt32(options.driveTimeoutSeconds),
+                minimumRate: options.minimumRate))
     }
+
+    override func take(_ tag: Tag, _ completion: Completion) throws(PeerMRError) {
+        clientClock.reset()
+        guard failure == nil, !isDisconnected, let transfer else { return }
+        try transfer.handle(tag, completion)
+        progressed()
+    }
+
+    /// Ends it with a reason; the client is told where that can still reach it.
+    override func fail(_ error: PeerMRError) { fail(error, telling: nil) }
 }
 
 extension Session {
     /// How it went, for the application.
     var report: TransferReport {
         TransferReport(
-            operation: operation, client: client, byteCount: hello.byteCount, count: context.count,
+            operation: operation, client: client, byteCount: plan.hello.byteCount, count: context.count,
             seconds: seconds, failure: failure)
     }
     /// Whether the transfer has been done to its end.
     var isComplete: Bool { transfer?.isComplete ?? false }
     /// Whether its transfer is over, one way or the other, and only its connection is left to take down.
-    var isEnding: Bool { failure != nil || isComplete }
+    var isEnding: Bool { failure != nil || isComplete && !mayReadBack }
     /// Whether no work of it is outstanding, so that it can be destroyed.
-    var isOver: Bool { isDisconnected && drive.inFlight == 0 }
+    var isOver: Bool { isDisconnected && drive.inFlight(lane) == 0 }
+    /// Whether what it has put is still to come back.
+    private var mayReadBack: Bool { plan.hello.isReadBack && operation == .put && !isDisconnected }
 
-    /// Whether messages are taken: not before the connection stands, nor after its end.
-    private var isListening: Bool { isEstablished && !isDisconnected }
-
-    /// The connection stands: the transfer begins, if the path is fit for the slots.
-    func establish() {
-        isEstablished = true
+    /// The transfer begins, if the path is fit for the slots.
+    func begin() {
         started = monotonicNanoseconds()
-        do throws(PeerMRError) { try begin() } catch { fail(error) }
-    }
-
-    private func begin() throws(PeerMRError) {
-        do throws(PeerMRError) { try link.checkPath(context.region.keys.constraint) } catch {
-            throw error.from(.operator)
-        }
-        let transfer: any Transfer =
-            hello.operation == .put
-            ? try PutTransfer(context, ensureArrival: options.mustFlush(context.region))
-            : GetTransfer(context)
-        self.transfer = transfer
-        try transfer.begin()
-        try context.submit()
-    }
-
-    /// Handles all that has completed.
-    ///
-    /// - Returns: whether there was anything.
-    func poll() -> Bool {
-        let hasStored = takeStorage()
-        if hasStored { driveClock.reset() }
-        let hasPolled = isListening && takeMessages()
-        if hasPolled { clientClock.reset() }
-        // After a failure too: what has been prepared must not wait in the queue for the next client's slots.
-        do { try context.submit() } catch { fail(error) }
-        guard hasStored || hasPolled else { return false }
-        progressed()
-        return true
-    }
-
-    private func takeStorage() -> Bool {
-        var any = false
-        while let completion = drive.next() {
-            any = true
-            guard failure == nil, let transfer else { continue }
-            do { try transfer.handle(completion) } catch { fail(error) }
-        }
-        return any
-    }
-
-    private func takeMessages() -> Bool {
-        let transfer = failure == nil ? transfer : nil
-        do {
-            return try link.take { tag, completion throws(PeerMRError) in
-                try transfer?.handle(tag, completion)
+        do throws(PeerMRError) {
+            do throws(PeerMRError) { try link.checkPath(context.region.keys.constraint) } catch {
+                throw error.from(.operator)
             }
-        } catch {
-            fail(error)
-            return true
-        }
+            let transfer: any Transfer =
+                operation == .put
+                ? try PutTransfer(context, ensureArrival: options.mustFlush(context.region))
+                : GetTransfer(context)
+            self.transfer = transfer
+            try transfer.begin()
+        } catch { fail(error) }
+    }
+
+    /// The drive has finished an operation of this session.
+    func take(_ completion: StorageCompletion) {
+        driveClock.reset()
+        guard failure == nil, !isDisconnected, let transfer else { return attention.isDue = true }
+        do { try transfer.handle(completion) } catch { return fail(error) }
+        progressed()
+    }
+
+    /// The drive has not taken what it was told to begin.
+    func fail(starting error: Errno) {
+        if drive.inFlight(lane) > 0 { fail(context.failure(error, "start on")) }
     }
 
     private func progressed() {
-        if isComplete, seconds == 0 {
+        if seconds == 0, isComplete {
             seconds = Double(monotonicNanoseconds() - started) / 1e9
-            close(within: hello.isReadBack && operation == .put ? UInt64(options.timeoutSeconds) : 5)
+            close(within: mayReadBack ? UInt64(plan.timeoutSeconds) : 5)
         }
         if transfer?.wantsReadBack ?? false { readBack() }
     }
@@ -184,44 +141,44 @@ extension Session {
         started = monotonicNanoseconds()
         let transfer = GetTransfer(context)
         self.transfer = transfer
-        do throws(PeerMRError) {
-            try transfer.begin()
-            try context.submit()
-        } catch { fail(error) }
+        meter = Meter()
+        do throws(PeerMRError) { try transfer.begin() } catch { fail(error) }
     }
 
-    /// Looks after silence: a dead client, one that makes no headway, a drive that does not, and the end of a last
-    /// message's time.
-    func checkTimeouts() {
-        let now = monotonicNanoseconds()
+    /// Looks after silence: a dead client, one that makes no headway or too little, a drive that does not, and the end
+    /// of a last message's time.
+    func checkTimeouts(_ now: UInt64) {
         if let closeAt, now >= closeAt { disconnect() }
-        driveClock.run(drive.inFlight > 0, now)
-        if driveClock.strikes(now) {
-            tell(.waitingForDrive(seconds: driveClock.seconds(now), operations: drive.inFlight))
-        }
+        driveClock.run(drive.outstanding(lane) > 0, now)
         guard !isDisconnected, failure == nil, !isComplete else { return }
         do {
-            if isEstablished { try link.probe(afterSeconds: 2) }
+            try link.probe(afterSeconds: 2)
             if driveClock.beats(now) { try link.send(.waiting) }
         } catch { fail(error) }
-        clientClock.run(transfer?.awaitsClient ?? true, now)
+        let isOwing = transfer?.awaitsClient ?? true
+        clientClock.run(isOwing, now)
+        let rate = meter.rate(transfer?.clientBytes ?? 0, isOwing, over: plan.timeoutSeconds, now)
         if driveClock.seconds(now) > options.driveTimeoutSeconds {
-            fail(.driveStuck(.timedOut, drive.path, options.driveTimeoutSeconds, drive.inFlight))
-        } else if clientClock.seconds(now) > options.timeoutSeconds {
-            fail(.clientStuck(options.timeoutSeconds))
+            fail(.driveStuck(.timedOut, drive.drive.path, options.driveTimeoutSeconds, drive.outstanding(lane)))
+        } else if clientClock.seconds(now) > plan.timeoutSeconds {
+            fail(.clientStuck(plan.timeoutSeconds), telling: (.tooSlow, plan.timeoutSeconds))
+        } else if let rate, rate < options.minimumRate {
+            let least = Int(clamping: (options.minimumRate + 1023) >> 10)
+            fail(.clientTrickles(rate, options.minimumRate, plan.timeoutSeconds), telling: (.belowRate, least))
         }
     }
 
     /// Whether its connection is down, and the drive keeps it from being over.
-    var isHeldByDrive: Bool { isDisconnected && driveClock.seconds(monotonicNanoseconds()) >= 2 }
+    var isHeldByDrive: Bool { isDisconnected && drive.inFlight(lane) > 0 }
 
-    /// Ends it with a reason; the client is told where that can still reach it.
-    func fail(_ error: PeerMRError) {
-        guard failure == nil, !isComplete else { return disconnect() }
+    private func fail(_ error: PeerMRError, telling what: (Refusal.Code, Int)?) {
+        guard failure == nil, !isComplete, !isDisconnected else { return disconnect() }
+        // What the drive has not begun must not wait for the next client's slots.
+        drive.drop(lane)
         // A drive that is pulled out takes its memory along, and the connection with it.
-        let error = drive.isPresent ? error.from(.client) : .gone(drive.path)
+        let error = drive.drive.isPresent ? error.from(.client) : .gone(drive.drive.path)
         failure = error
-        guard let (code, detail) = farewell(error) else { return disconnect() }
+        guard let (code, detail) = what ?? farewell(error) else { return disconnect() }
         do {
             try link.send(.failed(code, errno: UInt16(clamping: detail)))
             close(within: 1)
@@ -239,7 +196,6 @@ extension Session {
             switch error.code {
             case .protocolViolation: (.outOfTurn, 0)
             case .dataMismatch: (.changed, 0)
-            case .disconnected where error == .clientStuck(options.timeoutSeconds): (.tooSlow, options.timeoutSeconds)
             default: nil
             }
         }
@@ -253,12 +209,10 @@ extension Session {
         disconnect()
     }
 
-    /// The client has ended the connection, or is gone.
+    /// The client has ended the connection, or is gone. What it said before that has been taken.
     func peerDisconnected() {
-        // What came before the end is still in the queue: it may be all that was missing.
-        _ = poll()
         if failure == nil, !isComplete {
-            failure = drive.isPresent ? .clientGone() : .gone(drive.path)
+            failure = drive.drive.isPresent ? .clientGone() : .gone(drive.drive.path)
         }
         disconnect()
     }
@@ -271,6 +225,8 @@ extension Session {
     func disconnect() {
         guard !isDisconnected else { return }
         isDisconnected = true
+        attention.isDue = true
+        drive.drop(lane)
         connection.disconnect()
     }
 }

@@ -10,6 +10,8 @@ protocol Transfer: AnyObject {
     var isComplete: Bool { get }
     /// Whether there is something that the client has to do.
     var awaitsClient: Bool { get }
+    /// The bytes of the chunks that the client has done its part for.
+    var clientBytes: UInt64 { get }
     /// Whether the client wants to have back what it has put, now.
     var wantsReadBack: Bool { get }
     func begin() throws(PeerMRError)

@@ -15,22 +15,23 @@ final class TransferContext {
     var count = TransferCount()
     /// Whether digests are computed on this side, too.
     private let seesBytes: Bool
-    private let drive: any Drive
+    private let drive: SharedDrive
+    private let lane: Int
 
     init(
-        link: Link, region: consuming PeerRegion, chunks: Chunks, hello: Hello, base: UInt64, seesBytes: Bool,
-        drive: any Drive
+        link: Link, region: consuming PeerRegion, plan: TransferPlan, seesBytes: Bool, drive: SharedDrive, lane: Int
     ) {
         self.link = link
         self.region = region
-        self.chunks = chunks
-        self.hello = hello
-        self.drive = drive
-        self.base = base
+        chunks = plan.chunks
+        hello = plan.hello
+        base = plan.base
         self.seesBytes = seesBytes
+        self.drive = drive
+        self.lane = lane
     }
 
-    /// Prepares the drive's work on part of a slot; ``submit()`` starts all that has been prepared.
+    /// Asks for the drive's work on part of a slot; it is begun when it is this client's turn.
     func storage(
         _ direction: Direction, slot: Int, place: UInt64 = 0, byteCount: Int, at offset: UInt64,
         tag: UInt64
@@ -38,10 +39,7 @@ final class TransferContext {
         do {
             let start = slot * Int(chunks.slotBytes) + Int(place)
             let slice = try region.slice(at: start, count: byteCount)
-            switch direction {
-            case .read: try drive.read(slice, at: base + offset, tag: tag)
-            case .write: try drive.write(slice, at: base + offset, tag: tag)
-            }
+            try drive.add(direction == .read ? .read : .write, slice, at: base + offset, tag: tag, lane: lane)
         } catch {
             throw failure((error as? Errno) ?? .invalidArgument, direction.rawValue)
         }
@@ -51,18 +49,13 @@ final class TransferContext {
 
     func flush() throws(PeerMRError) {
         do {
-            try drive.flush(tag: StorageTag.make(StorageTag.flush))
+            try drive.flush(tag: StorageTag.make(StorageTag.flush), lane: lane)
         } catch { throw failure(error, "flush") }
-    }
-
-    /// One system call for all that one round of completions has led to.
-    func submit() throws(PeerMRError) {
-        do { try drive.submit() } catch { throw failure(error, "start on") }
     }
 
     /// The sentence for a drive that failed.
     func failure(_ errno: Errno, _ operation: String) -> PeerMRError {
-        drive.failure(errno, operation, memory: region.kind)
+        drive.drive.failure(errno, operation, memory: region.kind)
     }
 
     /// The digest of a chunk that stands in its slot; nil where this side does not see its bytes.

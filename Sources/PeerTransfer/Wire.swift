@@ -39,6 +39,10 @@ package struct Hello: Equatable {
     var slotCount: UInt16
     /// Whether a put is read back in the same session: nobody comes in between.
     var isReadBack = false
+    /// How long it waits for its turn where others are served, in seconds; 0 where it does not wait.
+    var queueSeconds: UInt32 = 0
+    /// How long the server may wait for it, in seconds, where that is less than the server's own limit; 0 for that.
+    var idleSeconds: UInt32 = 0
 
     var bytes: [UInt8] {
         var writer = ByteWriter()
@@ -52,6 +56,8 @@ package struct Hello: Equatable {
         writer.put(buffer.key)
         writer.put(slotBytes)
         writer.put(slotCount)
+        writer.put(queueSeconds)
+        writer.put(idleSeconds)
         writer.pad(to: ProvenMessage.bodyBytes)
         return writer.bytes
     }
@@ -69,15 +75,26 @@ extension Hello {
             let offset = reader.take(UInt64.self),
             let byteCount = reader.take(UInt64.self), let address = reader.take(UInt64.self),
             let key = reader.take(UInt32.self), let slotBytes = reader.take(UInt32.self),
-            let slotCount = reader.take(UInt16.self), reader.isZero(to: ProvenMessage.bodyBytes)
+            let slotCount = reader.take(UInt16.self), let queueSeconds = reader.take(UInt32.self),
+            let idleSeconds = reader.take(UInt32.self), reader.isZero(to: ProvenMessage.bodyBytes)
         else { throw Refusal(.malformed, detail: UInt64(wireVersion)) }
         guard slotBytes > 0, slotBytes % slotUnit == 0, slotCount > 0, slotCount <= slotLimit
         else { throw Refusal(.badSlots) }
         self.init(
             operation: operation, offset: offset, byteCount: byteCount,
             buffer: RemoteAddress(address: address, key: key), slotBytes: slotBytes,
-            slotCount: slotCount, isReadBack: flags == 1)
+            slotCount: slotCount, isReadBack: flags == 1, queueSeconds: queueSeconds, idleSeconds: idleSeconds)
     }
+}
+
+/// What client and server have agreed on: how long each waits for whom.
+public struct TransferLimits: Equatable, Sendable {
+    /// How long the client may leave undone what it is waited for, in seconds; 0 where the server does not say.
+    public var clientSeconds: UInt32 = 0
+    /// How long the drive may finish nothing, in seconds; 0 where the server does not say.
+    public var driveSeconds: UInt32 = 0
+    /// The least that the client must move while it is waited for, in bytes a second; 0 for any.
+    public var minimumRate: UInt64 = 0
 }
 
 /// From server to client, when it takes what the client wants: the first that it offers.
@@ -97,6 +114,7 @@ struct Welcome: Equatable {
     var isBounce: Bool
     /// Whether the server computes digests, too: those of a put are compared there, and a get brings them along.
     var hasDigests = false
+    var limits = TransferLimits()
 
     var bytes: [UInt8] {
         var writer = ByteWriter()
@@ -113,6 +131,9 @@ struct Welcome: Equatable {
         writer.put(UInt8(nic == .software ? 1 : 0))
         writer.put(UInt8(isBounce ? 1 : 0))
         writer.put(UInt8(hasDigests ? 1 : 0))
+        writer.put(limits.clientSeconds)
+        writer.put(limits.driveSeconds)
+        writer.put(limits.minimumRate)
         writer.pad(to: ProvenMessage.bodyBytes)
         return writer.bytes
     }
@@ -129,6 +150,8 @@ extension Welcome {
             let memory = reader.take(UInt8.self), let method = reader.take(UInt8.self),
             let nic = reader.take(UInt8.self), let bounce = reader.take(UInt8.self),
             let digests = reader.take(UInt8.self), digests <= 1,
+            let clientSeconds = reader.take(UInt32.self), let driveSeconds = reader.take(UInt32.self),
+            let minimumRate = reader.take(UInt64.self),
             slotCount > 0, slotBytes > 0, blockBytes > 0, memory < MemoryKind.allCases.count,
             method < Method.allCases.count, nic <= 1, bounce <= 1, reader.isZero(to: ProvenMessage.bodyBytes)
         else { return nil }
@@ -136,7 +159,9 @@ extension Welcome {
             slotCount: slotCount, slotBytes: slotBytes, capacity: capacity, blockBytes: blockBytes,
             buffer: RemoteAddress(address: address, key: key),
             memory: MemoryKind.allCases[Int(memory)], method: Method.allCases[Int(method)],
-            nic: nic == 1 ? .software : .device, isBounce: bounce == 1, hasDigests: digests == 1)
+            nic: nic == 1 ? .software : .device, isBounce: bounce == 1, hasDigests: digests == 1,
+            limits: TransferLimits(
+                clientSeconds: clientSeconds, driveSeconds: driveSeconds, minimumRate: minimumRate))
     }
 }
 
@@ -155,6 +180,8 @@ package enum Message: Equatable {
     case waiting
     /// The client has emptied its slots, and wants to have back what it has put.
     case readBack
+    /// The client waits for its turn: how many are served before it, itself among them, and how long it still waits.
+    case queued(position: UInt16, seconds: UInt16)
 
     var immediate: UInt32 {
         switch self {
@@ -163,6 +190,7 @@ package enum Message: Equatable {
         case .failed(let code, let errno): 4 << 28 | UInt32(code.rawValue) << 16 | UInt32(errno)
         case .waiting: 5 << 28
         case .readBack: 6 << 28
+        case .queued(let position, let seconds): 7 << 28 | UInt32(min(position, 0xfff)) << 16 | UInt32(seconds)
         }
     }
 
@@ -178,6 +206,7 @@ package enum Message: Equatable {
             self = .failed(code, errno: low)
         case 5 where slot == 0 && low == 0: self = .waiting
         case 6 where slot == 0 && low == 0: self = .readBack
+        case 7 where slot > 0: self = .queued(position: slot, seconds: low)
         default: return nil
         }
     }

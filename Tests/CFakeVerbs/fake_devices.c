@@ -47,7 +47,7 @@ static int query_device(struct ibv_context *context, const struct ibv_query_devi
     attributes->orig_attr.max_mr_size = fake->most_region_bytes;
     attributes->orig_attr.max_mr = fake->most_regions;
     attributes->orig_attr.max_qp_wr = 2000;
-    attributes->orig_attr.max_cqe = 3000;
+    attributes->orig_attr.max_cqe = 32767;
     attributes->orig_attr.phys_port_cnt = fake->port_count;
     attributes->odp_caps.general_caps = fake->odp_general;
     attributes->odp_caps.per_transport_caps.rc_odp_caps = fake->odp_reliable;

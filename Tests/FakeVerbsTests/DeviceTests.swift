@@ -48,7 +48,7 @@ import Testing
             #expect(attributes.maximumRegionBytes == 1 << 40)
             #expect(attributes.maximumRegions == 1000)
             #expect(attributes.maximumWorkRequests == 2000)
-            #expect(attributes.maximumCompletions == 3000)
+            #expect(attributes.maximumCompletions == 32767)
             #expect(attributes.portCount == 1)
             #expect(!attributes.onDemand.isSupported)
             #expect(attributes.onDemand.reliableConnection.isEmpty)

@@ -58,6 +58,7 @@ final class FaultyDrive: Drive {
 
     var range: BlockRange { inner.range }
     var blockBytes: Int { inner.blockBytes }
+    var depth: Int { inner.depth }
     var descriptor: Int32 { -1 }
     /// False: the drive has been pulled out.
     var isPresent = true

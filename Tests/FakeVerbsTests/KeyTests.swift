@@ -128,7 +128,7 @@ import Testing
     /// Whoever only connects keeps nobody out, and is disconnected in time.
     @Test func silentClientsKeepNobodyOut() throws {
         try withServer { bed in
-            let silent = try (0..<Greeting.limit - 1).map { _ in try ScriptedClient(bed) }
+            let silent = try (0..<SessionBed.greetings - 1).map { _ in try ScriptedClient(bed) }
             for client in silent { try client.connect(nil) }
             bed.settle()
             for client in silent { try client.listen() }
@@ -144,7 +144,7 @@ import Testing
 
     @Test func moreSilentClientsThanThereIsRoomForAreRefused() throws {
         try withServer { bed in
-            let silent = try (0...Greeting.limit).map { _ in try ScriptedClient(bed) }
+            let silent = try (0...SessionBed.greetings).map { _ in try ScriptedClient(bed) }
             for client in silent { try client.connect(nil) }
             bed.settle()
             for client in silent { try client.listen() }

@@ -17,6 +17,8 @@ final class ScriptedClient {
     private(set) var refusal: Refusal?
     private(set) var isOver = false
     private(set) var messages: [Message] = []
+    /// The slots whose chunks the own device has sent, in order.
+    private(set) var sent: [Int] = []
     /// The immediates of the chunks that have come.
     private(set) var chunks: [UInt32] = []
     /// What the device said, where it was no success.
@@ -37,11 +39,13 @@ final class ScriptedClient {
         link = try Link(connection, domain: domain, window: slotCount)
     }
 
-    func hello(_ operation: PeerTransfer.Operation, _ byteCount: UInt64, at offset: UInt64 = 0) -> Hello {
+    func hello(
+        _ operation: PeerTransfer.Operation, _ byteCount: UInt64, at offset: UInt64 = 0, waits: UInt32 = 0
+    ) -> Hello {
         Hello(
             operation: operation, offset: offset, byteCount: byteCount,
             buffer: RemoteAddress(address: slots.keys.address, key: slots.keys.remoteKey), slotBytes: 4096,
-            slotCount: 4)
+            slotCount: 4, queueSeconds: waits)
     }
 
     /// Asks for a connection; when it is accepted, ``listen()`` says the hello.
@@ -75,6 +79,7 @@ final class ScriptedClient {
         guard failure == nil else { return }
         do throws(PeerMRError) {
             _ = try link.take { tag, completion in
+                if tag.kind == .chunk { sent.append(tag.slot) }
                 guard tag.kind == .receive else { return }
                 if completion.immediate == nil {
                     refusal = Refusal(parsing: link.message)

@@ -16,6 +16,8 @@ final class SessionBed {
     // swift-format-ignore: NeverForceUnwrap
     static let address = SocketAddress("10.0.0.2", port: 18515)!
     static let capacity = 64 << 10
+    /// How many clients may be on their way to a hello, with the options below.
+    static let greetings = 16
 
     let drive: FaultyDrive
     var random: SeededGenerator
@@ -38,7 +40,8 @@ final class SessionBed {
         drive = try FaultyDrive(byteCount: Self.capacity, blockBytes: blockBytes)
         guard pipe(&stop) == 0 else { throw Errno(rawValue: errno) }
         var options = DriveServer.Options(
-            memory: .host, slotBytes: 4096, slotCount: 4, allow: try #require(AllowList(["10.0.0.0/8"])))
+            memory: .host, slotBytes: 4096, slotCount: 4, clientCount: 4, queueLimit: 8,
+            allow: try #require(AllowList(["10.0.0.0/8"])))
         change(&options)
         server = try DriveServer(options, drive: drive, address: Self.address, stop: stop[0]) { [weak self] in
             self?.events.append($0)
@@ -112,6 +115,9 @@ final class SessionBed {
         }
         Issue.record("not within \(seconds) s: \(what)")
     }
+
+    /// Time in which nothing has happened.
+    func passTime() { fake_verbs_pass_time(200) }
 
     /// Tells the server to stop.
     func signal() { _ = Glibc.write(stop[1], "x", 1) }

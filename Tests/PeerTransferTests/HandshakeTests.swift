@@ -13,7 +13,8 @@ extension SeededGenerator {
             operation: next() % 2 == 0 ? .put : .get, offset: next(), byteCount: next(),
             buffer: RemoteAddress(address: next(), key: UInt32(truncatingIfNeeded: next())),
             slotBytes: UInt32(1 + next() % 1_048_575) * 4096,
-            slotCount: UInt16(1 + next() % UInt64(slotLimit)))
+            slotCount: UInt16(1 + next() % UInt64(slotLimit)), queueSeconds: UInt32(truncatingIfNeeded: next()),
+            idleSeconds: UInt32(truncatingIfNeeded: next()))
     }
 
     mutating func welcome() -> Welcome {
@@ -22,7 +23,10 @@ extension SeededGenerator {
             capacity: next(), blockBytes: UInt32(1 + next() % 65536),
             buffer: RemoteAddress(address: next(), key: UInt32(truncatingIfNeeded: next())),
             memory: MemoryKind.allCases[Int(next() % 3)], method: Method.allCases[Int(next() % 3)],
-            nic: next() % 2 == 0 ? .software : .device, isBounce: next() % 2 == 0)
+            nic: next() % 2 == 0 ? .software : .device, isBounce: next() % 2 == 0,
+            limits: TransferLimits(
+                clientSeconds: UInt32(truncatingIfNeeded: next()), driveSeconds: UInt32(truncatingIfNeeded: next()),
+                minimumRate: next()))
     }
 }
 
@@ -32,13 +36,13 @@ extension SeededGenerator {
         let hello = Hello(
             operation: .get, offset: 0x0102_0304_0506_0708, byteCount: 0x1112_1314_1516_1718,
             buffer: RemoteAddress(address: 0x2122_2324_2526_2728, key: 0x3132_3334), slotBytes: 0x0004_0000,
-            slotCount: 8)
+            slotCount: 8, queueSeconds: 0x4142_4344, idleSeconds: 0x5152_5354)
         let bytes: [UInt8] = [
             0x31, 0x50, 0x4d, 0x52, 2, 0, 2, 0, 8, 7, 6, 5, 4, 3, 2, 1, 0x18, 0x17, 0x16, 0x15, 0x14, 0x13,
             0x12, 0x11, 0x28, 0x27, 0x26, 0x25, 0x24, 0x23, 0x22, 0x21, 0x34, 0x33, 0x32, 0x31, 0, 0, 4, 0,
-            8, 0,
+            8, 0, 0x44, 0x43, 0x42, 0x41, 0x54, 0x53, 0x52, 0x51,
         ]
-        #expect(hello.bytes == bytes + [UInt8](repeating: 0, count: 54))
+        #expect(hello.bytes == bytes + [UInt8](repeating: 0, count: 46))
         #expect(wireVersion == 2)
     }
 
@@ -46,12 +50,15 @@ extension SeededGenerator {
         let welcome = Welcome(
             slotCount: 8, slotBytes: 0x0004_0000, capacity: 0x1112_1314_1516_1718, blockBytes: 512,
             buffer: RemoteAddress(address: 0x2122_2324_2526_2728, key: 0x3132_3334), memory: .p2pmem,
-            method: .onDemand, nic: .software, isBounce: false)
+            method: .onDemand, nic: .software, isBounce: false,
+            limits: TransferLimits(
+                clientSeconds: 0x4142_4344, driveSeconds: 0x5152_5354, minimumRate: 0x6162_6364_6566_6768))
         let bytes: [UInt8] = [
             0x31, 0x50, 0x4d, 0x52, 2, 0, 8, 0, 0, 0, 4, 0, 0, 2, 0, 0, 0x18, 0x17, 0x16, 0x15, 0x14, 0x13,
-            0x12, 0x11, 0x28, 0x27, 0x26, 0x25, 0x24, 0x23, 0x22, 0x21, 0x34, 0x33, 0x32, 0x31, 1, 1, 1, 0,
+            0x12, 0x11, 0x28, 0x27, 0x26, 0x25, 0x24, 0x23, 0x22, 0x21, 0x34, 0x33, 0x32, 0x31, 1, 1, 1, 0, 0,
+            0x44, 0x43, 0x42, 0x41, 0x54, 0x53, 0x52, 0x51, 0x68, 0x67, 0x66, 0x65, 0x64, 0x63, 0x62, 0x61,
         ]
-        #expect(welcome.bytes == bytes + [UInt8](repeating: 0, count: 56))
+        #expect(welcome.bytes == bytes + [UInt8](repeating: 0, count: 39))
     }
 
     @Test func aPrefaceAndAChallengeHaveTheseLayouts() throws {
@@ -78,12 +85,12 @@ extension SeededGenerator {
             bytes[place] = 2
             #expect(Challenge(parsing: bytes) == nil)
         }
-        for place in [7, 42, 95] {
+        for place in [7, 50, 95] {
             var bytes = random.hello().bytes
             bytes[place] = 2
             #expect(throws: Refusal(.malformed, detail: 2)) { try Hello(parsing: bytes) }
         }
-        for place in [38, 39, 40, 95] {
+        for place in [38, 39, 40, 57, 95] {
             var bytes = random.welcome().bytes
             bytes[place] = 2
             #expect(Welcome(parsing: bytes) == nil)

@@ -11,7 +11,8 @@ import Testing
             (.readBack, 0x6000_0000), (.credit(slot: 0), 0x2000_0000),
             (.credit(slot: 4095), 0x2fff_0000), (.done, 0x3000_0000),
             (.failed(.malformed, errno: 0), 0x4001_0000), (.failed(.stopping, errno: 65535), 0x400d_ffff),
-            (.waiting, 0x5000_0000),
+            (.waiting, 0x5000_0000), (.queued(position: 1, seconds: 0), 0x7001_0000),
+            (.queued(position: 4095, seconds: 65535), 0x7fff_ffff),
         ] as [(Message, UInt32)])
     func aMessageHasThisImmediate(_ message: Message, _ immediate: UInt32) {
         #expect(message.immediate == immediate)

@@ -53,7 +53,7 @@ import Testing
     @Test(
         arguments: [
             (.otherVersion, 7, .protocolViolation, "speaks version 7"), (.notAllowed, 0, .refused, "address"),
-            (.busy, 0, .busy, "another client"), (.outOfRange, 4096, .invalidArgument, "4096 bytes"),
+            (.busy, 0, .busy, "as many clients as it can"), (.outOfRange, 4096, .invalidArgument, "4096 bytes"),
             (.offBlock, 512, .invalidArgument, "beginning of a block"), (.noMemory, 12, .resourceLimit, "memory"),
             (.smallPackets, 1024, .unsafeConfiguration, "1024 bytes"), (.driveFailed, 5, .system, "drive"),
             (.driveFailed, 19, .disconnected, "drive of server is gone"),

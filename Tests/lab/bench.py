@@ -215,6 +215,14 @@ class Server:
         """Wait until it has told people so."""
         return self.process.wait_for(pattern, seconds)
 
+    @property
+    def pool(self):
+        """How many bytes the slots of all its clients take."""
+        slots, kilobytes, clients = re.search(
+            r"(\d+) slots of (\d+) KiB in .*? for (?:each of (\d+) clients at once|one client at a time)",
+            self.said()).groups()
+        return int(slots) * int(kilobytes) * int(clients or 1) << 10
+
     def transfers(self, count, seconds=15):
         """The JSON of its transfers, when there are as many."""
         self.bench.settles(lambda: len(objects(self.process.stdout())), count,

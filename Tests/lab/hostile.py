@@ -111,9 +111,9 @@ def forged_requests(bench):
         equal(result.code, 0, f"the exit code of the hostile client that claims to be {claim}")
 
     where = re.escape(f"its address is not the one that its path leads to ({own})")
-    free = bench.free_p2pmem()
     for allow in (other, "10.77.0.0/24", ""):
         with bench.serve(allow=allow) as under:
+            free = bench.free_p2pmem()
             for claim in (other, server):
                 forge(claim, own)
                 under.waits_for(f"refused {re.escape(claim)}: {where}")
@@ -135,8 +135,8 @@ def without_the_key(bench):
     for key in keys.values():
         key.chmod(0o600)
     before = bench.fill(0, MIB, seed=404)
-    free = bench.free_p2pmem()
     with bench.serve("--key-file", keys["key"]) as server:
+        free = bench.free_p2pmem()
         check("there is no key" not in server.said(), "a server with a key says that it has none")
         for words, said in (((), "serves owners of its key alone.*--key-file"),
                             (("--key-file", keys["other"]), "has another key.*--key-file")):

@@ -252,9 +252,9 @@ def small_packets(bench):
     """At MTU 1500 on-demand memory would be corrupted: both ends say so, and nothing is written."""
     path = bench.file("packets", noise(50_000, 171))
     before = bench.fill(0, MIB, seed=172)
-    free = bench.free_p2pmem()
     mtu(bench, 1500)
     with bench.serve() as server:
+        free = bench.free_p2pmem()
         refused(bench.put(path), "path MTU to 10.77.0.2:18515 is 1024 bytes", "only at 4096",
                 "corrupt", "mtu 4200.*host memory")
         server.waits_for("failed: the path MTU is 1024 bytes.*mtu 4200")

@@ -65,7 +65,7 @@ def range_of_the_server(bench):
 def host_memory(bench):
     """With --memory host the slots are pinned host memory, and nothing counts as peer to peer."""
     with bench.serve("--memory", "host") as server:
-        in_order(server.said(), "8 slots of 256 KiB in host, pinned because")
+        in_order(server.said(), "8 slots of 256 KiB in host for each of 64 clients at once, pinned because")
         round_trip(bench, server, 2 * MIB + 333, way="bytesHost")
 
 
