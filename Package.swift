@@ -163,6 +163,10 @@ let package = Package(
         .executableTarget(
             name: "hostile-client", dependencies: ["PeerMR"], path: "Tests/HostileClient",
             swiftSettings: strict),
+        // Many clients of nic-to-nvme's server in one process.
+        .executableTarget(
+            name: "many-clients", dependencies: ["PeerMR", "PeerMRCore", "PeerTransfer"], path: "Tests/ManyClients",
+            swiftSettings: strict),
         // Another: it opens memory of every kind, registers it, and uses regions whose memory is revoked.
         .executableTarget(
             name: "memory-probe", dependencies: ["PeerMR", "PeerStorage"], path: "Tests/MemoryProbe",

@@ -79,6 +79,26 @@ let commands: [String: @Sendable (Peer, Random) throws -> Void] = [
     "two-hellos": { peer, _ in
         try peer.put { _ in try peer.queuePair.postSend(peer.memory.keys.element(at: 0, count: 128), requestID: 1) }
     },
+    // Chunk after chunk, and each in the last moment: never silent, and never of use.
+    "trickle": { peer, _ in
+        guard let welcome = try peer.say(Hello(offset: 200 << 20, byteCount: 64 * 65536, slotBytes: 4096).bytes) else { return }
+        try peer.awaitCredits(4)
+        for index in 0..<60 {
+            if try peer.isOver(within: 2000) { break }
+            try? peer.queuePair.postWrite(
+                peer.memory.keys.element(at: 0, count: 4096),
+                to: RemoteAddress(
+                    address: welcome.buffer.address &+ UInt64(index % 4) * 4096, key: welcome.buffer.key),
+                immediate: 0, requestID: 1)
+        }
+        try peer.listen(seconds: 1)
+    },
+    "get-silent": { peer, _ in
+        let keys = peer.memory.keys
+        let hello = Hello(operation: 2, offset: 220 << 20, address: keys.address, key: keys.remoteKey)
+        guard try peer.say(hello.bytes) != nil else { return }
+        try peer.listen(seconds: 60)
+    },
     "silent": { peer, _ in
         try peer.say(Hello().bytes)
         try peer.listen(seconds: 40)

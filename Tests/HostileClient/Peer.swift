@@ -43,6 +43,7 @@ final class Peer {
     private static let firstReceive: UInt64 = 1000
     /// What came together with the answer.
     private var pending: [Completion] = []
+    private var hasEnded = false
 
     init(_ server: SocketAddress) throws(PeerMRError) {
         events = try EventChannel()
@@ -154,10 +155,17 @@ final class Peer {
         }
     }
 
+    /// Waits, and takes what comes without telling of credits: whether the server has ended the connection.
+    func isOver(within milliseconds: Int32) throws(PeerMRError) -> Bool {
+        if let event = try events.next(within: milliseconds), event.kind == .disconnected { hasEnded = true }
+        for completion in try poll() where received(completion).map({ $0 >> 28 != 2 }) ?? true { describe(completion) }
+        return hasEnded
+    }
+
     /// Tells what comes until the server ends the connection, or `seconds` have passed.
     func listen(seconds: UInt64 = 20) throws(PeerMRError) {
         let deadline = monotonicNanoseconds() + seconds * 1_000_000_000
-        var isOver = false
+        var isOver = hasEnded
         while !isOver, monotonicNanoseconds() < deadline {
             if let event = try events.next(within: 50) { isOver = event.kind == .disconnected }
             while true {

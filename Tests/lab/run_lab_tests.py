@@ -25,13 +25,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "Examples" / "lab")
 from peerlab import Lab, LabError, signals      # noqa: E402
 from bench import Bench, scratch_directory      # noqa: E402
 from registry import SETTINGS, Failure          # noqa: E402
-import transfers, leaks, refusals, drives, recovery, faults, hostile, missing_features    # noqa: E401,E402
+import transfers, clients, leaks, refusals, drives, recovery, faults, hostile, missing_features    # noqa: E401,E402
 import booting, examples, pingpong, pingpong_refusals, pingpong_peers, watching        # noqa: E401,E402
 import sources, labhca, labhca_peers, labhca_odp, on_demand, regions, registering    # noqa: E401,E402
 import nvmet_target, python                      # noqa: E401,E402
 import tool, packaging, preload, caching, clibrary, unchecked, unchecked_drives, stand_in, engines    # noqa: E401,E402
 
-PROGRAMS = ("nic-to-nvme", "hostile-client", "memory-probe", "peermr", "ping-pong", "mixed-scatter",
+PROGRAMS = ("nic-to-nvme", "hostile-client", "many-clients", "memory-probe", "peermr", "ping-pong", "mixed-scatter",
             "nic-to-drive", "file-to-drive", "peer-pingpong", "register-dmabuf", "register-p2pmem",
             "lib/libpeermr.so.0", "lib/libpeermr-preload.so")
 _TESTS_WORTH_A_BOOT = 10
