@@ -187,6 +187,12 @@ let package = Package(
             name: "registration-cost", dependencies: ["CFakeVerbs", "CommandSupport", "PeerMR", "RegistrationBench"],
             path: "Benchmarks/Programs/RegistrationCost", swiftSettings: testing),
 
+        // What a slot costs the server of a drive, without a kernel, a network or a drive in it.
+        .executableTarget(
+            name: "slot-cost",
+            dependencies: ["CFakeVerbs", "CommandSupport", "PeerMR", "PeerStorage", "PeerTransfer", system],
+            path: "Benchmarks/Programs/SlotCost", swiftSettings: testing),
+
         // Threads in one registration cache: run by the tests, and with ThreadSanitizer.
         .executableTarget(
             name: "cache-stress",

@@ -76,11 +76,15 @@ uint64_t fake_network_moved(void)
 
 /* Queue pairs */
 
+/* The end that a pair is of is kept in the pair: found at once, however many there are. */
 static struct fake_end *end_of_pair(struct ibv_qp *pair)
 {
+    struct fake_end *known = pair->qp_context;
+    if (known && known->pair == pair)
+        return known;
     for (struct fake_end *end = fake->network->ends; end; end = end->next)
         if (end->pair == pair)
-            return end;
+            return pair->qp_context = end;
     return NULL;
 }
 

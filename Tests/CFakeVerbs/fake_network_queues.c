@@ -19,14 +19,18 @@ struct fake_queue {
     unsigned events;
 };
 
+/* Kept in the completion queue, too: found at once. */
 static struct fake_queue *queue_of(struct ibv_cq *cq)
 {
+    if (cq->cq_context)
+        return cq->cq_context;
     for (struct fake_queue *queue = fake->network->queues; queue; queue = queue->next)
         if (queue->cq == cq)
             return queue;
     struct fake_queue *made = calloc(1, sizeof(*made));
     made->cq = cq;
     made->next = fake->network->queues;
+    cq->cq_context = made;
     return fake->network->queues = made;
 }
 
@@ -36,6 +40,7 @@ void fake_network_forget_queue(struct ibv_cq *cq)
         struct fake_queue *queue = *link;
         if (queue->cq != cq)
             continue;
+        cq->cq_context = NULL;
         *link = queue->next;
         for (struct completion *one = queue->first, *next; one; one = next) {
             next = one->next;
