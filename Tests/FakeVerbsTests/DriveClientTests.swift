@@ -2,6 +2,7 @@
 
 import CFakeVerbs
 import PeerMR
+import SystemPackage
 import Testing
 
 @testable import PeerTransfer
@@ -315,6 +316,44 @@ struct ScriptedServer {
                 ScriptedServer.say(.failed(.driveFailed, errno: 19))
             }
             return 1
+        }
+    }
+
+    /// A server that says nothing after its welcome: the stop is heard meanwhile, and after two minutes it is given up.
+    @Test(arguments: [true, false])
+    func aSilentServerHoldsNobody(_ isStopped: Bool) throws {
+        try withFakeVerbs { _ in
+            let bytes = Challenge(wantsKey: false, patienceSeconds: 10).bytes
+            fake_verbs_event_after_connect(9, 0, bytes, UInt8(bytes.count))
+            ScriptedServer.message(ScriptedServer.welcome().bytes + [UInt8](repeating: 0, count: 32))
+            let pipe = try FileDescriptor.pipe()
+            defer { for end in [pipe.readEnd, pipe.writeEnd] { try? end.close() } }
+            let silence = Silence(isStopped ? pipe.writeEnd : nil)
+            fake_verbs_stop_clock(
+                { Unmanaged<Silence>.fromOpaque($0!).takeUnretainedValue().idle() },
+                Unmanaged.passUnretained(silence).toOpaque())
+            defer { fake_verbs_stop_clock(nil, nil) }
+            var options = Self.options
+            options.stop = pipe.readEnd.rawValue
+            let error = #expect(throws: PeerMRError.self) {
+                _ = try DriveClient.get(100, at: 0, options, receive: { _ in }, progress: { _ in })
+            }
+            #expect(isStopped ? error == .stopped : error?.reason.contains("no progress") == true)
+        }
+    }
+
+    /// Says nothing, and ends the connection when it has been waited for much too long.
+    private final class Silence {
+        private let stop: FileDescriptor?
+        private var waits = 0
+
+        init(_ stop: FileDescriptor?) { self.stop = stop }
+
+        func idle() -> Int32 {
+            waits += 1
+            if waits == 3 { _ = try? stop?.writeAll([1]) }
+            if waits == 2000 { fake_verbs_event(10, 0, nil, 0) }
+            return 0
         }
     }
 

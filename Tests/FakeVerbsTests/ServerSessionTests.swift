@@ -76,6 +76,17 @@ import Testing
         }
     }
 
+    /// Said at once, and not to the first client.
+    @Test(arguments: [(0, 512), (4095, 512), (6144, 512), (4096, 8192)] as [(UInt32, Int)])
+    func slotsThatDoNotFitMakeNoServer(_ slotBytes: UInt32, _ blockBytes: Int) throws {
+        try withFakeVerbs { _ in
+            let error = #expect(throws: PeerMRError.self) {
+                _ = try SessionBed(seed: 1, blockBytes: blockBytes) { $0.slotBytes = slotBytes }
+            }
+            #expect(error?.code == .invalidArgument)
+        }
+    }
+
     /// A slot that ended inside a block would let the drive touch the next slot.
     @Test func slotsThatEndInsideABlockAreRefused() throws {
         try withFakeVerbs { _ in
