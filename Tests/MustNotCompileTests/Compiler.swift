@@ -30,7 +30,8 @@ struct Compiler {
         let products = URL(fileURLWithPath: program).deletingLastPathComponent()
         let scratch = products.deletingLastPathComponent().deletingLastPathComponent().path
         let maps4C = [
-            "\(root)/Sources/CVerbs/module.modulemap", "\(products.path)/CLinux.build/module.modulemap",
+            "\(root)/Sources/CVerbs/module.modulemap", "\(products.path)/CLeases.build/module.modulemap",
+            "\(products.path)/CLinux.build/module.modulemap",
             "\(scratch)/checkouts/swift-system/Sources/CSystem/include/module.modulemap",
         ]
         arguments =
