@@ -146,7 +146,8 @@ final class Peer {
         var left = count
         let deadline = monotonicNanoseconds() + 20_000_000_000
         while left > 0, monotonicNanoseconds() < deadline {
-            for completion in try poll() {
+            // That the hello has arrived may be told after its answer.
+            for completion in try poll() where completion.status != .success || completion.operation != .send {
                 guard let immediate = received(completion), immediate >> 28 == 2 else {
                     return describe(completion)
                 }

@@ -151,7 +151,7 @@ def without_the_key(bench):
         in_order(server.said(), "refused 10.77.0.1: it does not have this server's key")
         equal(bench.put(path, "--key-file", keys["same"]).code, 0, "the exit code of put with the key")
     with bench.serve() as server:
-        in_order(server.said(), "there is no key: who takes over an allowed address")
+        server.waits_for("there is no key: who takes over an allowed address")
         result = bench.put(path, "--key-file", keys["key"])
         equal(result.code, 1, "the exit code of put with a key to a server without")
         in_order(result.stderr, "has no key: it does not prove who it is", "--key-file")
