@@ -19,12 +19,15 @@ static int has_key;
 static int has_barrier;
 static struct thread *all, *idle;
 static uint64_t count;
+/* Records that were made. */
+static uint32_t records;
 static __thread struct thread *mine __attribute__((tls_model("initial-exec")));
 
 static void leave(void *value)
 {
     struct thread *thread = value;
     mine = NULL;
+    peermr_counter_assigned = 0;
     for (unsigned place = 0; place < PEERMR_PLACES; place++)
         __atomic_store_n(&thread->uses[place], 0, __ATOMIC_RELEASE);
     pthread_mutex_lock(&lock);
@@ -48,7 +51,7 @@ static struct thread *made(void)
         thread = aligned_alloc(64, sizeof(*thread));
         if (!thread)
             return NULL;
-        *thread = (struct thread){.next = all};
+        *thread = (struct thread){.next = all, .counter = records++ % (PEERMR_COUNTERS - 1) + 1};
         __atomic_store_n(&all, thread, __ATOMIC_RELEASE);
     }
     thread->number = ++count;
@@ -77,10 +80,11 @@ struct thread *peermr_thread(void)
 
 __attribute__((noinline)) uint32_t peermr_counter_assign(void)
 {
-    static uint32_t assigned;
-    uint32_t number = __atomic_fetch_add(&assigned, 1, __ATOMIC_RELAXED) % (PEERMR_COUNTERS - 1) + 1;
-    peermr_counter_assigned = number;
-    return number;
+    struct thread *thread = peermr_thread();
+    /* A thread without a record shares a table with others, which is slower and as good. */
+    if (!thread)
+        return 1;
+    return peermr_counter_assigned = thread->counter;
 }
 
 uint64_t peermr_handle_use(enum peermr_place place, uintptr_t handle)

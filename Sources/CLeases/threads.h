@@ -10,7 +10,7 @@
 struct thread {
     uintptr_t uses[PEERMR_PLACES]; /* written by the thread, read by others */
     uint32_t unused;               /* tickets that the thread can take: number + 1; 0 at the end */
-    uint32_t spare;
+    uint32_t counter;              /* see peermr_counter; 1 and up */
     uint64_t number;
     uint32_t returned __attribute__((aligned(64))); /* those that other threads gave back, taken over all at once */
     struct thread *next;           /* of all, and of those whose threads have ended */
