@@ -138,14 +138,14 @@ extension DriveServer {
     private func admit(_ greeting: Greeting, _ hello: Hello) throws(Refusal) {
         guard !isStopping else { throw Refusal(.stopping) }
         let plan = try TransferPlan(hello, greeting.grant, options, drive.drive)
-        var isHeld = false
-        if driveClock.seconds(monotonicNanoseconds()) >= 2 {
-            eachSession { if $0.isHeldByDrive { isHeld = true } }
+        let isStuck = driveClock.seconds(monotonicNanoseconds()) >= 2
+        guard !isStuck || !sessions.contains(where: { $0?.isHeldByDrive ?? false }) else {
+            throw Refusal(.driveFailed, detail: UInt64(Errno.timedOut.rawValue))
         }
-        guard !isHeld else { throw Refusal(.driveFailed, detail: UInt64(Errno.timedOut.rawValue)) }
         // Whoever comes first has the blocks, whether it is served already or not.
-        var isTaken = queue.contains { $0.plan.conflicts(with: plan) }
-        eachSession { if !$0.isEnding, $0.plan.conflicts(with: plan) { isTaken = true } }
+        let isTaken =
+            queue.contains { $0.plan.conflicts(with: plan) }
+            || sessions.contains { $0.map { !$0.isEnding && $0.plan.conflicts(with: plan) } ?? false }
         guard !isTaken else { throw Refusal(.overlapping) }
         let isFirst = queue.allSatisfy { isBlocked($0.plan) }
         guard isFirst, try serve(greeting, plan) else { return try enqueue(greeting, plan) }
@@ -157,8 +157,7 @@ extension DriveServer {
     }
 
     private func enqueue(_ greeting: Greeting, _ plan: TransferPlan) throws(Refusal) {
-        var ending = 0
-        eachSession { if $0.isEnding { ending += 1 } }
+        let ending = sessions.count { $0?.isEnding ?? false }
         let mayWait = plan.hello.queueSeconds > 0 && queue.count < options.queueRoom
         guard mayWait || queue.count < ending else { throw Refusal(.busy) }
         let now = monotonicNanoseconds()

@@ -26,6 +26,29 @@ struct Tag: Equatable {
     }
 }
 
+extension CompletionQueue {
+    /// Takes what is there, up to a full queue's worth: what `body` posts may complete at once, and after that the
+    /// caller looks elsewhere.
+    ///
+    /// - Parameter body: is given each completion, and when its batch was taken.
+    /// - Returns: whether there was anything.
+    /// - Throws: the errno of the queue, which is of no use any more.
+    func take(
+        into batch: inout CompletionBatch, _ body: (Completion, UInt64) throws(PeerMRError) -> Void
+    ) throws(PeerMRError) -> Bool {
+        var left = capacity
+        while left > 0 {
+            let count: Int
+            do { count = try poll(into: &batch) } catch { throw .post("ibv_poll_cq", error) }
+            if count == 0 { break }
+            left -= count
+            let now = monotonicNanoseconds()
+            for index in 0..<count { try body(batch[index], now) }
+        }
+        return left < capacity
+    }
+}
+
 /// One connection with its queues, the same on both sides: messages out, completions in, and a probe for silence.
 final class Link {
     let connection: Connection
@@ -45,8 +68,10 @@ final class Link {
     private(set) var message: [UInt8] = []
     /// Messages whose arrival the peer's device has not yet confirmed.
     private(set) var messagesInFlight = 0
-    /// Whether a request has failed: the queue pair carries nothing any more, and what has come is still in the queue.
-    var isBroken = false
+    /// The request that has failed, or the first that was flushed where none is known: the queue pair carries nothing
+    /// any more, and what has come is still in the queue.
+    private(set) var broken: Completion?
+    var isBroken: Bool { broken != nil }
 
     /// Makes the queues for `window` chunks in flight, and posts the receives for the peer's messages.
     ///
@@ -162,38 +187,27 @@ final class Link {
         // What has come counts, whatever else fails.
         var failure: PeerMRError?
         do throws(PeerMRError) { try request() } catch { failure = error }
-        var isHeadway = false
-        // What `body` posts may complete at once; after a full queue's worth the caller looks elsewhere.
-        var left = queue.capacity
-        var broken: Completion?
-        while left > 0 {
-            let count: Int
-            do { count = try queue.poll(into: &batch) } catch { throw .post("ibv_poll_cq", error) }
-            if count == 0 { break }
-            left -= count
-            let now = monotonicNanoseconds()
-            for index in 0..<count {
-                let completion = batch[index]
-                guard completion.status == .success else {
-                    isBroken = true
-                    // Receives are flushed first; the request that broke the queue pair may stand behind them.
-                    if broken.map({ $0.status == .flushed }) ?? true { broken = completion }
-                    continue
-                }
-                if try handle(completion, at: now, body) { isHeadway = true }
-            }
+        var (isHeadway, hasFailed) = (false, false)
+        _ = try queue.take(into: &batch) { completion, now throws(PeerMRError) in
+            if completion.status != .success { hasFailed = true }
+            if try handle(completion, at: now, body) { isHeadway = true }
         }
-        if let broken { throw .lost(broken) }
+        if hasFailed, let broken { throw .lost(broken) }
         if let failure { throw failure }
         return isHeadway
     }
 
-    /// Takes one completion of this connection that is a success.
+    /// Takes one completion of this connection; one that is no success is remembered as ``broken``.
     ///
     /// - Returns: whether `body` was called.
     func handle(
         _ completion: Completion, at now: UInt64, _ body: (Tag, Completion) throws(PeerMRError) -> Void
     ) throws(PeerMRError) -> Bool {
+        guard completion.status == .success else {
+            // Receives are flushed first; the request that broke the queue pair stands behind them, and says more.
+            if broken.map({ $0.status == .flushed }) ?? true { broken = completion }
+            return false
+        }
         lastSign = now
         guard let tag = Tag(requestID: completion.requestID) else { return false }
         switch tag.kind {

@@ -43,8 +43,6 @@ class Guest {
     let client: String
     let connection: Connection
     let link: Link
-    /// The request that has failed, or the first that was flushed where none is known: the queue pair carries no more.
-    fileprivate var broken: Completion?
 
     init(client: String, connection: Connection, link: Link) {
         self.client = client
@@ -103,29 +101,15 @@ final class SharedQueue {
     /// - Returns: whether there was anything.
     /// - Throws: the errno of the queue, which is of no use any more.
     func poll() throws(PeerMRError) -> Bool {
-        var left = queue.capacity
-        while left > 0 {
-            let count: Int
-            do { count = try queue.poll(into: &batch) } catch { throw .post("ibv_poll_cq", error) }
-            if count == 0 { break }
-            left -= count
-            let now = monotonicNanoseconds()
-            for index in 0..<count { deliver(batch[index], now) }
-        }
+        let any = try queue.take(into: &batch) { completion, now in deliver(completion, now) }
         if hasBroken { tellOfBroken() }
-        return left < queue.capacity
+        return any
     }
 
     private func deliver(_ completion: Completion, _ now: UInt64) {
         let seat = Seat(requestID: completion.requestID)
         guard seat.index < guests.count, let guest = guests[seat.index], guest.link.seat == seat else { return }
-        guard completion.status == .success else {
-            guest.link.isBroken = true
-            // Receives are flushed first; the request that broke the queue pair stands behind them, and says more.
-            if guest.broken.map({ $0.status == .flushed }) ?? true { guest.broken = completion }
-            hasBroken = true
-            return
-        }
+        if completion.status != .success { hasBroken = true }
         do throws(PeerMRError) {
             _ = try guest.link.handle(completion, at: now) { tag, completion throws(PeerMRError) in
                 try guest.take(tag, completion)
@@ -137,7 +121,7 @@ final class SharedQueue {
     private func tellOfBroken() {
         hasBroken = false
         for guest in guests {
-            guard let guest, let broken = guest.broken else { continue }
+            guard let guest, let broken = guest.link.broken else { continue }
             guest.fail(.lost(broken))
         }
     }
