@@ -143,15 +143,11 @@ public func peermr_register_memory(
     _ pd: UnsafeMutablePointer<ibv_pd>?, _ memory: OpaquePointer?, _ offset: UInt64, _ length: UInt64,
     _ options: UnsafePointer<peermr_options>?, _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> peermr_status {
-    report { () throws(PeerMRError) in
-        let out = unsafe try validate(out)
-        let domain = unsafe try validateDomain(pd)
-        let options = unsafe try Options(options)
+    unsafe register(pd, options, out) { (domain, options) throws(PeerMRError) in
         // Registered while nobody can close it.
-        let region = unsafe try Live.opened.use(memory) { (box) throws(PeerMRError) in
+        unsafe try Live.opened.use(memory) { (box) throws(PeerMRError) in
             unsafe RegionBox(try register(try box.part(offset, length, options.provider), domain, options))
         }
-        unsafe out.pointee = try Live.regions.add(region)
     }
 }
 

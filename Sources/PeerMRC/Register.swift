@@ -49,15 +49,11 @@ public func peermr_register_p2pmem(
     _ pd: UnsafeMutablePointer<ibv_pd>?, _ memory: OpaquePointer?, _ options: UnsafePointer<peermr_options>?,
     _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> peermr_status {
-    report { () throws(PeerMRError) in
-        let out = unsafe try validate(out)
-        let domain = unsafe try validateDomain(pd)
-        let options = unsafe try Options(options)
+    unsafe register(pd, options, out) { (domain, options) throws(PeerMRError) in
         // Registered while nobody can free it.
-        let region = unsafe try Live.memories.use(memory) { (box) throws(PeerMRError) in
+        unsafe try Live.memories.use(memory) { (box) throws(PeerMRError) in
             unsafe RegionBox(try register(box.memory, domain, options))
         }
-        unsafe out.pointee = try Live.regions.add(region)
     }
 }
 
@@ -66,17 +62,14 @@ public func peermr_register_dmabuf(
     _ pd: UnsafeMutablePointer<ibv_pd>?, _ fd: Int32, _ offset: UInt64, _ length: UInt64,
     _ options: UnsafePointer<peermr_options>?, _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> peermr_status {
-    report { () throws(PeerMRError) in
-        let out = unsafe try validate(out)
-        let domain = unsafe try validateDomain(pd)
-        let options = unsafe try Options(options)
+    unsafe register(pd, options, out) { (domain, options) throws(PeerMRError) in
         let region = try bouncing(byteCount(length), domain, options) { () throws(PeerMRError) in
             let memory = try DMABufMemory(
                 duplicating: fd, offset: offset, byteCount: length, provider: options.provider)
             return try PeerRegion(
                 registering: memory, on: domain, access: options.access, options: options.registration)
         }
-        unsafe out.pointee = try Live.regions.add(RegionBox(region))
+        return unsafe RegionBox(region)
     }
 }
 
@@ -85,10 +78,7 @@ public func peermr_register_address(
     _ pd: UnsafeMutablePointer<ibv_pd>?, _ address: UnsafeMutableRawPointer?, _ length: UInt64,
     _ options: UnsafePointer<peermr_options>?, _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> peermr_status {
-    report { () throws(PeerMRError) in
-        let out = unsafe try validate(out)
-        let domain = unsafe try validateDomain(pd)
-        let options = unsafe try Options(options)
+    unsafe register(pd, options, out) { (domain, options) throws(PeerMRError) in
         guard let address = unsafe address else { throw .null("address") }
         // The length is one that memory can have.
         _ = try byteCount(length)
@@ -96,7 +86,20 @@ public func peermr_register_address(
         let memory = unsafe try UserMemory(
             at: UInt64(UInt(bitPattern: address)), byteCount: length, provider: options.provider)
         let region = try register(memory, domain, options)
-        unsafe out.pointee = try Live.regions.add(RegionBox(region, at: address))
+        return unsafe RegionBox(region, at: address)
+    }
+}
+
+/// What all that register have in common: what they are given is looked at first, and a region becomes a handle.
+func register(
+    _ pd: UnsafeMutablePointer<ibv_pd>?, _ options: UnsafePointer<peermr_options>?,
+    _ out: UnsafeMutablePointer<OpaquePointer?>?, _ body: (ProtectionDomain, Options) throws(PeerMRError) -> RegionBox
+) -> peermr_status {
+    report { () throws(PeerMRError) in
+        let out = unsafe try validate(out)
+        let domain = unsafe try validateDomain(pd)
+        let region = unsafe try body(domain, Options(options))
+        unsafe out.pointee = try Live.regions.add(region)
     }
 }
 
