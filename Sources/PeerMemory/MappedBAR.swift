@@ -22,7 +22,7 @@ final class MappedBAR: Sendable {
     /// A duplicate of the device's descriptor, so that its number stays the device's.
     private final class Device: Sendable {
         let file: OwnedDescriptor
-        init(_ descriptor: Int32) { file = OwnedDescriptor(adopting: descriptor) }
+        init(_ file: consuming OwnedDescriptor) { self.file = file }
         var descriptor: Int32 { file.rawValue }
     }
 
@@ -48,9 +48,11 @@ final class MappedBAR: Sendable {
         var open: Set<PCIAddress> = []
         var found: [PCIAddress: Device] = [:]
         for name in range.root.entries("proc/self/fd") ?? [] {
-            guard let descriptor = Int32(name), let device = try duplicate(descriptor, of: path, range.root) else {
-                continue
-            }
+            guard let descriptor = Int32(name),
+                let file = try OwnedDescriptor.duplicate(
+                    descriptor, where: { range.root.linkTarget("proc/self/fd/\($0)")?.string == path })
+            else { continue }
+            let device = Device(file)
             guard let function = function(of: device.descriptor, range.root) else {
                 throw .functionUnknown(descriptor, range.address)
             }
@@ -126,22 +128,6 @@ final class MappedBAR: Sendable {
 }
 
 extension MappedBAR {
-    /// A duplicate of a descriptor that is of a vfio device of this path; nil for other ones.
-    private static func duplicate(
-        _ descriptor: Int32, of path: String, _ root: SystemRoot
-    ) throws(PeerMRError) -> Device? {
-        guard root.linkTarget("proc/self/fd/\(descriptor)")?.string == path else { return nil }
-        let duplicate = peermr_duplicate(descriptor)
-        guard duplicate >= 0 else {
-            let errno = currentErrno()
-            if errno == .badFileDescriptor { return nil }
-            throw .duplicate(errno, descriptor)
-        }
-        let device = Device(duplicate)
-        // Another thread may have closed it, and opened something else by that number.
-        return root.linkTarget("proc/self/fd/\(duplicate)")?.string == path ? device : nil
-    }
-
     /// The function of a device's descriptor (drivers/vfio/vfio_main.c, `vfio_device_show_fdinfo`).
     private static func function(of descriptor: Int32, _ root: SystemRoot) -> PCIAddress? {
         function(in: root.attribute("proc/self/fdinfo/\(descriptor)") ?? "")

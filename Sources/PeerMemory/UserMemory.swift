@@ -185,18 +185,12 @@ extension DMABuf {
     fileprivate convenience init(of identity: Identity, in range: MappedRange) throws(PeerMRError) {
         var readable: OwnedDescriptor?
         for name in range.root.entries("proc/self/fd") ?? [] {
-            guard let descriptor = Int32(name), Identity(of: descriptor) == identity else { continue }
-            // Another thread may have closed it, and opened something else by that number.
-            let duplicate = peermr_duplicate(descriptor)
-            guard duplicate >= 0 else {
-                let errno = currentErrno()
-                if errno == .badFileDescriptor { continue }
-                throw .duplicate(errno, descriptor)
-            }
-            let file = OwnedDescriptor(adopting: duplicate)
-            guard Identity(of: duplicate) == identity else { continue }
+            guard let descriptor = Int32(name),
+                let file = try OwnedDescriptor.duplicate(descriptor, where: { Identity(of: $0) == identity })
+            else { continue }
+            let isWritable = peermr_is_writable(file.rawValue) == 1
             readable = consume file
-            if peermr_is_writable(duplicate) == 1 { break }
+            if isWritable { break }
         }
         guard let file = readable.take() else { throw .descriptorClosed(range.object, range.address) }
         let info = try DMABufInfo(of: file.rawValue)
