@@ -7,7 +7,6 @@
 DIR/lib holds the libraries, built. The C programs of Tests/CABI are compiled with gcc and linked against the library,
 and bring the fake of libibverbs with them; they run under valgrind, too. The tests in the lab have real devices.
 """
-import argparse
 import re
 import shutil
 import sys
@@ -18,7 +17,7 @@ sys.dont_write_bytecode = True
 _HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(_HERE.parent / "Packaging" / "man"))
 import functions                                         # noqa: E402
-from hosttests import check, run, run_tests, test        # noqa: E402
+from hosttests import check, run, run_library_tests, test        # noqa: E402
 
 _INCLUDE = _HERE.parent / "Sources" / "CPeerMR" / "include"
 # What every Linux that has RDMA programs has; no Swift, and nothing of the connection manager.
@@ -135,17 +134,4 @@ def loses_no_memory(library, work):
     check(thrice - once < 12288, f"{once} bytes are kept after one round, and {thrice} after three")
 
 
-def main():
-    """Run the tests; the last line counts them."""
-    parser = argparse.ArgumentParser(description="Tests of the C library on this machine.")
-    parser.add_argument("--programs", type=Path, required=True, help="the directory of the build")
-    parser.add_argument("--only", default="", help="only the tests with this word in their names")
-    options = parser.parse_args()
-    library = options.programs.resolve() / "lib" / "libpeermr.so"
-    if not library.exists():
-        parser.error(f"{library} is missing: see Packaging/link-library")
-    with tempfile.TemporaryDirectory() as work:
-        return run_tests(options.only, library, Path(work))
-
-
-sys.exit(main())
+sys.exit(run_library_tests("the C library"))

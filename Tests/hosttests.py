@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the test programs on this machine have in common: tests as functions, a line for each, and a count."""
+import argparse
 import os
 import subprocess
+import tempfile
+from pathlib import Path
 
 TESTS = []
 _DETAIL_LINES = 20
@@ -48,3 +51,16 @@ def run_tests(word, *arguments):
             print(f"ok   {function.__name__}", flush=True)
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0
+
+
+def run_library_tests(what):
+    """Run the tests, with libpeermr.so and a directory for their files, as the command line asks; the exit code."""
+    parser = argparse.ArgumentParser(description=f"Tests of {what} on this machine.")
+    parser.add_argument("--programs", type=Path, required=True, help="the directory of the build")
+    parser.add_argument("--only", default="", help="only the tests with this word in their names")
+    options = parser.parse_args()
+    library = options.programs.resolve() / "lib" / "libpeermr.so"
+    if not library.exists():
+        parser.error(f"{library} is missing: see Packaging/link-library")
+    with tempfile.TemporaryDirectory() as work:
+        return run_tests(options.only, library, Path(work))

@@ -6,13 +6,11 @@
 
 DIR/lib holds libpeermr.so, built. The test in the lab has real devices, and pyverbs.
 """
-import argparse
 import ctypes
 import os
 import re
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 sys.dont_write_bytecode = True
@@ -21,7 +19,7 @@ _MODULE = _HERE.parent / "Sources" / "Python"
 _INCLUDE = _HERE.parent / "Sources" / "CPeerMR" / "include"
 sys.path[:0] = [str(_MODULE), str(_HERE.parent / "Packaging" / "man")]
 import functions                                         # noqa: E402
-from hosttests import check, run, run_tests, test        # noqa: E402
+from hosttests import check, run, run_library_tests, test        # noqa: E402
 from peermr import _library, _structs                    # noqa: E402
 
 
@@ -127,17 +125,4 @@ def documented(_library_path, _work):
             check((method.__doc__ or "").strip() or isinstance(method, type), f"{name}: {method} says nothing")
 
 
-def main():
-    """Run the tests; the last line counts them."""
-    parser = argparse.ArgumentParser(description="Tests of the Python module on this machine.")
-    parser.add_argument("--programs", type=Path, required=True, help="the directory of the build")
-    parser.add_argument("--only", default="", help="only the tests with this word in their names")
-    options = parser.parse_args()
-    library = options.programs.resolve() / "lib" / "libpeermr.so"
-    if not library.exists():
-        parser.error(f"{library} is missing: see Packaging/link-library")
-    with tempfile.TemporaryDirectory() as work:
-        return run_tests(options.only, library, Path(work))
-
-
-sys.exit(main())
+sys.exit(run_library_tests("the Python module"))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, List, Optional
 
 from . import _structs
-from ._library import call, library, made, text
+from ._library import call, known, library, made, text
 from ._verbs import Context, context_address
 
 
@@ -76,12 +76,8 @@ class Check:
     findings: List[Finding] = field(default_factory=list)
 
 
-def _known(kind: Any, value: int) -> Any:
-    return kind(value) if value in kind._value2member_map_ else kind.UNKNOWN
-
-
 def _route(result: _structs.RouteResult) -> Route:
-    return Route(_known(Outcome, result.outcome), _known(MapType, result.map_type),
+    return Route(known(Outcome, result.outcome), known(MapType, result.map_type),
                  result.distance if result.distance >= 0 else None, text(result.reason), text(result.remedy))
 
 
@@ -111,7 +107,7 @@ def check(device: Any, provider: str) -> Check:
         for question in range(4):
             answer = _structs.Answer()
             call("peermr_capability_answer", handle, question, ctypes.byref(answer))
-            answers.append(Answer(_known(Outcome, answer.outcome), text(answer.reason), text(answer.remedy)))
+            answers.append(Answer(known(Outcome, answer.outcome), text(answer.reason), text(answer.remedy)))
         result = _structs.RouteResult()
         call("peermr_capability_route", handle, ctypes.byref(result))
         path, findings = _route(result), []

@@ -116,6 +116,11 @@ def text(value: Optional[bytes]) -> str:
     return (value or b"").decode(errors="replace")
 
 
+def known(kind: Any, value: int) -> Any:
+    """A value of an enumeration, UNKNOWN for one that this module does not know."""
+    return kind(value) if value in kind._value2member_map_ else kind.UNKNOWN
+
+
 def last_error() -> PeerMRError:
     """This thread's last failure."""
     error = _structs.Error()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Optional, Tuple
 
 from . import _structs
-from ._library import call, library, made, text
+from ._library import call, known, library, made, text
 from ._errors import PeerMRError, Status
 from ._verbs import Domain, domain_address
 
@@ -69,10 +69,6 @@ class Proof:
     nanoseconds: int
     reason: str
     owner: Owner
-
-
-def _known(kind: Any, value: int) -> Any:
-    return kind(value) if value in kind._value2member_map_ else kind.UNKNOWN
 
 
 def _options(access: int, bounce: bool, io_address: Optional[int], provider: Optional[str],
@@ -138,9 +134,9 @@ class Region(Handle):
         self._holds = holds
         info = _structs.RegionInfo()
         call("peermr_region_info", handle, ctypes.byref(info))
-        self.kind: Kind = _known(Kind, info.kind)
-        self.method: Method = _known(Method, info.method)
-        self.owner: Owner = _known(Owner, info.owner)
+        self.kind: Kind = known(Kind, info.kind)
+        self.method: Method = known(Method, info.method)
+        self.owner: Owner = known(Owner, info.owner)
         self.lkey, self.rkey = int(info.lkey), int(info.rkey)
         self.io_address, self.length = int(info.io_address), int(info.length)
         self.address: Optional[int] = info.address
@@ -159,10 +155,10 @@ class Region(Handle):
         """Move random bytes both ways, and compare them on the memory's side; see peermr_prove(3)."""
         out = _structs.Proof()
         call("peermr_prove", self.handle, length, timeout_milliseconds, ctypes.byref(out))
-        return Proof(_known(ProofState, out.state), _known(ProofState, out.into_memory),
-                     _known(ProofState, out.out_of_memory),
+        return Proof(known(ProofState, out.state), known(ProofState, out.into_memory),
+                     known(ProofState, out.out_of_memory),
                      out.first_difference if out.first_difference >= 0 else None, out.length, out.nanoseconds,
-                     text(out.reason), _known(Owner, out.owner))
+                     text(out.reason), known(Owner, out.owner))
 
 
 class Memory(Handle):
@@ -180,8 +176,8 @@ class Memory(Handle):
         super().__init__(made("peermr_memory_open", specification.encode()))
         info = _structs.MemoryInfo()
         call("peermr_memory_info", self._handle, ctypes.byref(info))
-        self.kind: Kind = _known(Kind, info.kind)
-        self.owner: Owner = _known(Owner, info.owner)
+        self.kind: Kind = known(Kind, info.kind)
+        self.owner: Owner = known(Owner, info.owner)
         self.length = int(info.length)
         self.address: Optional[int] = info.address
         self.has_dmabuf = bool(info.has_dmabuf)
