@@ -221,27 +221,20 @@ static int bind_mw(struct ibv_qp *qp, struct ibv_mw *window, struct ibv_mw_bind 
     return watch_context(qp->context)->bind_mw(qp, window, bind);
 }
 
+#define TAKE(call) \
+    do { \
+        if (ops->call != call) { \
+            watched->call = ops->call; \
+            atomic_thread_fence(memory_order_seq_cst); \
+            ops->call = call; \
+        } \
+    } while (0)
+
 void watch_enter(struct watched *watched)
 {
     struct ibv_context_ops *ops = &watched->context->ops;
-    if (ops->post_send != post_send) {
-        watched->post_send = ops->post_send;
-        atomic_thread_fence(memory_order_seq_cst);
-        ops->post_send = post_send;
-    }
-    if (ops->post_recv != post_recv) {
-        watched->post_recv = ops->post_recv;
-        atomic_thread_fence(memory_order_seq_cst);
-        ops->post_recv = post_recv;
-    }
-    if (ops->post_srq_recv != post_srq_recv) {
-        watched->post_srq_recv = ops->post_srq_recv;
-        atomic_thread_fence(memory_order_seq_cst);
-        ops->post_srq_recv = post_srq_recv;
-    }
-    if (ops->bind_mw != bind_mw) {
-        watched->bind_mw = ops->bind_mw;
-        atomic_thread_fence(memory_order_seq_cst);
-        ops->bind_mw = bind_mw;
-    }
+    TAKE(post_send);
+    TAKE(post_recv);
+    TAKE(post_srq_recv);
+    TAKE(bind_mw);
 }
