@@ -85,6 +85,11 @@ const char *c_abi_name(unsigned index)
     return index < c_abi_count() ? tests[index].name : "?";
 }
 
+int c_abi_forks(unsigned index)
+{
+    return index < c_abi_count() && tests[index].body == cache_after_fork;
+}
+
 const char *c_abi_run(unsigned index)
 {
     fault[0] = '\0';

@@ -7,13 +7,14 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-void fake_verbs_kill_before(unsigned call)
+void fake_verbs_kill_before(const char *call)
 {
-    fake->kill_before = call;
+    snprintf(fake->kill_before, sizeof(fake->kill_before), "%s", call);
 }
 
 /* 0, or -1 and errno. */
@@ -23,7 +24,7 @@ static int step(const char *call)
         return 0;
     fake_lock();
     fake_note("%s", call);
-    if (fake->kill_before && --fake->kill_before == 0)
+    if (strcmp(call, fake->kill_before) == 0)
         kill(getpid(), SIGKILL);
     int error = fake_failure(call);
     fake_unlock();

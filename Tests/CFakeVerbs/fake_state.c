@@ -4,6 +4,7 @@
 #include "fake_network.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -40,16 +41,20 @@ void fake_verbs_join(void *shared)
 int fake_verbs_in_child(int (*body)(void *), void *argument)
 {
     int ends[2], result = -1;
-    if (pipe(ends) != 0)
+    if (pipe2(ends, O_CLOEXEC) != 0)
         return -1;
+    fake_lock();
     pid_t child = fork();
     if (child == 0) {
+        lock = (pthread_mutex_t)PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+        alarm(60);
         result = body(argument);
         if (write(ends[1], &result, sizeof(result)) != sizeof(result))
             _exit(1);
         /* At an exit valgrind would look for what is lost, which in a child is the parent's. */
         kill(getpid(), SIGKILL);
     }
+    fake_unlock();
     close(ends[1]);
     if (child < 0 || read(ends[0], &result, sizeof(result)) != sizeof(result))
         result = -1;

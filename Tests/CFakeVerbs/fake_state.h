@@ -147,7 +147,7 @@ struct fake_state {
     int command_file;
     /* Connections between two ends; NULL where the test gives the answers. */
     struct fake_network *network;
-    unsigned kill_before;
+    char kill_before[32];
     int device_channel;
     uint32_t device_events[FAKE_QUEUE];
     unsigned device_event_count, unacknowledged_device_events;

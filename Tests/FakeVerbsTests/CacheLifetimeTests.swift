@@ -106,19 +106,21 @@ import Testing
     }
 
     /// What a child process finds of its parent's cache: nothing, and a refusal. What it drops is the parent's.
-    @Test func aChildFindsNothing() throws {
-        try withFakeVerbs { fake in
-            let machine = try Machine()
-            let family = Family(
-                cache: try RegistrationCache(), memory: try HostMemory(allocating: 4096), domain: machine.domain)
-            let keys = try family.lease().keys
-            let result = fake_verbs_in_child(
-                { Unmanaged<Family>.fromOpaque($0!).takeUnretainedValue().look() },
-                Unmanaged.passUnretained(family).toOpaque())
-            #expect(result == 0, "what was not as it should be in the child")
-            #expect(try family.lease().keys == keys)
-            #expect(fake.live(FAKE_REGION) == 1)
-            #expect(!fake.journal.contains("ibv_dereg_mr"))
+    @Test func aChildFindsNothing() async {
+        await #expect(processExitsWith: .success) {
+            try withFakeVerbs { fake in
+                let machine = try Machine()
+                let family = Family(
+                    cache: try RegistrationCache(), memory: try HostMemory(allocating: 4096), domain: machine.domain)
+                let keys = try family.lease().keys
+                let result = fake_verbs_in_child(
+                    { Unmanaged<Family>.fromOpaque($0!).takeUnretainedValue().look() },
+                    Unmanaged.passUnretained(family).toOpaque())
+                #expect(result == 0, "what was not as it should be in the child")
+                #expect(try family.lease().keys == keys)
+                #expect(fake.live(FAKE_REGION) == 1)
+                #expect(!fake.journal.contains("ibv_dereg_mr"))
+            }
         }
     }
 }

@@ -45,53 +45,31 @@ import Testing
         }
     }
 
-    private final class Child {
-        let path: String
-        let last: UInt32
-        init(_ path: String, _ last: UInt32) { (self.path, self.last) = (path, last) }
-    }
-
     /// Killed before each step: the file is the old one or the new one, and the next program is not in its way.
-    @Test(arguments: 1...5 as ClosedRange<UInt32>)
-    func whatIsKilledLeavesAWholeFile(_ step: UInt32) throws {
+    @Test(arguments: ["fsync", "linkat", "rename", "fsync of a directory", nil] as [String?])
+    func whatIsKilledLeavesAWholeFile(_ step: String?) async throws {
         folder.file("output", "old")
-        try withFakeVerbs { _ in
-            let child = Child(path, step)
-            let status = fake_verbs_in_child(
-                { argument in
-                    let child = Unmanaged<Child>.fromOpaque(argument!).takeUnretainedValue()
-                    fake_verbs_kill_before(child.last)
-                    return (try? OutputFile(child.path).write("new")) == nil ? 1 : 0
-                }, Unmanaged.passUnretained(child).toOpaque())
-            // More steps than there are: it ends by itself.
-            let isKilled = status == -1
-            #expect(isKilled || status == 0)
-            let found = folder.root.attribute("output")
-            #expect(found == "old" || found == "new")
-            #expect(isKilled || found == "new")
-            #expect(step > 1 || isKilled && found == "old")
+        await #expect(processExitsWith: step == nil ? .success : .signal(SIGKILL)) { [path = path as String, step] in
+            try withFakeVerbs { _ in
+                if let step { fake_verbs_kill_before(step) }
+                try OutputFile(path).write("new")
+            }
         }
+        #expect(folder.root.attribute("output") == (step == nil || step == "fsync of a directory" ? "new" : "old"))
         #expect(folder.root.entries("")?.count ?? 0 <= 2)
         try OutputFile(path).write("again")
         #expect(folder.root.attribute("output") == "again")
     }
 
     /// A file system over a network may say at close(2) that it is full: output is lost then, too.
-    @Test func whatCloseSaysCounts() throws {
-        for (number, expected) in [(ENOSPC, ENOSPC), (EBADF, 0), (0, 0)] {
-            try withFakeVerbs { _ in
-                var number = number
-                let status = fake_verbs_in_child(
-                    { argument in
-                        let number = argument!.load(as: Int32.self)
-                        LostOutput.finish { _ in
-                            errno = number
-                            return number == 0 ? 0 : -1
-                        }
-                        return LostOutput.failure?.errno.rawValue ?? 0
-                    }, &number)
-                #expect(status == expected)
+    @Test(arguments: [(ENOSPC, ENOSPC), (EBADF, 0), (0, 0)] as [(Int32, Int32)])
+    func whatCloseSaysCounts(_ number: Int32, _ expected: Int32) async {
+        await #expect(processExitsWith: .success) { [number, expected] in
+            LostOutput.finish { _ in
+                errno = number
+                return number == 0 ? 0 : -1
             }
+            #expect(LostOutput.failure?.errno.rawValue ?? 0 == expected)
         }
     }
 

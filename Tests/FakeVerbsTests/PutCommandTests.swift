@@ -175,38 +175,23 @@ import Testing
         }
     }
 
-    private final class Child {
-        let test: PutCommandTests
-        init(_ test: PutCommandTests) { self.test = test }
-    }
-
     /// What `get` reports is durable: where fsync(2) fails nothing is reported, and the exit status is not 0.
-    @Test func nothingIsReportedThatIsNotDurable() throws {
-        _ = source("data", 6)
-        folder.file("said", "")
-        try withFakeVerbs { _ in
-            let child = Child(self)
-            let status = fake_verbs_in_child(
-                { argument in
-                    let test = Unmanaged<Child>.fromOpaque(argument!).takeUnretainedValue().test
-                    let path = test.folder.path.appending("said").string
-                    guard dup2(open(path, O_WRONLY), 2) == 2 else { return 2 }
-                    var result: Int32 = 3
-                    do {
-                        let bed = try SessionBed(seed: 26)
-                        guard try test.put(["data"]) == 0 else { return 3 }
-                        fake_verbs_fail("fsync", Errno.ioError.rawValue, 0)
-                        result = try test.get() == 1 ? 0 : 4
-                        fake_verbs_fail_no_more()
-                        bed.finish()
-                    } catch { result = 5 }
-                    return result
-                }, Unmanaged.passUnretained(child).toOpaque())
-            #expect(status == 0)
+    ///
+    /// In a process of its own, for what it prints.
+    @Test func nothingIsReportedThatIsNotDurable() async throws {
+        let ended = await #expect(processExitsWith: .success, observing: [\.standardErrorContent]) {
+            let test = PutCommandTests()
+            _ = test.source("data", 6)
+            try withSessionBed(seed: 26) { _ in
+                test.expect(0, try test.put(["data"]))
+                fake_verbs_fail("fsync", Errno.ioError.rawValue, 0)
+                test.expect(1, try test.get())
+                fake_verbs_fail_no_more()
+            }
+            #expect(test.output == nil)
         }
-        let said = folder.root.attribute("said") ?? ""
+        let said = String(decoding: ended?.standardErrorContent ?? [], as: UTF8.self)
         #expect(said.contains("put 9000 bytes") && said.contains("fsync"))
         #expect(!said.contains("get 9000 bytes"), "\(said)")
-        #expect(output == nil)
     }
 }

@@ -11,12 +11,21 @@ import Testing
         var testDescription: String { c_abi_name(index).map { String(cString: $0) } ?? "?" }
     }
 
-    static let all = (0..<c_abi_count()).map { CTest(index: $0) }
+    static let all = (0..<c_abi_count()).filter { c_abi_forks($0) == 0 }.map { CTest(index: $0) }
+    static let forking = (0..<c_abi_count()).filter { c_abi_forks($0) != 0 }
 
     /// One after the other: those with threads meet at one barrier, and two of them at once would wait for ever.
     @Test(.serialized, arguments: all) func behaves(_ test: CTest) {
         let fault = c_abi_run(test.index).map { String(cString: $0) }
         #expect(fault == nil)
+    }
+
+    /// In a process of its own, where no other test's thread has a lock when it forks.
+    @Test(arguments: forking) func behavesWhereItForks(_ index: UInt32) async {
+        await #expect(processExitsWith: .success) { [index] in
+            let fault = c_abi_run(index).map { String(cString: $0) }
+            #expect(fault == nil)
+        }
     }
 
     /// Tests/CABI/entries.c calls each function that the header has, and knows which of them may free texts: those that

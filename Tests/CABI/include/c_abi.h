@@ -6,6 +6,9 @@
 unsigned c_abi_count(void);
 const char *c_abi_name(unsigned index);
 
+/* Whether a test forks, and so wants a process without other threads. */
+int c_abi_forks(unsigned index);
+
 /* Runs a test on this thread. NULL, or what is wrong, as text that is valid until the next run. */
 const char *c_abi_run(unsigned index);
 

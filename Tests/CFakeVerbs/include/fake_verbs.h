@@ -38,7 +38,10 @@ void fake_verbs_end(void);
 void *fake_verbs_share(void);
 void fake_verbs_join(void *shared);
 
-/* Runs a body in a child process, and waits: its result, of which 8 bits arrive, or -1. Swift does not see fork(2). */
+/* Runs a body in a child process, and waits: its result, or -1, as after a minute. Swift does not see fork(2).
+ *
+ * A child has the locks that other threads held, Swift's own among them, and nobody who lets go of them: for processes
+ * that run one test. */
 int fake_verbs_in_child(int (*body)(void *), void *argument);
 
 /* The command descriptor of contexts that are opened from here on, by which the library knows devices of applications;
@@ -246,7 +249,7 @@ void fake_verbs_pass_time(unsigned milliseconds);
 
 /* fsync(2), rename(2) and linkat(2) of this thread are in the journal and can be made to fail; before the so-manieth of
  * them the process is killed. */
-void fake_verbs_kill_before(unsigned call);
+void fake_verbs_kill_before(const char *call);
 
 /* Heap allocations that this thread has made so far: compare two readings. */
 uint64_t fake_verbs_allocations(void);
