@@ -10,8 +10,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import hung
 from peerlab.sandbox import die_with_parent
 
+# Several times what the longest takes on two slow processors.
+HUNG_SECONDS = 2700
 _COUNTS = re.compile(r"^(\d+) passed, (\d+) failed$")
 # What a guest pair of the lab takes, with what QEMU needs besides.
 _GIB_FOR_EACH = 4
@@ -83,10 +86,18 @@ class Job(Program):
 
     # It waits for this to end, and has failed where this has.
     needs: Preparation = None
+    places = ()         # where it was when it was ended for taking too long
+
+    def stop_if_hung(self):
+        """End it when it takes longer than any job does; the others' results count, and come out."""
+        if time.monotonic() - self.began > HUNG_SECONDS and not self.places:
+            self.places = hung.end(self.child.pid) or ["nothing of it ran"]
 
     def result(self):
         """What it printed, as lines, and how many tests passed and failed; without a count it has failed."""
         lines = self.lines()
+        if self.places:
+            return [*lines, *self.places, f"FAIL {self.title}: not at its end after {HUNG_SECONDS} s"], 0, 1
         if not (counts := _COUNTS.match(lines[-1] if lines else "")):
             return lines + [f"FAIL {self.title}: it did not come to its end"], 0, 1
         passed, failed = int(counts[1]), int(counts[2])
@@ -116,6 +127,8 @@ def run_jobs(jobs, count, say):
                 except OSError as error:
                     say(f"FAIL {job.title}: {error}")
                     total[1] += 1
+            for job in running:
+                job.stop_if_hung()
             for job in [job for job in running if job.has_ended]:
                 running.remove(job)
                 lines, passed, failed = job.result()

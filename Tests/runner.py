@@ -16,6 +16,7 @@ _HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(_HERE.parent / "Examples" / "lab"))
 
 from peerlab import BUILT, LabError, build, signals  # noqa: E402
+import hung # noqa: E402
 from jobs import Job, Preparation, run_jobs, workers # noqa: E402
 
 # The tests' sources are indented as they please.
@@ -24,6 +25,9 @@ _LINTED = ["Package.swift", "Sources", "Examples", "Benchmarks"]
 # What failed, in the words of the test: repeated at the end, where the log of a machine that runs this is looked at.
 _FAILURES = []
 _DETAIL_LINES = 12
+
+# The longest that a build or a test on a slow machine is silent is a few minutes.
+_SILENCE_SECONDS = 900
 
 
 def say(text):
@@ -47,7 +51,7 @@ def _say_failures():
     if kept:
         say("== what failed, again")
     for lines in kept:
-        say("\n".join(lines[:_DETAIL_LINES]))
+        say("\n".join(lines[:5 * _DETAIL_LINES]))
 
 
 def host_tests():
@@ -59,14 +63,25 @@ def host_tests():
 def _swift_tests(arguments, tree, what):
     """Run Swift Testing and count its tests; what does not end in a count is a failure."""
     passed, failed = [], []
+    leader, places = [], []
+    unfinished = hung.Unfinished()
+    silence = hung.Silence(_SILENCE_SECONDS, lambda: places.extend(hung.end(leader[0])))
 
     def note(line):
+        silence.hear()
+        unfinished.hear(line)
         if found := re.match(r"^\S+ Test (?!run\b|case\b)(.+?) (passed|failed)\b.* after ", line):
             (passed if found[2] == "passed" else failed).append(found[1])
         if "error:" in line or "recorded an issue" in line or " failed after " in line:
             say(line)
             _FAILURES.append([line])
-    code, output = build.swift(arguments, build.scratch() / tree, say, what, note, check=False)
+    with silence:
+        code, output = build.swift(arguments, build.scratch() / tree, say, what, note, check=False,
+                                   on_start=leader.append)
+    if silence.is_broken:
+        say("\n".join(places))
+        names = [f"FAIL {name}: begun and not ended" for name in unfinished.names][:_DETAIL_LINES]
+        _FAILURES.append([f"FAIL swift test: nothing was printed for {_SILENCE_SECONDS} s", *names, *places])
     if code != 0 and not failed:
         say("\n".join(output.splitlines()[-30:]))
         failed.append("swift test")
@@ -146,6 +161,7 @@ def host_jobs():
         _python("the C library, used and misused by a C program", "clibrary.py"),
         _python("the Python module over the C library", "python.py"),
         _python("archives that ask for too much, refused within bounds of memory and time", "archives.py"),
+        _python("tests that hang", "hangs.py"),
         _python("what is installed", "packaging.py"),
         _python("the lab's cache: builds that fail, are killed, or meet another", "labcache.py"),
         _python("the lab beside others: their files in its way, a thousand starts, QEMU's rights", "labprivate.py"),

@@ -47,14 +47,19 @@ def programs(*products, progress=None):
     return path / "release"
 
 
-def swift(arguments, scratch_path, progress=None, what="building", on_line=None, check=True):
-    """Run the Swift package manager on this checkout; returns (exit code, output)."""
+def swift(arguments, scratch_path, progress=None, what="building", on_line=None, check=True, on_start=None):
+    """Run the Swift package manager on this checkout, in a session of its own; returns (exit code, output).
+
+    `on_start` gets its process identifier, `on_line` each line that it prints.
+    """
     command = ["swift", *arguments, "--package-path", str(CHECKOUT),
                "--scratch-path", str(scratch_path)]
     child = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         start_new_session=True, preexec_fn=die_with_parent, text=True, errors="replace")
     lines = []
+    if on_start:
+        on_start(child.pid)
     try:
         for line in child.stdout:
             lines.append(line.rstrip("\n"))
