@@ -66,12 +66,32 @@ struct FirstDevices {
 // MARK: - By the list of /proc
 
 extension FirstDevices {
-    private func byList(_ buses: Set<RootBus>) -> [RootBus: PCIAddress] {
-        var first: [RootBus: PCIAddress] = [:]
+    /// Devices numbered 00.0 that a copy's sysfs does not list, although they have a folder there, or /proc lists more
+    /// of them: what is missing in a copy need not be missing in its machine.
+    func hiddenZeros(_ buses: Set<RootBus>) -> Set<PCIAddress> {
+        guard !root.isKernel else { return [] }
+        let numbers = numbers()
+        let rivals = Dictionary(grouping: byBus.keys, by: \.bus)
+        return Set(
+            buses.filter { bus in
+                guard byBus[bus]?.contains(bus.zero) != true else { return false }
+                let shown = (rivals[bus.bus] ?? []).count { byBus[$0]?.contains($0.zero) ?? false }
+                let listed = (numbers[bus.bus] ?? []).count { $0 == bus.zero.number }
+                return listed > shown || folders(of: bus).contains(bus.zero)
+            }.map(\.zero))
+    }
+
+    /// The devices that /proc lists, as it has them: bus, device and function, by the bus's number.
+    private func numbers() -> [UInt8: [UInt16]] {
         let list = (root.contents("proc/bus/pci/devices", limit: 32 << 20) ?? [])
             .split(separator: 10).map { $0.prefix { $0 != 9 } }
             .compactMap { UInt16(String(decoding: $0, as: UTF8.self), radix: 16) }
-        let numbers = Dictionary(grouping: list) { UInt8($0 >> 8) }
+        return Dictionary(grouping: list) { UInt8($0 >> 8) }
+    }
+
+    private func byList(_ buses: Set<RootBus>) -> [RootBus: PCIAddress] {
+        var first: [RootBus: PCIAddress] = [:]
+        let numbers = numbers()
         let rivals = Dictionary(grouping: byBus.keys, by: \.bus)
         for bus in buses {
             guard let devices = byBus[bus] else { continue }
@@ -85,8 +105,7 @@ extension FirstDevices {
                 let isAlone = Set(order).count == order.count
                 first[bus] = isAlone ? order.first.map { PCIAddress(domain: bus.domain, number: $0) } : nil
             } else {
-                let sequences = (rivals[bus.bus] ?? []).map { (byBus[$0] ?? []).map(\.number) }
-                first[bus] = Self.areConsecutive(sequences, in: order[...]) ? devices.first : nil
+                first[bus] = firstDevice(of: bus, among: rivals[bus.bus] ?? [], in: order)
             }
         }
         return first
@@ -104,6 +123,21 @@ extension FirstDevices {
             return names.compactMap { PCIAddress($0) }.filter { $0.domain == bus.domain && $0.bus == bus.bus }
         }
         return []
+    }
+
+    /// The first device of one of several buses with the same number: the list does not say which bus it means.
+    private func firstDevice(of bus: RootBus, among rivals: [RootBus], in order: [UInt16]) -> PCIAddress? {
+        let sequences = rivals.map { (byBus[$0] ?? []).map(\.number) }
+        if Self.areConsecutive(sequences, in: order[...]) { return byBus[bus]?.first }
+        let isOwn = Set((byBus[bus] ?? []).map(\.number)).contains
+        // Each device that sysfs shows is on the list: what is there more often is of a device that it does not show.
+        let shown = Dictionary(grouping: sequences.joined()) { $0 }.mapValues(\.count)
+        let listed = Dictionary(grouping: order) { $0 }.mapValues(\.count)
+        guard let number = order.first(where: { isOwn($0) || shown[$0] != listed[$0] }), isOwn(number),
+            shown[number] == listed[number], let last = order.lastIndex(of: number),
+            order[..<last].allSatisfy({ $0 == number || !isOwn($0) && shown[$0] == listed[$0] })
+        else { return nil }
+        return PCIAddress(domain: bus.domain, number: number)
     }
 
     /// Whether a list is these sequences one behind the other, in any order: then each is in its own order too.

@@ -22,9 +22,12 @@ struct HostBridgePolicy: Hashable, Sendable {
     /// - Parameters:
     ///   - first: the first device of the bus; nil where it is not shown.
     ///   - zero: the device at 00.0, which older kernels take; nil where there is none.
-    init(of bus: RootBus, first: PCIFunction?, zero: PCIFunction?, rules: HostBridgeRules) {
+    ///   - isZeroHidden: whether there is one that cannot be read.
+    init(of bus: RootBus, first: PCIFunction?, zero: PCIFunction?, isZeroHidden: Bool, rules: HostBridgeRules) {
         if rules.hasList == false {
-            let isZen = zero?.vendor == 0x1022 && zero?.device == 0x1450
+            // What cannot be read may be.
+            let isZen =
+                zero.map { ($0.vendor ?? 0x1022) == 0x1022 && ($0.device ?? 0x1450) == 0x1450 } ?? isZeroHidden
             let kernel = rules.kernel.map { "\($0)" } ?? ""
             self.init(
                 bus, isZen && rules.allowsFirstZen ? nil : false,
@@ -36,7 +39,9 @@ struct HostBridgePolicy: Hashable, Sendable {
         // A device at 00.0 is the first one, unless it was plugged in later.
         let device = rules.takesFirstDevice == false ? zero : first
         guard let device else {
-            if rules.takesFirstDevice == false, first != nil {
+            if rules.takesFirstDevice == false, isZeroHidden {
+                self.init(bus, nil, "device 00.0 of host bridge \(bus), which the kernel knows it by, cannot be read")
+            } else if rules.takesFirstDevice == false, first != nil {
                 self.init(bus, false, "host bridge \(bus) has no device 00.0, which Linux before 5.14 knows it by")
             } else {
                 // Each function of the bus proves that there is one.

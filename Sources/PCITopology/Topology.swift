@@ -29,7 +29,8 @@ public struct Topology: Sendable {
     public let rdmaDevices: [String: Attachment]
     /// Block devices, with what does their DMA.
     public let blockDevices: [String: Attachment]
-    /// Addresses that sysfs lists, and whose place in the tree it does not show.
+    /// Addresses that sysfs lists, and whose place in the tree it does not show; in a copy also the 00.0 of a host
+    /// bridge that the list lacks and something else has.
     public let unlocated: Set<PCIAddress>
 
     let nodes: [Node]
@@ -93,7 +94,7 @@ public struct Topology: Sendable {
         bridges = buses.map { bus in
             HostBridgePolicy(
                 of: bus, first: first[bus].flatMap { indices[$0] }.map { functions[$0] },
-                zero: indices[bus.zero].map { functions[$0] }, rules: rules)
+                zero: indices[bus.zero].map { functions[$0] }, isZeroHidden: unlocated.contains(bus.zero), rules: rules)
         }
         let unlistedBridges = Set(functions.flatMap(\.chain).filter { indices[$0] == nil }).sorted()
         self.unlistedBridges = unlistedBridges

@@ -11,10 +11,11 @@ extension Topology {
         let reader = TopologyReader(root: root)
         let listed = reader.listed()
         let functions = listed.compactMap { reader.function(at: $0.address, $0.name) }
-        let first = FirstDevices(root: root, listed.map(\.address)).of(Set(functions.map(\.rootBus)))
+        let buses = Set(functions.map(\.rootBus))
+        let devices = FirstDevices(root: root, listed.map(\.address))
         self.init(
-            reader, functions, listed, first: first, rdmaDevices: reader.rdmaDevices(),
-            blockDevices: reader.blockDevices())
+            reader, functions, listed, first: devices.of(buses), hidden: devices.hiddenZeros(buses),
+            rdmaDevices: reader.rdmaDevices(), blockDevices: reader.blockDevices())
     }
 
     /// Reads only what routes between these functions depend on: they themselves, the bridges above them, and the
@@ -32,13 +33,16 @@ extension Topology {
             wanted.formUnion(place.chain)
             buses.insert(place.bus)
         }
-        let first = FirstDevices(root: root, listed.map(\.address)).of(buses)
+        let devices = FirstDevices(root: root, listed.map(\.address))
+        let first = devices.of(buses)
         wanted.formUnion(first.values)
         wanted.formUnion(buses.map(\.zero))
         let functions = wanted.sorted().compactMap { address in
             names[address].flatMap { reader.function(at: address, $0) }
         }
-        self.init(reader, functions, listed.filter { wanted.contains($0.address) }, first: first)
+        self.init(
+            reader, functions, listed.filter { wanted.contains($0.address) }, first: first,
+            hidden: devices.hiddenZeros(buses))
     }
 
     /// The most functions that are read, and the most RDMA and block devices: more than any machine has, fewer than a
@@ -50,11 +54,12 @@ extension Topology {
 
     private init(
         _ reader: TopologyReader, _ functions: [PCIFunction], _ listed: [TopologyReader.Listed],
-        first: [RootBus: PCIAddress], rdmaDevices: [String: Attachment] = [:], blockDevices: [String: Attachment] = [:]
+        first: [RootBus: PCIAddress], hidden: Set<PCIAddress>, rdmaDevices: [String: Attachment] = [:],
+        blockDevices: [String: Attachment] = [:]
     ) {
         self.init(
             reader, functions, first, rdmaDevices, blockDevices,
-            unlocated: Set(listed.map(\.address)).subtracting(functions.map(\.address)))
+            unlocated: Set(listed.map(\.address)).subtracting(functions.map(\.address)).union(hidden))
     }
 
     private init(

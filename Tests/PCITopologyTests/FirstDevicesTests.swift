@@ -42,6 +42,27 @@ import Testing
         }
     }
 
+    /// A number that one of them has alone is that one's; what sysfs does not show may be anybody's.
+    @Test(
+        arguments: [
+            ("0010 0000 0018 0000", ["0000:00:02.0"]),
+            ("0018 0010 0000 0000", ["0000:00:02.0", "0001:00:03.0"]),
+            ("0000 0010 0018 0000", []), ("0000 0000 0010 0018", ["0000:00:00.0", "0001:00:00.0"]),
+            ("0028 0010 0000 0018 0000", []), ("0010 0000 0028 0018 0000", ["0000:00:02.0"]),
+            ("0010 0000 0018 0010 0000", []), ("0010 0000 0018", ["0000:00:02.0"]),
+        ] as [(String, [String])])
+    func domainsThatShareSomeNumbers(_ order: String, _ first: [String]) {
+        var machine = TestMachine()
+        for address in ["0000:00:00.0", "0000:00:02.0", "0001:00:00.0", "0001:00:03.0"] {
+            machine.function(
+                address, bus: String(address.prefix(7)), vendor: 0x8086, device: 0x2020, classCode: 0x060000,
+                driver: nil)
+        }
+        let lines = order.split(separator: " ").map { "\($0)\t80862020\t0" }
+        machine.file("proc/bus/pci/devices", lines.joined(separator: "\n"))
+        #expect(Topology(root: machine.root).firstDevices.values.map { "\($0)" }.sorted() == first)
+    }
+
     /// One domain has the bus: then the list tells.
     @Test func aBusOfOneDomain() throws {
         var machine = TestMachine()
@@ -49,6 +70,20 @@ import Testing
         machine.function("0000:00:02.0")
         machine.file("proc/bus/pci/devices", "0010\t1af41000\t0\n0000\t80862020\t0")
         #expect(Topology(root: machine.root).firstDevices.values.map { "\($0)" } == ["0000:00:02.0"])
+    }
+
+    /// Linux before 5.14 goes by the device at 00.0: what a copy lacks in one place is no proof that there is none.
+    @Test(arguments: [("", true, nil), ("0000\t80862020\t0", false, nil), ("0010\t1af41000\t0", false, false)])
+    func aZeroThatIsNotListed(_ list: String, _ hasFolder: Bool, _ isSupported: Bool?) throws {
+        var machine = TestMachine(kernel: "5.10.0")
+        for number in ["02", "03"] { machine.function("0000:00:\(number).0") }
+        if hasFolder { machine.file("sys/devices/pci0000:00/0000:00:00.0/vendor", "0x8086\n") }
+        machine.file("proc/bus/pci/devices", list)
+        let (client, provider) = try (#require(PCIAddress("0000:00:02.0")), #require(PCIAddress("0000:00:03.0")))
+        for topology in [Topology(root: machine.root), Topology(root: machine.root, around: [client, provider])] {
+            #expect(topology.route(from: client, to: provider).verdict.isSupported == isSupported)
+            #expect(topology.unlocated.isEmpty == (isSupported == false))
+        }
     }
 
     /// What a machine knows of itself goes into its snapshot.

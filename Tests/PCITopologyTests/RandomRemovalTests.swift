@@ -8,11 +8,12 @@ import Testing
 
 /// Trees from which files are removed, or parts of them: what is still said is what the whole tree says.
 @Suite struct RandomRemovalTests {
-    @Test func neverAWrongYesOrNoIn10000Trees() {
-        var random = SeededGenerator(seed: 10_000)
+    /// 10,000 trees, in parts that run side by side.
+    @Test(arguments: 0..<8 as Range<UInt64>) func neverAWrongYesOrNo(_ part: UInt64) {
+        var random = SeededGenerator(seed: 10_000 + part)
         var counts: [String: Int] = [:]
         var trees = 0
-        while trees < 10_000 {
+        while trees < 1250 {
             let model = KernelModel.random(&random, kernels: [(7, 3)], most: 8)
             guard !model.ends.isEmpty else { continue }
             let whole = RandomMachine(model, &random)
@@ -49,7 +50,7 @@ import Testing
             }
         }
         print("figure: \(trees) trees with losses: \(counts.sorted { $0.key < $1.key })")
-        #expect(["yes yes", "no no", "yes unknown", "no unknown", "unknown unknown"].allSatisfy { counts[$0] ?? 0 > 500 })
+        #expect(["yes yes", "no no", "yes unknown", "no unknown", "unknown unknown"].allSatisfy { counts[$0] ?? 0 > 50 })
         #expect(counts.keys.allSatisfy { !["unknown yes", "unknown no", "yes no", "no yes"].contains($0) })
     }
 
