@@ -66,7 +66,20 @@ public final class P2PMemory: MappingBacked, @unchecked Sendable {
     }
 
     /// Writes zeros over all of it, by CPU: about as slow as a device's uncached memory is.
-    public func wipe() {
-        unsafe peermr_device_zero(baseAddress, byteCount)
+    public func wipe() { wipe(0..<byteCount) }
+
+    /// Writes zeros over a part of it, where all of it would take too long at once.
+    ///
+    /// - Throws: `memoryRevoked` where the memory was gone before. While it goes, SIGBUS may still come.
+    package func wipePart(_ range: Range<Int>) throws(PeerMRError) {
+        var byte: [1 of UInt8] = [0]
+        var span = byte.mutableSpan
+        var raw = unsafe span.mutableBytes
+        try read(into: &raw, at: range.lowerBound)
+        wipe(range)
+    }
+
+    private func wipe(_ range: Range<Int>) {
+        unsafe peermr_device_zero(baseAddress + range.lowerBound, range.count)
     }
 }

@@ -157,7 +157,8 @@ extension DriveServer {
     }
 
     private func enqueue(_ greeting: Greeting, _ plan: TransferPlan) throws(Refusal) {
-        let ending = sessions.count { $0?.isEnding ?? false }
+        // Whose part is being wiped has ended, too.
+        let ending = sessions.count { $0?.isEnding ?? false } + pool.soiledCount
         let mayWait = plan.hello.queueSeconds > 0 && queue.count < options.queueRoom
         guard mayWait || queue.count < ending else { throw Refusal(.busy) }
         let now = monotonicNanoseconds()
@@ -184,7 +185,7 @@ extension DriveServer {
             session.begin()
             return true
         } catch {
-            pool.giveBack(part)
+            pool.giveBack(part, isSoiled: true)
             report(.unable(client: greeting.client, error))
             throw Refusal(.noMemory, detail: UInt64(error.errno?.rawValue ?? 0))
         }
@@ -192,7 +193,7 @@ extension DriveServer {
 
     /// Serves those in the queue, the first first, as long as there is room. Only who waits for blocks that the drive
     /// still has of another client lets others pass.
-    private func advance() {
+    func advance() {
         var index = 0
         while !isStopping, index < queue.count {
             let client = queue[index]
@@ -270,7 +271,7 @@ extension DriveServer {
             finish(lane)
             guard let part = parts[lane] else { continue }
             parts[lane] = nil
-            pool.giveBack(part)
+            pool.giveBack(part, isSoiled: true)
         }
         guard hasEnded else { return }
         // The last completions of a queue pair stay in the queue: there must be room for those of the next.

@@ -98,7 +98,7 @@ public final class DriveServer {
     /// Says what is served, after a region that proves it.
     private func offer(on address: SocketAddress) throws(PeerMRError) {
         guard let part = pool.take() else { return }
-        defer { pool.giveBack(part) }
+        defer { pool.giveBack(part, isSoiled: false) }
         let trial = try pool.register(part)
         if let reason = trial.bounceReason { report(.bouncing(reason)) }
         report(
@@ -152,11 +152,22 @@ extension DriveServer {
             try lookAround()
         }
         isBusy = serve()
+        if pool.soiledCount > 0, !isStopping { wipe() }
         if !isBusy, !isArmed { arm() }
         if attention.hasGreeting { hearGreetings() }
         if now - checkedAt >= Self.checkInterval { check(now) }
         if attention.isDue { finishSessions() }
         return true
+    }
+
+    /// Wipes some more of what clients have left in their slots.
+    private func wipe() {
+        isBusy = true
+        do throws(PeerMRError) {
+            if try pool.wipeSome() { advance() }
+        } catch {
+            end(error, Refusal(.noMemory, detail: UInt64(error.errno?.rawValue ?? 0)))
+        }
     }
 
     /// Takes what NIC and drive have done, and hands the drive more.
@@ -256,10 +267,15 @@ extension DriveServer {
         lookedAtDriveAt = now
         guard !drive.drive.isPresent else { return }
         let error = PeerMRError.gone(drive.drive.path)
-        loss = error
+        end(error, Refusal(.driveFailed, detail: UInt64(error.errno?.rawValue ?? 0)))
+    }
+
+    /// Ends the server: nothing can be served any more.
+    private func end(_ error: PeerMRError, _ refusal: Refusal) {
+        loss = loss ?? error
         isStopping = true
         eachSession { $0.fail(error) }
-        sendAway(Refusal(.driveFailed, detail: UInt64(error.errno?.rawValue ?? 0)))
+        sendAway(refusal)
     }
 
     /// Looks at the drive when a session has ended, whenever it was last looked at.

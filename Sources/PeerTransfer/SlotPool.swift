@@ -6,7 +6,15 @@ import PeerMR
 protocol SlotPart: AnyObject {
     /// Whether no region is over it.
     var isUnused: Bool { get }
-    /// Registers it for a client, after all that the last one left has been overwritten with zeros.
+    /// Whether nothing of a client is in it.
+    var isWiped: Bool { get }
+    /// A client has had it.
+    func soil()
+    /// Overwrites up to so many bytes of what a client left with zeros.
+    ///
+    /// - Throws: `memoryRevoked`: the memory is gone.
+    func wipe(_ byteCount: Int) throws(PeerMRError)
+    /// Registers it for a client.
     func region(
         on domain: ProtectionDomain, access: Access, bounceReason: PeerMRError?
     ) throws(PeerMRError) -> PeerRegion
@@ -14,22 +22,34 @@ protocol SlotPart: AnyObject {
 
 private final class MemoryPart<M: Memory>: SlotPart {
     private var memory: M
-    private let wipe: (M) -> Void
-    /// Memory is allocated wiped.
-    private var isWiped = true
+    private let byteCount: Int
+    private let wipe: (M, Range<Int>) throws(PeerMRError) -> Void
+    /// How many bytes, from the beginning, are zero. Memory is allocated wiped.
+    private var wiped: Int
 
-    init(_ memory: M, wipe: @escaping (M) -> Void) {
+    init(_ memory: M, of byteCount: Int, wipe: @escaping (M, Range<Int>) throws(PeerMRError) -> Void) {
         self.memory = memory
+        self.byteCount = byteCount
         self.wipe = wipe
+        wiped = byteCount
     }
 
     var isUnused: Bool { isKnownUniquelyReferenced(&memory) }
+    var isWiped: Bool { wiped == byteCount }
+
+    func soil() { wiped = 0 }
+
+    func wipe(_ byteCount: Int) throws(PeerMRError) {
+        let next = wiped..<min(wiped + byteCount, self.byteCount)
+        try wipe(memory, next)
+        wiped = next.upperBound
+    }
 
     func region(
         on domain: ProtectionDomain, access: Access, bounceReason: PeerMRError?
     ) throws(PeerMRError) -> PeerRegion {
-        if !isWiped { wipe(memory) }
-        isWiped = false
+        // A mapping whose memory is gone would be registered on demand all the same.
+        try wipe(memory, 0..<0)
         return try PeerRegion(
             registering: memory, on: domain, access: access, options: RegistrationOptions(),
             bounceReason: bounceReason)
@@ -48,6 +68,8 @@ final class SlotPool {
     private let domain: ProtectionDomain
     private let access: Access
     private var free: [any SlotPart]
+    /// Of those, the ones that are being wiped.
+    private(set) var soiledCount = 0
 
     /// Parts of the same size.
     ///
@@ -106,17 +128,21 @@ final class SlotPool {
     private static func part(_ memory: MemoryRequest, _ byteCount: Int) throws(PeerMRError) -> any SlotPart {
         switch memory {
         case .host:
-            MemoryPart(try HostMemory(allocating: byteCount)) { memory in
-                unsafe memory.bytes.initializeMemory(as: UInt8.self, repeating: 0)
+            MemoryPart(try HostMemory(allocating: byteCount), of: byteCount) { memory, range in
+                unsafe UnsafeMutableRawBufferPointer(rebasing: memory.bytes[range])
+                    .initializeMemory(as: UInt8.self, repeating: 0)
             }
         case .p2pmem(let provider):
-            MemoryPart(try P2PMemory(allocating: byteCount, from: provider)) { $0.wipe() }
+            MemoryPart(try P2PMemory(allocating: byteCount, from: provider), of: byteCount) {
+                memory, range throws(PeerMRError) in
+                try memory.wipePart(range)
+            }
         }
     }
 
     /// Gives a part away; nil where there is none.
     func take() -> (any SlotPart)? {
-        guard let index = free.firstIndex(where: { $0.isUnused }) else { return nil }
+        guard let index = free.firstIndex(where: { $0.isWiped && $0.isUnused }) else { return nil }
         return free.remove(at: index)
     }
 
@@ -125,6 +151,28 @@ final class SlotPool {
         try part.region(on: domain, access: access, bounceReason: bounceReason)
     }
 
-    /// Takes a part back whose session has ended.
-    func giveBack(_ part: any SlotPart) { free.append(part) }
+    /// Takes a part back.
+    ///
+    /// - Parameter isSoiled: whether a client could write into it: then it is nobody's until it has been wiped.
+    func giveBack(_ part: any SlotPart, isSoiled: Bool) {
+        free.append(part)
+        guard isSoiled else { return }
+        part.soil()
+        soiledCount += 1
+    }
+
+    /// What is wiped at once: a device's memory takes some hundred megabytes a second from a processor, and nobody is
+    /// to wait for more than a slot of usual size.
+    private static let stretch = 256 << 10
+
+    /// Wipes some more of what clients have left, once no region is over it.
+    ///
+    /// - Returns: whether a part may be given away again.
+    /// - Throws: `memoryRevoked`: the memory is gone, with its provider or that one's driver.
+    func wipeSome() throws(PeerMRError) -> Bool {
+        guard let part = free.first(where: { !$0.isWiped && $0.isUnused }) else { return false }
+        try part.wipe(Self.stretch)
+        if part.isWiped { soiledCount -= 1 }
+        return part.isWiped
+    }
 }

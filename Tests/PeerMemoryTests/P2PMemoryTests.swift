@@ -47,6 +47,23 @@ import Testing
         #expect(memory.baseAddress.load(fromByteOffset: 4088, as: UInt64.self) == 0)
     }
 
+    /// What is gone is an error, also where nothing is to be wiped; the rest of the memory stays as it is.
+    @Test func aPartThatIsGoneIsNotWiped() throws {
+        folder.file("\(Self.pool)/allocate", [UInt8](repeating: 0, count: 8192))
+        let memory = try allocate(8192)
+        memory.baseAddress.initializeMemory(as: UInt8.self, repeating: 0xa5, count: 8192)
+        try memory.wipePart(4096..<4104)
+        #expect(memory.baseAddress.load(fromByteOffset: 4096, as: UInt64.self) == 0)
+        #expect(memory.baseAddress.load(fromByteOffset: 4104, as: UInt8.self) == 0xa5)
+        #expect(truncate(folder.path.appending("\(Self.pool)/allocate").string, 4096) == 0)
+        for range in [4096..<8192, 4096..<4096] {
+            let error = #expect(throws: PeerMRError.self) { try memory.wipePart(range) }
+            #expect(error?.code == .memoryRevoked)
+        }
+        try memory.wipePart(0..<0)
+        #expect(memory.baseAddress.load(as: UInt8.self) == 0xa5)
+    }
+
     @Test func isUnmappedWithItsOwner() throws {
         folder.file("\(Self.pool)/allocate", [UInt8](repeating: 0, count: 4096))
         var resident: UInt8 = 0

@@ -184,6 +184,23 @@ def drive_removed(bench):
         equal(bench.put(bench.file("again", noise(5000, 605))).code, 0, "the exit code of put afterwards")
 
 
+@test(FAULTS, last=5)
+def provider_removed(bench):
+    """The device whose memory the slots are goes while nobody is served: a sentence for the next client, and the end."""
+    bench.later(lambda: bench.server.run("echo 1 > /sys/bus/pci/rescan"))
+    drive(bench, "good")
+    provider = bench.server.bdf("good")
+    bench.must(bench.server, "modprobe loop && truncate -s 8M /tmp/image && losetup /dev/loop1 /tmp/image")
+    bench.later(lambda: bench.server.run("losetup -d /dev/loop1", check=True))
+    path = bench.file("provider", noise(100_000, 607))
+    with server_of(bench, "/dev/loop1", "--provider", provider, stops=False) as server:
+        # The kernel takes p2pmem to NVMe drives alone; the client's part of the slots is wiped behind it.
+        refused(bench.put(path), "the drive of 10.77.0.1:18515")
+        bench.must(bench.server, f"echo 1 > /sys/bus/pci/devices/{provider}/remove")
+        refused(bench.put(path), "10.77.0.1:18515")
+        refused(server.process.wait(60), f"the memory of {provider} is gone", "when the device is back")
+
+
 @test(FAULTS)
 def full_disk(bench):
     """A get that the client's disk has no room for: a full disk is named, the old file stays, nothing is left."""
@@ -227,7 +244,7 @@ def get_onto_a_drive(bench):
         equal(bench.get(loop, 5000, "--overwrite").code, 0, "the exit code of get with --overwrite")
 
 
-@test(FAULTS, last=5)
+@test(FAULTS, last=6)
 def metadata(bench):
     """A namespace that is formatted with metadata is not used by passthrough, and is again when it has none."""
     good = drive(bench, "good")

@@ -6,7 +6,7 @@ MUTATIONS = of(
     "Sources/PeerMemory",
     ("p2pmem-not-wiped", "P2PMemory.swift", "providerDriver = root.driver(of: provider)\n        wipe()",
      "providerDriver = root.driver(of: provider)", "p2pmem has nothing of its last owner", "P2PMemoryTests"),
-    ("p2pmem-half-wiped", "P2PMemory.swift", "unsafe peermr_device_zero(baseAddress, byteCount)",
+    ("p2pmem-half-wiped", "P2PMemory.swift", "unsafe peermr_device_zero(baseAddress + range.lowerBound, range.count)",
      "unsafe peermr_device_zero(baseAddress, byteCount / 2)", "p2pmem has nothing of its last owner",
      "P2PMemoryTests"),
     ("p2pmem-leaks", "P2PMemory.swift", "_ = unsafe munmap(baseAddress, byteCount)", "_ = byteCount",

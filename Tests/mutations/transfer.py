@@ -108,7 +108,7 @@ MUTATIONS = of(
     ("others-blocks-read", "TransferPlan.swift", "(hello.operation == .put || other.hello.operation == .put)",
      "(hello.operation == .put && other.hello.operation == .put)", "what one client writes no other reads",
      "QueueTests"),
-    ("part-not-wiped", "SlotPool.swift", "if !isWiped { wipe(memory) }", "", "a part holds nothing of its last client",
+    ("part-not-wiped", "SlotPool.swift", "part.soil()\n", "\n", "a part holds nothing of its last client",
      "ManyClientsTests.aPartIsWiped"),
     ("turns-by-operations", "SharedDrive.swift", "unsafe lanes[lane].credit -= request.slice.byteCount",
      "unsafe lanes[lane].credit = 0", "clients take turns by bytes", "SharedDriveTests"),
