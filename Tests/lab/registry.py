@@ -150,6 +150,16 @@ FAULTS = Setting("faults", [
     ]),
 ])
 
+# Two hosts; the drive keeps a log of what it was told, and fails writes of one block and reads of another.
+CYCLES = Setting("cycles", [
+    HostSpec("alpha", rdma=True),
+    HostSpec("beta", rdma=True, modules=["nvme"], layout=[
+        {"type": "root-port", "children": [{"type": "nvme", "name": "nvme0", "cmb": 64, "drive": {
+            "log": True, "faults": [
+                {"event": "none", "iotype": "write", "sector": 96 << 10, "errno": 5, "once": False},
+                {"event": "none", "iotype": "read", "sector": 112 << 10, "errno": 5, "once": False}]}}]}]),
+], join=True)
+
 # Two hosts with what RDMA applications sit on; the second has the drive.
 ENGINES = Setting("engines", [
     HostSpec("alpha", rdma=True, engines=True),
@@ -157,7 +167,9 @@ ENGINES = Setting("engines", [
 ], join=True)
 
 # The longest first: what ends a run is then short, and no processor waits long for another.
-SETTINGS = [LOOP, PAIR, ENGINES, FAULTS, HCA, TOOL, EXPORTERS, LARGE, BARE, HCA_AMD, COUNTED, STABLE, ACS, UNCHECKED]
+SETTINGS = [
+    LOOP, PAIR, ENGINES, FAULTS, CYCLES, HCA, TOOL, EXPORTERS, LARGE, BARE, HCA_AMD, COUNTED, STABLE, ACS, UNCHECKED,
+]
 
 
 def test(setting, last=False, long=False):

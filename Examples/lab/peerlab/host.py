@@ -45,6 +45,7 @@ class Host:
         self.name = spec.name
         self.address = guestsetup.address(number)
         self.drives = layout.drives
+        self.logs = layout.logs
         self.directory = directory
         self.exchange = directory / "exchange"
         self.console_log = directory / "console.log"
@@ -124,6 +125,21 @@ class Host:
     def set_link(self, up):
         """Put the network cable in, or pull it out."""
         self._ask_monitor("set_link", name="eth0", up=up)
+
+    def hold_flushes(self, name):
+        """Keep the next flush of the drive `name` from being done; the drive has faults or a log in its layout."""
+        self._drive_debug(name, "break flush_to_disk held")
+
+    def let_flush(self, name):
+        """Let go what was held, or take back that something is to be held."""
+        self._drive_debug(name, "resume held", "remove_break held")
+
+    def _drive_debug(self, name, *commands):
+        for command in commands:
+            said = self._ask_monitor("human-monitor-command", **{"command-line": f'qemu-io {name}-drive "{command}"'})
+            # It says in words what it could not do; that nothing is held, or awaited any more, is no fault.
+            if said.strip() and command.startswith("break"):
+                raise LabError(f"{command} on {self.name}: {said.strip()}")
 
     def kill(self):
         """Cut the power: the machine is gone at once, and nothing is written back."""
@@ -220,7 +236,7 @@ class Host:
     # The machine's monitor
 
     def _ask_monitor(self, command, **arguments):
-        """Run one command of QEMU's machine protocol."""
+        """Run one command of QEMU's machine protocol; what it answered."""
         self.check_alive(f"before {command}")
         with self._lock:
             self._monitor.settimeout(10)
@@ -233,6 +249,7 @@ class Host:
             # Every later time the first request is refused, as it has been made already.
             if "error" in answer:
                 raise LabError(f"{command} on {self.name}: {answer['error']['desc']}")
+            return answer["return"]
 
     @staticmethod
     def _answer(monitor):

@@ -175,7 +175,7 @@ class Lab:
         words = unprivileged.words(outside, accelerator)
         if words:
             host.console_log.touch()
-            unprivileged.hand_over([host.exchange, host.console_log, *drives])
+            unprivileged.hand_over([host.exchange, host.console_log, *drives, *layout.logs.values()])
         return words
 
     def _await(self, host, started, timeout):

@@ -29,12 +29,13 @@ _FIRST_SLOT, _LAST_SLOT = 2, 0x1a      # of the root bus; the lab's own devices 
 
 
 class Layout:
-    """QEMU's arguments for a layout, where its named nodes are, and which files are its drives."""
+    """QEMU's arguments for a layout, where its named nodes are, and which files are its drives and their logs."""
 
     def __init__(self, nodes, directory):
         self.arguments = []
         self.places = {}
         self.drives = {}
+        self.logs = {}
         self._directory = Path(directory)
         self._count = 0
         self._bridge_bus = 0x40
@@ -125,17 +126,30 @@ class Layout:
             with open(file, "wb") as image:
                 image.truncate(drive.get("size", 256) << 20)
         self.drives[name] = file
-        place_of_file = f"file={_value(os.path.abspath(file))}"
-        if drive.get("faults"):
-            place_of_file = ("file.driver=blkdebug,file.image.driver=file,file.image.filename="
-                             + _value(os.path.abspath(file)))
-            for number, fault in enumerate(drive["faults"]):
-                place_of_file += "".join(f",file.inject-error.{number}.{key}={_value(value)}"
-                                         for key, value in fault.items())
-        self.arguments += ["-drive", f"if=none,id={name}-drive,format=raw,discard=unmap,{place_of_file}"]
+        self.arguments += ["-drive", f"if=none,id={name}-drive,format=raw,discard=unmap,"
+                           + self._storage(name, file, drive)]
         memory = [f"cmb_size_mb={node['cmb']}"] if node.get("cmb") else []
         serial = _value(node.get("serial", name))
         self._device("nvme", name, place, node, f"drive={name}-drive", f"serial={serial}", *memory)
+
+    def _storage(self, name, file, drive):
+        """Where a drive's bytes are, as QEMU's options, below what fails requests or writes them down."""
+        place = options = ""
+        if drive.get("faults") or drive.get("log"):
+            # It can hold requests back, too: see Host.hold_flushes.
+            options += ",file.driver=blkdebug"
+            for number, fault in enumerate(drive.get("faults", [])):
+                options += "".join(f",file.inject-error.{number}.{key}={_value(value)}" for key, value in fault.items())
+            place = ".image"
+        if drive.get("log"):
+            # It belongs to the run, and the image may be the user's.
+            self.logs[name] = self._directory / f"{name}.log"
+            self.logs[name].touch()
+            options += (f",file{place}.driver=blklogwrites,file{place}.log.driver=file"
+                        f",file{place}.log.filename={_value(self.logs[name])}"
+                        f",file{place}.log-super-update-interval=1")
+            place += ".file"
+        return f"file{place}.driver=file,file{place}.filename={_value(os.path.abspath(file))}{options}"
 
     def _edu(self, node, name, place, path):
         # Of itself it has 28 address lines, and drops all higher bits without a word.
