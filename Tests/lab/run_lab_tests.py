@@ -28,7 +28,7 @@ from registry import SETTINGS, Failure          # noqa: E402
 import transfers, clients, leaks, refusals, drives, recovery, faults, hostile, missing_features    # noqa: E401,E402
 import booting, examples, pingpong, pingpong_refusals, pingpong_peers, watching        # noqa: E401,E402
 import sources, labhca, labhca_peers, labhca_odp, on_demand, regions, registering    # noqa: E401,E402
-import nvmet_target, python, order               # noqa: E401,E402
+import nvmet_target, python, order, cycles       # noqa: E401,E402
 import tool, packaging, preload, caching, clibrary, unchecked, unchecked_drives, stand_in, engines    # noqa: E401,E402
 
 PROGRAMS = ("nic-to-nvme", "hostile-client", "many-clients", "memory-probe", "peermr", "ping-pong", "mixed-scatter",
