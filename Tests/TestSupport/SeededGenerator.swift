@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Numbers that look random and are the same in every run (SplitMix64).
+import Foundation
+
+/// Numbers that look random and are the same in every run (SplitMix64), or in every run with the same `PEERMR_SEED`.
 public struct SeededGenerator: RandomNumberGenerator {
     private var state: UInt64
+    private static let run = ProcessInfo.processInfo.environment["PEERMR_SEED"].flatMap { UInt64($0) } ?? 0
 
     /// A sequence of its own for each seed.
-    public init(seed: UInt64) { state = seed }
+    public init(seed: UInt64) { state = seed &+ Self.run &* 0xd134_2543_de82_ef95 }
 
     public mutating func next() -> UInt64 {
         state &+= 0x9e37_79b9_7f4a_7c15
