@@ -12,6 +12,7 @@
 
 #include <dlfcn.h>
 #include <link.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "table.h"
@@ -24,13 +25,21 @@ struct resolved {
 
 static struct table places = TABLE_INIT;
 
+/*
+ * Held by who asks the C library for its objects. That takes a lock of the linker's, which a child of fork(2) would
+ * inherit held for ever, and wait for at its own first registration or C++ exception.
+ */
+static pthread_mutex_t asking = PTHREAD_MUTEX_INITIALIZER;
+
 void preload_hold_places(void)
 {
     table_hold(&places);
+    pthread_mutex_lock(&asking);
 }
 
 void preload_release_places(void)
 {
+    pthread_mutex_unlock(&asking);
     table_release(&places);
 }
 
@@ -103,7 +112,9 @@ void *preload_next(const char *name, const char *version, const void *caller, st
     unsigned long long unloaded = 0;
     const void *mark = mark_of(context);
     uint64_t which = (uintptr_t)name + (uint64_t)(uintptr_t)mark;
+    pthread_mutex_lock(&asking);
     dl_iterate_phdr(see_unloaded, &unloaded);
+    pthread_mutex_unlock(&asking);
     struct resolved *known = table_find(&places, (uintptr_t)caller, which);
     if (known && known->unloaded == unloaded)
         return known->call;
