@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -119,9 +120,11 @@ static bool is_guarded(const struct refused *refused, const struct peermr_region
     if (info->alignment <= 1 && info->path_mtu == 0)
         return true;
     if (watch_guard(made, info->io_address, info->alignment, &packet)) {
+        static atomic_flag is_said = ATOMIC_FLAG_INIT;
         if (watch_mode() != WATCH_OFF)
-            preload_log(refused, "requests of this process are watched; those of peers are not seen here: run them "
-                        "with PEERMR_WATCH=report");
+            preload_log_once(&is_said, "this process's own requests to regions that %s pages on demand are watched; "
+                             "those of peers are not seen here: run them with PEERMR_WATCH=report",
+                             refused->pd->context->device->name);
         return true;
     }
     if (packet)
@@ -152,10 +155,11 @@ static bool may_page_on_demand(const struct refused *refused)
         preload_log(refused, "left at that: only on-demand paging could register it, and PEERMR_ON_DEMAND=0 is set");
         return false;
     }
+    static atomic_flag is_said = ATOMIC_FLAG_INIT;
     if (is_mlx5(refused->pd->context))
-        preload_log(refused, "%s pages it on demand, against what engines such as UCX choose by themselves where a NIC "
-                    "places data out of order or has an old version of it; PEERMR_ON_DEMAND=0 leaves it unregistered",
-                    refused->pd->context->device->name);
+        preload_log_once(&is_said, "%s pages peer memory on demand, against what engines such as UCX choose by "
+                         "themselves where a NIC places data out of order or has an old version of it; "
+                         "PEERMR_ON_DEMAND=0 leaves it unregistered", refused->pd->context->device->name);
     return true;
 }
 

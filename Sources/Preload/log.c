@@ -43,16 +43,30 @@ static size_t add(char *line, size_t length, size_t limit, const char *format, v
     return length + (count < 0 ? 0 : (size_t)count < limit - length ? (size_t)count : limit - length - 1);
 }
 
-void preload_print(const char *format, ...)
+static void print(const char *format, va_list arguments)
 {
     char line[2048] = "peermr-preload: ";
-    va_list arguments;
     int before = errno;
-    va_start(arguments, format);
-    size_t length = add(line, strlen(line), sizeof(line) - 1, format, arguments);
-    va_end(arguments);
-    put_line(line, length);
+    put_line(line, add(line, strlen(line), sizeof(line) - 1, format, arguments));
     errno = before;
+}
+
+void preload_print(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    print(format, arguments);
+    va_end(arguments);
+}
+
+void preload_log_once(atomic_flag *is_said, const char *format, ...)
+{
+    va_list arguments;
+    if (!preload_is_set("PEERMR_VERBOSE") || atomic_flag_test_and_set(is_said))
+        return;
+    va_start(arguments, format);
+    print(format, arguments);
+    va_end(arguments);
 }
 
 void preload_log(const struct refused *refused, const char *format, ...)

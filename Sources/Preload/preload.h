@@ -11,6 +11,7 @@
 #ifndef PEERMR_PRELOAD_H
 #define PEERMR_PRELOAD_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -46,6 +47,9 @@ struct ibv_mr *preload_fallback(const struct refused *refused);
 
 /* Prints what happened to a registration if PEERMR_VERBOSE is set. */
 void preload_log(const struct refused *refused, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Prints what is so for all registrations of the process, if PEERMR_VERBOSE is set and it was not said before. */
+void preload_log_once(atomic_flag *is_said, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Prints a line on standard error, whatever PEERMR_VERBOSE is. */
 void preload_print(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -107,7 +107,7 @@ import Testing
         ]
         let found = try harness.run("plain", variables)
         #expect(found.lines.first == ours)
-        #expect(found.said.contains("mlx5_0 pages it on demand, against what engines such as UCX choose"))
+        #expect(found.said.contains("mlx5_0 pages peer memory on demand, against what engines such as UCX choose"))
         variables["PEERMR_ON_DEMAND"] = "0"
         let left = try harness.run("plain", variables)
         #expect(left.lines.first == "NULL errno 14")

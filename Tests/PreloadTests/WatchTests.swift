@@ -74,6 +74,16 @@ import Testing
         #expect(busy.lines == ["own registered", "dereg 16", "send=o64+100: 22 bad 0 posted 0"])
     }
 
+    /// What is so for all registrations is said of the first; each has its own line all the same.
+    @Test func whatHoldsForAllIsSaidOnce() throws {
+        let found = try harness.watch(["dereg", "again", "dereg", "again"], whole.merging(["PEERMR_VERBOSE": "1"]) { $1 })
+        let said = found.said.split(separator: "\n")
+        #expect(said.filter { $0.contains("are watched; those of peers are not seen here") }.count == 1)
+        #expect(said.filter { $0.contains(" failed (Bad address): it is p2pmem; registered by ") }.count == 3)
+        #expect(said.filter { $0.contains("failed (Bad address): this process's") }.isEmpty)
+        #expect(try harness.watch(["dereg"]).said.isEmpty)
+    }
+
     @Test func smallPackets() throws {
         let found = try harness.watch(["mtu=1024", "mtu=4096", "send=o0+8192"])
         #expect(found.lines == ["own registered", "modify 22", "modify 0", "send=o0+8192: 0 bad -1 posted 1"])
