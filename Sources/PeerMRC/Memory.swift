@@ -19,6 +19,7 @@ final class MemoryBox: @unchecked Sendable {
     private let texts = Texts()
 
     init(_ specification: MemorySpecification) throws(PeerMRError) {
+        if specification.source == .nic { throw .nicByText() }
         let whole = try specification.open()
         memory = try MemoryPart(of: whole, at: 0, count: whole.byteCount)
         let mapped = whole as? any MappingBacked

@@ -8,7 +8,7 @@ extension PeerMRError {
         "Using the C library",
         [
             null, threadMemory, unknownHandle, otherHandle, freedHandle, tooManyHandles, inUse, memoryIsRegistered,
-            openedIsRegistered, noBuffer,
+            openedIsRegistered, noBuffer, nicByText,
             structSize, unknownMembers, unknownValue, noAddress, noFunction, lengthOutOfRange, domainWithoutContext,
             ownedMemory, noFinding, proofTooLong, noPlace, tooManyParts, outsidePart, acrossChunks,
             // Of caches.
@@ -55,6 +55,14 @@ extension PeerMRError {
     }
     static let openedIsRegistered = ErrorTable {
         ErrorRow(.busy, "regions over this memory live", "deregister them first")
+    }
+    static let nicByText = ErrorTable {
+        ErrorRow(
+            .notSupported,
+            "memory of an RDMA device is allocated from that device, and peermr_memory_open() is given none"
+        ).with(
+            remedy: "allocate it with ibv_alloc_dm() and register it with ibv_reg_dm_mr(): no other device's memory is "
+                + "in it, so there is nothing to find out")
     }
     static let noBuffer = ErrorTable(facts: "kind") { kind in
         ErrorRow(.notSupported, "this memory is \(kind), and has no dma-buf")

@@ -105,6 +105,7 @@ void opened_misused(void)
     }
     FAILS(PEERMR_NOT_FOUND, peermr_memory_open("p2pmem:ffff:ff:1f.7:4K", &out));
     FAILS(PEERMR_NOT_SUPPORTED, peermr_memory_open("nic:4K", &out));
+    CHECK(says("peermr_memory_open() is given none"));
     FAILS(PEERMR_INVALID_ARGUMENT, peermr_memory_open(NULL, &out));
     FAILS(PEERMR_INVALID_ARGUMENT, peermr_memory_open("host:4K", NULL));
     WORKS(peermr_memory_open("host:4K", &memory));

@@ -24,8 +24,9 @@ struct peermr_memory; /* memory that was opened or allocated by its specificatio
  *     cuda:ORDINAL:SIZE                  memory of an NVIDIA GPU
  *     fd:N[:OFFSET:SIZE]                 the dma-buf of an open descriptor, which stays the caller's
  *
- * Sizes and offsets are bytes, or have a suffix K, M, G or T (powers of 1024). nic:SIZE, memory of an RDMA device, is
- * PEERMR_NOT_SUPPORTED here. Nothing is bound to vfio-pci, and no driver loaded.
+ * Sizes and offsets are bytes, or have a suffix K, M, G or T (powers of 1024). The tool's nic:SIZE, memory of an RDMA
+ * device, is PEERMR_NOT_SUPPORTED: it is allocated from a device, by ibv_alloc_dm(), and no other device's memory is in
+ * it. Nothing is bound to vfio-pci, and no driver loaded.
  *
  * out: to be closed by peermr_memory_close(); the memory is released then.
  * Fails with PEERMR_INVALID_ARGUMENT (a text that is none, with how it is to be written; a range that is not inside),
