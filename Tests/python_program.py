@@ -4,6 +4,7 @@ import ctypes
 import os
 import sys
 import tempfile
+import threading
 import traceback
 
 import peermr
@@ -102,6 +103,7 @@ def specifications():
     """What is no specification says how it is to be written."""
     for text in ("", "host", "host:0", "nothing:4K", "fd:-1", "host:4K\0", "vfio:x:1"):
         assert fails(Status.INVALID_ARGUMENT, peermr.Memory, text).remedy
+    assert "ibv_alloc_dm" in fails(Status.NOT_SUPPORTED, peermr.Memory, "nic:4K").remedy
     fails(Status.NOT_FOUND, peermr.Memory, "p2pmem:ffff:ff:1f.7:4K")
     fails(Status.NOT_FOUND, peermr.P2PMem, "ffff:ff:1f.7", 4096)
     fails(Status.INVALID_ARGUMENT, peermr.P2PMem, "ffff:ff:1f.7", -1)
@@ -147,6 +149,46 @@ def caches():
     fails(Status.INVALID_ARGUMENT, peermr.Arena, 1, 0)
 
 
+def readers():
+    """A reader finds what is registered, keeps it until it advances, and is its thread's; ranges are invalidated."""
+    buffer = (ctypes.c_ubyte * 65536)()
+    with peermr.Context(NAME) as context, context.domain() as domain, peermr.Cache() as cache, \
+            peermr.Arena(ctypes.addressof(buffer), 65536, buffer) as arena, cache.arena(domain, arena) as request:
+        with cache.reader() as reader:
+            assert reader.find(request, 0, 4096) is None, "nothing is registered yet"
+            with request.lease(0, 4096) as lease:
+                keys = reader.find(request, 1024, 1024)
+                assert (keys.lkey, keys.io_address, keys.length) == (lease.lkey, lease.io_address + 1024, 1024)
+            request.lease(8192, 4096).release()
+            assert cache.invalidate(arena, 4096, 4096) == 0, "between the two"
+            assert cache.invalidate(arena, 4095, 1) == 1
+            assert reader.find(request, 0, 4096) is None and reader.find(request, 8192, 4096)
+            assert cache.statistics()["ended_regions"] == 1, "the reader may use it still"
+            reader.advance()
+            assert cache.statistics()["ended_regions"] == 0
+            fails(Status.INVALID_ARGUMENT, reader.find, request, 65536, 1)
+            fails(Status.INVALID_ARGUMENT, reader.find, request, -1, 1)
+            said = []
+            thread = threading.Thread(target=lambda: said.append(fails(Status.INVALID_ARGUMENT, reader.advance)))
+            thread.start()
+            thread.join()
+            assert said and "thread" in said[0].reason, said
+            fails(Status.BUSY, cache.close)
+            with peermr.Cache() as other, other.reader() as stranger:
+                fails(Status.INVALID_ARGUMENT, stranger.find, request, 0, 4096)
+        fails(Status.INVALID_ARGUMENT, reader.find, request, 0, 4096)
+        assert cache.invalidate(arena) == 1
+        assert cache.invalidate_provider("0000:01:00.0") == 0
+        for wrong in ("arena", True, 1 << 31, 1.5):
+            assert fails(Status.INVALID_ARGUMENT, cache.invalidate, wrong).remedy
+        fails(Status.INVALID_ARGUMENT, cache.invalidate, -1)
+        fails(Status.INVALID_ARGUMENT, cache.invalidate, None, 4096)
+        fails(Status.INVALID_ARGUMENT, cache.invalidate, arena, -1)
+        fails(Status.INVALID_ARGUMENT, cache.invalidate_provider, "nothing")
+        with tempfile.TemporaryFile() as file:
+            fails(Status.INVALID_ARGUMENT, cache.invalidate, file.fileno())
+
+
 def tools():
     """Without the program there is a sentence."""
     path, os.environ["PATH"] = os.environ["PATH"], "/nowhere"
@@ -160,7 +202,7 @@ def tools():
 def main():
     """Run all of it."""
     failed = 0
-    tests = [routes, memory, specifications, addresses, caches, tools]
+    tests = [routes, memory, specifications, addresses, caches, readers, tools]
     for test in tests:
         FAKE.fake_verbs_begin()
         before = opened()

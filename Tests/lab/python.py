@@ -25,8 +25,15 @@ with Context(name=device) as context, PD(context) as pd:
             for turn in range(3):
                 with request.lease(4096, 8192) as lease:
                     assert lease.lkey and lease.alignment == 4096 and lease.path_mtu == 4096
-        found = cache.statistics()
-        print("leases", found["misses"], found["hits"])
+            found = cache.statistics()
+            print("leases", found["misses"], found["hits"])
+            with cache.reader() as reader:
+                keys = reader.find(request, 4096, 8192)
+                assert (keys.lkey, keys.length, keys.alignment) == (lease.lkey, 8192, 4096)
+                print("ended", cache.invalidate(memory, 0, 4096), cache.invalidate(memory, 4096, 1),
+                      reader.find(request, 4096, 8192))
+            request.lease(0, 4096).release()
+            print("provider", cache.invalidate_provider(provider), cache.invalidate(memory))
         cache.release_domain(pd)
     for turn in range(1000):
         assert peermr._verbs.domain_address(pd) == address and peermr._verbs.context_address(context) == owner
@@ -82,6 +89,6 @@ def python_module(bench):
     result = bench.run(bench.server, ["python3", program, "rxe0", drive], env=_environment(bench))
     equal(result.code, 0, f"the exit code: {result.stdout}{result.stderr}")
     equal(result.stdout.splitlines(), [
-        f"ON_DEMAND PEER {drive} PROVEN", "leases 1 2", "refused True 95", "missing True", "closed True", "closed True",
+        f"ON_DEMAND PEER {drive} PROVEN", "leases 1 2", "ended 0 1 None", "provider 1 0", "refused True 95", "missing True", "closed True", "closed True",
         "ailments ['onlySoftwareDevices']"], "what it said")
     equal((bench.regions(), bench.free_p2pmem()), before, "the regions and the free p2pmem afterwards")

@@ -2,15 +2,31 @@
 """Regions that stay registered, and are found by what the memory is; see peermr_cache_lease(3)."""
 import ctypes
 from ctypes import c_uint64
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Union
 
 from . import _structs
+from ._errors import PeerMRError, Status
 from ._library import call, made
 from ._memory import Access, Handle, P2PMem, _natural, _options
 from ._verbs import Domain, domain_address
 
 
-class Lease:
+_ALL = (1 << 64) - 1
+
+
+class Keys:
+    """What work requests need of a range that a Reader has found; good until the reader's advance().
+
+    Attributes: io_address, length, lkey, rkey, alignment, path_mtu, as in a Region.
+    """
+
+    def __init__(self, lease: _structs.Lease) -> None:
+        self.io_address, self.length = int(lease.io_address), int(lease.length)
+        self.lkey, self.rkey = int(lease.lkey), int(lease.rkey)
+        self.alignment, self.path_mtu = int(lease.alignment), int(lease.path_mtu)
+
+
+class Lease(Keys):
     """Keys of a range, good until it is given back: release(), or `with`.
 
     Attributes: io_address, length, lkey, rkey, alignment, path_mtu, as in a Region.
@@ -20,10 +36,7 @@ class Lease:
         _natural(offset, length)
         self._request, self._lease = request, _structs.Lease()
         call("peermr_cache_lease", request.handle, offset, length, ctypes.byref(self._lease))
-        lease = self._lease
-        self.io_address, self.length = int(lease.io_address), int(lease.length)
-        self.lkey, self.rkey = int(lease.lkey), int(lease.rkey)
-        self.alignment, self.path_mtu = int(lease.alignment), int(lease.path_mtu)
+        super().__init__(self._lease)
 
     def release(self) -> None:
         """Give it back, when no work request that uses its keys is outstanding; a second time is an error."""
@@ -55,6 +68,37 @@ class Request(Handle):
         return Lease(self, offset, length)
 
 
+class Reader(Handle):
+    """One thread's own way into a cache, which finds regions and registers none. Made by a Cache.
+
+    What it has found stays registered until advance(), whatever ends meanwhile. It is for the thread that made it, but
+    for close(). Here it saves giving leases back; the call into the library costs more than either lookup.
+    """
+
+    _end = "peermr_reader_free"
+    _what = "the reader"
+
+    def __init__(self, cache: "Cache") -> None:
+        super().__init__(made("peermr_reader_create", cache.handle))
+        self._cache = cache
+
+    def find(self, request: Request, offset: int, length: int) -> Optional[Keys]:
+        """Keys of a range, where a region of the cache has it; None where none has: Request.lease() registers one."""
+        _natural(offset, length)
+        found = _structs.Lease()
+        try:
+            call("peermr_reader_find", self.handle, request.handle, offset, length, ctypes.byref(found))
+        except PeerMRError as error:
+            if error.code is Status.NOT_FOUND:
+                return None
+            raise
+        return Keys(found)
+
+    def advance(self) -> None:
+        """Let go of all that was found, often, where no work request that uses such keys is outstanding."""
+        call("peermr_reader_advance", self.handle)
+
+
 class Arena(Handle):
     """Host memory that regions of caches may be of: as long as it lives, the address means this memory.
 
@@ -76,7 +120,7 @@ class Cache(Handle):
     _end = "peermr_cache_free"
     _what = "the cache"
 
-    def __init__(self, regions: int = 4096, bytes_: int = (1 << 64) - 1) -> None:
+    def __init__(self, regions: int = 4096, bytes_: int = _ALL) -> None:
         _natural(regions, bytes_)
         super().__init__(made("peermr_cache_create", ctypes.byref(_structs.CacheLimits(regions=regions, bytes=bytes_))))
 
@@ -98,13 +142,39 @@ class Cache(Handle):
         return Request(made("peermr_request_arena", self.handle, domain_address(domain), arena.handle,
                             _options(access, False, None, None, widen)), self, domain, arena)
 
-    def invalidate(self, arena: Optional[Arena] = None) -> int:
-        """End all regions, or those of an arena, before its memory goes; returns how many."""
+    def reader(self) -> Reader:
+        """A way into the cache for the calling thread. Close it before the cache."""
+        return Reader(self)
+
+    def invalidate(self, memory: Union[Arena, P2PMem, int, None] = None, offset: int = 0, length: int = _ALL) -> int:
+        """End the regions of a memory that have a part of a range, before that goes; returns how many.
+
+        memory: an Arena, a P2PMem, or the descriptor of a dma-buf; None for all regions of the cache. offset, length:
+        the range, as far as it is inside the memory; for a dma-buf, of the whole buffer.
+        """
+        _natural(offset, length)
+        if isinstance(memory, Arena):
+            return self._ended("peermr_cache_invalidate_arena", memory.handle, offset, length)
+        if isinstance(memory, P2PMem):
+            return self._ended("peermr_cache_invalidate_p2pmem", memory.handle, offset, length)
+        if isinstance(memory, int) and not isinstance(memory, bool):
+            if not -1 << 31 <= memory < 1 << 31:
+                raise PeerMRError(Status.INVALID_ARGUMENT, f"{memory} is no descriptor", "pass an open one")
+            return self._ended("peermr_cache_invalidate_dmabuf", memory, offset, length)
+        if memory is not None:
+            raise PeerMRError(Status.INVALID_ARGUMENT, f"a cache has no regions of {type(memory).__name__}",
+                              "pass a peermr.Arena, a peermr.P2PMem, or the descriptor of a dma-buf")
+        if (offset, length) != (0, _ALL):
+            raise PeerMRError(Status.INVALID_ARGUMENT, "a range is that of a memory", "name the memory as well")
+        return self._ended("peermr_cache_invalidate_all")
+
+    def invalidate_provider(self, provider: str) -> int:
+        """End the regions of a PCI function's memory: it is going, or its driver is. Returns how many."""
+        return self._ended("peermr_cache_invalidate_provider", provider.encode())
+
+    def _ended(self, name: str, *arguments: Any) -> int:
         ended = c_uint64()
-        if arena is None:
-            call("peermr_cache_invalidate_all", self.handle, ctypes.byref(ended))
-        else:
-            call("peermr_cache_invalidate_arena", self.handle, arena.handle, 0, (1 << 64) - 1, ctypes.byref(ended))
+        call(name, self.handle, *arguments, ctypes.byref(ended))
         return ended.value
 
     def release_domain(self, domain: Domain) -> None:

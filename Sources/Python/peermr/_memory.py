@@ -164,7 +164,7 @@ class Region(Handle):
 class Memory(Handle):
     """Memory by its specification, as for the peermr tool: `Memory("vfio:0000:03:00.0:2")`; see peermr_memory_open(3).
 
-    Close it after its regions.
+    Close it after its regions. Memory of an RDMA device, `nic:SIZE`, is pyverbs': DM and DMMR.
     """
 
     _end = "peermr_memory_close"
