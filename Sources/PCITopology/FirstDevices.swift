@@ -103,7 +103,9 @@ extension FirstDevices {
                 // A device that /proc lists alone is there all the same. A number twice is another domain's, of which
                 // sysfs shows nothing.
                 let isAlone = Set(order).count == order.count
-                first[bus] = isAlone ? order.first.map { PCIAddress(domain: bus.domain, number: $0) } : nil
+                let found = isAlone ? order.first.map { PCIAddress(domain: bus.domain, number: $0) } : nil
+                // Any other domain has domain 0 beside it: what the list has alone may be of that one.
+                first[bus] = bus.domain == 0 || found.map(devices.contains) ?? false ? found : nil
             } else {
                 first[bus] = firstDevice(of: bus, among: rivals[bus.bus] ?? [], in: order)
             }

@@ -86,6 +86,15 @@ import Testing
         }
     }
 
+    /// A device that the list has alone is of domain 0, where no other is shown; of another domain's bus it may not be.
+    @Test(arguments: [("0000", ["0000:00:00.0"]), ("0001", [])])
+    func aDeviceThatSysfsDoesNotList(_ domain: String, _ first: [String]) throws {
+        var machine = TestMachine()
+        machine.function("\(domain):00:02.0", bus: "\(domain):00")
+        machine.file("proc/bus/pci/devices", "0000\t80862020\t0\n0010\t1af41000\t0")
+        #expect(Topology(root: machine.root).firstDevices.values.map { "\($0)" } == first)
+    }
+
     /// What a machine knows of itself goes into its snapshot.
     @Test func aCaptureHasTheAnswer() throws {
         var machine = machine(order: nil)
