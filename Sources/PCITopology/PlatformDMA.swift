@@ -72,10 +72,15 @@ extension PlatformDMA {
             .map { $0 }
     }
 
-    /// Where there is no command line: the kernel always has one, and so has a whole copy of its files. One of some
-    /// files alone, of which this is none, says nothing.
+    /// What a whole copy of the kernel's files has besides its devices, and one of some files alone has not.
+    private static let ofWholeCopies = [
+        commandLine, "sys/kernel/uevent_seqnum", "proc/kallsyms", "sys/kernel/btf/vmlinux", vendorFile,
+    ]
+
+    /// Where there is no command line: the kernel always has one, and so has a whole copy of its files, whatever else
+    /// is missing from it. One of some files alone, of which this is none, says nothing.
     private static func withoutParameters(_ root: SystemRoot) -> Bool? {
-        root.isKernel || root.exists(commandLine) || root.exists("sys/kernel/uevent_seqnum") ? nil : false
+        root.isKernel || ofWholeCopies.contains { root.exists($0) } ? nil : false
     }
 
     /// `swiotlb=[slabs][,areas][,force|noforce]`.

@@ -10,7 +10,8 @@ struct BootParameters {
     private let problems: RouteProblems
     private let functions: ACSParameter
     private let release: Release?
-    private let current: CommandLine
+    /// Nil where it cannot be read: what it says of ACS would be lost by another parameter of the same name.
+    private let known: CommandLine?
     /// Whether the line mends routes that are refused; otherwise it shortens some that work.
     private let mends: Bool
 
@@ -20,8 +21,10 @@ struct BootParameters {
         mends = !problems.parameter.functions.isEmpty
         functions = mends ? problems.parameter : problems.detourParameter
         release = machine.root.attribute("proc/sys/kernel/osrelease").flatMap { Release($0) }
-        current = CommandLine(machine.root.attribute("proc/cmdline") ?? "")
+        known = machine.root.attribute("proc/cmdline").map { CommandLine($0) }
     }
+
+    private var current: CommandLine { known ?? CommandLine("") }
 
     /// Routes that cannot be told because a configuration space cannot be read: more may have to be named.
     private var unreadable: Int {
@@ -58,7 +61,8 @@ struct BootParameters {
             ("bits", .optional(parameter.map { _ in current.joined(functions.bits) })),
             ("functions", .list(functions.functions.map { .text("\($0.address)") })),
             ("routes", .list(pairs.map(\.json))), ("mends", .flag(mends && parameter != nil)),
-            ("unreadableRoutes", .count(unreadable)), ("notes", .list(notes.map { .text($0) })),
+            ("unreadableRoutes", .count(unreadable)), ("commandLineRead", .flag(known != nil)),
+            ("notes", .list(notes.map { .text($0) })),
         ])
     }
 
@@ -122,6 +126,12 @@ struct BootParameters {
 
     private var kernelNotes: [String] {
         var notes: [String] = []
+        if known == nil {
+            notes.append(
+                "What the running kernel was booted with cannot be read from /proc/cmdline. Where that has such an option "
+                    + "already, add its functions to the line, and put it in its place: the kernel takes the last one "
+                    + "alone.")
+        }
         if current.hasOption {
             notes.append(
                 "The running kernel's command line has such an option already. Put the line in its place: the kernel "

@@ -11,10 +11,10 @@ import Testing
     /// An AMD machine: two functions of a device, an NVMe drive and a NIC, and a NIC below another root port.
     private func machine(
         vendor: String = "AuthenticAMD", flags: String? = "fpu sse2", group: String? = nil,
-        commandLine: String = "ro quiet\n", _ files: [String: String] = [:]
+        commandLine: String? = "ro quiet\n", seqnum: String? = "100", _ files: [String: String] = [:]
     ) -> TestMachine {
         let cpu = "processor\t: 0\nvendor_id\t: \(vendor)\ncpu family\t: 25\n"
-        var machine = TestMachine(cpu: cpu + (flags.map { "flags\t\t: \($0)\n" } ?? "") + "\n", commandLine: commandLine)
+        var machine = TestMachine(cpu: cpu + (flags.map { "flags\t\t: \($0)\n" } ?? "") + "\n", commandLine: commandLine, seqnum: seqnum)
         machine.function("0000:00:00.0", vendor: 0x1022, device: 0x1480, classCode: 0x060000, driver: nil)
         for (port, bus) in [("01", "01"), ("02", "02")] {
             let way = ["0000:00:\(port).0"]
@@ -103,6 +103,16 @@ import Testing
     @Test func aCommandLineThatCannotBeRead() throws {
         #expect(try answers(machine(commandLine: "ro swiotlb=for")) == [nil, nil, nil])
         #expect(try answers(machine(commandLine: "")) == [nil, nil, nil])
+    }
+
+    /// A whole copy of a kernel's files has one, whatever else was lost; a few files alone say nothing of it.
+    @Test(arguments: [nil, "proc/kallsyms", "sys/kernel/btf/vmlinux", "sys/class/dmi/id/sys_vendor"])
+    func aCommandLineThatIsMissing(_ sign: String?) throws {
+        let files = sign.map { [$0: "0 T pci_p2pdma_distance_many"] } ?? [:]
+        for machine in [machine(commandLine: nil, files), machine(commandLine: nil, seqnum: nil, files)] {
+            let isWhole = sign != nil || machine.root.exists("sys/kernel/uevent_seqnum")
+            #expect(try answers(machine) == (isWhole ? [nil, nil, nil] : [true, true, true]), "\(sign ?? "none")")
+        }
     }
 
     @Test func memoryEncryption() throws {

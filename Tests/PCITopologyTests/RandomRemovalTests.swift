@@ -61,8 +61,7 @@ import Testing
 private struct RandomMachine {
     var files: [String: CapturedTree.Content]
     let summary: String
-    /// What is never taken away: what says that the copy is a whole one, and the order of devices where one was plugged
-    /// in late, which nothing else tells.
+    /// What is never taken away: the order of devices where one was plugged in late, which nothing else tells.
     private let kept: Set<String>
 
     /// Kernels, with the layouts that their type information may show; nil for those that have none.
@@ -123,7 +122,7 @@ private struct RandomMachine {
             let addresses = host.devices.map { model.functions[$0].address }
             return addresses == addresses.sorted()
         }
-        kept = isInOrder ? ["sys/kernel/uevent_seqnum"] : ["sys/kernel/uevent_seqnum", "proc/bus/pci/devices"]
+        kept = isInOrder ? [] : ["proc/bus/pci/devices"]
         summary = "\(release), built \(isBuilt), \(String(describing: layout)), \(commandLine), \(flags)"
     }
 
@@ -148,6 +147,12 @@ private struct RandomMachine {
         }
     }
 
+    /// What says that the copy is a whole one, of which one is left.
+    private static let signs = [
+        "proc/cmdline", "proc/kallsyms", "sys/class/dmi/id/sys_vendor", "sys/kernel/btf/vmlinux",
+        "sys/kernel/uevent_seqnum",
+    ]
+
     private static func types(_ hasDecision: Bool, _ layout: HostBridgeList.Layout?, _ isDirectional: Bool) -> [UInt8] {
         var types = TestTypeInformation()
         types.function("pci_enable_device")
@@ -162,7 +167,8 @@ private struct RandomMachine {
 
     /// Takes a file away, empties it, or cuts it off; what stays is a tree of which less was read.
     func remove(from files: inout [String: CapturedTree.Content], _ random: inout SeededGenerator) -> String {
-        let all = files.keys.filter { !kept.contains($0) }.sorted()
+        let signs = Self.signs.filter { files[$0] != nil }
+        let all = files.keys.filter { !kept.contains($0) && [$0] != signs }.sorted()
         let ofTheKernel = all.filter { !$0.hasPrefix("sys/devices/") && !$0.hasPrefix("sys/bus/") }
         guard let path = (random.next() % 2 == 0 ? all : ofTheKernel).randomElement(using: &random) else { return "" }
         switch (files[path], random.next() % 5) {

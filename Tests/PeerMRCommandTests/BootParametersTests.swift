@@ -11,10 +11,12 @@ import Testing
 /// `peermr doctor --boot-parameters`: one line that the kernel and the boot loader understand.
 @Suite struct BootParametersTests {
     private static func machine(
-        kernel: String = "7.3.4", acs: UInt16? = 0x1d, commandLine: String? = nil, isReadable: Bool = true,
+        kernel: String = "7.3.4", acs: UInt16? = 0x1d, commandLine: String? = "ro quiet", isReadable: Bool = true,
         vendor: String = "GenuineIntel"
     ) -> TestMachine {
-        var machine = TestMachine(vendor: vendor, family: vendor == "GenuineIntel" ? 6 : 25, kernel: kernel, commandLine: (commandLine ?? "ro quiet") + "\n")
+        var machine = TestMachine(
+            vendor: vendor, family: vendor == "GenuineIntel" ? 6 : 25, kernel: kernel,
+            commandLine: commandLine.map { $0 + "\n" }, seqnum: nil)
         machine.function("0000:00:00.0", vendor: 0x8086, device: 0x29c0, classCode: 0x060000, driver: nil)
         machine.bridge("0000:00:01.0", port: 4)
         let way = ["0000:00:01.0", "0000:01:00.0"]
@@ -70,6 +72,16 @@ import Testing
         #expect(
             parameters(Self.machine(kernel: "6.8.0", commandLine: twice)).parameter
                 == "pci=disable_acs_redir=0000:66:00.0;0000:02:00.0;0000:02:01.0")
+    }
+
+    /// What it has already would be lost, and nobody can see it.
+    @Test func aCommandLineThatCannotBeRead() {
+        let found = parameters(Self.machine(commandLine: nil))
+        #expect(found.parameter == Self.new && found.text(.plain).contains("cannot be read from /proc/cmdline"))
+        #expect(found.json.encoded.contains("\"commandLineRead\": false"))
+        let known = parameters(Self.machine())
+        #expect(!known.text(.plain).contains("/proc/cmdline"))
+        #expect(known.json.encoded.contains("\"commandLineRead\": true"))
     }
 
     @Test func whereNoneHelpsThereIsNone() {

@@ -9,20 +9,20 @@ public struct TestMachine {
     public internal(set) var tree = CapturedTree()
     private var order = ""
 
-    /// A machine with a processor and a kernel, and no devices; nil for a kernel that is not shown.
+    /// A machine with a processor and a kernel, and no devices; nil for what is not shown.
     public init(
         vendor: String = "GenuineIntel", family: Int = 6, kernel: String? = "7.3.4", hasConfiguration: Bool = true,
-        cpu: String? = nil, commandLine: String = "ro quiet\n"
+        cpu: String? = nil, commandLine: String? = "ro quiet\n", seqnum: String? = "100"
     ) {
         bytes(
             "proc/cpuinfo",
             Array((cpu ?? "processor\t: 0\nvendor_id\t: \(vendor)\ncpu family\t: \(family)\n\n").utf8))
-        bytes("proc/cmdline", Array(commandLine.utf8))
+        if let commandLine { bytes("proc/cmdline", Array(commandLine.utf8)) }
         if let kernel {
             file("proc/sys/kernel/osrelease", kernel)
             if hasConfiguration { file("lib/modules/\(kernel)/config", "CONFIG_PCI_P2PDMA=y\n") }
         }
-        file("sys/kernel/uevent_seqnum", "100")
+        if let seqnum { file("sys/kernel/uevent_seqnum", seqnum) }
         for folder in ["sys/bus/pci/devices", "sys/class/infiniband", "sys/class/block"] {
             _ = tree.insert(.directory, at: folder)
         }
