@@ -134,7 +134,12 @@ extension PlatformDMA {
         if let type = root.attribute("\(xenFolder)/type"), !"xen".hasPrefix(type) || type == "xen" {
             return type == "xen" ? root.attribute("\(xenFolder)/guest_type") ?? "" : nil
         }
-        return root.exists(xenFolder) && root.entries(xenFolder)?.isEmpty == false ? "" : nil
+        return isXenOfSomeKind(root) ? "" : nil
+    }
+
+    /// Whether Xen runs it, and it is not told as what kind of guest: `/proc/xen` is there under Xen alone.
+    static func isXenOfSomeKind(_ root: SystemRoot) -> Bool {
+        root.entries(xenFolder)?.isEmpty == false || root.exists("proc/xen")
     }
 
     private static func hypervisor(_ root: SystemRoot, _ cpu: CPU?) -> Hypervisor {

@@ -99,7 +99,7 @@ struct Capture {
         if let groups = root.entries("sys/kernel/iommu_groups"), let first = groups.first {
             _ = tree.insert(.directory, at: "sys/kernel/iommu_groups/\(first)")
         }
-        if root.entries(PlatformDMA.xenFolder)?.isEmpty == false, !root.exists("\(PlatformDMA.xenFolder)/type") {
+        if PlatformDMA.isXenOfSomeKind(root), !root.exists("\(PlatformDMA.xenFolder)/type") {
             _ = tree.insert(.directory, at: "\(PlatformDMA.xenFolder)/properties")
         }
         for file in ["type", "guest_type"] { copy("\(PlatformDMA.xenFolder)/\(file)") }

@@ -128,6 +128,8 @@ import Testing
         #expect(try answers(machine(["sys/hypervisor/type": "xen"])) == [nil, nil, nil])
         #expect(try answers(machine(["sys/hypervisor/uuid": "-"])) == [nil, nil, nil])
         #expect(try answers(machine(["sys/hypervisor/type": "other"])) == [true, true, true])
+        // A copy without /sys/hypervisor: what the kernel makes under Xen alone.
+        #expect(try answers(machine(["proc/xen/capabilities": "control_d"])) == [nil, nil, nil])
     }
 
     @Test func power() throws {
