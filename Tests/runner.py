@@ -208,6 +208,11 @@ def demo():
     return _python("in the lab: the demo by true DMA, as a user runs it", "demo.py")
 
 
+def engine_pages():
+    """The pages of the engines, followed as a new user does; what the engines do is tested with the lab's others."""
+    return _python("in the lab: the pages of Examples/engines, word for word", "engine_pages.py")
+
+
 def side_by_side(options, kernel):
     """Everything that takes long and measures no time, the longest first."""
     jobs = []
@@ -218,7 +223,7 @@ def side_by_side(options, kernel):
     if options.only != "host":
         jobs += lab_jobs(options.match, options.long, kernel)
     if options.only != "host" and not options.match:
-        jobs += [demo(), kernels(kernel)]
+        jobs += [engine_pages(), demo(), kernels(kernel)]
     return jobs
 
 
