@@ -120,7 +120,15 @@ def addresses():
         fails(Status.INVALID_ARGUMENT, peermr.register_address, domain, 0, 1)
         fails(Status.INVALID_ARGUMENT, peermr.register_address, domain, ctypes.addressof(buffer), 0)
         fails(Status.INVALID_ARGUMENT, peermr.register_address, domain, ctypes.addressof(buffer), -1)
-        fails(Status.INVALID_ARGUMENT, peermr.register_dmabuf, domain, -1, 0, 1)
+        # ctypes would take the lower half, which is an open one; and the library a text up to its NUL.
+        for descriptor in (-1, 1 << 32, 1 << 31):
+            fails(Status.INVALID_ARGUMENT, peermr.register_dmabuf, domain, descriptor, 0, 1)
+            with peermr.Cache() as cache:
+                fails(Status.INVALID_ARGUMENT, cache.dmabuf, domain, descriptor, 0, 1)
+        error = fails(Status.INVALID_ARGUMENT, peermr.register_dmabuf, domain, 1 << 32, 0, 1)
+        assert "4294967296" in error.reason, error
+        for function in functions()[:1]:
+            fails(Status.INVALID_ARGUMENT, peermr.route, function, f"{function}\0x")
         with tempfile.TemporaryFile() as file:
             fails(Status.INVALID_ARGUMENT, peermr.register_dmabuf, domain, file.fileno(), 0, 1)
 
@@ -179,7 +187,7 @@ def readers():
         fails(Status.INVALID_ARGUMENT, reader.find, request, 0, 4096)
         assert cache.invalidate(arena) == 1
         assert cache.invalidate_provider("0000:01:00.0") == 0
-        for wrong in ("arena", True, 1 << 31, 1.5):
+        for wrong in ("arena", True, 1 << 32, 1.5):
             assert fails(Status.INVALID_ARGUMENT, cache.invalidate, wrong).remedy
         fails(Status.INVALID_ARGUMENT, cache.invalidate, -1)
         fails(Status.INVALID_ARGUMENT, cache.invalidate, None, 4096)

@@ -6,8 +6,8 @@ from typing import Any, Dict, Optional, Union
 
 from . import _structs
 from ._errors import PeerMRError, Status
-from ._library import call, made
-from ._memory import Access, Handle, P2PMem, _natural, _options
+from ._library import call, encoded, made
+from ._memory import Access, Handle, P2PMem, _descriptor, _natural, _options
 from ._verbs import Domain, domain_address
 
 
@@ -128,8 +128,8 @@ class Cache(Handle):
                provider: Optional[str] = None, widen: bool = False) -> Request:
         """A request for a part of a dma-buf; the descriptor may be closed when this returns."""
         _natural(offset, length)
-        return Request(made("peermr_request_dmabuf", self.handle, domain_address(domain), descriptor, offset, length,
-                            _options(access, False, None, provider, widen)), self, domain)
+        return Request(made("peermr_request_dmabuf", self.handle, domain_address(domain), _descriptor(descriptor),
+                            offset, length, _options(access, False, None, provider, widen)), self, domain)
 
     def p2pmem(self, domain: Domain, memory: P2PMem, access: int = Access.LOCAL_WRITE, *,
                widen: bool = False) -> Request:
@@ -158,9 +158,7 @@ class Cache(Handle):
         if isinstance(memory, P2PMem):
             return self._ended("peermr_cache_invalidate_p2pmem", memory.handle, offset, length)
         if isinstance(memory, int) and not isinstance(memory, bool):
-            if not -1 << 31 <= memory < 1 << 31:
-                raise PeerMRError(Status.INVALID_ARGUMENT, f"{memory} is no descriptor", "pass an open one")
-            return self._ended("peermr_cache_invalidate_dmabuf", memory, offset, length)
+            return self._ended("peermr_cache_invalidate_dmabuf", _descriptor(memory), offset, length)
         if memory is not None:
             raise PeerMRError(Status.INVALID_ARGUMENT, f"a cache has no regions of {type(memory).__name__}",
                               "pass a peermr.Arena, a peermr.P2PMem, or the descriptor of a dma-buf")
@@ -170,7 +168,7 @@ class Cache(Handle):
 
     def invalidate_provider(self, provider: str) -> int:
         """End the regions of a PCI function's memory: it is going, or its driver is. Returns how many."""
-        return self._ended("peermr_cache_invalidate_provider", provider.encode())
+        return self._ended("peermr_cache_invalidate_provider", encoded(provider))
 
     def _ended(self, name: str, *arguments: Any) -> int:
         ended = c_uint64()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, List, Optional
 
 from . import _structs
-from ._library import call, known, library, made, text
+from ._library import call, encoded, known, library, made, text
 from ._verbs import Context, context_address
 
 
@@ -87,7 +87,7 @@ def route(client: str, provider: str) -> Route:
     Raises PeerMRError: INVALID_ARGUMENT for what is no address, NOT_FOUND where there is no such function.
     """
     result = _structs.RouteResult()
-    call("peermr_route", client.encode(), provider.encode(), ctypes.byref(result))
+    call("peermr_route", encoded(client), encoded(provider), ctypes.byref(result))
     return _route(result)
 
 
@@ -101,7 +101,7 @@ def check(device: Any, provider: str) -> Check:
     if isinstance(device, str):
         with Context(device) as context:
             return check(context, provider)
-    handle = made("peermr_check", context_address(device), provider.encode())
+    handle = made("peermr_check", context_address(device), encoded(provider))
     try:
         answers = []
         for question in range(4):

@@ -123,6 +123,13 @@ def text(value: Optional[bytes]) -> str:
     return (value or b"").decode(errors="replace")
 
 
+def encoded(value: str) -> bytes:
+    """A text for the library, which would end at a NUL."""
+    if "\0" in value:
+        raise PeerMRError(Status.INVALID_ARGUMENT, f"{value!r} has a NUL in it", "leave it out")
+    return value.encode(errors="surrogateescape")
+
+
 def known(kind: Any, value: int) -> Any:
     """A value of an enumeration, UNKNOWN for one that this module does not know."""
     return kind(value) if value in kind._value2member_map_ else kind.UNKNOWN

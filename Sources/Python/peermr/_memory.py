@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Optional, Tuple
 
 from . import _structs
-from ._library import call, known, library, made, text
+from ._library import call, encoded, known, library, made, text
 from ._errors import PeerMRError, Status
 from ._verbs import Domain, domain_address
 
@@ -75,7 +75,7 @@ def _options(access: int, bounce: bool, io_address: Optional[int], provider: Opt
              widen: bool = False) -> Any:
     return ctypes.byref(_structs.Options(
         access=int(access), fallback=int(bounce), flags=(io_address is not None) | (2 if widen else 0),
-        io_address=io_address or 0, provider_bdf=provider.encode() if provider else None))
+        io_address=io_address or 0, provider_bdf=encoded(provider) if provider else None))
 
 
 class Handle:
@@ -171,9 +171,7 @@ class Memory(Handle):
     _what = "the memory"
 
     def __init__(self, specification: str) -> None:
-        if "\0" in specification:
-            raise PeerMRError(Status.INVALID_ARGUMENT, "a specification has no NUL in it", "leave it out")
-        super().__init__(made("peermr_memory_open", specification.encode()))
+        super().__init__(made("peermr_memory_open", encoded(specification)))
         info = _structs.MemoryInfo()
         call("peermr_memory_info", self._handle, ctypes.byref(info))
         self.kind: Kind = known(Kind, info.kind)
@@ -223,7 +221,7 @@ class P2PMem(Handle):
 
     def __init__(self, provider: str, length: int) -> None:
         _natural(0, length)
-        super().__init__(made("peermr_p2pmem_allocate", provider.encode(), length))
+        super().__init__(made("peermr_p2pmem_allocate", encoded(provider), length))
         self.provider = provider
 
     @property
@@ -246,7 +244,7 @@ def register_dmabuf(domain: Domain, descriptor: int, offset: int, length: int, a
                     bounce: bool = False, io_address: Optional[int] = None, provider: Optional[str] = None) -> Region:
     """Register a part of a dma-buf by its descriptor, which stays the caller's; see peermr_register_dmabuf(3)."""
     _natural(offset, length)
-    return Region(made("peermr_register_dmabuf", domain_address(domain), descriptor, offset, length,
+    return Region(made("peermr_register_dmabuf", domain_address(domain), _descriptor(descriptor), offset, length,
                        _options(access, bounce, io_address, provider)), domain)
 
 
@@ -266,3 +264,10 @@ def _natural(*values: int) -> None:
     for value in values:
         if not 0 <= value < 1 << 64:
             raise PeerMRError(Status.INVALID_ARGUMENT, f"{value} is no number of bytes", "pass one from 0 on")
+
+
+def _descriptor(value: int) -> int:
+    """ctypes would cut a large number down to another descriptor's."""
+    if not 0 <= value < 1 << 31:
+        raise PeerMRError(Status.INVALID_ARGUMENT, f"{value} is no descriptor", "pass an open one")
+    return value
