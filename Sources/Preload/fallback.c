@@ -55,7 +55,7 @@ static void load_library(void)
             library.base = info.dli_fbase;
             library.register_address = (__typeof__(library.register_address))call;
         } else {
-            trouble = PEERMR_LIBRARY " lacks calls";
+            trouble = PEERMR_LIBRARY " lacks calls: install the library and this one of one version";
         }
     }
     snprintf(library.trouble, sizeof(library.trouble), "%s", trouble ? trouble : "");

@@ -10,6 +10,8 @@ final class PreloadHarness: @unchecked Sendable {
     private let folder = TemporaryFolder()
     /// Without libpeermr beside it.
     private let lonely = TemporaryFolder()
+    /// With a libpeermr of another version.
+    private let foreign = TemporaryFolder()
 
     /// What a program printed, and how it ended.
     struct Outcome {
@@ -56,6 +58,11 @@ final class PreloadHarness: @unchecked Sendable {
             "-DPLUGIN", "\(fakes)/program.c", "-Wl,-rpath,$ORIGIN", "-o", "\(place)/plugged")
         folder.file(Self.pool, [UInt8](repeating: 0, count: 16384))
         try Self.run("cp", "\(place)/libpeermr-preload.so", lonely.path.string)
+        try Self.run("cp", "\(place)/libpeermr-preload.so", foreign.path.string)
+        foreign.file("old.c", Array("int peermr_register_address(void) { return 0; }\n".utf8))
+        try Self.compile(
+            "-shared", "-fPIC", "-Wl,-soname,libpeermr.so.0", "\(foreign.path.string)/old.c", "-o",
+            "\(foreign.path.string)/libpeermr.so.0")
     }
 
     private static func compile(_ words: String...) throws {
@@ -79,18 +86,20 @@ final class PreloadHarness: @unchecked Sendable {
     ///   - file: what the program maps; nil for memory of the host.
     ///   - preloaded: whether at all.
     ///   - alone: whether libpeermr is missing.
+    ///   - isOld: whether libpeermr has not what is asked of it.
     func run(
         _ command: String, _ variables: [String: String] = [:], file: String? = PreloadHarness.pool,
-        preloaded: Bool = true, alone: Bool = false
+        preloaded: Bool = true, alone: Bool = false, isOld: Bool = false
     ) throws -> Outcome {
-        try start("program", [command], variables, file: file, preloaded: preloaded, alone: alone)
+        let place = isOld ? foreign.path.string : alone ? lonely.path.string : nil
+        return try start("program", [command], variables, file: file, preloaded: preloaded, from: place)
     }
 
     /// Runs the program that has libibverbs by its plug-ins alone, `plugin` or, with one of another name, `wheel`.
     func plug(_ plugins: String..., variables: [String: String] = [:]) throws -> Outcome {
         let files = plugins.map { "\(folder.path.string)/\($0).so" }
         return try start(
-            "plugged", [files.joined(separator: ":")], variables, file: Self.pool, preloaded: true, alone: false)
+            "plugged", [files.joined(separator: ":")], variables, file: Self.pool, preloaded: true)
     }
 
     /// Runs the program whose posts are watched, over memory of a device that wants whole pages.
@@ -103,12 +112,12 @@ final class PreloadHarness: @unchecked Sendable {
     ) throws -> Outcome {
         try start(
             "watched", acts, variables.merging(["FAKE_KEYS": "1", "FAKE_PEERMR": memory]) { $1 }, file: Self.pool,
-            preloaded: true, alone: false)
+            preloaded: true)
     }
 
     private func start(
         _ program: String, _ words: [String], _ variables: [String: String], file: String?, preloaded: Bool,
-        alone: Bool
+        from library: String? = nil
     ) throws -> Outcome {
         let process = Process()
         let place = folder.path.string
@@ -117,8 +126,7 @@ final class PreloadHarness: @unchecked Sendable {
         process.environment = variables
         if let file { process.environment?["FAKE_FILE"] = file.hasPrefix("/") ? file : "\(place)/\(file)" }
         if preloaded {
-            let where_ = alone ? lonely.path.string : place
-            process.environment?["LD_PRELOAD"] = "\(where_)/libpeermr-preload.so"
+            process.environment?["LD_PRELOAD"] = "\(library ?? place)/libpeermr-preload.so"
         }
         let output = Pipe()
         let error = Pipe()

@@ -124,6 +124,13 @@ import Testing
         #expect(found.said.contains("PeerMR cannot be loaded: libpeermr.so.0: cannot open shared object file"))
     }
 
+    /// It has the name, and not the calls.
+    @Test func aLibraryOfAnotherVersion() throws {
+        let found = try harness.run("plain", ["FAKE_ERRNO": efault, "PEERMR_VERBOSE": "1"], isOld: true)
+        #expect(found.lines.first == "NULL errno 14")
+        #expect(found.said.contains("PeerMR cannot be loaded: libpeermr.so.0 lacks calls"))
+    }
+
     /// A device that would move data wrongly, and report success, gets none that it could.
     @Test func wholePagesAreToBeVouchedFor() throws {
         var variables = ["FAKE_ERRNO": efault, "FAKE_PEERMR": "pages", "PEERMR_VERBOSE": "1"]
