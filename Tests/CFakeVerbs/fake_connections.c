@@ -58,9 +58,10 @@ static void drop_events(struct rdma_event_channel *channel, struct rdma_cm_id *i
         }
         fake->event_count--;
         memmove(fake->events + i, fake->events + i + 1, (fake->event_count - i) * sizeof(made));
+        /* First, because more events may go with the request. */
+        clear_channel(made->channel);
         if (channel && made->event.event == RDMA_CM_EVENT_CONNECT_REQUEST)
             rdma_destroy_id(made->event.id);
-        clear_channel(made->channel);
         free(made);
         i = 0;
     }
