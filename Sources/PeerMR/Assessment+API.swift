@@ -150,7 +150,7 @@ extension Assessment {
         }
         let function = functions.first { $0.driver != "nvme" } ?? first
         switch function.driver {
-        case "nvme"?: return drives(client, attachment, topology.kernel)
+        case "nvme"?: return drives(client, attachment, topology.kernelIdentity)
         case let driver? where isDisk:
             return Answer(
                 .no, "\(client) is driven by \(driver), and only the nvme driver takes peer memory",
@@ -165,7 +165,7 @@ extension Assessment {
     }
 
     /// One drive, or several as one.
-    private static func drives(_ client: Client, _ attachment: Attachment, _ kernel: KernelRelease?) -> Answer {
+    private static func drives(_ client: Client, _ attachment: Attachment, _ kernel: KernelIdentity?) -> Answer {
         let stack: String
         switch attachment {
         case .paths: stack = "NVMe multipath, which joins the paths of \(client),"
@@ -173,11 +173,14 @@ extension Assessment {
         default: return Answer(.yes, "the nvme driver takes peer memory for direct I/O (O_DIRECT)")
         }
         let first = firstKernelWithStackedUserMemory
-        guard let kernel, kernel >= first else {
+        guard let kernel, kernel.release >= first else {
+            // A vendor's kernel may have it under an older number.
+            let isCertain = kernel.map { [.upstream, .debian].contains($0.origin) } ?? false
+            let aside = isCertain ? "" : ", as a vendor's, which may have code of later ones"
             return Answer(
-                kernel == nil ? .unknown : .no,
+                isCertain ? .no : .unknown,
                 "\(stack) passes peer memory on from Linux \(first) on"
-                    + (kernel.map { ", and this is \($0)" } ?? "; the kernel's version cannot be read"),
+                    + (kernel.map { ", and this is \($0.release)\(aside)" } ?? "; the kernel's version cannot be read"),
                 remedy: "use a drive itself, or Linux \(first) or newer")
         }
         return Answer(.yes, "\(stack) passes peer memory on to drives of the nvme driver, for direct I/O (O_DIRECT)")

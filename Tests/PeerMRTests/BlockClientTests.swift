@@ -24,9 +24,13 @@ import Testing
         #expect(try Self.api(of: "disk3", kernel: "7.3.0") { _ in }.outcome == .no)
     }
 
-    /// md and NVMe multipath pass peer memory on from Linux 7.2 on.
-    @Test(arguments: [("7.2.0", .yes), ("7.3.4", .yes), ("7.1.9", .no), ("6.12.0", .no), (nil, .unknown)]
-        as [(String?, Answer.Outcome)])
+    /// md and NVMe multipath pass peer memory on from Linux 7.2 on; a vendor's kernel may, under an older number.
+    @Test(
+        arguments: [
+            ("7.2.0", .yes), ("7.3.4", .yes), ("7.1.9", .no), ("6.12.0", .no), (nil, .unknown),
+            ("6.12.117+deb13-amd64", .no), ("6.12.0-237.el10.x86_64", .unknown), ("6.8.0-1030-azure", .unknown),
+            ("7.2.0-1-nvidia", .yes),
+        ] as [(String?, Answer.Outcome)])
     func anArray(_ kernel: String?, _ outcome: Answer.Outcome) throws {
         let array = try Self.api(of: "md0", kernel: kernel) { $0.stack("md0", of: ["disk1", "disk2"], md: "raid10") }
         #expect(array.outcome == outcome && array.reason.contains("md0 a raid10 array"))
