@@ -283,7 +283,7 @@ struct peermr_fake_dmah fake_verbs_hints(void)
 }
 
 #ifndef FAKE_SANITIZED
-void *dlvsym(void *restrict handle, const char *restrict name, const char *restrict version)
+FAKE_EARLY void *dlvsym(void *restrict handle, const char *restrict name, const char *restrict version)
 {
     static const struct {
         const char *name, *version;

@@ -18,6 +18,14 @@
 #if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
 #define FAKE_WITHOUT_ALLOCATIONS
 #endif
+#if __has_feature(address_sanitizer)
+#define FAKE_EARLY __attribute__((no_sanitize("address")))
+#endif
+#endif
+
+/* A function of the C library that a sanitizer calls before it can be asked about memory. */
+#ifndef FAKE_EARLY
+#define FAKE_EARLY
 #endif
 
 /* The header's macros would turn our definitions into others. */

@@ -27,7 +27,7 @@ void fake_verbs_pass_time(unsigned milliseconds)
     fake->now += milliseconds * 1000000ull;
 }
 
-int clock_gettime(clockid_t clock, struct timespec *time)
+FAKE_EARLY int clock_gettime(clockid_t clock, struct timespec *time)
 {
     static int (*real)(clockid_t, struct timespec *);
     if (fake && fake->now && (clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_COARSE)) {
