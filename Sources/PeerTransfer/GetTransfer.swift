@@ -9,6 +9,8 @@ import PeerStorage
 /// A slot is used again when both are through with it: the NIC has sent it, and the client has emptied its own.
 final class GetTransfer: Transfer {
     let context: TransferContext
+    /// That of the context: what is reached by two steps is counted each time.
+    private let link: Link
     private(set) var isComplete = false
     let wantsReadBack = false
     /// Chunks that the client has, and has not emptied.
@@ -22,6 +24,7 @@ final class GetTransfer: Transfer {
 
     init(_ context: TransferContext) {
         self.context = context
+        link = context.link
         slots = Array(repeating: GetSlot(), count: context.chunks.slotCount)
     }
 
@@ -55,7 +58,7 @@ final class GetTransfer: Transfer {
             let target = RemoteAddress(
                 address: context.hello.buffer.address &+ UInt64(slot) * context.chunks.slotBytes,
                 key: context.hello.buffer.key)
-            try context.link.write(
+            try link.write(
                 context.entry(of: next), to: target, slot: slot,
                 immediate: context.digest(of: next) ?? UInt32(truncatingIfNeeded: next))
             next += 1

@@ -10,6 +10,8 @@ import PeerStorage
 /// into its slot, so that what stands behind the client's last byte stays as it was.
 final class PutTransfer: Transfer {
     let context: TransferContext
+    /// That of the context: what is reached by two steps is counted each time.
+    private let link: Link
     private(set) var isComplete = false
     /// Whether the client has asked for what it has put.
     private(set) var wantsReadBack = false
@@ -25,12 +27,13 @@ final class PutTransfer: Transfer {
 
     init(_ context: TransferContext, ensureArrival: Bool) throws(PeerMRError) {
         self.context = context
+        link = context.link
         offered = Array(repeating: nil, count: context.chunks.slotCount)
         guard ensureArrival else { return }
         do {
             flush = try PeerWriteFlush(
-                depth: context.chunks.slotCount, on: context.link.domain, completions: context.link.queue,
-                like: context.link.queuePair)
+                depth: context.chunks.slotCount, on: link.domain, completions: link.queue,
+                like: link.queuePair)
         } catch { throw error.from(.nic) }
     }
 
@@ -54,7 +57,7 @@ final class PutTransfer: Transfer {
         let slot = context.chunks.slot(of: chunk)
         offered[slot] = chunk
         credited += 1
-        try context.link.send(.credit(slot: UInt16(slot)))
+        try link.send(.credit(slot: UInt16(slot)))
     }
 
     func handle(_ tag: Tag, _ completion: Completion) throws(PeerMRError) {
@@ -91,7 +94,7 @@ final class PutTransfer: Transfer {
         do {
             try flush?.post(
                 reading: UInt64(slot) * context.chunks.slotBytes, of: context.region.keys,
-                requestID: context.link.seat.bits | Tag(.arrival, slot: slot).requestID)
+                requestID: link.seat.bits | Tag(.arrival, slot: slot).requestID)
         } catch { throw .post(error) }
     }
 
@@ -116,7 +119,7 @@ final class PutTransfer: Transfer {
             try credit(context.chunks.count - 1)
         default:
             isComplete = true
-            try context.link.send(.done)
+            try link.send(.done)
         }
     }
 

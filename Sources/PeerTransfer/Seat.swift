@@ -50,6 +50,15 @@ class Guest {
         self.link = link
     }
 
+    /// Takes a completion of its queue pair.
+    final func hear(_ completion: Completion, at now: UInt64) {
+        do throws(PeerMRError) {
+            _ = try link.handle(completion, at: now) { tag, completion throws(PeerMRError) in
+                try take(tag, completion)
+            }
+        } catch { fail(error) }
+    }
+
     /// Takes what the client has said or what has become of a request.
     func take(_ tag: Tag, _ completion: Completion) throws(PeerMRError) {}
     /// Takes it that the connection is of no use any more.
@@ -110,11 +119,7 @@ final class SharedQueue {
         let seat = Seat(requestID: completion.requestID)
         guard seat.index < guests.count, let guest = guests[seat.index], guest.link.seat == seat else { return }
         if completion.status != .success { hasBroken = true }
-        do throws(PeerMRError) {
-            _ = try guest.link.handle(completion, at: now) { tag, completion throws(PeerMRError) in
-                try guest.take(tag, completion)
-            }
-        } catch { guest.fail(error) }
+        guest.hear(completion, at: now)
     }
 
     /// What has come before and after it counts, too, and has been taken.

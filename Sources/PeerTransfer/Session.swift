@@ -71,7 +71,7 @@ final class Session: Guest {
         clientClock.reset()
         guard failure == nil, !isDisconnected, let transfer else { return }
         try transfer.handle(tag, completion)
-        progressed()
+        progressed(transfer)
     }
 
     /// Ends it with a reason; the client is told where that can still reach it.
@@ -115,7 +115,7 @@ extension Session {
         driveClock.reset()
         guard failure == nil, !isDisconnected, let transfer else { return attention.isDue = true }
         do { try transfer.handle(completion) } catch { return fail(error) }
-        progressed()
+        progressed(transfer)
     }
 
     /// The drive has not taken what it was told to begin.
@@ -123,12 +123,13 @@ extension Session {
         if drive.inFlight(lane) > 0 { fail(context.failure(error, "start on")) }
     }
 
-    private func progressed() {
-        if seconds == 0, isComplete {
+    /// Looks what has become of the transfer, which the caller holds: the property would be counted each time.
+    private func progressed(_ transfer: any Transfer) {
+        if seconds == 0, transfer.isComplete {
             seconds = Double(monotonicNanoseconds() - started) / 1e9
             close(within: mayReadBack ? UInt64(plan.timeoutSeconds) : 5)
         }
-        if transfer?.wantsReadBack ?? false { readBack() }
+        if transfer.wantsReadBack { readBack() }
     }
 
     /// The second half of a put that is read back: a transfer of its own for those who count.
