@@ -54,7 +54,7 @@ struct ScriptedServer {
 
 @Suite struct DriveClientTests {
     // swift-format-ignore: NeverForceUnwrap
-    private static let options = DriveClient.Options(
+    static let options = DriveClient.Options(
         server: SocketAddress("10.0.0.2", port: 18515)!, slotBytes: 4096, slotCount: 2)
     private static let byteCount: UInt64 = 2 * 4096 + 100
 

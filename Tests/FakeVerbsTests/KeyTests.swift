@@ -106,6 +106,10 @@ import Testing
             #expect(try !other.isHelloProven(sealed, Self.key))
             #expect(try !other.isWelcomeProven(answer, to: hello, Self.key))
         }
+        let asked = Transcript(
+            preface: preface, challenge: Challenge(wantsKey: true, patienceSeconds: 1), client: a, server: b)
+        #expect(try !asked.isHelloProven(sealed, Self.key), "an old proof to a new challenge")
+        #expect(try !asked.isWelcomeProven(answer, to: hello, Self.key))
         let later = Transcript(preface: Preface(), challenge: challenge, client: a, server: b)
         #expect(try !later.isWelcomeProven(answer, to: hello, Self.key), "an old answer to a new client")
         #expect(try !own.isWelcomeProven(sealed, to: hello, Self.key), "the client's proof as the server's")

@@ -10,7 +10,7 @@ import Testing
 /// The server's sessions, step by step, without a kernel's RDMA.
 @Suite struct ServerSessionTests {
     /// Connects, and lets all happen that can.
-    private func connected(_ bed: SessionBed, _ operation: PeerTransfer.Operation, _ byteCount: UInt64) throws
+    func connected(_ bed: SessionBed, _ operation: PeerTransfer.Operation, _ byteCount: UInt64) throws
         -> ScriptedClient
     {
         let client = try ScriptedClient(bed)
@@ -21,7 +21,7 @@ import Testing
     }
 
     /// Lets all happen that leads to an answer of the server.
-    private func awaitAnswer(_ client: ScriptedClient, _ bed: SessionBed) throws {
+    func awaitAnswer(_ client: ScriptedClient, _ bed: SessionBed) throws {
         for _ in 0..<3 {
             bed.settle()
             try client.listen()

@@ -26,4 +26,14 @@ import Testing
         #expect(!isNewsAgain, "it has been counted")
         #expect(slot.isFree)
     }
+
+    /// A credit is for a slot that the client has.
+    @Test func whatTheClientHas() {
+        var slot = GetSlot(chunk: 7)
+        #expect(!slot.isOut(before: 7), "it is still to be sent")
+        #expect(slot.isOut(before: 8))
+        _ = slot.empty()
+        #expect(!slot.isOut(before: 8), "it was given back")
+        #expect(!GetSlot().isOut(before: 8), "it was never used")
+    }
 }
