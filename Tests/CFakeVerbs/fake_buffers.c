@@ -8,16 +8,18 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <linux/dma-buf.h>
+#include <linux/magic.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
-
-#define DMA_BUF_MAGIC 0x444d4142
 
 /* What the real library leaves in mr->addr of a dma-buf's region is no address; whoever uses it is to notice. */
 #define POISON ((void *)(uintptr_t)0xdead4ead0000dead)
@@ -65,6 +67,34 @@ int fstatfs(int fd, struct statfs *status)
     if (result == 0 && (is_buffer(fd) || is_same_file(fd)))
         status->f_type = DMA_BUF_MAGIC;
     return result;
+}
+
+/* The bracket around the CPU's access to a buffer, which a file does not know: written down, and made to fail. */
+static int bracket(const struct dma_buf_sync *sync)
+{
+    const char *what = sync->flags & DMA_BUF_SYNC_END ? "end" : "start";
+    const char *access = sync->flags & DMA_BUF_SYNC_WRITE ? "write" : "read";
+    char call[64];
+    snprintf(call, sizeof(call), "DMA_BUF_IOCTL_SYNC %s %s", what, access);
+    fake_lock();
+    fake_note("%s", call);
+    int error = fake_failure(call);
+    fake_unlock();
+    if (!error)
+        return 0;
+    errno = error;
+    return -1;
+}
+
+int ioctl(int fd, unsigned long request, ...)
+{
+    va_list arguments;
+    va_start(arguments, request);
+    void *argument = va_arg(arguments, void *);
+    va_end(arguments);
+    if (request == DMA_BUF_IOCTL_SYNC && fake && (is_buffer(fd) || is_same_file(fd)))
+        return bracket(argument);
+    return (int)syscall(SYS_ioctl, fd, request, argument);
 }
 
 /* Both keys of a region have one place, and other regions the places behind it. */

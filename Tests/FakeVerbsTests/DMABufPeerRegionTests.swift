@@ -3,6 +3,7 @@
 import CFakeVerbs
 import Glibc
 import PeerMR
+import SystemPackage
 import Testing
 
 /// The registration path over dma-bufs, and hints.
@@ -65,6 +66,64 @@ import Testing
             #expect(throws: PeerMRError.self) { try region.write([1].span.bytes, at: 4096) }
             #expect(throws: PeerMRError.self) { try region.write([1].span.bytes, at: -1) }
         }
+    }
+
+    /// The CPU's caches are made right before its access and after it.
+    @Test func theCPUsAccessIsBetweenTheKernelsBrackets() throws {
+        try withFakeVerbs { fake in
+            let buffer = try TestBuffer(8192)
+            let shared = try DMABuf(duplicating: buffer.descriptor)
+            fake_verbs_clear_journal()
+            let three: [UInt8] = [1, 2, 3]
+            try shared.write(three.span.bytes, at: 4095)
+            #expect(fake.journal == ["DMA_BUF_IOCTL_SYNC start write", "DMA_BUF_IOCTL_SYNC end write"])
+            #expect(Array(buffer.contents[4094..<4099]) == [0, 1, 2, 3, 0])
+            fake_verbs_clear_journal()
+            #expect(try bytes(3, of: shared, at: 4095) == three)
+            #expect(fake.journal == ["DMA_BUF_IOCTL_SYNC start read", "DMA_BUF_IOCTL_SYNC end read"])
+        }
+    }
+
+    /// Before the bracket nothing is copied; what its end says counts; what was begun is ended.
+    @Test func aBracketThatFailsIsAnError() throws {
+        try withFakeVerbs { fake in
+            let buffer = try TestBuffer(4096)
+            let shared = try DMABuf(duplicating: buffer.descriptor)
+            let seven: [UInt8] = [7]
+            fake.fail("DMA_BUF_IOCTL_SYNC start write", .operationNotSupportedByDevice)
+            let refused = #expect(throws: PeerMRError.self) { try shared.write(seven.span.bytes, at: 0) }
+            #expect(refused?.errno == .operationNotSupportedByDevice && buffer.contents[0] == 0)
+            fake.fail("DMA_BUF_IOCTL_SYNC end write", .ioError)
+            let unended = #expect(throws: PeerMRError.self) { try shared.write(seven.span.bytes, at: 0) }
+            #expect(unended?.errno == .ioError && buffer.contents[0] == 7, "copied before the bracket ends")
+            fake.fail("DMA_BUF_IOCTL_SYNC start read", .operationNotSupportedByDevice)
+            #expect(throws: PeerMRError.self) { try bytes(1, of: shared, at: 0) }
+            fake.fail("DMA_BUF_IOCTL_SYNC end read", .operationNotSupportedByDevice)
+            #expect(throws: PeerMRError.self) { try bytes(1, of: shared, at: 0) }
+        }
+    }
+
+    /// Before anything is mapped, and with what would help.
+    @Test func aBufferThatIsOpenForReadingIsNotWrittenTo() throws {
+        try withFakeVerbs { fake in
+            let buffer = try TestBuffer(4096, readOnly: true)
+            let shared = try DMABuf(duplicating: buffer.descriptor)
+            fake_verbs_clear_journal()
+            let seven: [UInt8] = [7]
+            let error = #expect(throws: PeerMRError.self) { try shared.write(seven.span.bytes, at: 0) }
+            #expect(error?.code == .notPermitted)
+            #expect(error?.remedy?.contains("O_RDWR") == true)
+            #expect(fake.journal.isEmpty)
+            #expect(try bytes(1, of: shared, at: 0) == [0])
+        }
+    }
+
+    private func bytes(_ count: Int, of buffer: DMABuf, at offset: UInt64) throws(PeerMRError) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: count)
+        var span = bytes.mutableSpan
+        var raw = span.mutableBytes
+        try buffer.read(into: &raw, at: offset)
+        return bytes
     }
 
     @Test func anAddressIsForBuffersOnly() throws {

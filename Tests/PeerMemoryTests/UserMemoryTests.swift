@@ -165,6 +165,20 @@ import Verbs
         #expect(error?.code == .memoryRevoked)
     }
 
+    /// Looked at again before the memory is used: another object, though of the same name, is another memory.
+    @Test func whatIsMappedInItsPlaceIsNotTaken() throws {
+        let folder = TemporaryFolder()
+        func map(_ object: String) { folder.file("proc/self/maps", "1000-2000 rw-s 0 \(object)\n") }
+        map(buffer)
+        let seen = try range(0x1000, 0x1000, folder.root)
+        try seen.validateUnchanged()
+        for object in ["00:0e 2  /dmabuf:frame store", pool, "00:00 0"] {
+            map(object)
+            let error = #expect(throws: PeerMRError.self) { try seen.validateUnchanged() }
+            #expect(error?.code == .memoryRevoked, "\(object)")
+        }
+    }
+
     @Test func aBufferWithoutANumber() {
         let root = pages(("rw-s", 0, "00:0b 9  anon_inode:dmabuf"))
         #expect(refusal(0x1000, 1, root)?.code == .notSupported)

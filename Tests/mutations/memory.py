@@ -49,7 +49,7 @@ MUTATIONS = of(
      "the CPU's access is between the kernel's brackets", "DMABufTests|DMABufPeerRegionTests"),
     ("read-only-buffer-written-to", "DMABuf+Mapping.swift",
      "guard isWritable else { throw .readOnlyBuffer(exporter) }", "", "a buffer for reading is not written to",
-     "DMABufTests"),
+     "DMABufTests|DMABufPeerRegionTests"),
     ("unknown-owner-is-peer", "Exporter.swift", "case .fallsBack: isRouteAllowed == false ? .host : .unknown",
      "case .fallsBack: isRouteAllowed == false ? .host : .peer",
      "memory that a driver may have moved is not counted as a peer's", "ExporterTests|ExporterRouteTests"),

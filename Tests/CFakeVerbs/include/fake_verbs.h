@@ -117,7 +117,8 @@ unsigned fake_verbs_receives(void);
 
 /* An empty file in memory: Swift does not see memfd_create(2). */
 int fake_verbs_memory_file(void);
-/* From here on this descriptor is a dma-buf, as large as its file. */
+/* From here on this descriptor is a dma-buf, as large as its file. What begins and ends the CPU's access to it
+ * (DMA_BUF_IOCTL_SYNC) is in the journal and can be made to fail: "DMA_BUF_IOCTL_SYNC start write". */
 void fake_verbs_declare_buffer(int fd);
 /* From here on every file is. */
 void fake_verbs_declare_files(void);
