@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fsync(2), rename(2) and linkat(2): written down, made to fail, or the last that the process does. */
+/* fsync(2), rename(2), linkat(2), and open(2) of new files: written down, made to fail, or the last that the process
+ * does. */
 #define _GNU_SOURCE
 #include "fake_state.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -49,4 +51,24 @@ int rename(const char *from, const char *to)
 int linkat(int from_folder, const char *from, int to_folder, const char *to, int flags)
 {
     return step("linkat") ? -1 : (int)syscall(SYS_linkat, from_folder, from, to_folder, to, flags);
+}
+
+int open(const char *path, int flags, ...)
+{
+    bool is_unnamed = (flags & O_TMPFILE) == O_TMPFILE;
+    mode_t mode = 0;
+    if (is_unnamed || flags & O_CREAT) {
+        va_list arguments;
+        va_start(arguments, flags);
+        mode = va_arg(arguments, mode_t);
+        va_end(arguments);
+    }
+    int error = is_unnamed && fake ? fake_failure("open O_TMPFILE") : 0;
+    if (error) {
+        errno = error;
+        return -1;
+    }
+    if (fake && flags & O_CREAT)
+        fake_note(flags & O_EXCL ? "open O_CREAT O_EXCL" : "open O_CREAT");
+    return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
 }

@@ -14,6 +14,18 @@ import Testing
         #expect(Distribution([UInt64.max]).count == 1)
     }
 
+    /// The histogram counts in buckets; what is reported lies between the least and the greatest that was measured.
+    @Test(arguments: [[1_000_003], [999_999_937], [1001, 1_234_567], [2047, 2049, 4_000_037]] as [[UInt64]])
+    func noPercentileIsOutsideOfWhatWasMeasured(_ times: [UInt64]) {
+        let distribution = Distribution(times)
+        for percent in [0, 0.1, 50, 99, 99.9, 100] {
+            #expect((times[0]...times[times.count - 1]).contains(distribution.percentile(percent)), "\(percent) %")
+        }
+        #expect(distribution.percentile(100) == times.last)
+        #expect(times.count > 1 || distribution.median == times[0])
+        #expect(Distribution([]).median == 0)
+    }
+
     @Test func hgrmIsInMicroseconds() {
         let lines = Distribution([2000, 2000, 4000, 8000]).hgrm("four times").split(separator: "\n")
         #expect(lines.first == "# four times")

@@ -90,6 +90,24 @@ import Testing
         #expect(error?.errno == .tooManySymbolicLinkLevels)
     }
 
+    /// Where all files have names, as on 9p and NFS, it is a new file beside the old one, and goes where it is not kept.
+    @Test(arguments: [true, false], [nil, "old"] as [String?])
+    func aFileSystemWithoutUnnamedFiles(_ isKept: Bool, _ old: String?) throws {
+        if let old { folder.file("output", old) }
+        try withFakeVerbs { fake in
+            fake.fail("open O_TMPFILE", .notSupported)
+            do {
+                let file = try OutputFile(path)
+                #expect(fake.journal == ["open O_CREAT O_EXCL"], "nobody else's file")
+                #expect(folder.root.entries("")?.count == (old == nil ? 1 : 2))
+                #expect(folder.root.attribute("output") == old)
+                if isKept { try file.write("new") } else { try file.append([UInt8]("new".utf8).span.bytes) }
+            }
+            #expect(folder.root.attribute("output") == (isKept ? "new" : old))
+            #expect(folder.root.entries("") == (isKept || old != nil ? ["output"] : []))
+        }
+    }
+
     @Test func theRightsOfTheOldFileStay() throws {
         folder.file("output", "old")
         #expect(chmod(path, 0o640) == 0)

@@ -53,6 +53,13 @@ import Testing
         }
     }
 
+    /// Whatever name or path it quotes, and whoever adds to it.
+    @Test func aSentenceHasNothingThatATerminalActsUpon() {
+        let error = PeerMRError(.system, reason: "a\u{1b}[2Jb\nc", remedy: "d\u{202e}e\u{9b}f")
+        #expect(error.reason == "a?[2Jb?c" && error.remedy == "d?e?f")
+        #expect(error.from(.drive).description == "a?[2Jb?c; d?e?f")
+    }
+
     @Test func codesAreComparedByTheirNames() {
         #expect(PeerMRError.Code(rawValue: "busy") == .busy)
         #expect(PeerMRError.Code(rawValue: "of a later version").rawValue == "of a later version")

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import SystemPackage
+import Glibc
 import PeerMRCore
+import SystemPackage
 import TestSupport
 import Testing
 
@@ -77,6 +78,47 @@ import Testing
         #expect(folder.root.realPath("sys/a") == nil)
         #expect(!folder.root.exists("sys/a"))
         #expect(folder.root.attribute("sys/a") == nil)
+    }
+
+    /// A captured directory may hold anything.
+    @Test func aPipeDoesNotStopTheReader() async {
+        folder.folder("sys")
+        #expect(mkfifo(folder.path.appending("sys/pipe").string, 0o600) == 0)
+        await #expect(processExitsWith: .success) { [path = folder.path.string as String] in
+            alarm(20)
+            #expect(SystemRoot(FilePath(path)).contents("sys/pipe", limit: 10) == [])
+        }
+    }
+
+    /// The root of a tree that is part of another one has nothing above it either.
+    @Test func aCapturedTreeHasNoWayOut() throws {
+        var all = CapturedTree()
+        let secret = CapturedTree.Content.file(bytes: [7], claimedBytes: 1)
+        for (path, content) in [
+            ("other/secret", secret), ("machine/own", secret), ("machine/sys/far", .link("../../other/secret")),
+            ("machine/sys/near", .link("../../own")), ("machine/sys/absolute", .link("/other/secret")),
+        ] {
+            let isThere = all.insert(content, at: path)
+            #expect(isThere)
+        }
+        let root = SystemRoot(try #require(all.subtree(at: "machine")))
+        for path in ["../other/secret", "sys/../../other/secret", "sys/far", "sys/absolute", "/other/secret"] {
+            #expect(root.contents(path, limit: 10) == nil, "\(path)")
+        }
+        #expect(root.contents("sys/near", limit: 10) == [7], "above the root is the root, as the kernel has it")
+    }
+
+    /// As many as the kernel follows; more, or links that go round, lead nowhere.
+    @Test func linksOfACapturedTreeComeToAnEnd() throws {
+        var tree = CapturedTree()
+        var isThere = tree.insert(.file(bytes: [7], claimedBytes: 1), at: "0")
+        for number in 1...41 {
+            let isNew = tree.insert(.link("\(number - 1)"), at: "\(number)")
+            isThere = isThere && isNew
+        }
+        try #require(isThere)
+        #expect(SystemRoot(tree).contents("40", limit: 10) == [7])
+        #expect(SystemRoot(tree).contents("41", limit: 10) == nil)
     }
 
     @Test func theRunningMachineHasASysfs() {

@@ -14,7 +14,7 @@ MUTATIONS = [
          "case .control, .lineSeparator,", "bidirectional controls are not shown",
          "ForeignTextTests|TextTests|PeerMRErrorTests"),
         ("errors-unprinted", "PeerMRError.swift", "self.reason = reason.printable", "self.reason = reason",
-         "a sentence has nothing that a terminal acts upon", "ForeignTextTests|PeerMRErrorTests"),
+         "a sentence has nothing that a terminal acts upon", "PeerMRErrorTests"),
         ("links-without-end", "CapturedTree.swift",
          "guard links <= Self.linkLimit, target.utf8.count <= Self.pathLimit",
          "guard target.utf8.count <= Self.pathLimit", "links of links come to an end",

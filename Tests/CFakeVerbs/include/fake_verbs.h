@@ -249,7 +249,7 @@ void fake_verbs_stop_clock(int (*idle)(void *), void *argument);
 void fake_verbs_pass_time(unsigned milliseconds);
 
 /* fsync(2), rename(2) and linkat(2) of this thread are in the journal and can be made to fail; before the so-manieth of
- * them the process is killed. */
+ * them the process is killed. "open O_TMPFILE" can be made to fail, too, and what open(2) makes is in the journal. */
 void fake_verbs_kill_before(const char *call);
 
 /* Heap allocations that this thread has made so far: compare two readings. */
