@@ -251,6 +251,19 @@ import Testing
         }
     }
 
+    /// What was not begun when one failed is not begun any more.
+    @Test func aFailureStopsTheOthers() throws {
+        try withFakeVerbs { fake in
+            let machine = try Machine()
+            let parts = try (0..<20).map { _ in try HostMemory(allocating: 4096) }
+            fake_verbs_fail_once("ibv_reg_mr", EPERM, 7)
+            #expect(throws: PeerMRError.self) {
+                _ = try PeerRegion.register(parts, on: [machine.domain], access: Self.rights)
+            }
+            #expect(fake.journal.count { $0 == "ibv_reg_mr" } == 7)
+        }
+    }
+
     @Test func theFirstPartThatFailedIsNamed() throws {
         try withFakeVerbs { _ in
             let machine = try Machine()
@@ -261,6 +274,13 @@ import Testing
             }
             #expect(error?.reason.hasPrefix("part 8 of 20, on fake0: ") == true, "\(String(describing: error))")
             #expect(error?.code == .notPermitted)
+            // Of those that several threads fail at, the first in order.
+            fake_verbs_fail("ibv_reg_mr", EPERM, 0)
+            fake_verbs_set_registration_time(20_000)
+            let many = #expect(throws: PeerMRError.self) {
+                _ = try PeerRegion.register(parts, on: [machine.domain], access: Self.rights, concurrency: 8)
+            }
+            #expect(many?.reason.hasPrefix("part 1 of 20, on fake0: ") == true, "\(String(describing: many))")
             // One part in one region says no more than a registration does.
             let single = #expect(throws: PeerMRError.self) {
                 _ = try PeerRegion.register([parts[0]], on: [machine.domain], access: Self.rights)

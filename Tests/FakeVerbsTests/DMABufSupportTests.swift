@@ -73,6 +73,34 @@ import Testing
         }
     }
 
+    /// A device that could not be asked has not said no.
+    @Test func whatCouldNotBeAskedIsUnknown() throws {
+        try withFakeVerbs { fake in
+            fake_verbs_set_kernel("7.3.4")
+            let context = try Device(name: "fake0").open()
+            fake.fail("ibv_query_device_ex", Errno(rawValue: EIO))
+            let answer = Assessment(of: .p2pmem, on: context).api
+            #expect(answer.outcome == .unknown)
+            #expect(answer.reason.hasPrefix("fake0 cannot be asked"), "\(answer.reason)")
+        }
+    }
+
+    /// Where no memory could be opened, it is the answer of the side that refused it.
+    @Test func aRefusalIsTheAnswerOfWhoRefused() throws {
+        try withFakeVerbs { _ in
+            fake_verbs_set_buffer_probe(EBADF)
+            let context = try Device(name: "fake0").open()
+            for kind in [MemoryKind.dmabuf, .p2pmem, .host, .nic] {
+                var assessment = Assessment(of: kind, on: context)
+                let before = assessment
+                assessment.record(refusal: PeerMRError(.notFound, reason: "there is none", remedy: "make one"))
+                let refused = Answer(.no, "there is none", remedy: "make one")
+                #expect(assessment.api == (kind == .nic ? refused : before.api))
+                #expect(assessment.exporter == (kind == .nic ? before.exporter : refused))
+            }
+        }
+    }
+
     // MARK: - Refusals of a real buffer
 
     private func refusal(_ errno: Errno, access: Access = [.localWrite]) throws -> PeerMRError? {

@@ -49,12 +49,17 @@ import Testing
 
     @Test func aRead() throws {
         try withPair { pair, keys, _ in
-            try pair.postRead(keys.element(at: 1, count: 1), from: Self.remote, requestID: 2)
+            try pair.postRead(keys.element(at: 1, count: 100), from: Self.remote, requestID: 2)
             let sent = fake_verbs_last_send()
+            #expect(sent.request_id == 2)
             #expect(sent.opcode == 4, "IBV_WR_RDMA_READ")
+            #expect(sent.flags == Self.signaled)
             #expect(sent.remote_address == Self.remote.address)
             #expect(sent.remote_key == Self.remote.key)
             #expect(sent.address == keys.address + 1)
+            #expect(sent.byte_count == 100 && sent.key == keys.localKey)
+            try pair.postRead(keys.element(at: 0, count: 1), from: Self.remote, requestID: 3, signaled: false)
+            #expect(fake_verbs_last_send().flags == 0)
         }
     }
 
@@ -62,6 +67,7 @@ import Testing
         try withPair { pair, _, _ in
             try pair.postSend(immediate: 0xa1b2_c3d4, requestID: 3)
             let sent = fake_verbs_last_send()
+            #expect(sent.request_id == 3)
             #expect(sent.opcode == 3, "IBV_WR_SEND_WITH_IMM")
             #expect(sent.immediate == 0xa1b2_c3d4)
             #expect(sent.entries == 0)

@@ -95,6 +95,22 @@ import Testing
         }
     }
 
+    /// Also those whose entries would stand in the same place.
+    @Test func manyDomainsAreKeptApart() throws {
+        try withFakeVerbs { _ in
+            let machine = try Machine()
+            let domains = try (0..<400).map { _ in try ProtectionDomain(machine.context) }
+            let cache = try RegistrationCache()
+            let memory = try HostMemory(allocating: 4096)
+            let key = { (domain: ProtectionDomain) in
+                try cache.lease(memory, on: domain, access: Self.rights).keys.localKey
+            }
+            let keys = try domains.map(key)
+            #expect(Set(keys).count == 400)
+            #expect(try domains.map(key) == keys)
+        }
+    }
+
     @Test func aBufferIsKnownByItsNumberWhateverTheDescriptor() throws {
         try withFakeVerbs { fake in
             fake_verbs_set_buffer_probe(EBADF)

@@ -104,4 +104,18 @@ import Testing
         let again = Topology(root: SystemRoot(Snapshot.capture(machine.root)))
         #expect(again.firstDevices == topology.firstDevices)
     }
+
+    /// The kernel numbers the directories of its sysfs as it makes them.
+    @Test func theOldestOfTheRunningMachine() {
+        let root = SystemRoot.live
+        let devices = (root.entries("sys/bus/pci/devices") ?? []).compactMap { PCIAddress($0) }
+        let byBus = Dictionary(grouping: devices) { RootBus(domain: $0.domain, bus: $0.bus) }
+        let first = FirstDevices(root: root, devices).of(Set(byBus.keys))
+        func age(_ device: PCIAddress) -> UInt64? {
+            root.kernelNumber(ofDirectory: "sys/bus/pci/devices/\(device)")
+        }
+        for (bus, device) in first {
+            #expect(byBus[bus]?.compactMap(age).min() == age(device), "\(device)")
+        }
+    }
 }

@@ -44,6 +44,16 @@ import Testing
         #expect(abs(overhead.ratio - Double(ours) / Double(bare)) < 1e-12)
     }
 
+    /// Medians are compared: one call that took long is no overhead.
+    @Test func mediansAreCompared() throws {
+        let even = Distribution([10_000, 10_000, 10_000])
+        let uneven = Distribution([10_000, 10_000, 9_000_000])
+        for (ours, bare) in [(even, uneven), (uneven, even)] {
+            let overhead = try #require(Overhead(ours, bare))
+            #expect(abs(overhead.nanoseconds) < 100 && overhead.isWithinBar, "\(overhead.nanoseconds) ns")
+        }
+    }
+
     @Test func nothingIsComparedWithNothing() {
         var times = Distribution()
         #expect(Overhead(times, times) == nil)

@@ -31,7 +31,7 @@ MUTATIONS = of(
      "listed = bridges[here].allowsAcross", "some bridges are listed for themselves alone", _WALK),
     ("no-option-no-matter", "Topology+Walk.swift",
      "return hasPeerToPeer == nil && decided.isSupported == true ? decided.withoutAnswer : decided",
-     "return decided", "without CONFIG_PCI_P2PDMA known nothing is a yes", _TREES),
+     "return decided", "without CONFIG_PCI_P2PDMA known nothing is a yes", "KernelBuildTests"),
     ("other-rule-guessed", "Topology+Walk.swift", "if hasOtherACSRule != false, dependsOnACS(client, provider) {",
      "if hasOtherACSRule == nil, dependsOnACS(client, provider) {",
      "a kernel with another rule about ACS is not guessed", _TREES),
