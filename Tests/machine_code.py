@@ -26,17 +26,19 @@ LOOPS = {
 HITS = {
     "a lease of the registration cache": r"\$s6PeerMR17RegistrationCacheC5lease_2at",
     "the end of a lease": r"\$s6PeerMR11RegionLeaseVfD",
+    "a lease by address": r"\$s6PeerMR17RegistrationCacheC5lease_2at5countAA11RegionLeaseVAA14AddressRequest",
     "a lookup of the cache's reader": r"\$s6PeerMR11CacheReaderV4keys",
 }
 # The same in the C library, with the return of a lease.
 C_HITS = {
     "a lease in C": "peermr_cache_lease",
+    "a lease by address in C": "peermr_cache_lease_address",
     "the end of a lease in C": "peermr_lease_release",
     "a lookup of a reader in C": "peermr_reader_find",
 }
 # A lookup that finds nothing or is for nothing, and the end of a region that had ended before its last lease.
 NO_HITS = re.compile(
-    r"\$s6PeerMR(17RegistrationCacheC(4miss|7outside)|10CacheStoreC6retire)"
+    r"\$s6PeerMR(17RegistrationCacheC(4miss|7outside|9recognize)|10CacheStoreC6retire)"
     # In C: all that fails, the miss among it; a thread's first call, and tickets for more leases at once than ever.
     r"|\$s7PeerMRC(5lease|6refuse|11refuseChild)|enter$|refill$")
 # What is made for a run, and not for a message, does these things: so the look must find them there.

@@ -151,6 +151,13 @@ def caches():
                 lease.invalidate()
                 lease.release()
                 fails(Status.BUSY, cache.close)
+            with cache.addresses(domain, arenas=[arena]) as request:
+                address = ctypes.addressof(buffer)
+                with request.lease(address + 5, 100) as lease:
+                    assert lease.lkey and (lease.io_address, lease.length) == (address + 5, 100)
+                fails(Status.INVALID_ARGUMENT, request.lease, address, 65537)
+                fails(Status.BUSY, arena.close)
+            assert cache.invalidate_addresses(address + 100, 1) == 1
             assert cache.invalidate(arena) == 0 and cache.invalidate() == 0
         cache.release_domain(domain)
     fails(Status.INVALID_ARGUMENT, peermr.Cache, 0)

@@ -15,14 +15,17 @@ _HEADER = Path(__file__).resolve().parents[2] / "Sources" / "CPeerMR" / "include
 _DATE = "November 21, 2026"
 # Where the first sentence of the header is too long for a title.
 _TITLES = {
+    "peermr_address_request_free": "frees a request of leases by address",
     "peermr_arena_create": "declares host memory that regions of caches may be of",
     "peermr_arena_free": "ends an arena of host memory",
     "peermr_bulk_keys": "the keys of a range of memory that is registered in chunks",
     "peermr_bulk_piece": "the keys of as much of a range as one chunk has",
     "peermr_cache_free": "frees a cache of regions",
+    "peermr_cache_invalidate_addresses": "invalidates the regions that were leased by address",
     "peermr_cache_invalidate_p2pmem": "invalidates the regions of a memory",
     "peermr_cache_invalidate_provider": "invalidates the regions of a PCI function's memory",
     "peermr_cache_lease": "leases a region that has a range of a memory",
+    "peermr_cache_lease_address": "leases a region of what is mapped at an address",
     "peermr_cache_release_domain": "lets go of a protection domain",
     "peermr_cache_statistics": "what a cache did, and holds",
     "peermr_deregister": "deregisters a region",
@@ -49,6 +52,7 @@ _TITLES = {
     "peermr_register_bulk": "registers many parts of memory at once, all or none",
     "peermr_register_memory": "registers memory that was opened, or a range of it",
     "peermr_register_p2pmem": "registers p2pmem with the method that works",
+    "peermr_request_addresses": "looks up what leases by address have in common",
     "peermr_request_free": "frees a request of a cache",
     "peermr_request_p2pmem": "looks up what leases of a memory have in common",
     "peermr_status_name": "the name of a status",
@@ -61,7 +65,7 @@ _FAMILIES = [
     ["peermr_memory", "peermr_register_memory"],
     ["peermr_register_bulk", "peermr_bulk"],
     ["peermr_register", "peermr_region", "peermr_method_name", "peermr_prove", "peermr_deregister"],
-    ["peermr_cache", "peermr_arena", "peermr_request", "peermr_lease", "peermr_reader"],
+    ["peermr_cache", "peermr_arena", "peermr_request", "peermr_address_request", "peermr_lease", "peermr_reader"],
 ]
 
 

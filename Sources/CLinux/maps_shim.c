@@ -5,10 +5,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 /* struct procmap_query, which older headers lack. */
@@ -87,28 +87,34 @@ static int open_and_ask(struct kept *kept, int stale, struct query *query)
     return result;
 }
 
-int peermr_mapping_from(uint64_t address, struct peermr_mapping *mapping, char *name, size_t name_bytes)
+static int look_up(struct query *query, struct peermr_mapping *found)
 {
     struct kept *kept = kept_page();
-    struct query query;
-    memset(&query, 0, sizeof(query));
-    query.size = sizeof(query);
-    query.flags = COVERING_OR_NEXT;
-    query.address = address;
-    query.name = (uintptr_t)name;
-    query.name_size = (uint32_t)name_bytes;
-    name[0] = '\0';
-
     int number = kept ? atomic_load_explicit(&kept->descriptor, memory_order_acquire) : 0;
-    int result = number > 0 && is_still(kept, number - 1) ? ask(number - 1, &query)
-                                                          : open_and_ask(kept, number, &query);
+    int result = number > 0 && is_still(kept, number - 1) ? ask(number - 1, query) : open_and_ask(kept, number, query);
     if (result != 0)
         return -1;
-    *mapping = (struct peermr_mapping){
-        .start = query.start, .end = query.end, .offset = query.offset, .inode = query.inode,
-        .device_major = query.device_major, .device_minor = query.device_minor,
-        .is_readable = (query.mapping_flags & READABLE) != 0, .is_writable = (query.mapping_flags & WRITABLE) != 0,
-        .is_shared = (query.mapping_flags & SHARED) != 0,
+    *found = (struct peermr_mapping){
+        .start = query->start, .end = query->end, .offset = query->offset, .inode = query->inode,
+        .device = makedev(query->device_major, query->device_minor),
+        .is_readable = (query->mapping_flags & READABLE) != 0, .is_writable = (query->mapping_flags & WRITABLE) != 0,
+        .is_shared = (query->mapping_flags & SHARED) != 0,
     };
     return 0;
+}
+
+int peermr_mapping_from(uint64_t address, struct peermr_mapping *found, char *name, size_t name_bytes)
+{
+    struct query query = {
+        .size = sizeof(query), .flags = COVERING_OR_NEXT, .address = address, .name_size = (uint32_t)name_bytes,
+        .name = (uintptr_t)name,
+    };
+    name[0] = '\0';
+    return look_up(&query, found);
+}
+
+int peermr_mapping_at(uint64_t address, struct peermr_mapping *found)
+{
+    struct query query = {.size = sizeof(query), .address = address};
+    return look_up(&query, found);
 }

@@ -166,7 +166,7 @@ struct BulkRegistration {
         for (number, part) in parts.enumerated() where part.kind == .host {
             guard case .mapped(let whole) = try part.backing(for: []) else { continue }
             HostPopulation.askForHugePages(whole)
-            let isOurs = ((part as? MemoryPart)?.root ?? part) is HostMemory
+            let isOurs = part.root is HostMemory
             var address = whole.address
             let end = whole.address + UInt(whole.byteCount)
             while address < end {
@@ -200,11 +200,6 @@ struct BulkRegistration {
         func add(_ count: Int) { bytes.wrappingAdd(UInt64(count), ordering: .relaxed) }
         var value: UInt64 { bytes.load(ordering: .relaxed) }
     }
-}
-
-extension MemoryPart {
-    /// The memory that this is a range of, also of a range of a range.
-    var root: any Memory { (whole as? MemoryPart)?.root ?? whole }
 }
 
 extension RegistrationPlan {

@@ -18,6 +18,8 @@ final class CacheFlight: @unchecked Sendable {
     typealias Outcome = Result<Int, PeerMRError>
 
     let key: Key
+    /// Where this process has the memory mapped, where that is known.
+    let addresses: Range<UInt64>?
     /// Under the cache's lock: how many wait, and whether the region has ended before it is there.
     var waiters = 0
     var isEnded = false
@@ -26,8 +28,9 @@ final class CacheFlight: @unchecked Sendable {
     private let isDone: UnsafeMutablePointer<pthread_cond_t>
     private var outcome: Outcome?
 
-    init(_ key: Key) {
+    init(_ key: Key, _ addresses: Range<UInt64>?) {
         self.key = key
+        self.addresses = addresses
         unsafe lock = .allocate(capacity: 1)
         unsafe isDone = .allocate(capacity: 1)
         unsafe pthread_mutex_init(lock, nil)

@@ -56,7 +56,7 @@ extension CacheStore {
     }
 
     @inline(never)
-    private func giveBack(_ slot: UnsafeMutablePointer<CacheSlot>, _ count: LeaseCount.Place) {
+    func giveBack(_ slot: UnsafeMutablePointer<CacheSlot>, _ count: LeaseCount.Place) {
         if unsafe CacheIndex.giveBack(slot, count) { unsafe retire(slot) }
     }
 }

@@ -53,7 +53,8 @@ enum SlotState {
 enum RegionTraits {
     static let exact: UInt64 = 0xffff_ffff
     /// The kind of identity, which is part of what must match.
-    static let space: UInt64 = 0xf << 20
+    static let space: UInt64 = 0xf << spaceShift
+    static let spaceShift: UInt64 = 20
     static let local: UInt64 = 0xff << 32
     static let isNatural: UInt64 = 1 << 40
     private static let alignment: UInt64 = 41
@@ -68,7 +69,7 @@ enum RegionTraits {
         // Bits 0 to 9, and the optional ones from 20 on.
         let exact = UInt64(rights & 0x3ff | rights >> 10 & 0xffc00)
         let local = UInt64(access.intersection(localRights).rawValue)
-        return exact | (space & 0xf) << 20 | (handle & 0xff) << 24 | local << 32
+        return exact | (space & 0xf) << spaceShift | (handle & 0xff) << 24 | local << 32
     }
 
     static func constrained(_ constraint: TransferConstraint) -> UInt64 {

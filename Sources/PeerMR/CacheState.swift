@@ -20,7 +20,7 @@ struct CacheBuffer: Hashable {
     /// - Parameter space: the kind of identity; see ``RegionTraits/space``.
     init(identity: UInt64, space: UInt64) {
         self.identity = identity
-        self.space = space << 20
+        self.space = space << RegionTraits.spaceShift
     }
 
     init(_ key: CacheKey) {
@@ -53,6 +53,8 @@ struct CacheState {
     var readers = CacheReaders()
     var flights: [CacheFlight.Key: CacheFlight] = [:]
     var domains = CacheDomains()
+    /// The pools that regions over addresses are, or were, of.
+    var pools: Set<CacheBuffer> = []
     /// The cache is gone: what is still registered goes with its last lease.
     var isClosed = false
     /// Whether the store holds itself for leases that outlive the cache.

@@ -15,9 +15,13 @@ extension CacheStore {
             if state.flights[key] === flight { state.flights[key] = nil }
             state.statistics.registrationNanoseconds += region.region.registrationNanoseconds
             let ended = self.makeRoom(&state, for: key.byteCount)
+            let isOfPool = self.spaces.isOfPool(key.key)
+            if isOfPool { state.pools.insert(CacheBuffer(key.key)) }
+            // Pinned pages stay, whatever comes to their addresses: such a region serves those that wait for it.
+            let isFollowed = !isOfPool || region.region.choice.method == .onDemand
             let slot = state.add(
                 region, key.key, start: key.start, leases: flight.waiters + 1,
-                isAlive: !flight.isEnded && !state.isClosed, self.index)
+                isAlive: !flight.isEnded && !state.isClosed && isFollowed, self.index)
             return (slot, slot == nil ? ended + [region] : ended)
         }
         guard let slot else { throw .cacheFull(limits.regions) }

@@ -8,6 +8,7 @@ internal import Verbs
 final class CacheStore: Sendable {
     let index: CacheIndex
     let limits: RegistrationCache.Limits
+    let spaces = CacheSpaces()
     private let state: Mutex<CacheState>
 
     init(_ limits: RegistrationCache.Limits) throws(PeerMRError) {

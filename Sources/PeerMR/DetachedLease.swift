@@ -66,3 +66,26 @@ package final class BoundRequest: Sendable {
             store: Unmanaged.passUnretained(store).toOpaque(), keys: lease.hit.regionKeys(length))
     }
 }
+
+/// The same for lookups by address.
+package final class BoundAddresses: Sendable {
+    package let cache: RegistrationCache
+    package let request: AddressRequest
+    private let store: CacheStore
+
+    package init(_ request: AddressRequest, of cache: RegistrationCache) {
+        self.cache = cache
+        self.request = request
+        store = cache.store
+    }
+
+    /// A lease of a region that the cache has.
+    ///
+    /// - Returns: nil where it has none, and for what has to be looked at more closely.
+    package func leaseIfCached(at address: UInt64, count: UInt64) -> DetachedLease? {
+        guard count > 0, let lease = store.lease(request, address, count) else { return nil }
+        return unsafe DetachedLease(
+            slot: UnsafeMutableRawPointer(lease.hit.slot), count: UnsafeMutableRawPointer(lease.count),
+            store: Unmanaged.passUnretained(store).toOpaque(), keys: lease.hit.regionKeys(count))
+    }
+}

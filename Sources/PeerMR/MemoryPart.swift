@@ -69,3 +69,8 @@ public final class MemoryPart: Memory {
     /// Explains a refused registration.
     public func explain(_ refusal: PeerMRError) -> PeerMRError { whole.explain(refusal) }
 }
+
+extension Memory {
+    /// The memory itself, or what it is a range of, also of a range of a range.
+    var root: any Memory { (self as? MemoryPart)?.whole.root ?? self }
+}

@@ -8,7 +8,7 @@ extension PeerMRError {
         "Keeping regions in a cache",
         [
             cacheLimit, cacheMemory, cacheOfParent, cacheFull, cacheNames, outsideCached, requestOfOther, domainLeased,
-            domainReleased, partOfDeviceMemory, addressWithoutIdentity,
+            domainReleased, partOfDeviceMemory, addressWithoutIdentity, addressOfDevice, addressTwice,
         ])
 
     static let cacheLimit = ErrorTable(facts: "name", "value", "most") { name, value, most in
@@ -37,6 +37,16 @@ extension PeerMRError {
         ErrorRow(
             .invalidArgument, "host memory by its address has no identity: other memory may be mapped there next",
             "make a HostArena of it, or allocate HostMemory")
+    }
+    static let addressOfDevice = ErrorTable(facts: "object") { object in
+        ErrorRow(
+            .notSupported, "\(object) is not known by its address: the kernel does not tell whose mapping it is",
+            "export it as a dma-buf, and look that up")
+    }
+    static let addressTwice = ErrorTable {
+        ErrorRow(
+            .invalidArgument, "memory that is looked up by its address has that as its I/O address, and no other",
+            "leave the I/O address out")
     }
     static let requestOfOther = ErrorTable {
         ErrorRow(.invalidArgument, "the request is of another cache", "use the cache that made it")

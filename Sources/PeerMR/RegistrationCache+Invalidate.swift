@@ -6,13 +6,14 @@ public import Verbs
 
 // Regions that end: no lookup finds them from here on, and they are deregistered with their last lease.
 extension RegistrationCache {
-    /// Ends the regions of a memory, in all domains.
+    /// Ends the regions of a memory, in all domains: of p2pmem that the application has mapped those at its addresses.
     ///
     /// - Returns: how many ended.
     @discardableResult
     public func invalidate(_ memory: any Memory) throws(PeerMRError) -> Int {
-        let buffer = try buffer(of: memory)
-        return try end(.buffer, { buffer.isOf($0.key) }) { state in state.books.slots(of: buffer) }
+        if case .pool = memory.identity { return try end(.buffer, memory, 0..<memory.byteCount) }
+        let buffer = try buffer(memory, memory.identity)
+        return try end(.buffer, { buffer.isOf($0.key.key) }) { state in state.books.slots(of: buffer) }
     }
 
     /// Ends the regions of a memory that have a part of a range, in all domains.
@@ -20,14 +21,26 @@ extension RegistrationCache {
     /// - Returns: how many ended.
     @discardableResult
     public func invalidate(_ memory: any Memory, _ range: Range<Int>) throws(PeerMRError) -> Int {
-        let buffer = try buffer(of: memory)
+        try end(.range, memory, range)
+    }
+
+    private func end(
+        _ cause: CacheStatistics.Invalidation, _ memory: any Memory, _ range: Range<Int>
+    ) throws(PeerMRError) -> Int {
+        var buffers = [try buffer(memory, memory.identity)]
+        // Where it is pinned it is known by the object.
+        if case .pool = memory.identity { buffers.append(try buffer(memory, .object(ObjectIdentifier(memory.root)))) }
         guard !range.isEmpty else { return 0 }
         let start = memory.identityOffset &+ UInt64(clamping: range.lowerBound)
         let end = memory.identityOffset &+ UInt64(clamping: range.upperBound)
         return try self.end(
-            .range, { buffer.isOf($0.key) && $0.start < end && start < $0.start + $0.byteCount }
+            cause,
+            { flight in
+                let key = flight.key
+                return buffers.contains { $0.isOf(key.key) } && key.start < end && start < key.start + key.byteCount
+            }
         ) { state in
-            state.books.slots(of: buffer).filter { number in
+            buffers.flatMap { state.books.slots(of: $0) }.filter { number in
                 let slot = unsafe self.store.index.slots + number
                 let first = unsafe slot.pointee.start.load(ordering: .relaxed)
                 return unsafe first < end && start < first + slot.pointee.byteCount.load(ordering: .relaxed)
@@ -80,17 +93,17 @@ extension RegistrationCache {
         guard leased == 0 else { throw .domainLeased(leased) }
     }
 
-    private func buffer(of memory: any Memory) throws(PeerMRError) -> CacheBuffer {
-        let (identity, space) = try identify(memory)
-        return CacheBuffer(identity: identity, space: space)
+    private func buffer(_ memory: any Memory, _ identity: MemoryIdentity) throws(PeerMRError) -> CacheBuffer {
+        let (number, space) = try identify(memory, as: identity)
+        return CacheBuffer(identity: number, space: space)
     }
 
-    private func end(
-        _ cause: CacheStatistics.Invalidation, _ isMeant: (CacheFlight.Key) -> Bool,
+    func end(
+        _ cause: CacheStatistics.Invalidation, _ isMeant: (CacheFlight) -> Bool,
         _ slots: (CacheState) -> [Int]
     ) throws(PeerMRError) -> Int {
         try store.withState { state -> (Int, CacheState.Ended) in
-            for flight in state.flights.values where isMeant(flight.key) { flight.isEnded = true }
+            for flight in state.flights.values where isMeant(flight) { flight.isEnded = true }
             var (ended, count): (CacheState.Ended, Int) = ([], 0)
             for number in slots(state) {
                 let (isEnded, region) = state.end(number, self.store.index)

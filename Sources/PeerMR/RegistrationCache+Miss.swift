@@ -33,7 +33,8 @@ extension RegistrationCache {
                 state.statistics.waits += 1
                 return (.wait(flight), [])
             }
-            let flight = CacheFlight(flightKey)
+            let flight = CacheFlight(
+                flightKey, request.memory.addresses(from: Int(first - request.offset), count: Int(size)))
             state.flights[flightKey] = flight
             state.statistics.misses += 1
             return (.register(flight), [])

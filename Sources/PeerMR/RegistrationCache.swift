@@ -55,8 +55,6 @@ public final class RegistrationCache: Sendable {
 
     /// Small numbers for what is compared as a whole.
     private struct Names {
-        /// The file systems that dma-bufs are on: one, as far as kernels go.
-        var devices: [UInt64] = []
         var handles: [DMAHandle] = []
     }
 
@@ -84,43 +82,59 @@ public final class RegistrationCache: Sendable {
         for memory: any Memory, on domain: ProtectionDomain, access: Access,
         options: RegistrationOptions = RegistrationOptions(), widening: Widening = .none
     ) throws(PeerMRError) -> RegionRequest {
-        let (identity, space) = try identify(memory)
+        // A region of the same may be there that was registered by another way to it, which allows more.
+        try (memory.root as? UserMemory)?.validate(access)
+        let (identity, space) = try identify(memory, as: Self.identity(of: memory, on: domain))
         let offset = memory.identityOffset
         // By an address of the application's, devices and peers know memory by that address.
-        let address = options.ioAddress ?? (memory as? UserMemory).map { UInt64($0.address) }
+        let address =
+            options.ioAddress
+            ?? (memory.root as? UserMemory).map { UInt64($0.address) &+ (offset &- $0.identityOffset) }
         let handle = try options.handle.map { handle throws(PeerMRError) in try number(of: handle) } ?? 0
-        let raw = unsafe UInt(bitPattern: domain.rawObject)
-        let domainNumber = try store.withState { state -> (UInt64, CacheState.Ended) in
-            (state.domains.number(of: raw), [])
-        }
         let key = CacheKey(
-            identity: identity, domain: domainNumber,
+            identity: identity, domain: try number(of: domain),
             traits: RegionTraits.requested(access, space: space, handle: handle),
             ioAddress: address.map { $0 &- offset })
         return RegionRequest(
             memory: memory, domain: domain, access: access, options: options,
             widening: access.isRemote ? .none : widening, byteCount: memory.byteCount,
             offset: offset, key: key, cache: ObjectIdentifier(store),
-            number: Self.requestCount.wrappingAdd(1, ordering: .relaxed).newValue)
+            number: Self.nextNumber())
     }
 
-    func identify(_ memory: any Memory) throws(PeerMRError) -> (UInt64, space: UInt64) {
-        if let user = memory as? UserMemory, user.kind == .host { throw .addressWithoutIdentity() }
-        switch memory.identity {
+    static func nextNumber() -> UInt64 { requestCount.wrappingAdd(1, ordering: .relaxed).newValue }
+
+    /// What a memory is known by in a domain.
+    ///
+    /// A mapping of the application's of p2pmem is known by its pool and its address, because an on-demand region
+    /// follows what is mapped there. One that is pinned does not: it is known by the object, as long as that lives.
+    private static func identity(of memory: any Memory, on domain: ProtectionDomain) -> MemoryIdentity {
+        guard case .pool = memory.identity else { return memory.identity }
+        let plan = try? DeviceCache.of(domain.context).plan(for: memory.kind, of: memory.provider, on: domain.context)
+        return plan?.choice.method == .onDemand ? memory.identity : .object(ObjectIdentifier(memory.root))
+    }
+
+    func identify(
+        _ memory: any Memory, as identity: MemoryIdentity
+    ) throws(PeerMRError) -> (UInt64, space: UInt64) {
+        if let user = memory.root as? UserMemory, user.kind == .host { throw .addressWithoutIdentity() }
+        let number: UInt64?
+        let inode: UInt64
+        switch identity {
         case .object(let object): return (UInt64(UInt(bitPattern: object)), 0)
-        case .dmaBuf(let device, let inode):
-            let number = names.withLock { names -> Int? in
-                if let known = names.devices.firstIndex(of: device) { return known }
-                guard names.devices.count < 15 else { return nil }
-                names.devices.append(device)
-                return names.devices.count - 1
-            }
-            guard let number else { throw .cacheNames("file systems of dma-bufs", 15) }
-            return (inode, UInt64(number + 1))
+        case .dmaBuf(let device, let found): (number, inode) = (store.spaces.number(of: device, .buffers), found)
+        case .pool(let device, let found): (number, inode) = (store.spaces.number(of: device, .pools), found)
         }
+        guard let number else { throw .cacheNames("file systems of memory", CacheSpaces.most) }
+        return (inode, number)
     }
 
-    private func number(of handle: DMAHandle) throws(PeerMRError) -> UInt64 {
+    func number(of domain: ProtectionDomain) throws(PeerMRError) -> UInt64 {
+        let raw = unsafe UInt(bitPattern: domain.rawObject)
+        return try store.withState { state -> (UInt64, CacheState.Ended) in (state.domains.number(of: raw), []) }
+    }
+
+    func number(of handle: DMAHandle) throws(PeerMRError) -> UInt64 {
         let number = names.withLock { names -> Int? in
             if let known = names.handles.firstIndex(where: { $0 === handle }) { return known }
             guard names.handles.count < 255 else { return nil }

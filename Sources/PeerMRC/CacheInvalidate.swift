@@ -70,7 +70,7 @@ public func peermr_cache_release_domain(
     }
 }
 
-private func invalidate(
+func invalidate(
     _ cache: OpaquePointer?, _ ended: UnsafeMutablePointer<UInt64>?,
     _ body: (RegistrationCache) throws(PeerMRError) -> Int
 ) -> peermr_status {

@@ -16,9 +16,10 @@ enum HandleKind: UInt, CaseIterable {
     case reader = 7
     case bulk = 8
     case memory = 9
+    case addressRequest = 10
 
     /// Whether hits of a cache use it; see ``HandleTable/borrow(_:_:_:)``.
-    var isBorrowed: Bool { self == .request || self == .reader }
+    var isBorrowed: Bool { self == .request || self == .reader || self == .addressRequest }
 
     /// Its name in the header.
     var name: String {
@@ -32,6 +33,7 @@ enum HandleKind: UInt, CaseIterable {
         case .arena: "struct peermr_arena"
         case .request: "struct peermr_request"
         case .reader: "struct peermr_reader"
+        case .addressRequest: "struct peermr_address_request"
         }
     }
 }
@@ -202,6 +204,7 @@ enum Live {
     static let caches = HandleTable<CacheBox>(.cache)
     static let arenas = HandleTable<ArenaBox>(.arena)
     static let requests = HandleTable<BoundRequest>(.request).rooted(PEERMR_ROOT_REQUESTS)
+    static let addressRequests = HandleTable<BoundAddresses>(.addressRequest).rooted(PEERMR_ROOT_ADDRESSES)
     static let readers = HandleTable<ReaderBox>(.reader).rooted(PEERMR_ROOT_READERS)
     static let capabilities = HandleTable<CapabilityBox>(.capability)
     static let memories = HandleTable<P2PMemoryBox>(.p2pmem)

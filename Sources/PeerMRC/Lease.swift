@@ -43,7 +43,7 @@ private func hit(
 
 /// Fills in what C sees of a lease; without memory for a ticket the lease is given back.
 @inline(__always)
-private func take(_ lease: DetachedLease, _ out: UnsafeMutablePointer<peermr_lease>) -> Bool {
+func take(_ lease: DetachedLease, _ out: UnsafeMutablePointer<peermr_lease>) -> Bool {
     let ticket = unsafe peermr_ticket_take(lease.slot, lease.count, lease.store)
     guard ticket != 0 else {
         _ = unsafe DetachedLease.giveBack(lease.slot, lease.count, lease.store)

@@ -15,6 +15,9 @@ struct MappedRange: Hashable, Sendable {
     let object: MappedObject
     /// Where the range begins in its object, in bytes.
     let offset: UInt64
+    /// The numbers of the object's file system, and of the object in it; 0 for memory without a file.
+    let device: UInt64
+    let inode: UInt64
     /// Whether all of it may be written, and what is written reaches the object.
     let isWritable: Bool
     let isShared: Bool
@@ -43,9 +46,26 @@ struct MappedRange: Hashable, Sendable {
         self.byteCount = byteCount
         self.object = object
         offset = first.offset &+ (address - first.addresses.lowerBound)
+        device = first.device
+        inode = first.inode
         isWritable = lines.allSatisfy(\.isWritable)
         isShared = lines.allSatisfy(\.isShared)
         self.root = root
+    }
+
+    /// All of the mappings that a range is in, or just the range.
+    ///
+    /// - Throws: as ``init(at:byteCount:root:)`` does.
+    static func around(
+        _ address: UInt64, byteCount: UInt64, whole: Bool, root: SystemRoot
+    ) throws(PeerMRError) -> MappedRange {
+        let range = try MappedRange(at: address, byteCount: byteCount, root: root)
+        guard whole, range.object != .host else { return range }
+        let lines = try MemoryMap.lines(covering: address..<address + byteCount, root: root)
+        guard let start = lines.first?.addresses.lowerBound, let end = lines.last?.addresses.upperBound,
+            start <= address, end > address
+        else { return range }
+        return try MappedRange(at: start, byteCount: end - start, root: root)
     }
 
     /// The object is mapped there still.
@@ -53,7 +73,10 @@ struct MappedRange: Hashable, Sendable {
     /// - Throws: as ``init(at:byteCount:root:)`` does, and `memoryRevoked` where another object is there.
     func validateUnchanged() throws(PeerMRError) {
         let now = try MappedRange(at: address, byteCount: byteCount, root: root)
-        guard now.object == object else { throw .replacedRange(address, object, now.object) }
+        // Of one name may be a pool that is there again, which is another one.
+        guard now.object == object, object == .host || now.inode == inode else {
+            throw .replacedRange(address, object, now.object)
+        }
     }
 
     /// No part of the range is without memory.

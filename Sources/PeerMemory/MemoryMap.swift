@@ -52,7 +52,7 @@ struct MemoryMapLine: Hashable {
         isWritable = mapping.is_writable != 0
         isShared = mapping.is_shared != 0
         offset = mapping.offset
-        device = Self.device(UInt64(mapping.device_major), UInt64(mapping.device_minor))
+        device = mapping.device
         inode = mapping.inode
         self.path = path
     }

@@ -44,17 +44,31 @@ public final class UserMemory: Memory {
     ///   descriptor of its device open, `notSupported` where several of its devices may be mapped there, or where it
     ///   is no BAR.
     @unsafe
-    public init(
+    public convenience init(
         at address: UInt64, byteCount: UInt64, provider: PCIAddress? = nil, root: SystemRoot = .live
     ) throws(PeerMRError) {
         let range = try MappedRange(at: address, byteCount: byteCount, root: root)
-        let bar = try MappedBAR.find(range, named: provider)
+        self.init(range, try MappedBAR.find(range, named: provider))
+    }
+
+    /// What a cache finds mapped at an address: of a device the mapping alone, and not whose it is.
+    ///
+    /// - Parameter whole: take all of the mapping that the range is in, unless it is the host's.
+    /// - Throws: as ``init(at:byteCount:provider:root:)`` does of other memory than vfio's.
+    @unsafe
+    package convenience init(
+        mappedAt address: UInt64, byteCount: UInt64, whole: Bool, root: SystemRoot
+    ) throws(PeerMRError) {
+        self.init(try MappedRange.around(address, byteCount: byteCount, whole: whole, root: root), nil)
+    }
+
+    private init(_ range: MappedRange, _ bar: MappedBAR?) {
         self.range = range
         self.bar = bar
         if case .p2pmem(let provider) = range.object {
-            providerDriver = root.driver(of: provider)
+            providerDriver = range.root.driver(of: provider)
         } else {
-            providerDriver = bar.flatMap { root.driver(of: $0.function) }
+            providerDriver = bar.flatMap { range.root.driver(of: $0.function) }
         }
     }
 
@@ -86,19 +100,38 @@ public final class UserMemory: Memory {
         }
     }
 
-    /// What tells the memory from any other that is alive.
+    /// What tells the memory from any other that is alive: of p2pmem the pool, of a dma-buf its number, of other memory
+    /// this object.
     public var identity: MemoryIdentity {
-        guard case .dmabuf(let identity, _) = object else { return .object(ObjectIdentifier(self)) }
-        return .dmaBuf(device: identity.device, inode: identity.inode)
+        switch object {
+        case .dmabuf(let identity, _): .dmaBuf(device: identity.device, inode: identity.inode)
+        case .p2pmem: .pool(device: range.device, inode: range.inode)
+        case .host, .device: .object(ObjectIdentifier(self))
+        }
     }
 
-    /// Where the mapping begins in its dma-buf, in bytes; 0 for other memory.
+    /// Where the mapping begins in its dma-buf, in bytes; of p2pmem the address; 0 for other memory.
     public var identityOffset: UInt64 {
-        if case .dmabuf = object { range.offset } else { 0 }
+        switch object {
+        case .dmabuf: range.offset
+        case .p2pmem: range.address
+        case .host, .device: 0
+        }
     }
 }
 
 extension UserMemory {
+    /// Whether what is mapped allows an access, for those who have a region of it already.
+    ///
+    /// - Throws: as ``backing(for:)`` does of a mapping for reading and of a private one.
+    package func validate(_ access: Access) throws(PeerMRError) {
+        switch object {
+        case .host: break
+        case .device: if bar != nil { try range.validate(access) }
+        case .p2pmem, .dmabuf: try range.validate(access)
+        }
+    }
+
     /// - Throws: `notFound` where no descriptor of the dma-buf is open any more, `notPermitted` where devices were to
     ///   write to what is mapped for reading, `notSupported` for a private mapping, whose copy devices would miss.
     public func backing(for access: Access) throws(PeerMRError) -> MemoryBacking {

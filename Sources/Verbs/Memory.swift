@@ -80,4 +80,10 @@ public enum MemoryIdentity: Hashable, Sendable {
     /// A dma-buf: the number of the kernel's file system of dma-bufs, and the buffer's in it, whichever descriptor
     /// leads to it.
     case dmaBuf(device: UInt64, inode: UInt64)
+    /// A pool of p2pmem that the application has mapped, by the file that it has mapped: sysfs gives a pool that comes
+    /// again another number. Which mapping it is ``Memory/identityOffset`` tells, the address.
+    ///
+    /// Two mappings of a pool that were at one address after each other are not told apart: it names what is there now,
+    /// as an on-demand region over the address does.
+    case pool(device: UInt64, inode: UInt64)
 }

@@ -13,11 +13,14 @@ struct cached {
     struct peermr_arena *arena;
     struct peermr_request *request;
     struct peermr_reader *reader;
+    struct peermr_address_request *addresses;
     struct peermr_lease lease;
 };
 
 struct cached cached_open(const struct peermr_options *options);
 void cached_close(struct cached *cached);
+/* How many descriptors of this process are of a file. */
+int descriptors(int of);
 struct peermr_cache_statistics statistics(struct peermr_cache *cache);
 
 #endif

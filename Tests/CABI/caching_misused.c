@@ -121,8 +121,7 @@ void cache_access(void)
     cached_close(&cached);
 }
 
-/* How many descriptors of this process are of a file. */
-static int descriptors(int of)
+int descriptors(int of)
 {
     int count = 0;
     struct stat wanted, found;
@@ -194,6 +193,10 @@ static int look(void *argument)
         return 2;
     if (peermr_lease_invalidate(&cached->lease) != PEERMR_NOT_SUPPORTED)
         return 3;
+    if (peermr_cache_lease_address(cached->addresses, cached->machine.bytes, 1, &lease) != PEERMR_NOT_SUPPORTED)
+        return 10;
+    if (peermr_address_request_free(cached->addresses) != PEERMR_OK)
+        return 11;
     if (peermr_lease_release(&cached->lease) != PEERMR_NOT_SUPPORTED)
         return 4;
     if (peermr_cache_invalidate_all(cached->cache, NULL) != PEERMR_NOT_SUPPORTED)
@@ -214,11 +217,15 @@ void cache_after_fork(void)
     cached.lease = again;
     WORKS(peermr_reader_create(cached.cache, &cached.reader));
     WORKS(peermr_cache_lease(cached.request, 0, 4096, &cached.lease));
+    WORKS(peermr_request_addresses(cached.cache, cached.machine.pd, &cached.arena, 1, NULL, &cached.addresses));
+    WORKS(peermr_cache_lease_address(cached.addresses, cached.machine.bytes, 1, &again));
+    WORKS(peermr_lease_release(&again));
     CHECK(fake_verbs_in_child(look, &cached) == 0);
     WORKS(peermr_cache_lease(cached.request, 0, 4096, &again));
     CHECK(again.lkey == cached.lease.lkey);
     WORKS(peermr_lease_release(&again));
     WORKS(peermr_lease_release(&cached.lease));
     WORKS(peermr_reader_free(cached.reader));
+    WORKS(peermr_address_request_free(cached.addresses));
     cached_close(&cached);
 }

@@ -83,6 +83,43 @@ static void do_lease(void)
     WORKS(peermr_lease_release(&out));
 }
 
+static void fail_request_addresses(void)
+{
+    struct peermr_address_request *out;
+    FAILS(PEERMR_INVALID_ARGUMENT, peermr_request_addresses(no_handle(), have.machine.pd, NULL, 0, NULL, &out));
+}
+
+static void do_addresses(void)
+{
+    struct peermr_address_request *request = NULL;
+    struct peermr_lease out = PEERMR_LEASE_INIT;
+    WORKS(peermr_request_addresses(have.cache, have.machine.pd, &have.arena, 1, NULL, &request));
+    WORKS(peermr_cache_lease_address(request, have.machine.bytes, 100, &out));
+    WORKS(peermr_lease_release(&out));
+    WORKS(peermr_address_request_free(request));
+}
+
+static void fail_address_request_free(void)
+{
+    FAILS(PEERMR_INVALID_ARGUMENT, peermr_address_request_free(no_handle()));
+}
+
+static void fail_lease_address(void)
+{
+    struct peermr_lease out = PEERMR_LEASE_INIT;
+    FAILS(PEERMR_INVALID_ARGUMENT, peermr_cache_lease_address(no_handle(), have.machine.bytes, 1, &out));
+}
+
+static void fail_invalidate_addresses(void)
+{
+    FAILS(PEERMR_INVALID_ARGUMENT, peermr_cache_invalidate_addresses(have.cache, have.machine.bytes, 0, NULL));
+}
+
+static void do_invalidate_addresses(void)
+{
+    WORKS(peermr_cache_invalidate_addresses(have.cache, have.machine.bytes, 1, NULL));
+}
+
 static void fail_release(void)
 {
     struct peermr_lease none = PEERMR_LEASE_INIT;
@@ -204,6 +241,10 @@ const struct entry cache_entries[] = {
     ENTRY(peermr_request_arena, ENDS, fail_request_arena, do_request_arena),
     ENTRY(peermr_request_free, ENDS, fail_request_free, do_request_arena),
     ENTRY(peermr_cache_lease, ENDS, fail_lease, do_lease),
+    ENTRY(peermr_request_addresses, ENDS, fail_request_addresses, do_addresses),
+    ENTRY(peermr_address_request_free, ENDS, fail_address_request_free, do_addresses),
+    ENTRY(peermr_cache_lease_address, ENDS, fail_lease_address, do_addresses),
+    ENTRY(peermr_cache_invalidate_addresses, ENDS, fail_invalidate_addresses, do_invalidate_addresses),
     ENTRY(peermr_lease_release, ENDS, fail_release, do_lease),
     ENTRY(peermr_lease_invalidate, ENDS, fail_invalidate, do_invalidate),
     ENTRY(peermr_reader_create, ENDS, fail_reader_create, do_reader),

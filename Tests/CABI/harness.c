@@ -42,6 +42,7 @@ static const struct {
     {"regions of a cache invalidated by memory, range, provider and all", cache_invalidation},
     {"domains that a cache lets go of", cache_domains},
     {"a thread's own reader", cache_readers},
+    {"leases of what is mapped at an address", cache_addresses},
     {"leases given back twice, and those that are none", leases_twice},
     {"ranges, options and handles that a cache refuses", cache_refusals},
     {"access that memory does not allow, and failures that are forgotten", cache_access},

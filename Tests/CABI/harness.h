@@ -81,6 +81,7 @@ void cache_limits(void);
 void cache_invalidation(void);
 void cache_domains(void);
 void cache_readers(void);
+void cache_addresses(void);
 void leases_twice(void);
 void cache_refusals(void);
 void cache_access(void);

@@ -27,7 +27,11 @@ static void *leasing(void *argument)
         for (unsigned i = 0; i < 8; i++) {
             held[i] = (struct peermr_lease)PEERMR_LEASE_INIT;
             uint64_t offset = (number * 7 + i) % 8 * 1024;
-            WORKS(peermr_cache_lease(i % 2 ? own : common.cached.request, offset, 1024, &held[i]));
+            if (i == 5)
+                WORKS(peermr_cache_lease_address(common.cached.addresses, common.cached.machine.bytes + offset, 1024,
+                                                 &held[i]));
+            else
+                WORKS(peermr_cache_lease(i % 2 ? own : common.cached.request, offset, 1024, &held[i]));
             CHECK(held[i].io_address == (uintptr_t)common.cached.machine.bytes + offset && held[i].lkey != 0);
         }
         struct peermr_lease found = PEERMR_LEASE_INIT;
@@ -51,11 +55,14 @@ static void *leasing(void *argument)
 void threads_lease(void)
 {
     common.cached = cached_open(NULL);
+    WORKS(peermr_request_addresses(common.cached.cache, common.cached.machine.pd, &common.cached.arena, 1, NULL,
+                                   &common.cached.addresses));
     common.fake = fake_verbs_share();
     threads_run(&common.barrier, leasing);
     struct peermr_cache_statistics seen = statistics(common.cached.cache);
     CHECK(seen.bytes_leased == 0 && seen.ended_regions == 0 && seen.regions <= 8);
     CHECK(seen.hits + seen.misses + seen.waits >= THREADS * ROUNDS * 8);
+    WORKS(peermr_address_request_free(common.cached.addresses));
     cached_close(&common.cached);
 }
 

@@ -155,6 +155,9 @@ struct fake_coverage fake_verbs_coverage(uint32_t key)
             .inode = mapping->inode, .offset = mapping->offset, .access = mapping->access,
             .stamp = mapping->stamp,
         };
+    /* A region on demand is over what is mapped there by now. */
+    if (mapping && fake->stamps && !mapping->inode && mapping->access & IBV_ACCESS_ON_DEMAND)
+        memcpy(&coverage.stamp, mapping->behind, sizeof(coverage.stamp));
     fake_unlock();
     return coverage;
 }

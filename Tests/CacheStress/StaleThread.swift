@@ -90,9 +90,7 @@ struct StaleThread {
         defer { close(file) }
         try map(file)
         folder.replace("proc/self/maps", line("00:20 15926   /sys/bus/pci/devices/\(provider)/p2pmem/allocate"))
-        try lookUp(
-            unsafe UserMemory(at: UInt64(UInt(bitPattern: area)), byteCount: UInt64(Self.bytes), root: folder.root),
-            .address)
+        try lookUpArea(.address)
     }
 
     private mutating func asBuffer() throws {
@@ -105,9 +103,7 @@ struct StaleThread {
         folder.replace("proc/self/maps", line("\(device) \(status.st_ino)   /dmabuf:"))
         folder.replace("proc/self/fd/\(file)", "")
         defer { folder.remove("proc/self/fd/\(file)") }
-        try lookUp(
-            unsafe UserMemory(at: UInt64(UInt(bitPattern: area)), byteCount: UInt64(Self.bytes), root: folder.root),
-            .file(file))
+        try lookUpArea(.file(file))
     }
 
     private mutating func asHostMemory() throws {
@@ -118,7 +114,12 @@ struct StaleThread {
         generation += 1
         for page in 0..<Self.pages { (area + page * 4096).storeBytes(of: generation, as: UInt64.self) }
         let arena = unsafe try HostArena(at: area, byteCount: Self.bytes)
-        try lookUp(arena, .address)
+        if next(2) == 0 {
+            folder.replace("proc/self/maps", line("00:00 0").replacing("rw-s", with: "rw-p"))
+            try lookUpByAddress(.address, [arena])
+        } else {
+            try lookUp(arena, .address)
+        }
         // What an arena's owner has to do before other memory is there.
         try stage.cache.invalidate(arena)
     }
@@ -190,6 +191,28 @@ struct StaleThread {
         for _ in 0..<3 {
             let first = next(Self.pages)
             let lease = try stage.cache.lease(request, at: first * 4096, count: (1 + next(Self.pages - first)) * 4096)
+            check(lease.keys, backing, access)
+        }
+    }
+
+    /// What is mapped at the area, as memory of the application's or by its address alone.
+    private mutating func lookUpArea(_ backing: Backing) throws {
+        guard next(2) == 0 else { return try lookUpByAddress(backing) }
+        try lookUp(
+            unsafe UserMemory(at: UInt64(UInt(bitPattern: area)), byteCount: UInt64(Self.bytes), root: folder.root),
+            backing)
+    }
+
+    private mutating func lookUpByAddress(_ backing: Backing, _ arenas: [HostArena] = []) throws {
+        let access = Self.rights[next(3)]
+        let request = try stage.cache.addressRequest(
+            on: stage.domain, access: access, widening: next(2) == 0 ? .buffer : .none, arenas: arenas,
+            root: folder.root)
+        for _ in 0..<3 {
+            let first = next(Self.pages)
+            let address = UInt64(UInt(bitPattern: area)) + UInt64(first * 4096)
+            let lease = try stage.cache.lease(request, at: address, count: (1 + next(Self.pages - first)) * 4096)
+            if lease.keys.address != address { stale.report("\(lease.keys) is not at \(address)") }
             check(lease.keys, backing, access)
         }
     }

@@ -57,6 +57,24 @@ import Testing
         #expect(memory.bytes[4096] == 3, "neither unmapped nor changed")
     }
 
+    @Test func aPoolThatCameAgainIsAnotherOne() throws {
+        let memory = try HostMemory(allocating: 16384)
+        try withFakeVerbs { fake in
+            fake_verbs_set_kernel("7.3.4")
+            fake_verbs_set_on_demand(1, 0x1f)
+            let machine = try Machine()
+            let before = try user(memory, as: pool(), count: 16384)
+            let now = try user(memory, as: pool().replacing("15926", with: "15999"), count: 16384)
+            #expect(before.identity != now.identity && before.identityOffset == now.identityOffset)
+            let error = #expect(throws: PeerMRError.self) {
+                _ = try PeerRegion(registering: before, on: machine.domain, access: [.localWrite])
+            }
+            #expect(error?.code == .memoryRevoked)
+            #expect(try PeerRegion(registering: now, on: machine.domain, access: [.localWrite]).kind == .p2pmem)
+            #expect(fake.live(FAKE_REGION) == 0)
+        }
+    }
+
     @Test func hostMemoryIsPinnedAsItStands() throws {
         let memory = try HostMemory(allocating: 8192)
         try withFakeVerbs { _ in

@@ -26,8 +26,11 @@ MUTATIONS = of(
      "guard isWritable || !access.isWriting else { throw .readOnlyMapping(object, address) }", "",
      "a mapping for reading is not registered for writing", "UserMemoryTests|UserMemoryRegionTests"),
     ("replaced-passed", "MappedRange.swift",
-     "guard now.object == object else { throw .replacedRange(address, object, now.object) }", "_ = now",
+     "guard now.object == object, object == .host || now.inode == inode else {", "guard now.root == root else {",
      "what is mapped in place of the memory is not registered", "UserMemoryTests|UserMemoryRegionTests"),
+    ("pool-that-came-again-passed", "MappedRange.swift",
+     "guard now.object == object, object == .host || now.inode == inode else {", "guard now.object == object else {",
+     "a pool that has come again is another one", "UserMemoryTests|UserMemoryRegionTests"),
     ("maps-overflow", "MemoryMap.swift",
      "guard !isTooMuch, product <= .max - UInt64(figure) else { return nil }\n            value = product + "
      "UInt64(figure)",

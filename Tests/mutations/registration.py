@@ -3,6 +3,7 @@
 from .mutation import of
 
 _REGIONS = "PeerRegionTests|PeerMemoryRegionTests|UserMemoryRegionTests|DMABufPeerRegionTests"
+_ADDRESSES = "CacheAddressTests|StaleKeyTests"
 _CACHE = "RegistrationCacheTests|CacheMisuseTests|CacheLifetimeTests|CacheStressTests"
 
 MUTATIONS = of(
@@ -141,7 +142,7 @@ MUTATIONS = of(
      "unsafe entry.pointee.epoch == epoch, unsafe entry.pointee.keys.byteCount >= count",
      "what a reader remembers has the length that was asked for", _CACHE),
     ("flight-survives-end", "RegistrationCache+Invalidate.swift",
-     "for flight in state.flights.values where isMeant(flight.key) { flight.isEnded = true }", "_ = isMeant",
+     "for flight in state.flights.values where isMeant(flight) { flight.isEnded = true }", "_ = isMeant",
      "what is being registered meanwhile ends, too", _CACHE),
     ("released-domain-used", "RegistrationCache+Miss.swift",
      "guard state.domains.isCurrent(request.key.domain, raw) else { return (.refuse, []) }", "",
@@ -156,6 +157,27 @@ MUTATIONS = of(
     ("remote-widened", "RegistrationCache.swift", "widening: access.isRemote ? .none : widening,",
      "widening: widening,", "a peer gets no more than was asked for", _CACHE),
     ("host-address-cached", "RegistrationCache.swift",
-     "if let user = memory as? UserMemory, user.kind == .host { throw .addressWithoutIdentity() }", "",
+     "if let user = memory.root as? UserMemory, user.kind == .host { throw .addressWithoutIdentity() }", "",
      "an address without an identity is not cached", _CACHE),
+    ("address-whatever-file", "RegistrationCache+Address.swift",
+     "let key = request.key(found.inode, space: space.number, ioAddress: address &- start)",
+     "let key = request.key(1, space: space.number, ioAddress: address &- start)",
+     "an address that means another buffer finds nothing of before", _ADDRESSES),
+    ("address-hit-for-writing", "RegistrationCache+Address.swift",
+     "!request.isWriting || found.is_writable != 0", "true",
+     "what a mapping does not allow is refused also where a region allows it", _ADDRESSES),
+    ("address-hit-in-private-mapping", "RegistrationCache+Address.swift",
+     "found.is_shared != 0,", "", "a private mapping is not what a buffer's region is of", _ADDRESSES),
+    ("address-hit-over-the-end", "RegistrationCache+Address.swift",
+     "address >= found.start, address < found.end, count <= found.end &- address", "address >= found.start",
+     "a range over two mappings is looked at more closely", _ADDRESSES),
+    ("address-of-others-on-demand", "RegistrationCache+Address.swift",
+     "guard !pools.isEmpty else { return ((), []) }", "guard pools.isEmpty else { return ((), []) }",
+     "a region on demand ends where other memory is found at its addresses", _ADDRESSES),
+    ("address-of-less-than-before", "RegistrationCache+Address.swift",
+     "return now?.identity != identity", "return false",
+     "a region over more than is mapped now ends", _ADDRESSES),
+    ("pinned-pool-found-again", "CacheStore+Regions.swift",
+     "let isFollowed = !isOfPool || region.region.choice.method == .onDemand", "let isFollowed = true",
+     "pinned p2pmem is not found by the address, at which other memory may be", _ADDRESSES),
 )

@@ -55,7 +55,7 @@ static inline uint32_t peermr_counter(void)
 }
 
 /* Addresses of the library's tables, which hits find without a look at whether they have been made. */
-enum peermr_root { PEERMR_ROOT_REQUESTS, PEERMR_ROOT_READERS, PEERMR_ROOTS };
+enum peermr_root { PEERMR_ROOT_REQUESTS, PEERMR_ROOT_READERS, PEERMR_ROOT_ADDRESSES, PEERMR_ROOTS };
 extern uintptr_t peermr_roots[PEERMR_ROOTS];
 
 static inline void *peermr_root_get(enum peermr_root root)

@@ -11,7 +11,7 @@ struct peermr_mapping {
     uint64_t start, end; /* the first address, and the first behind it */
     uint64_t offset;
     uint64_t inode;
-    uint32_t device_major, device_minor;
+    uint64_t device; /* of the file system, as in stat(2) */
     int is_readable, is_writable, is_shared;
 };
 
@@ -21,5 +21,7 @@ struct peermr_mapping {
  * 0 byte. A descriptor is kept; where something else has its number by now another one is opened.
  */
 int peermr_mapping_from(uint64_t address, struct peermr_mapping *mapping, char *name, size_t name_bytes);
+/* The mapping that an address is in, without its name, which takes the kernel longer than the rest. */
+int peermr_mapping_at(uint64_t address, struct peermr_mapping *mapping);
 
 #endif

@@ -15,7 +15,7 @@ Every failure is a PeerMRError, with the reason and the remedy. Objects are clos
 before their memory and their domain. Nothing here is needed per message: post work requests with pyverbs.
 """
 from ._library import library
-from ._cache import Arena, Cache, Keys, Lease, Reader, Request
+from ._cache import AddressRequest, Arena, Cache, Keys, Lease, Reader, Request
 from ._check import Answer, Check, Finding, MapType, Outcome, Route, check, route
 from ._errors import PeerMRError, Status
 from ._memory import (Access, Kind, Memory, Method, Owner, P2PMem, Proof, ProofState, Region, register_address,
@@ -24,10 +24,10 @@ from ._tool import doctor, nvmet_check
 from ._verbs import Context, ProtectionDomain
 
 __all__ = [
-    "Access", "Answer", "Arena", "Cache", "Check", "Context", "Finding", "Keys", "Kind", "Lease", "MapType", "Memory",
-    "Method", "Outcome", "Owner", "P2PMem", "PeerMRError", "Proof", "ProofState", "ProtectionDomain", "Reader",
-    "Region", "Request", "Route", "Status", "check", "doctor", "nvmet_check", "register_address", "register_dmabuf",
-    "route", "version",
+    "Access", "AddressRequest", "Answer", "Arena", "Cache", "Check", "Context", "Finding", "Keys", "Kind", "Lease",
+    "MapType", "Memory", "Method", "Outcome", "Owner", "P2PMem", "PeerMRError", "Proof", "ProofState",
+    "ProtectionDomain", "Reader", "Region", "Request", "Route", "Status", "check", "doctor", "nvmet_check",
+    "register_address", "register_dmabuf", "route", "version",
 ]
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Regions that stay registered, and are found by what the memory is; see peermr_cache_lease(3)."""
 import ctypes
-from ctypes import c_uint64
-from typing import Any, Dict, Optional, Union
+from ctypes import c_uint64, c_void_p
+from typing import Any, Dict, Optional, Sequence, Union
 
 from . import _structs
 from ._errors import PeerMRError, Status
@@ -32,10 +32,10 @@ class Lease(Keys):
     Attributes: io_address, length, lkey, rkey, alignment, path_mtu, as in a Region.
     """
 
-    def __init__(self, request: "Request", offset: int, length: int) -> None:
+    def __init__(self, request: Handle, offset: int, length: int, function: str = "peermr_cache_lease") -> None:
         _natural(offset, length)
         self._request, self._lease = request, _structs.Lease()
-        call("peermr_cache_lease", request.handle, offset, length, ctypes.byref(self._lease))
+        call(function, request.handle, offset, length, ctypes.byref(self._lease))
         super().__init__(self._lease)
 
     def release(self) -> None:
@@ -66,6 +66,21 @@ class Request(Handle):
     def lease(self, offset: int, length: int) -> Lease:
         """A region that has this range of the memory: one of the cache, or one that is registered now."""
         return Lease(self, offset, length)
+
+
+class AddressRequest(Handle):
+    """A domain and rights, for leases of whatever is mapped at an address. Made by a Cache."""
+
+    _end = "peermr_address_request_free"
+    _what = "the request"
+
+    def __init__(self, handle: int, *holds: Any) -> None:
+        super().__init__(handle)
+        self._holds = holds
+
+    def lease(self, address: int, length: int) -> Lease:
+        """A region that has these addresses of the process: p2pmem, a dma-buf, or memory of the request's arenas."""
+        return Lease(self, address, length, "peermr_cache_lease_address")
 
 
 class Reader(Handle):
@@ -169,6 +184,18 @@ class Cache(Handle):
     def invalidate_provider(self, provider: str) -> int:
         """End the regions of a PCI function's memory: it is going, or its driver is. Returns how many."""
         return self._ended("peermr_cache_invalidate_provider", encoded(provider))
+
+    def addresses(self, domain: Domain, access: int = Access.LOCAL_WRITE, *, arenas: Sequence[Arena] = (),
+                  widen: bool = False) -> AddressRequest:
+        """A request for leases by address; host memory is that of the arenas."""
+        handles = (c_void_p * len(arenas))(*(arena.handle for arena in arenas))
+        return AddressRequest(made("peermr_request_addresses", self.handle, domain_address(domain), handles,
+                                   len(arenas), _options(access, False, None, None, widen)), self, domain, *arenas)
+
+    def invalidate_addresses(self, address: int, length: int) -> int:
+        """End the regions of memory that is mapped there, before it is unmapped; returns how many."""
+        _natural(address, length)
+        return self._ended("peermr_cache_invalidate_addresses", address, length)
 
     def _ended(self, name: str, *arguments: Any) -> int:
         ended = c_uint64()

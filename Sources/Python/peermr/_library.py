@@ -3,7 +3,7 @@
 import ctypes
 import functools
 import os
-from ctypes import c_char_p, c_int, c_uint32, c_uint64, c_void_p
+from ctypes import c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
 from pathlib import Path
 from typing import Any, Optional
 
@@ -52,8 +52,11 @@ FUNCTIONS = {
     "peermr_request_p2pmem": [c_void_p, c_void_p, c_void_p, _pointer(_structs.Options), _OUT],
     "peermr_request_dmabuf": [c_void_p, c_void_p, c_int, c_uint64, c_uint64, _pointer(_structs.Options), _OUT],
     "peermr_request_arena": [c_void_p, c_void_p, c_void_p, _pointer(_structs.Options), _OUT],
+    "peermr_request_addresses": [c_void_p, c_void_p, c_void_p, c_size_t, _pointer(_structs.Options), _OUT],
     "peermr_request_free": [c_void_p],
+    "peermr_address_request_free": [c_void_p],
     "peermr_cache_lease": [c_void_p, c_uint64, c_uint64, _pointer(_structs.Lease)],
+    "peermr_cache_lease_address": [c_void_p, c_void_p, c_uint64, _pointer(_structs.Lease)],
     "peermr_lease_release": [_pointer(_structs.Lease)],
     "peermr_lease_invalidate": [_pointer(_structs.Lease)],
     "peermr_reader_create": [c_void_p, _OUT],
@@ -63,6 +66,7 @@ FUNCTIONS = {
     "peermr_cache_invalidate_p2pmem": [c_void_p, c_void_p, c_uint64, c_uint64, ctypes.POINTER(c_uint64)],
     "peermr_cache_invalidate_dmabuf": [c_void_p, c_int, c_uint64, c_uint64, ctypes.POINTER(c_uint64)],
     "peermr_cache_invalidate_provider": [c_void_p, c_char_p, ctypes.POINTER(c_uint64)],
+    "peermr_cache_invalidate_addresses": [c_void_p, c_void_p, c_uint64, ctypes.POINTER(c_uint64)],
     "peermr_cache_invalidate_all": [c_void_p, ctypes.POINTER(c_uint64)],
     "peermr_cache_invalidate_arena": [c_void_p, c_void_p, c_uint64, c_uint64, ctypes.POINTER(c_uint64)],
     "peermr_cache_release_domain": [c_void_p, c_void_p],

@@ -144,7 +144,7 @@ struct fake_coverage {
     uint64_t address;
     uint64_t device, inode, offset;
     uint32_t access;
-    /* The number in its first 8 bytes when it was registered, where those were wanted. */
+    /* The number in its first 8 bytes, where those were wanted: when it was registered, or now if it is on demand. */
     uint64_t stamp;
 };
 void fake_verbs_set_stamping(int on);

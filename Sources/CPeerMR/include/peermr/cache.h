@@ -35,6 +35,7 @@ struct peermr_cache;   /* regions that stay registered */
 struct peermr_arena;   /* host memory that the application answers for */
 struct peermr_request; /* a memory, a domain and rights, looked up once for many leases */
 struct peermr_reader;  /* one thread's own way into a cache */
+struct peermr_address_request; /* a domain and rights, for leases of whatever is mapped at an address */
 
 /* How much a cache keeps. What is leased counts, and is never evicted: with many leases it keeps more. */
 struct peermr_cache_limits {
@@ -132,6 +133,39 @@ peermr_status peermr_cache_lease(const struct peermr_request *request, uint64_t 
                                  struct peermr_lease *out);
 
 /*
+ * Looks up what leases by address have in common, for those who have an address and nothing else: the domain, the
+ * rights, and the host memory that addresses may be of.
+ *
+ * pd: as for peermr_request_p2pmem(). arenas, arena_count: none of them can be freed as long as the request lives; NULL
+ * and 0 for none. options: NULL for the defaults; PEERMR_OPTION_WIDEN lets a lease register all of a mapping, an I/O
+ * address is PEERMR_INVALID_ARGUMENT, and so is a fallback. out: to be freed by peermr_address_request_free().
+ * Fails with PEERMR_INVALID_ARGUMENT (NULL), PEERMR_NOT_SUPPORTED (in a child process).
+ */
+peermr_status peermr_request_addresses(struct peermr_cache *cache, struct ibv_pd *pd,
+                                       struct peermr_arena *const *arenas, size_t arena_count,
+                                       const struct peermr_options *options, struct peermr_address_request **out);
+
+/* Frees such a request, as peermr_request_free() does. */
+peermr_status peermr_address_request_free(struct peermr_address_request *request);
+
+/*
+ * Leases a region that has a range of this process's addresses. The kernel is asked what is mapped there each time, by
+ * two system calls in less than a microsecond (PROCMAP_QUERY, Linux 6.11; else /proc/self/maps is read), and the answer
+ * is what the cache looks for: an address that has come to mean other memory finds nothing of before.
+ *
+ * address: p2pmem that the application has mapped, a dma-buf that it has mapped and has a descriptor of, or memory of
+ * the request's arenas. It is the I/O address, too. length: in bytes. out: as for peermr_cache_lease(); good as long as
+ * that memory stays mapped. A region of p2pmem is one over addresses: call peermr_cache_invalidate_addresses() before
+ * such memory is unmapped of which peers have keys, or they have keys of what comes there.
+ * Fails with PEERMR_INVALID_ARGUMENT (an empty range, one with holes in it or over several objects, host memory of no
+ * arena), PEERMR_NOT_FOUND (no descriptor of the dma-buf is open any more), PEERMR_NOT_PERMITTED (a mapping for reading
+ * only), PEERMR_NOT_SUPPORTED (a mapping of a device's driver, a private one of p2pmem or a dma-buf), PEERMR_PEER_LOST
+ * (the p2pmem is gone), and as peermr_cache_lease() does.
+ */
+peermr_status peermr_cache_lease_address(const struct peermr_address_request *request, const void *address,
+                                         uint64_t length, struct peermr_lease *out);
+
+/*
  * Gives a lease back, from any thread. Sets the ticket to 0.
  *
  * PEERMR_INVALID_ARGUMENT for a lease that was given back before, also by way of a copy, and for none. PEERMR_BUSY
@@ -189,6 +223,13 @@ peermr_status peermr_cache_invalidate_arena(struct peermr_cache *cache, struct p
 
 /* Invalidates the regions of a PCI function's memory: it is going, or its driver is. Fails as those above do. */
 peermr_status peermr_cache_invalidate_provider(struct peermr_cache *cache, const char *provider_bdf, uint64_t *ended);
+
+/*
+ * Invalidates the regions of memory that was mapped in a range of addresses, whatever is mapped there now: before it is
+ * unmapped. Fails with PEERMR_INVALID_ARGUMENT (no bytes, an end beyond the last address), and as those above do.
+ */
+peermr_status peermr_cache_invalidate_addresses(struct peermr_cache *cache, const void *address, uint64_t length,
+                                                uint64_t *ended);
 
 /* Invalidates all regions of a cache. Fails as those above do. */
 peermr_status peermr_cache_invalidate_all(struct peermr_cache *cache, uint64_t *ended);
