@@ -3,6 +3,7 @@
 internal import CBareVerbs
 internal import CommandSupport
 internal import PeerMR
+internal import PeerMemory
 internal import Synchronization
 internal import PeerMRCore
 package import Verbs
@@ -56,6 +57,35 @@ package struct CacheBench {
         if plan.threads > 1 { result.leaseByThreads = try setting.look(threads: plan.threads) }
         result.reader = try setting.read()
         try end(setting, prepared.memory, domain, &result)
+        if let mapped = prepared.memory as? any MappingBacked {
+            result.leaseByAddress = try lookByAddress(mapped, domain, setting)
+        }
+    }
+
+    /// Leases of the same memory by its address in this process, in a cache of their own.
+    private func lookByAddress(
+        _ memory: any MappingBacked, _ domain: ProtectionDomain, _ setting: Setting
+    ) throws(PeerMRError) -> [UInt64] {
+        let cache = try RegistrationCache(.init(regions: max(plan.regions, 1)))
+        let arenas =
+            memory.kind == .host ? [unsafe try HostArena(at: memory.baseAddress, byteCount: memory.byteCount)] : []
+        let request = try cache.addressRequest(on: domain, access: plan.access, arenas: arenas)
+        let start = unsafe UInt64(UInt(bitPattern: memory.baseAddress))
+        func lease(_ index: Int) throws(PeerMRError) -> RegionLease {
+            try cache.lease(request, at: start &+ UInt64(index &* setting.stride), count: setting.stride)
+        }
+        for index in 0..<setting.regions where !stop() { _ = try lease(index) }
+        var random = RandomOrder(seed: 1)
+        var (times, left): ([UInt64], Int) = ([], plan.lookups)
+        while left > 0, !stop() {
+            let count = min(left, Self.batch)
+            let start = peermr_bench_nanoseconds()
+            for _ in 0..<count { _ = try lease(random.next(below: setting.regions)) }
+            times.append((peermr_bench_nanoseconds() - start) * 1000 / UInt64(count))
+            left -= count
+        }
+        try cache.release(domain)
+        return times
     }
 
     /// What each registration costs where there is no cache.

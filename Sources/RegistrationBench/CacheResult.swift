@@ -18,6 +18,8 @@ package struct CacheResult: Sendable {
     /// Leases and their return, in picoseconds for each, of batches of a thousand: of one thread, and of all at once.
     package internal(set) var lease: [UInt64] = []
     package internal(set) var leaseByThreads: [UInt64] = []
+    /// The same of one thread that has the address alone; none of memory that is not mapped.
+    package internal(set) var leaseByAddress: [UInt64] = []
     /// Lookups of a thread's own reader, in picoseconds for each, of batches of a thousand that it found all of.
     package internal(set) var reader: [UInt64] = []
     /// Invalidating a region that is idle, in nanoseconds, with its deregistration.

@@ -19,7 +19,8 @@ struct CacheReport {
         var text = "\(device), \(NumberFormat.count(plan.regions, "region")) of \(ByteCount.describe(plan.regionBytes))"
         text += ", a cache for \(plan.limit ?? plan.regions)\n\n"
         if measured.isEmpty { return text + "Nothing was measured.\n" }
-        var heading = ["memory", "method", "register", "deregister", "miss", "lease", "best", "reader", "best"]
+        var heading = ["memory", "method", "register", "deregister", "miss"]
+        heading += ["lease", "best", "reader", "best", "by address"]
         if plan.threads > 1 { heading.append("\(plan.threads) threads") }
         heading += ["invalidate", "register/lease"]
         text += "Medians in µs; of lookups in ns\n" + Table.titled(heading, measured.map(timeRow))
@@ -37,6 +38,7 @@ struct CacheReport {
         var row = ["\(result.memory)", result.method?.rawValue ?? "?"]
         row += [result.register, result.deregister, result.miss].map { NumberFormat.microseconds($0.median) }
         row += [time(lease?.median), time(lease?.best), time(reader?.median), time(reader?.best)]
+        row.append(time(LookupTimes(result.leaseByAddress)?.median))
         if plan.threads > 1 { row.append(time(LookupTimes(result.leaseByThreads)?.median)) }
         row.append(result.invalidation.count > 0 ? NumberFormat.microseconds(result.invalidation.median) : "")
         row.append(lease.map { NumberFormat.fixed(Double(result.register.median) / max($0.median, 0.001), 0) } ?? "")
@@ -80,6 +82,7 @@ struct CacheReport {
             ("register", json(result.register)), ("deregister", json(result.deregister)),
             ("miss", json(result.miss)), ("lease", json(LookupTimes(result.lease))),
             ("leaseByThreads", json(LookupTimes(result.leaseByThreads))),
+            ("leaseByAddress", json(LookupTimes(result.leaseByAddress))),
             ("reader", json(LookupTimes(result.reader))), ("invalidation", json(result.invalidation)),
             ("statistics", json(result.during)), ("ended", json(result.after)),
             ("interrupted", .flag(result.wasInterrupted)), ("error", result.refusal?.json ?? .null),

@@ -29,7 +29,7 @@ import Testing
         #expect(result.during.misses == 32 && result.during.hits == 10001 && result.during.waits == 0)
         #expect(result.during.bytesLeased == 8192 && result.during.bytesIdle == 31 * 8192)
         #expect(result.during.savedNanoseconds > 0)
-        #expect(result.lease.count == 5 && result.reader.count == 5)
+        #expect(result.lease.count == 5 && result.reader.count == 5 && result.leaseByAddress.count == 5)
         #expect(result.after.invalidations == [.loss: 1, .range: 31])
         #expect(result.after.regions == 0 && result.after.hits == 10001)
     }

@@ -33,7 +33,9 @@ def found_again(memory, regions, lookups, size):
     dear, cheap = memory["register"]["p50"], memory["lease"]["median"]
     check(dear > 5 * cheap, f"a registration takes {dear} ns, and a lease {cheap} ns")
     print(f"     {memory['memory']} ({memory['method']}), in QEMU: registered in {dear / 1000:.1f} µs, leased in "
-          f"{cheap:.0f} ns, found by a reader in {memory['reader']['median']:.0f} ns", flush=True)
+          f"{cheap:.0f} ns, found by a reader in {memory['reader']['median']:.0f} ns"
+          + (f", by its address in {memory['leaseByAddress']['median']:.0f} ns" if memory["leaseByAddress"] else ""),
+          flush=True)
 
 
 @test(PAIR)
@@ -45,6 +47,7 @@ def soft_roce(bench):
     equal({name: memory["method"] for name, memory in found.items()}, {"host": "pinned", pool: "onDemand"}, "methods")
     for memory in found.values():
         found_again(memory, 32, 20000, 16 * KIB)
+        check(memory["leaseByAddress"]["median"] > memory["lease"]["median"], f"by its address: {memory}")
     limited = cached(bench, "rxe0", "--memory", pool, "--size", "16K", "--regions", 32, "--limit", 8,
                      "--lookups", 2000)[pool]["statistics"]
     check(limited["evictions"]["count"] > 24 and limited["misses"] > 32, f"nothing goes for the limit: {limited}")
