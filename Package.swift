@@ -184,7 +184,10 @@ let package = Package(
 
         // What PeerMR's registration costs beside the bare call, without a kernel in it.
         .executableTarget(
-            name: "registration-cost", dependencies: ["CFakeVerbs", "CommandSupport", "PeerMR", "RegistrationBench"],
+            name: "registration-cost",
+            dependencies: [
+                "CFakeVerbs", "CommandSupport", "CPeerMR", "CVerbs", "PeerMR", "PeerMRC", "RegistrationBench",
+            ],
             path: "Benchmarks/Programs/RegistrationCost", swiftSettings: testing),
 
         // What a slot costs the server of a drive, without a kernel, a network or a drive in it.
