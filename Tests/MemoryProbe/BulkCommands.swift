@@ -154,3 +154,29 @@ private final class StaleProbe {
         }
     }
 }
+
+/// Registers new host memory as it is, and populated by one thread and by two, pinned and on demand: DEVICE BYTES RUNS.
+/// What is told is a median in microseconds.
+func regionPopulate(_ words: [String]) throws(PeerMRError) {
+    let domain = try ProtectionDomain(try Device(name: words[0]).open())
+    let (byteCount, runs) = (Int(words[1]) ?? 0, Int(words[2]) ?? 1)
+    for (name, access) in [("pinned", allAccess), ("on demand", allAccess.union(.onDemand))] {
+        var times: [String: [UInt64]] = [:]
+        for _ in 0..<runs {
+            // In turn, so that what disturbs the machine disturbs all.
+            for threads in 0...2 {
+                let memory = try HostMemory(allocating: byteCount)
+                let set = try PeerRegion.register(
+                    [memory], on: [domain], access: access, concurrency: max(1, threads),
+                    prepare: threads == 0 ? .none : .populate)
+                let way = threads == 0 ? "\(name), cold" : "\(name), populated by \(threads)"
+                times["\(way), register", default: []].append(set.registrationNanoseconds / 1000)
+                times["\(way), both", default: []].append(
+                    (set.registrationNanoseconds + set.preparationNanoseconds) / 1000)
+                let isAll = set.populatedBytes == (threads == 0 ? 0 : UInt64(byteCount))
+                if !isAll { MemoryProbe.stop("\(way): \(set.populatedBytes) bytes were populated") }
+            }
+        }
+        for (way, all) in times.sorted(by: { $0.key < $1.key }) { tell(way, "\(all.sorted()[all.count / 2])") }
+    }
+}

@@ -45,7 +45,8 @@ private let commands: [String: @Sendable ([String]) throws(PeerMRError) -> Void]
     "vfio-reset": vfioReset, "vfio-hold": vfioHold,
     "drive": drive, "imports": imports, "region-prove": regionProve, "region-hold": regionHold, "region-reset": regionReset,
     "region-refusals": regionRefusals, "region-again": regionAgain, "region-chunks": regionChunks,
-    "region-stale": regionStale, "region-stale-reset": regionStaleReset,
+    "region-stale": regionStale, "region-stale-reset": regionStaleReset, "region-by-address": regionByAddress,
+    "region-provider-gone": regionProviderGone, "region-populate": regionPopulate,
 ]
 
 /// Prints one thing that was found, at once.

@@ -114,7 +114,8 @@ def no_stale_key_on_rxe(bench):
     times = 100
     lines = bench.probed("region-stale", "rxe0", bench.server.bdf("nvme0"), str(times), timeout=300)
     equal((lines.get("error"), lines.get("stale")), (None, "0"), f"what went wrong: {lines}")
-    equal((int(lines["proven"]), int(lines["found"])), (times * 4, times * 2), "the proofs and the hits")
+    # p2pmem that is mapped anew is found by its pool and address: the region is over what is mapped there now.
+    equal((int(lines["proven"]), int(lines["found"])), (times * 4, times * 3 - 1), "the proofs and the hits")
 
 
 @test(LARGE)
@@ -142,13 +143,69 @@ def no_stale_key(bench):
     times = 4
     lines = bench.probed("region-stale", DEVICE, bench.server.bdf("near-drive"), str(times), timeout=300)
     equal((lines.get("error"), lines.get("stale")), (None, "0"), f"what went wrong: {lines}")
-    # Two looks at each of three memories of an address, and of two buffers of a number.
-    equal((int(lines["proven"]), int(lines["found"])), (times * 10, times * 5), "the proofs and the hits")
+    # Two looks at each of three memories of an address, and of two buffers of a number; p2pmem is found again, unless
+    # it was evicted.
+    equal(int(lines["proven"]), times * 10, "the proofs")
+    check(times * 5 <= int(lines["found"]) < times * 6, f"the hits: {lines}")
     check(int(lines["reused"]) > 0, f"a descriptor's number was not used again: {lines}")
     lines = bench.probed("region-stale-reset", DEVICE, vfio(bench, "near"), "2")
     in_order(lines["lost"], "peerLost", "revoked it")
     equal((lines["key"], lines["anew"]), ("another", "works"), "after the reset")
     nothing_is_left(bench)
+
+
+def found_by_address(bench, device, drive, times, kinds):
+    """An address that is p2pmem, other p2pmem, a dma-buf and host memory in turn: every proof, and what was found."""
+    lines = bench.probed("region-by-address", device, bench.server.bdf(drive), str(times), timeout=300)
+    equal((lines.get("error"), lines.get("stale")), (None, "0"), f"what went wrong: {lines}")
+    # Each is found again once; the look at host memory without an arena ends what was on demand there.
+    equal((int(lines["proven"]), int(lines["found"]), int(lines["refused"])),
+          (2 * kinds * times, kinds * times, times), "the proofs, the hits and the refusals")
+    print(f"     found by its address in {lines['nanoseconds']} ns, in QEMU", flush=True)
+
+
+@test(PAIR)
+def by_address_on_rxe(bench):
+    """What is mapped at an address is found by that alone, and no key of what was there before is given."""
+    free = bench.free_p2pmem()
+    found_by_address(bench, "rxe0", "nvme0", 50, 2)
+    equal(bench.free_p2pmem(), free, "the free p2pmem afterwards")
+
+
+@test(HCA)
+def by_address(bench):
+    """The same with dma-bufs, and bytes that a device's DMA engine moves."""
+    found_by_address(bench, DEVICE, "near-drive", 4, 3)
+    nothing_is_left(bench)
+
+
+@test(HCA)
+def provider_unbound_and_back(bench):
+    """The drive's driver goes and comes back: keys of before move nothing, and none is given for what is mapped still."""
+    bdf, driver = bench.server.bdf("near-drive"), "/sys/bus/pci/drivers/nvme"
+    bench.later(lambda: bench.server.run(f"test -e {driver}/{bdf} || echo {bdf} > {driver}/bind"))
+    lines = bench.probed("region-provider-gone", DEVICE, bdf, "unbinds", "3", timeout=300)
+    gone_for_good(lines, 3)
+    in_order(lines["again"], "peerLost", "is gone")
+    nothing_is_left(bench)
+
+
+def gone_for_good(lines, times):
+    """By address and by object: proven before, dead after, refused from then on."""
+    equal((lines.get("error"), lines.get("stale")), (None, "0"), f"what went wrong: {lines}")
+    equal((lines["proven"], lines["dead"], lines["refused"]), (str(2 * times),) * 3, f"{lines}")
+    in_order(lines["then"], "peerLost")
+
+
+@test(HCA_AMD, last=1)
+def provider_unplugged(bench):
+    """The drive is taken out of its slot under a cache."""
+    bdf = bench.server.bdf("far-drive")
+    holder = bench.start(bench.server, [bench.probe, "region-provider-gone", DEVICE, bdf, "waits", "1"])
+    holder.wait_for("ready", 60)
+    bench.server.unplug("far-drive")
+    gone_for_good(probed(holder.wait(120)), 1)
+    no_trouble(bench)
 
 
 @test(HCA_AMD)

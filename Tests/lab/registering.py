@@ -219,6 +219,22 @@ def populated_first(bench):
         check(times["total"] >= times["register"] + times["populate"] * 0.99, "the total is not both")
 
 
+@test(LARGE, long=True)
+def populated_by_threads(bench):
+    """By one thread and by two, pinned and on demand: what each is worth, medians of three in one run."""
+    found = bench.probed("region-populate", "rxe0", str(GIB), "3", timeout=900)
+    times = {name: int(value) / 1000 for name, value in found.items() if ", " in name}
+    for kind in ("pinned", "on demand"):
+        cold = times[f"{kind}, cold, register"]
+        for threads in (1, 2):
+            way = f"{kind}, populated by {threads}"
+            print(f"     1 GiB {way}: {times[way + ', register']:.0f} ms, with the populating "
+                  f"{times[way + ', both']:.0f} ms; cold {cold:.0f} ms", flush=True)
+        check(times["pinned, populated by 1, register"] * 2 <= times["pinned, cold, register"],
+              "populated memory is not registered twice as fast as new memory")
+    equal(bench.regions(), 0, "the regions that are left")
+
+
 @test(HCA)
 def buffers(bench):
     """dma-bufs of every exporter are registered by their call, as quickly as by the bare one."""

@@ -44,8 +44,8 @@ PAIR = Setting("pair", [
 # One host without RDMA, whose drive has no CMB.
 BARE = Setting("bare", [HostSpec("bare", layout=_PLAIN_DRIVE, modules=["nvme", "veth"])])
 
-# One host with room to register a GiB, as it is and populated.
-LARGE = Setting("large", [HostSpec("large", rdma=True, memory_mib=3584, layout=_PLAIN_DRIVE, modules=["nvme"])])
+# One host with room to register a GiB, as it is and populated, by one processor or two.
+LARGE = Setting("large", [HostSpec("large", rdma=True, smp=2, memory_mib=3584, layout=_PLAIN_DRIVE, modules=["nvme"])])
 
 # One host on Debian's stable kernel, older than what peer memory needs.
 STABLE = Setting("stable", [
