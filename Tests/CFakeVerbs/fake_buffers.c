@@ -94,7 +94,7 @@ int ioctl(int fd, unsigned long request, ...)
     va_end(arguments);
     if (request == DMA_BUF_IOCTL_SYNC && fake && (is_buffer(fd) || is_same_file(fd)))
         return bracket(argument);
-    return (int)syscall(SYS_ioctl, fd, request, argument);
+    return fake_mapping((int)syscall(SYS_ioctl, fd, request, argument), request, argument);
 }
 
 /* Both keys of a region have one place, and other regions the places behind it. */

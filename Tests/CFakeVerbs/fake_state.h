@@ -213,6 +213,8 @@ struct ibv_mr *fake_register(struct ibv_pd *pd, const char *call, void *seen, si
                              uint8_t *behind, size_t mapped);
 struct fake_mapping *fake_mapping_of(uint32_t key);
 void fake_forget(struct ibv_mr *region);
+/* What ioctl(2) has returned, after a name was put into its answer where the request is about a mapping. */
+int fake_mapping(int result, unsigned long request, void *answer);
 bool fake_is_buffer_region(const struct ibv_mr *region);
 void fake_loop(const struct ibv_send_wr *work);
 /* The bytes behind a key and an address; NULL where there are none. */
