@@ -30,7 +30,7 @@ public struct CacheReader: ~Copyable {
     /// The keys of a range, where a region of the cache has it.
     ///
     /// - Returns: nil where there is none, or the range is empty or not inside the memory:
-    ///   ``RegistrationCache/lease(_:at:count:)`` registers it, or says what is wrong.
+    ///   ``RegistrationCache/lease(_:at:count:)-(_,Int,_)`` registers it, or says what is wrong.
     public mutating func keys(_ request: RegionRequest, at offset: Int, count: Int) -> RegionKeys? {
         find(request, offset, count)
     }

@@ -55,8 +55,8 @@ package final class BoundRequest: Sendable {
 
     /// A lease of a region that the cache has.
     ///
-    /// - Returns: nil where it has none; ``RegistrationCache/lease(_:at:count:)`` then registers it or says what is
-    ///   wrong.
+    /// - Returns: nil where it has none; ``RegistrationCache/lease(_:at:count:)-(_,Int,_)`` then registers it or says
+    ///   what is wrong.
     package func leaseIfCached(at offset: Int, count: Int) -> DetachedLease? {
         guard request.has(offset, count) else { return nil }
         let (start, length) = (request.offset &+ UInt64(offset), UInt64(count))
