@@ -116,19 +116,14 @@ extension CacheState {
         return number
     }
 
-    /// Ends a region: no lookup finds it from here on. It is deregistered with its last lease.
+    /// Ends a region: no lookup finds it from here on. It is deregistered with its last lease, that of a lookup at this
+    /// very moment among them.
     ///
-    /// - Parameter onlyIfIdle: leave it where it is leased. A lease that a lookup gets at this very moment keeps it
-    ///   registered.
     /// - Returns: whether it ended, and the region where nobody leases it.
-    mutating func end(
-        _ number: Int, onlyIfIdle: Bool = false, _ index: borrowing CacheIndex
-    ) -> (ended: Bool, region: CachedRegion?) {
+    mutating func end(_ number: Int, _ index: borrowing CacheIndex) -> (ended: Bool, region: CachedRegion?) {
         let slot = unsafe index.slots + number
         let state = unsafe slot.pointee.state.load(ordering: .relaxed)
-        guard state & SlotState.isAlive != 0, !onlyIfIdle || index.counted(number).leases == 0 else {
-            return (false, nil)
-        }
+        guard state & SlotState.isAlive != 0 else { return (false, nil) }
         let leases = index.countEnded(number)
         let count = unsafe slot.pointee.byteCount.load(ordering: .relaxed)
         liveCount -= 1
@@ -197,7 +192,7 @@ extension CacheState {
                 unsafe _ = slot.pointee.state.bitwiseAnd(~SlotState.wasUsed, ordering: .relaxed)
                 continue
             }
-            let (isEnded, region) = end(number, onlyIfIdle: true, index)
+            let (isEnded, region) = end(number, index)
             if isEnded { statistics.evictions[cause, default: 0] += 1 }
             if let region { ended.append(region) }
         }
