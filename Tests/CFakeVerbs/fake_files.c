@@ -63,12 +63,17 @@ int open(const char *path, int flags, ...)
         mode = va_arg(arguments, mode_t);
         va_end(arguments);
     }
-    int error = is_unnamed && fake ? fake_failure("open O_TMPFILE") : 0;
+    int error = 0;
+    if (fake && (is_unnamed || flags & O_CREAT)) {
+        fake_lock();
+        error = is_unnamed ? fake_failure("open O_TMPFILE") : 0;
+        if (!error && flags & O_CREAT)
+            fake_note(flags & O_EXCL ? "open O_CREAT O_EXCL" : "open O_CREAT");
+        fake_unlock();
+    }
     if (error) {
         errno = error;
         return -1;
     }
-    if (fake && flags & O_CREAT)
-        fake_note(flags & O_EXCL ? "open O_CREAT O_EXCL" : "open O_CREAT");
     return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
 }
