@@ -16,6 +16,10 @@ struct FirstDevices {
     let root: SystemRoot
     /// All functions that sysfs lists, those of one bus in the order of their numbers.
     private let byBus: [RootBus: [PCIAddress]]
+    /// The buses that share a number, which /proc does not tell apart.
+    private let rivals: [UInt8: [RootBus]]
+    /// The devices that /proc lists in a copy, as it has them: bus, device and function, by the bus's number.
+    private let numbers: [UInt8: [UInt16]]
 
     /// What a capture keeps: a line for each root bus, `DDDD:BB DDDD:BB:DD.F`, or `DDDD:BB -` where it could not be
     /// told.
@@ -24,6 +28,8 @@ struct FirstDevices {
     init(root: SystemRoot, _ addresses: [PCIAddress]) {
         self.root = root
         byBus = Dictionary(grouping: addresses) { RootBus(domain: $0.domain, bus: $0.bus) }.mapValues { $0.sorted() }
+        rivals = Dictionary(grouping: byBus.keys, by: \.bus)
+        numbers = root.isKernel ? [:] : Self.numbers(root)
     }
 
     /// The first devices of these buses; absent where a bus has none, or it cannot be told.
@@ -70,8 +76,6 @@ extension FirstDevices {
     /// of them: what is missing in a copy need not be missing in its machine.
     func hiddenZeros(_ buses: Set<RootBus>) -> Set<PCIAddress> {
         guard !root.isKernel else { return [] }
-        let numbers = numbers()
-        let rivals = Dictionary(grouping: byBus.keys, by: \.bus)
         return Set(
             buses.filter { bus in
                 guard byBus[bus]?.contains(bus.zero) != true else { return false }
@@ -81,8 +85,7 @@ extension FirstDevices {
             }.map(\.zero))
     }
 
-    /// The devices that /proc lists, as it has them: bus, device and function, by the bus's number.
-    private func numbers() -> [UInt8: [UInt16]] {
+    private static func numbers(_ root: SystemRoot) -> [UInt8: [UInt16]] {
         let list = (root.contents("proc/bus/pci/devices", limit: 32 << 20) ?? [])
             .split(separator: 10).map { $0.prefix { $0 != 9 } }
             .compactMap { UInt16(String(decoding: $0, as: UTF8.self), radix: 16) }
@@ -91,8 +94,6 @@ extension FirstDevices {
 
     private func byList(_ buses: Set<RootBus>) -> [RootBus: PCIAddress] {
         var first: [RootBus: PCIAddress] = [:]
-        let numbers = numbers()
-        let rivals = Dictionary(grouping: byBus.keys, by: \.bus)
         for bus in buses {
             guard let devices = byBus[bus] else { continue }
             let order = numbers[bus.bus] ?? []
