@@ -136,6 +136,22 @@ extension CacheState {
         return (true, leases == 0 ? retire(number, index) : nil)
     }
 
+    /// Ends several, and counts them under a cause.
+    ///
+    /// - Returns: how many ended, and the regions that nobody leases.
+    mutating func end(
+        _ numbers: [Int], _ cause: CacheStatistics.Invalidation, _ index: borrowing CacheIndex
+    ) -> (count: Int, regions: Ended) {
+        var (count, regions): (Int, Ended) = (0, [])
+        for number in numbers {
+            let (isEnded, region) = end(number, index)
+            if isEnded { count += 1 }
+            if let region { regions.append(region) }
+        }
+        if count > 0 { statistics.invalidations[cause, default: 0] += UInt64(count) }
+        return (count, regions)
+    }
+
     /// Takes an ended region out of its slot when its last lease is given back, unless a reader may still see it.
     mutating func retire(_ number: Int, _ index: borrowing CacheIndex) -> CachedRegion? {
         let state = unsafe index.slots[number].state.load(ordering: .acquiring)

@@ -41,6 +41,16 @@ package struct DetachedLease {
     }
 }
 
+extension DetachedLease {
+    /// What a lookup of so many bytes found.
+    @inline(__always)
+    fileprivate init(_ lease: CacheLease, _ byteCount: UInt64, _ store: CacheStore) {
+        unsafe self.init(
+            slot: UnsafeMutableRawPointer(lease.hit.slot), count: UnsafeMutableRawPointer(lease.count),
+            store: Unmanaged.passUnretained(store).toOpaque(), keys: lease.hit.regionKeys(byteCount))
+    }
+}
+
 /// A request and its cache in one object: who has its address looks up without a copy of either.
 package final class BoundRequest: Sendable {
     package let cache: RegistrationCache
@@ -61,9 +71,7 @@ package final class BoundRequest: Sendable {
         guard request.has(offset, count) else { return nil }
         let (start, length) = (request.offset &+ UInt64(offset), UInt64(count))
         guard let lease = store.lease(request.key, start, length) else { return nil }
-        return unsafe DetachedLease(
-            slot: UnsafeMutableRawPointer(lease.hit.slot), count: UnsafeMutableRawPointer(lease.count),
-            store: Unmanaged.passUnretained(store).toOpaque(), keys: lease.hit.regionKeys(length))
+        return DetachedLease(lease, length, store)
     }
 }
 
@@ -84,8 +92,6 @@ package final class BoundAddresses: Sendable {
     /// - Returns: nil where it has none, and for what has to be looked at more closely.
     package func leaseIfCached(at address: UInt64, count: UInt64) -> DetachedLease? {
         guard count > 0, let lease = store.lease(request, address, count) else { return nil }
-        return unsafe DetachedLease(
-            slot: UnsafeMutableRawPointer(lease.hit.slot), count: UnsafeMutableRawPointer(lease.count),
-            store: Unmanaged.passUnretained(store).toOpaque(), keys: lease.hit.regionKeys(count))
+        return DetachedLease(lease, count, store)
     }
 }

@@ -188,23 +188,15 @@ extension CacheStore {
         try withState { state -> (Void, CacheState.Ended) in
             let slots = Set(state.books.slots(of: buffer))
             let numbers = outgrown.filter { slots.contains($0.key) && self.range(of: $0.key) == $0.value }
-            return ((), self.end(Array(numbers.keys), &state))
+            return ((), state.end(Array(numbers.keys), .range, self.index).regions)
         }
     }
 
     /// The addresses, or the part of a dma-buf, that a slot's region is over.
-    private func range(of number: Int) -> Range<UInt64> {
+    func range(of number: Int) -> Range<UInt64> {
         let slot = unsafe index.slots + number
         let first = unsafe slot.pointee.start.load(ordering: .relaxed)
         return unsafe first..<first + slot.pointee.byteCount.load(ordering: .relaxed)
-    }
-
-    private func end(_ numbers: [Int], _ state: inout CacheState) -> CacheState.Ended {
-        numbers.compactMap { number in
-            let (isEnded, region) = state.end(number, index)
-            if isEnded { state.statistics.invalidations[.range, default: 0] += 1 }
-            return region
-        }
     }
 
     /// Ends the regions on demand of addresses at which another memory is mapped by now: they are over the addresses,
@@ -220,7 +212,8 @@ extension CacheStore {
                 flight.isEnded = true
             }
             let numbers = pools.flatMap { state.books.slots(of: $0) }
-            return ((), self.end(numbers.filter { self.range(of: $0).overlaps(addresses) }, &state))
+            let meant = numbers.filter { self.range(of: $0).overlaps(addresses) }
+            return ((), state.end(meant, .range, self.index).regions)
         }
     }
 }

@@ -40,11 +40,7 @@ extension RegistrationCache {
                 return buffers.contains { $0.isOf(key.key) } && key.start < end && start < key.start + key.byteCount
             }
         ) { state in
-            buffers.flatMap { state.books.slots(of: $0) }.filter { number in
-                let slot = unsafe self.store.index.slots + number
-                let first = unsafe slot.pointee.start.load(ordering: .relaxed)
-                return unsafe first < end && start < first + slot.pointee.byteCount.load(ordering: .relaxed)
-            }
+            buffers.flatMap { state.books.slots(of: $0) }.filter { store.range(of: $0).overlaps(start..<end) }
         }
     }
 
@@ -104,14 +100,7 @@ extension RegistrationCache {
     ) throws(PeerMRError) -> Int {
         try store.withState { state -> (Int, CacheState.Ended) in
             for flight in state.flights.values where isMeant(flight) { flight.isEnded = true }
-            var (ended, count): (CacheState.Ended, Int) = ([], 0)
-            for number in slots(state) {
-                let (isEnded, region) = state.end(number, self.store.index)
-                if isEnded { count += 1 }
-                if let region { ended.append(region) }
-            }
-            if count > 0 { state.statistics.invalidations[cause, default: 0] += UInt64(count) }
-            return (count, ended)
+            return state.end(slots(state), cause, self.store.index)
         }
     }
 }

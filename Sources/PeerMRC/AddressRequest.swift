@@ -51,27 +51,11 @@ public func peermr_cache_lease_address(
     _ request: OpaquePointer?, _ address: UnsafeRawPointer?, _ length: UInt64,
     _ out: UnsafeMutablePointer<peermr_lease>?
 ) -> peermr_status {
-    if let out = unsafe out, unsafe out.pointee.struct_size == MemoryLayout<peermr_lease>.size,
-        unsafe hit(request, UInt64(UInt(bitPattern: address)), length, out)
-    {
-        return PEERMR_OK
+    let address = UInt64(UInt(bitPattern: address))
+    let isHit = unsafe hit(PEERMR_ROOT_ADDRESSES, request, .addressRequest, out) { (box: BoundAddresses) in
+        box.leaseIfCached(at: address, count: length)
     }
-    return unsafe lease(request, UInt64(UInt(bitPattern: address)), length, out)
-}
-
-@inline(__always)
-private func hit(
-    _ request: OpaquePointer?, _ address: UInt64, _ length: UInt64, _ out: UnsafeMutablePointer<peermr_lease>
-) -> Bool {
-    guard peermr_handle_use(PEERMR_PLACE_REQUEST, UInt(bitPattern: request)) != 0 else { return false }
-    defer { peermr_handle_leave(PEERMR_PLACE_REQUEST) }
-    guard let box = unsafe HandleTable<BoundAddresses>.noted(PEERMR_ROOT_ADDRESSES, request, .addressRequest) else {
-        return false
-    }
-    return unsafe box._withUnsafeGuaranteedRef { box in
-        guard let lease = box.leaseIfCached(at: address, count: length) else { return false }
-        return unsafe take(lease, out)
-    }
+    return isHit ? PEERMR_OK : unsafe lease(request, address, length, out)
 }
 
 @inline(never)

@@ -16,27 +16,30 @@ internal import Verbs
 public func peermr_cache_lease(
     _ request: OpaquePointer?, _ offset: UInt64, _ length: UInt64, _ out: UnsafeMutablePointer<peermr_lease>?
 ) -> peermr_status {
-    if let out = unsafe out, unsafe out.pointee.struct_size == MemoryLayout<peermr_lease>.size,
-        unsafe hit(request, offset, length, out)
-    {
-        return PEERMR_OK
+    let isHit = unsafe hit(PEERMR_ROOT_REQUESTS, request, .request, out) { (box: BoundRequest) in
+        box.leaseIfCached(at: Int(clamping: offset), count: Int(clamping: length))
     }
-    return unsafe lease(request, offset, length, out)
+    return isHit ? PEERMR_OK : unsafe lease(request, offset, length, out)
 }
 
+/// Leases what a request of some kind has in the cache.
+///
+/// - Parameters:
+///   - root, kind: where handles of such requests are found, and what they are called.
+///   - look: asks the cache.
+/// - Returns: false where there is none, and for all that is an error.
 @inline(__always)
-private func hit(
-    _ request: OpaquePointer?, _ offset: UInt64, _ length: UInt64, _ out: UnsafeMutablePointer<peermr_lease>
+func hit<Request: AnyObject & Sendable>(
+    _ root: peermr_root, _ request: OpaquePointer?, _ kind: HandleKind, _ out: UnsafeMutablePointer<peermr_lease>?,
+    _ look: (Request) -> DetachedLease?
 ) -> Bool {
-    guard peermr_handle_use(PEERMR_PLACE_REQUEST, UInt(bitPattern: request)) != 0 else { return false }
+    guard let out = unsafe out, unsafe out.pointee.struct_size == MemoryLayout<peermr_lease>.size,
+        peermr_handle_use(PEERMR_PLACE_REQUEST, UInt(bitPattern: request)) != 0
+    else { return false }
     defer { peermr_handle_leave(PEERMR_PLACE_REQUEST) }
-    guard let box = unsafe HandleTable<BoundRequest>.noted(PEERMR_ROOT_REQUESTS, request, .request) else {
-        return false
-    }
+    guard let box = unsafe HandleTable<Request>.noted(root, request, kind) else { return false }
     return unsafe box._withUnsafeGuaranteedRef { box in
-        guard let lease = box.leaseIfCached(at: Int(clamping: offset), count: Int(clamping: length)) else {
-            return false
-        }
+        guard let lease = look(box) else { return false }
         return unsafe take(lease, out)
     }
 }
