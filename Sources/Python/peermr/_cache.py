@@ -32,7 +32,7 @@ class Lease(Keys):
     Attributes: io_address, length, lkey, rkey, alignment, path_mtu, as in a Region.
     """
 
-    def __init__(self, request: Handle, offset: int, length: int, function: str = "peermr_cache_lease") -> None:
+    def __init__(self, request: "_Request", offset: int, length: int, function: str = "peermr_cache_lease") -> None:
         _natural(offset, length)
         self._request, self._lease = request, _structs.Lease()
         call(function, request.handle, offset, length, ctypes.byref(self._lease))
@@ -53,30 +53,30 @@ class Lease(Keys):
         self.release()
 
 
-class Request(Handle):
-    """A memory, a domain and rights, looked up once for many leases. Made by a Cache."""
+class _Request(Handle):
+    """Keeps what it is a request of."""
 
-    _end = "peermr_request_free"
     _what = "the request"
 
     def __init__(self, handle: int, *holds: Any) -> None:
         super().__init__(handle)
         self._holds = holds
+
+
+class Request(_Request):
+    """A memory, a domain and rights, looked up once for many leases. Made by a Cache."""
+
+    _end = "peermr_request_free"
 
     def lease(self, offset: int, length: int) -> Lease:
         """A region that has this range of the memory: one of the cache, or one that is registered now."""
         return Lease(self, offset, length)
 
 
-class AddressRequest(Handle):
+class AddressRequest(_Request):
     """A domain and rights, for leases of whatever is mapped at an address. Made by a Cache."""
 
     _end = "peermr_address_request_free"
-    _what = "the request"
-
-    def __init__(self, handle: int, *holds: Any) -> None:
-        super().__init__(handle)
-        self._holds = holds
 
     def lease(self, address: int, length: int) -> Lease:
         """A region that has these addresses of the process: p2pmem, a dma-buf, or memory of the request's arenas."""
