@@ -76,14 +76,7 @@ static int bracket(const struct dma_buf_sync *sync)
     const char *access = sync->flags & DMA_BUF_SYNC_WRITE ? "write" : "read";
     char call[64];
     snprintf(call, sizeof(call), "DMA_BUF_IOCTL_SYNC %s %s", what, access);
-    fake_lock();
-    fake_note("%s", call);
-    int error = fake_failure(call);
-    fake_unlock();
-    if (!error)
-        return 0;
-    errno = error;
-    return -1;
+    return fake_step(call);
 }
 
 int ioctl(int fd, unsigned long request, ...)

@@ -19,8 +19,7 @@ void fake_verbs_kill_before(const char *call)
     snprintf(fake->kill_before, sizeof(fake->kill_before), "%s", call);
 }
 
-/* 0, or -1 and errno. */
-static int step(const char *call)
+int fake_step(const char *call)
 {
     if (!fake)
         return 0;
@@ -40,17 +39,17 @@ int fsync(int fd)
 {
     struct stat status;
     bool is_folder = fake && fstat(fd, &status) == 0 && S_ISDIR(status.st_mode);
-    return step(is_folder ? "fsync of a directory" : "fsync") ? -1 : (int)syscall(SYS_fsync, fd);
+    return fake_step(is_folder ? "fsync of a directory" : "fsync") ? -1 : (int)syscall(SYS_fsync, fd);
 }
 
 int rename(const char *from, const char *to)
 {
-    return step("rename") ? -1 : (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
+    return fake_step("rename") ? -1 : (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
 }
 
 int linkat(int from_folder, const char *from, int to_folder, const char *to, int flags)
 {
-    return step("linkat") ? -1 : (int)syscall(SYS_linkat, from_folder, from, to_folder, to, flags);
+    return fake_step("linkat") ? -1 : (int)syscall(SYS_linkat, from_folder, from, to_folder, to, flags);
 }
 
 int open(const char *path, int flags, ...)

@@ -183,6 +183,8 @@ void fake_leave(struct fake_state *before);
 void fake_lock(void);
 void fake_unlock(void);
 
+/* A call by the C library's name: written down, the last that the process does, or made to fail: 0, or -1 and errno. */
+int fake_step(const char *call);
 void fake_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void fake_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

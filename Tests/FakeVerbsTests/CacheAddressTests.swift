@@ -19,10 +19,7 @@ import Testing
     }
 
     @Test func aMappedBufferIsFoundByItsAddress() throws {
-        try withFakeVerbs { fake in
-            fake_verbs_set_buffer_probe(EBADF)
-            let machine = try Machine()
-            let cache = try RegistrationCache()
+        try withBuffers { fake, machine, cache in
             let buffer = try TestBuffer(65536)
             let area = try Area(65536)
             area.map(buffer.descriptor, at: 4096)
@@ -44,10 +41,7 @@ import Testing
     }
 
     @Test func anAddressThatMeansOtherMemoryFindsNothingOfBefore() throws {
-        try withFakeVerbs { fake in
-            fake_verbs_set_buffer_probe(EBADF)
-            let machine = try Machine()
-            let cache = try RegistrationCache()
+        try withBuffers { fake, machine, cache in
             let (one, other) = (try TestBuffer(65536), try TestBuffer(65536))
             let area = try Area(65536)
             let request = try cache.addressRequest(on: machine.domain, access: Self.rights)
@@ -74,10 +68,7 @@ import Testing
     }
 
     @Test func whatTheMappingDoesNotAllowIsRefusedAlsoWhereTheCacheHasIt() throws {
-        try withFakeVerbs { _ in
-            fake_verbs_set_buffer_probe(EBADF)
-            let machine = try Machine()
-            let cache = try RegistrationCache()
+        try withBuffers { _, machine, cache in
             let buffer = try TestBuffer(65536)
             let area = try Area(65536)
             area.map(buffer.descriptor)
@@ -122,15 +113,7 @@ import Testing
     }
 
     @Test func p2pmemOfTheApplicationIsKnownByPoolAndAddress() throws {
-        try withFakeVerbs { fake in
-            fake_verbs_set_kernel("7.3.4")
-            fake_verbs_set_on_demand(1, 0x1f)
-            let machine = try Machine()
-            let cache = try RegistrationCache()
-            let memory = try HostMemory(allocating: 65536)
-            let start = UInt64(UInt(bitPattern: memory.baseAddress))
-            tell(memory, pool(15926))
-            let request = try cache.addressRequest(on: machine.domain, access: Self.rights, root: folder.root)
+        try withPool(isOnDemand: true) { fake, machine, cache, request, memory, start in
             let keys = try cache.lease(request, at: start + 4096, count: 8192).keys
             #expect(keys.address == start + 4096)
             #expect(fake_verbs_registered_access() & 1 << 6 != 0, "on demand")
@@ -156,15 +139,7 @@ import Testing
     }
 
     @Test func aRegionThatIsOverMoreThanIsMappedNowEnds() throws {
-        try withFakeVerbs { fake in
-            fake_verbs_set_kernel("7.3.4")
-            fake_verbs_set_on_demand(1, 0x1f)
-            let machine = try Machine()
-            let cache = try RegistrationCache()
-            let memory = try HostMemory(allocating: 65536)
-            let start = UInt64(UInt(bitPattern: memory.baseAddress))
-            tell(memory, pool(15926))
-            let request = try cache.addressRequest(on: machine.domain, access: Self.rights, root: folder.root)
+        try withPool(isOnDemand: true) { fake, machine, cache, request, memory, start in
             let whole = try cache.lease(request, at: start, count: 65536).keys
             let part = try cache.lease(request, at: start + 4096, count: 4096).keys
             #expect(part.localKey == whole.localKey)
@@ -181,14 +156,7 @@ import Testing
     }
 
     @Test func p2pmemThatIsPinnedIsNotFoundAgainByItsAddress() throws {
-        try withFakeVerbs { fake in
-            fake_verbs_set_kernel("7.3.4")
-            let machine = try Machine()
-            let cache = try RegistrationCache()
-            let memory = try HostMemory(allocating: 65536)
-            let start = UInt64(UInt(bitPattern: memory.baseAddress))
-            tell(memory, pool(15926))
-            let request = try cache.addressRequest(on: machine.domain, access: Self.rights, root: folder.root)
+        try withPool(isOnDemand: false) { fake, machine, cache, request, memory, start in
             do {
                 let first = try cache.lease(request, at: start, count: 8192)
                 let second = try cache.lease(request, at: start, count: 8192)
@@ -242,10 +210,7 @@ import Testing
     }
 
     @Test func wideningTakesTheMapping() throws {
-        try withFakeVerbs { fake in
-            fake_verbs_set_buffer_probe(EBADF)
-            let machine = try Machine()
-            let cache = try RegistrationCache()
+        try withBuffers { fake, machine, cache in
             let (buffer, area) = (try TestBuffer(65536), try Area(65536))
             area.map(buffer.descriptor)
             let wide = try cache.addressRequest(on: machine.domain, access: [.localWrite], widening: .buffer)
@@ -293,10 +258,7 @@ import Testing
     }
 
     @Test func aHitAllocatesNothing() throws {
-        try withFakeVerbs { _ in
-            fake_verbs_set_buffer_probe(EBADF)
-            let machine = try Machine()
-            let cache = try RegistrationCache()
+        try withBuffers { _, machine, cache in
             let (buffer, area) = (try TestBuffer(65536), try Area(65536))
             area.map(buffer.descriptor)
             let request = try cache.addressRequest(on: machine.domain, access: Self.rights)
@@ -311,11 +273,30 @@ import Testing
     }
 
     /// Whether the running kernel has PROCMAP_QUERY (6.11).
-    private func kernelCanBeAsked() -> Bool {
-        var name = utsname()
-        guard uname(&name) == 0 else { return false }
-        let release = withUnsafeBytes(of: &name.release) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-        return KernelRelease(release: release).map { $0 >= KernelRelease(6, 11) } ?? false
+    private func kernelCanBeAsked() -> Bool { KernelRelease.running().map { $0 >= KernelRelease(6, 11) } ?? false }
+
+    /// A cache of a device that imports buffers.
+    private func withBuffers(_ body: (FakeVerbs, Machine, RegistrationCache) throws -> Void) throws {
+        try withFakeVerbs { fake in
+            fake_verbs_set_buffer_probe(EBADF)
+            try body(fake, try Machine(), try RegistrationCache())
+        }
+    }
+
+    /// The same of one that knows no buffers, with memory and its address, which is said to be a pool's.
+    private func withPool(
+        isOnDemand: Bool,
+        _ body: (FakeVerbs, Machine, RegistrationCache, AddressRequest, HostMemory, UInt64) throws -> Void
+    ) throws {
+        try withFakeVerbs { fake in
+            fake_verbs_set_kernel("7.3.4")
+            if isOnDemand { fake_verbs_set_on_demand(1, 0x1f) }
+            let (machine, cache) = (try Machine(), try RegistrationCache())
+            let memory = try HostMemory(allocating: 65536)
+            tell(memory, pool(15926))
+            let request = try cache.addressRequest(on: machine.domain, access: Self.rights, root: folder.root)
+            try body(fake, machine, cache, request, memory, UInt64(UInt(bitPattern: memory.baseAddress)))
+        }
     }
 
     private func pool(_ inode: Int) -> String {

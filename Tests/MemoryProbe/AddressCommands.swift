@@ -94,15 +94,15 @@ private final class AddressProbe {
     func look(_ request: AddressRequest) throws(PeerMRError) {
         let lease = try cache.lease(request, at: address, count: Self.byteCount)
         if lease.keys.address != address { stale += 1 }
-        let state = try lease.withRegion { (region) throws(PeerMRError) -> Proof.State in
-            try region.prove(ProofOptions(byteCount: 4096, timeoutMilliseconds: 60_000)).state
-        }
-        if state == .proven { proven += 1 } else { stale += 1 }
+        try prove(lease)
     }
 
     /// The same by an object.
     func look(_ memory: any Memory) throws(PeerMRError) {
-        let lease = try cache.lease(memory, on: domain, access: Self.rights)
+        try prove(try cache.lease(memory, on: domain, access: Self.rights))
+    }
+
+    private func prove(_ lease: borrowing RegionLease) throws(PeerMRError) {
         let state = try lease.withRegion { (region) throws(PeerMRError) -> Proof.State in
             try region.prove(ProofOptions(byteCount: 4096, timeoutMilliseconds: 60_000)).state
         }

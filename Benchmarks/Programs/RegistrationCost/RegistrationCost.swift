@@ -155,12 +155,7 @@ enum RegistrationCost {
         return verdict(best < 1000 || !hasQuery, hasQuery ? said : "\(said); this kernel lacks PROCMAP_QUERY")
     }
 
-    private static var hasQuery: Bool {
-        var name = utsname()
-        guard uname(&name) == 0 else { return false }
-        let release = withUnsafeBytes(of: &name.release) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-        return KernelRelease(release: release).map { $0 >= KernelRelease(6, 11) } ?? false
-    }
+    private static var hasQuery: Bool { KernelRelease.running().map { $0 >= KernelRelease(6, 11) } ?? false }
 
     private static func verdict(_ isGood: Bool, _ sentence: String) -> Int {
         print("\(isGood ? "ok  " : "FAIL") \(sentence)")
