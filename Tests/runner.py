@@ -17,6 +17,7 @@ sys.path.insert(0, str(_HERE.parent / "Examples" / "lab"))
 
 from peerlab import BUILT, LabError, build, signals  # noqa: E402
 import hung # noqa: E402
+from patterns import pattern # noqa: E402
 from jobs import Job, Preparation, run_jobs, workers # noqa: E402
 
 # The tests' sources are indented as they please.
@@ -231,7 +232,7 @@ def main():
     parser = argparse.ArgumentParser(prog="Tests/run", description="Runs the project's tests.")
     parser.add_argument("--only", choices=["host", "lab"], help="only the tests on this machine, "
                         "or only those in the lab")
-    parser.add_argument("--match", metavar="WORD", help="only the lab tests with WORD in their names")
+    parser.add_argument("--match", metavar="WORD", type=pattern, help="only the lab tests with WORD in their names")
     parser.add_argument("--long", action="store_true", help="also the lab tests that take long and add little")
     options = parser.parse_args()
     began = time.monotonic()

@@ -20,9 +20,12 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "Examples" / "lab"))
+# Last: some modules here and there have one name.
+sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 # pylint: disable=wrong-import-position
 from peerlab import Lab, LabError, signals      # noqa: E402
+from patterns import pattern                    # noqa: E402
 from bench import Bench, scratch_directory      # noqa: E402
 from registry import SETTINGS, Failure          # noqa: E402
 import transfers, clients, leaks, refusals, drives, recovery, faults, hostile, missing_features    # noqa: E401,E402
@@ -69,7 +72,7 @@ def main():
 def _options():
     parser = argparse.ArgumentParser(description="The tests that run in the lab.")
     parser.add_argument("--programs", type=Path, help="where the programs are")
-    parser.add_argument("--only", default="", metavar="PATTERN",
+    parser.add_argument("--only", default="", type=pattern, metavar="PATTERN",
                         help="run the tests whose name this regular expression is found in")
     parser.add_argument("--long", action="store_true", help="also the tests that Tests/run leaves out without --long")
     parser.add_argument("--job", action="append", help="run only the tests of this job; may be repeated")

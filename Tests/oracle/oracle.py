@@ -18,9 +18,12 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "Examples" / "lab"))
+# Last: some modules here and there have one name.
+sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 # pylint: disable=wrong-import-position
 from peerlab import BUILT, LabError             # noqa: E402
+from patterns import pattern                    # noqa: E402
 from peerlab import signals                     # noqa: E402
 import fixed_topologies                         # noqa: E402
 import nvmet                                    # noqa: E402
@@ -165,7 +168,7 @@ def main():
     parser.add_argument("--nvmet", type=int, metavar="N",
                         help="ask the NVMe over Fabrics target of N drawn machines, and leave the fixed list out")
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="the first machine's seed")
-    parser.add_argument("--only", default="", metavar="PATTERN",
+    parser.add_argument("--only", default="", type=pattern, metavar="PATTERN",
                         help="the machines in whose titles this regular expression is found")
     parser.add_argument("--list", action="store_true", help="name the machines, and boot none")
     options = parser.parse_args()
